@@ -1,0 +1,99 @@
+"""Bags on the command line: ``sim``, ``import``, ``log info``, ``log recover``."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgevl_cli.console import progress, size, write_json
+
+
+class Lights(str, Enum):
+    on = "on"
+    off = "off"
+    mixed = "mixed"
+    halfway = "halfway"
+
+
+class Split(str, Enum):
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+OutBag = Annotated[Path, typer.Option("--out", help="Directory of the new rosbag2; must not exist.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the numbers here (- for standard output).")]
+
+log = typer.Typer(no_args_is_help=True, help="Look into a bag, or save what a damaged one still holds.")
+
+
+def sim(
+    out: OutBag,
+    seed: Annotated[int, typer.Option(help="Another seed, other homes.")] = 0,
+    homes: Annotated[int, typer.Option(min=1, help="Number of apartments, each with all eight rooms.")] = 4,
+    split: Annotated[Split, typer.Option(help="Homes of different splits are never the same.")] = Split.train,
+    first_home: Annotated[int, typer.Option(min=0, help="Index of the first home within the split.")] = 0,
+    frames_per_room: Annotated[int, typer.Option(min=1, help="Frames along the path through a room.")] = 8,
+    hz: Annotated[float, typer.Option(min=0.1, max=60.0, help="Frames a second of bag time.")] = 1.0,
+    lights: Annotated[
+        Lights, typer.Option(help="halfway: every home once lit, then once more in the dark.")
+    ] = Lights.on,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
+) -> None:
+    """Drive through procedural apartments and write an ordinary rosbag2: RGB, depth, camera_info, truth."""
+    from edgevl_sim import write_bag
+
+    with progress(f"rendering {homes} homes") as on_progress:
+        summary = write_bag(
+            out,
+            seed=seed,
+            split=split.value,
+            homes=homes,
+            first_home=first_home,
+            frames_per_room=frames_per_room,
+            hz=hz,
+            lights=lights.value,
+            workers=workers,
+            on_progress=on_progress,
+        )
+    print(f"{out}: {summary.frames} frames of {homes} {split.value} homes, {size(summary.bytes)}")
+
+
+def import_pairs(
+    source: Annotated[Path, typer.Argument(help="A folder with pairs.csv (stamp_s, rgb, depth).")],
+    out: OutBag,
+) -> None:
+    """Make a rosbag2 of a folder of RGB-D pairs."""
+    from edgevl_core.importers.folder import import_folder
+
+    with progress(f"importing {source.name}") as on_progress:
+        summary = import_folder(source, out, on_progress=on_progress)
+    for line in summary.unreadable:
+        print(f"skipped: {line}")
+    print(f"{out}: {summary.pairs} pairs, {len(summary.unreadable)} unreadable")
+
+
+@log.command()
+def info(bag: Annotated[Path, typer.Argument(help="A rosbag2 directory or an .mcap file.")], json: Json = None) -> None:
+    """Topics, pairs, skew, losses and coverage of a bag."""
+    from edgevl_cli.tables import show_log
+    from edgevl_core.pairlog.info import log_info
+
+    numbers = log_info(bag)
+    show_log(numbers)
+    write_json(numbers.model_dump(mode="json"), json)
+
+
+@log.command()
+def recover(
+    bag: Annotated[Path, typer.Argument(help="The damaged bag; it is not changed.")],
+    out: OutBag,
+) -> None:
+    """Write a healthy bag with everything a damaged one still holds, and say what was lost."""
+    from edgevl_core.pairlog.info import recover as recover_bag
+
+    summary = recover_bag(bag, out)
+    for loss in summary.losses:
+        print(f"lost: {loss}")
+    print(f"{out}: {summary.messages} messages")

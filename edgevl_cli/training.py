@@ -1,0 +1,100 @@
+"""Training on the command line: ``teacher pretrain``, ``adapt``, ``evaluate``, ``report``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgevl_cli.console import write_json
+from edgevl_core.errors import UserError
+
+Bags = Annotated[list[Path], typer.Argument(help="rosbag2 directories or .mcap files.")]
+TeacherSpec = Annotated[
+    str,
+    typer.Option("--teacher", help="open_clip:<name>/<pretrained> or open_clip:<config>@<checkpoint file>."),
+]
+Labels = Annotated[Path, typer.Option("--labels", help="YAML file of the labels to tell apart.")]
+Recipe = Annotated[Path | None, typer.Option("--recipe", help="YAML recipe (default: config/train/edgevl.yaml).")]
+Settings = Annotated[list[str], typer.Option("--set", help="key=value, over the recipe; may be repeated.")]
+Out = Annotated[Path, typer.Option("--out", help="New directory for what this makes.")]
+
+teacher = typer.Typer(no_args_is_help=True, help="A teacher for machines without CLIP weights.")
+
+
+def _needs_training_extra() -> None:
+    """Say which extra is missing before an import fails inside a library."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "open_clip", "timm", "lightning_fabric", "onnx") if not find_spec(name)]
+    if missing:
+        raise UserError(
+            f"training needs {', '.join(missing)}, not installed here: pip install 'edgevl[train]' "
+            "(a robot does not need it; a workstation does)"
+        )
+
+
+@teacher.command()
+def pretrain(
+    bags: Bags,
+    out: Out,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
+) -> None:
+    """Train a small open_clip model on captioned RGB; the captions come from the truth topic."""
+    _needs_training_extra()
+    from edgevl_train.pretrain import pretrain as run
+
+    spec = run(bags, out, seed=seed, **({} if epochs is None else {"epochs": epochs}))
+    print(f"teacher: {spec}")
+
+
+def adapt(
+    bags: Bags,
+    teacher: TeacherSpec,
+    labels: Labels,
+    out: Out,
+    recipe: Recipe = None,
+    settings: Settings = [],  # noqa: B006  (typer copies it)
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check bags, teacher, labels and recipe; train nothing.")
+    ] = False,
+) -> None:
+    """Distil the teacher into a small int8 student for the places in these bags, without a label."""
+    _needs_training_extra()
+    from edgevl_train.adapt import adapt as run
+    from edgevl_train.adapt import plan
+    from edgevl_train.recipe import load_recipe
+
+    resolved = load_recipe(recipe, settings)
+    if dry_run:
+        print(plan(bags, teacher, labels, out, resolved))
+        return
+    bundle = run(bags, teacher, labels, out, resolved, resume=resume)
+    print(f"bundle: {bundle}")
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle, or a teacher (open_clip:…).")],
+    bags: Bags,
+    labels: Annotated[Path | None, typer.Option("--labels", help="Labels (default: the bundle's own).")] = None,
+    teacher: Annotated[str | None, typer.Option("--teacher", help="Compare with this teacher as well.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the numbers here (- for stdout).")] = None,
+) -> None:
+    """Top-1 where the bags carry truth, agreement with the teacher where they do not."""
+    _needs_training_extra()
+    from edgevl_cli.tables import show_evaluation
+    from edgevl_train.evaluate import evaluate as run
+
+    numbers = run(model, bags, labels=labels, teacher=teacher)
+    if str(json) != "-":
+        show_evaluation(numbers)
+    write_json(numbers, json)
+
+
+def report(run: Annotated[Path, typer.Argument(help="The run directory of edgevl adapt.")]) -> None:
+    """Draw what a run did: losses, validation figures, sizes."""
+    _needs_training_extra()
+    from edgevl_train.report import write_report
+
+    print(f"report: {write_report(run)}")
