@@ -69,6 +69,8 @@ def use_large_messages(profile: Path) -> None:
 
     The default settings lose images between processes; the profile widens the shared-memory segment.
     """
-    for variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+    from edgevl_ros.dds import profile_variables
+
+    for variable in profile_variables():
         os.environ.setdefault(variable, str(profile))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")

@@ -1,0 +1,84 @@
+# make demo, make test: each does its own set-up in .venv, once. make setup PYTHON=python3.12 picks an interpreter,
+# ROS_WHEELS=jazzy the other ROS 2.
+.PHONY: setup demo test test-slow lint bench colcon clean
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+ROS_WHEELS ?= kilted
+PYTHON ?=
+# Further arguments of `edgevl demo` or of pytest: make demo ARGS="--out /tmp/run", make test ARGS="-k pairing".
+ARGS ?=
+
+# A sourced ROS 2, another active environment or the user's own packages would mix with .venv. PIP_* variables stay.
+CLEAN_ENV = env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV -u LD_LIBRARY_PATH -u _ROS_WHEELS_BOOTSTRAP_COMPLETE \
+	-u AMENT_PREFIX_PATH -u CMAKE_PREFIX_PATH -u COLCON_PREFIX_PATH -u ROS_DISTRO -u RMW_IMPLEMENTATION \
+	PYTHONNOUSERSITE=1 OMP_WAIT_POLICY=PASSIVE
+RUN = $(CLEAN_ENV) $(VENV)/bin/python
+PIP = $(RUN) -m pip --disable-pip-version-check
+# OMP_WAIT_POLICY: a spinning OpenMP thread takes the core that another one needs (25 times slower was measured).
+REAL_DATA := $(abspath ../shared/data)
+TEST_ENV = ROS_PYTHON_CHECK_FIELDS=1 ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
+ifneq ($(wildcard $(REAL_DATA)/.),)
+TEST_ENV += EDGEVL_REAL_DATA=$${EDGEVL_REAL_DATA:-$(REAL_DATA)}
+endif
+
+# --- set-up: a stamp per step, so that nothing is done twice ---------------------------------------------------------
+BUILD_INPUTS = setup.py pyproject.toml scripts.cfg package.xml $(wildcard edgevl_build/*.py edgevl_build/*.hpp msg/*.msg srv/*.srv)
+
+setup: $(VENV)/.share
+
+$(VENV)/.created: edgevl_build/find_python.sh
+	@python=$$($(CLEAN_ENV) PYTHON="$(PYTHON)" sh edgevl_build/find_python.sh) || exit 2; \
+	[ -x $(VENV)/bin/python ] || { echo "setup 1/4: $(VENV) of $$python"; $(CLEAN_ENV) $$python -m venv $(VENV); }
+	@touch $(VENV)/COLCON_IGNORE $@
+
+$(VENV)/.ros: locks/$(ROS_WHEELS).txt $(VENV)/.created
+	@echo "setup 2/4: ROS 2 wheels, about 250 MB"
+	@$(PIP) install -r locks/$(ROS_WHEELS).txt
+	@touch $@
+
+$(VENV)/.python: locks/python.txt $(VENV)/.ros
+	@echo "setup 3/4: the other libraries, 1.2 GB with a CPU build of torch"
+	@$(PIP) install -r locks/python.txt
+	@touch $@
+
+# Without build isolation setuptools is the locked one, and it warns of every editable install. The check loads the
+# compiled code, which an import alone would not.
+$(VENV)/.project: $(BUILD_INPUTS) $(VENV)/.python
+	@echo "setup 4/4: edgevl, its messages compiled"
+	@PYTHONWARNINGS=ignore $(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(RUN) -m edgevl_build.check
+	@touch $@
+
+# An editable install has no data files. The folders are named for files that come or go.
+$(VENV)/.share: edgevl_build/share.py $(wildcard launch config config/* rviz msg srv) $(VENV)/.project
+	@$(RUN) -m edgevl_build.share
+	@touch $@
+
+# --- what one does with it -------------------------------------------------------------------------------------------
+demo: setup
+	@$(CLEAN_ENV) $(VENV)/bin/edgevl demo $(ARGS)
+
+test: setup
+	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" $(ARGS)
+
+test-slow: setup
+	@$(TEST_ENV) $(RUN) -m pytest -m slow $(ARGS)
+
+lint: setup
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+bench: setup
+	@set -e; for script in $(wildcard benchmarks/*.py); do echo "$$script"; $(RUN) $$script $(ARGS); done
+
+# For a machine with an apt ROS 2, sourced: in place, as `colcon build` in a workspace would.
+colcon:
+	@command -v colcon >/dev/null || { echo "make colcon: colcon is missing: apt install python3-colcon-common-extensions" >&2; exit 2; }
+	@[ -n "$$AMENT_PREFIX_PATH" ] || { echo "make colcon: no ROS 2 is sourced: . /opt/ros/<distribution>/setup.sh first" >&2; exit 2; }
+	colcon build --packages-select edgevl
+
+clean:
+	rm -rf build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(VENV)/.project
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -1,0 +1,130 @@
+"""What the demo shows at its end: the live figures, one table, summary.json's numbers and the contact sheet."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from edgevl_cli.console import size
+
+if TYPE_CHECKING:
+    from edgevl_cli.demo.recorder import Recording
+
+NAMED_FRACTION = 0.05
+"""A frame with less furniture than this names no room (the evaluation's rule)."""
+
+MODELS = {
+    "teacher": "teacher",
+    "student_fp32": "student fp32",
+    "ptq_int8": "PTQ int8",
+    "student_int8": "student int8",
+}
+
+
+def live_figures(recording: "Recording") -> dict[str, Any]:
+    """Account for every frame of the live drive, whose second half was dark.
+
+    sent: RGB-D pairs that the player published; received: pairs that reached the classifier; answered, superseded: what
+    became of those; lost = sent - received. Accuracies are over frames that name a room.
+    """
+    player, classifier = recording.counts("bag_player"), recording.counts("scene_classifier")
+    sent = min(int(player["sent_rgb"]), int(player["sent_depth"]))
+    received = min(int(classifier["received_rgb"]), int(classifier["received_depth"]))
+    stamps = sorted(recording.truths)
+    dark_from = stamps[len(stamps) // 2]
+
+    def accuracy(chosen: list[int]) -> float:
+        named = [s for s in chosen if recording.truths[s].furniture_fraction >= NAMED_FRACTION]
+        right = [recording.scenes[s].label == recording.truths[s].room for s in named if s in recording.scenes]
+        return float(np.mean(right)) if right else float("nan")
+
+    latencies = [scene.latency_ms for scene in recording.scenes.values()]
+    p50, p95 = np.percentile(latencies, [50, 95]) if latencies else (float("nan"), float("nan"))
+    dark = [recording.scenes[s] for s in stamps if s >= dark_from and s in recording.scenes]
+    return {
+        "sent": sent,
+        "received": received,
+        "answered": len(recording.scenes),
+        "superseded": int(classifier["superseded"]),
+        "lost": sent - received,
+        "accuracy": accuracy([s for s in stamps if s < dark_from]),
+        "accuracy_lights_off": accuracy([s for s in stamps if s >= dark_from]),
+        "modality_lights_off": {m: sum(s.modality == m for s in dark) for m in sorted({s.modality for s in dark})},
+        "latency_ms": {"p50": float(p50), "p95": float(p95)},
+    }
+
+
+def depth_picture(depth_m: np.ndarray) -> np.ndarray:
+    """(H, W) metres as a colour picture (H, W, 3) uint8 RGB: near is warm, far is cold, holes are black."""
+    near_first = np.nan_to_num(255 * (1 - np.clip(depth_m, 0, 5) / 5)).astype(np.uint8)
+    picture = cv2.cvtColor(cv2.applyColorMap(near_first, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    picture[np.isnan(depth_m)] = 0
+    return picture
+
+
+def contact_sheet(recording: "Recording", live_bag: Path, path: Path) -> None:
+    """One column a room: the overlay lit, the overlay in the dark at the same place, and the depth it went by."""
+    from edgevl_core.atomic import atomic_write
+    from edgevl_core.overlay import contact_sheet as tile
+    from edgevl_core.pairlog.pairs import read_pairs
+
+    stamps = sorted(recording.truths)
+    half = len(stamps) // 2
+    best: dict[str, tuple[int, int]] = {}
+    for lit, dark in zip(stamps[:half], stamps[half:]):
+        truth = recording.truths[lit]
+        if lit not in recording.overlays or dark not in recording.overlays:
+            continue
+        if truth.room not in best or truth.furniture_fraction > recording.truths[best[truth.room][0]].furniture_fraction:
+            best[truth.room] = (lit, dark)
+    wanted = {dark for _, dark in best.values()}
+    depths = {pair.stamp_ns: depth_picture(pair.depth_m) for pair in read_pairs(live_bag) if pair.stamp_ns in wanted}
+
+    def overlay(stamp: int) -> np.ndarray:
+        return cv2.cvtColor(cv2.imdecode(recording.overlays[stamp], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+    rooms = sorted(best)
+    rows = [
+        [(overlay(best[room][0]), f"{room}, lit") for room in rooms],
+        [(overlay(best[room][1]), f"{room}, dark") for room in rooms],
+        [(depths[best[room][1]], f"{room}, depth") for room in rooms],
+    ]
+    # Eight rooms side by side are too wide for a screen: two bands of up to four columns.
+    columns = 4
+    tiles = [tile_ for start in range(0, len(rooms), columns) for row in rows for tile_ in row[start : start + columns]]
+    sheet = tile([image for image, _ in tiles], [caption for _, caption in tiles], columns=columns)
+    atomic_write(path, cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
+
+
+def show(summary: Mapping[str, Any]) -> None:
+    """Print the demo's one table and where things are."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="rooms named rightly, homes never seen in training (frames that show furniture)")
+    for column in ("", "RGB", "depth", "size", "latency"):
+        table.add_column(column, justify="left" if not column else "right")
+    for key, name in MODELS.items():
+        top1, size_bytes = summary["top1"][key], summary["size_bytes"].get(key)
+        latency = summary["latency_ms"].get(key)
+        table.add_row(
+            name,
+            f"{top1['rgb']:.3f}",
+            f"{top1['depth']:.3f}",
+            "" if size_bytes is None else size(size_bytes),
+            "" if latency is None else f"{latency:.2f} ms",
+        )
+    live = summary["live"]
+    table.add_section()
+    table.add_row("live, RGB + depth, lit", f"{live['accuracy']:.3f}", "", "", f"{live['latency_ms']['p50']:.1f} ms")
+    table.add_row("live, in the dark", "", f"{live['accuracy_lights_off']:.3f}", "", "")
+    console = Console()
+    console.print(table)
+    console.print(
+        f"live drive: {live['sent']} pairs sent, {live['received']} received, {live['answered']} answered, "
+        f"{live['superseded']} superseded by a newer one, {live['lost']} lost"
+    )
+    ratio = summary["size_bytes"]["vit_b_32_image_tower"] / summary["size_bytes"]["student_int8"]
+    console.print(f"the int8 student is {ratio:.0f} times smaller than CLIP ViT-B-32's image tower")

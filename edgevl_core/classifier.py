@@ -1,0 +1,179 @@
+"""From images to a scene in words: student, label bank, calibration, and both cameras weighed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevl_core.bundle import Bundle
+from edgevl_core.errors import UserError
+from edgevl_core.fusion import depth_quality, mix, probabilities, rgb_quality
+from edgevl_core.label_bank import LabelBank
+from edgevl_core.manifest import Modality
+from edgevl_core.preprocess import to_input
+
+Image = NDArray[np.uint8] | NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One answer.
+
+    Attributes:
+        label: the most probable label, also where it is not known well enough.
+        confidence: its calibrated probability, 0..1.
+        known: confidence reaches the modality's threshold, and the input was worth looking at.
+        labels: the whole label set, most probable first.
+        scores: their probabilities, in that order; the sum is 1.
+        modality: what the answer rests on, "rgb", "depth" or "rgbd".
+        embedding: (D,) float32, L2-normalised.
+    """
+
+    label: str
+    confidence: float
+    known: bool
+    labels: tuple[str, ...]
+    scores: tuple[float, ...]
+    modality: Modality
+    embedding: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LabelChange:
+    """Result of :meth:`Classifier.set_labels`.
+
+    Attributes:
+        ok: whether the label set was changed.
+        message: one line for people: what was done, or why nothing was.
+        effective: the label set now in force.
+        unknown: words that the bundle has no vector for.
+        version: number of the label set in force; 1 at first.
+    """
+
+    ok: bool
+    message: str
+    effective: tuple[str, ...]
+    unknown: tuple[str, ...]
+    version: int
+
+
+class Classifier:
+    """Names scenes with a bundle's student. Not for use by several threads at a time.
+
+    Attributes:
+        bundle_id: of the bundle in use.
+        label_set_version: counts successful label changes; 1 at first.
+    """
+
+    def __init__(self, bundle: Bundle, labels: Sequence[str] | None = None) -> None:
+        """``labels``: the label set to start with; None: every label of the bundle's bank.
+
+        Raises:
+            UserError: ``labels`` is empty or has words that the bank does not know.
+        """
+        self.bundle_id = bundle.manifest.bundle_id
+        self.label_set_version = 0
+        self._bundle, self._manifest = bundle, bundle.manifest
+        self._active: LabelBank = bundle.label_bank
+        size_px = self._manifest.preprocess.size_px
+        self._pixels = np.zeros((2, 3, size_px, size_px), dtype=np.uint8)
+        change = self.set_labels(bundle.label_bank.names if labels is None else labels)
+        if not change.ok:
+            raise UserError(change.message)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label set in force."""
+        return self._active.names
+
+    def set_labels(self, names: Sequence[str]) -> LabelChange:
+        """Choose the words of the next answers; between two frames, without loading anything.
+
+        Names and synonyms count in any case; a synonym becomes its label's name, a repetition is left out and
+        noted. An empty list, or one with unknown words, changes nothing.
+        """
+        bank = self._bundle.label_bank
+        rows = [bank.find(name) for name in names]
+        unknown = tuple(name for name, row in zip(names, rows) if row is None)
+        if not names:
+            return self._unchanged("no labels given: at least one is needed; the label set stays as it is", ())
+        if unknown:
+            return self._unchanged(
+                f"unknown labels: {', '.join(unknown)}; this bundle knows {', '.join(bank.names)}; "
+                "the label set stays as it is",
+                unknown,
+            )
+        chosen = tuple(dict.fromkeys(bank.names[row] for row in rows if row is not None))
+        self._active = bank.select(chosen)
+        self.label_set_version += 1
+        message = f"{len(chosen)} labels"
+        if repeated := len(names) - len(chosen):
+            message += f" ({repeated} repeated, left out)"
+        if len(chosen) == 1:
+            message += "; with a single label every scene is called that, with confidence 1"
+        return LabelChange(True, message, chosen, (), self.label_set_version)
+
+    def _unchanged(self, message: str, unknown: tuple[str, ...]) -> LabelChange:
+        return LabelChange(False, message, self.labels, unknown, self.label_set_version)
+
+    def classify(self, rgb: NDArray[np.uint8] | None = None, depth_m: NDArray[np.float32] | None = None) -> Scene:
+        """Name one scene from what its cameras saw.
+
+        With both, the cameras are weighed by input quality, and one that sees nothing (lights out, nearly all
+        holes)
+        is left out: ``modality`` says what was used. Where nothing useful is seen at all, ``known`` is False.
+
+        Args:
+            rgb: (H, W, 3) uint8.
+            depth_m: (H, W) float32 metres, NaN invalid.
+
+        Raises:
+            UserError: neither is given, or one is of another kind.
+        """
+        modality, embedding, useful = self._look(rgb, depth_m)
+        manifest = self._manifest
+        scores = probabilities(embedding, self._active.vectors, manifest.logit_scale, manifest.temperature.of(modality))
+        order = np.argsort(-scores, kind="stable")
+        confidence = float(scores[order[0]])
+        names = self._active.names
+        return Scene(
+            label=names[order[0]],
+            confidence=confidence,
+            known=useful and confidence >= manifest.unknown_threshold.of(modality),
+            labels=tuple(names[i] for i in order),
+            scores=tuple(scores[order].tolist()),
+            modality=modality,
+            embedding=embedding / np.float32(max(float(np.linalg.norm(embedding)), 1e-12)),
+        )
+
+    def embed(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """N >= 1 images, each RGB (H, W, 3) uint8 or depth_m (H, W) float32 -> (N, D) float32 of length 1."""
+        if not len(images):
+            raise UserError("embed: no images given; at least one is needed")
+        inputs = [to_input(image, self._manifest.preprocess) for image in images]
+        return self._bundle.engine(np.ascontiguousarray(np.stack(inputs).transpose(0, 3, 1, 2)))
+
+    def _look(
+        self, rgb: NDArray[np.uint8] | None, depth_m: NDArray[np.float32] | None
+    ) -> tuple[Modality, NDArray[np.float32], bool]:
+        """Modality used, its (D,) embedding of length <= 1, whether any input was useful."""
+        preprocess = self._manifest.preprocess
+        seen: list[tuple[Modality, NDArray[np.uint8], float]] = []
+        if rgb is not None:
+            pixels = to_input(rgb, preprocess)
+            seen.append(("rgb", pixels, float(rgb_quality(pixels))))
+        if depth_m is not None:
+            pixels = to_input(depth_m, preprocess)
+            seen.append(("depth", pixels, float(depth_quality(pixels))))
+        if not seen:
+            raise UserError("classify: neither rgb nor depth_m is given; at least one is needed")
+        used = [entry for entry in seen if entry[2] > 0] or seen
+        for row, (_, pixels, _) in enumerate(used):
+            np.copyto(self._pixels[row], pixels.transpose(2, 0, 1))
+        # One run for the pair: the weights are read once, and two threads have something to share.
+        embeddings = self._bundle.engine(self._pixels[: len(used)])
+        useful = used[0][2] > 0
+        if len(used) == 1:
+            return used[0][0], embeddings[0], useful
+        return "rgbd", mix(embeddings, np.array([entry[2] for entry in used], dtype=np.float32)), useful

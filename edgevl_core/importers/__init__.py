@@ -1,0 +1,1 @@
+"""Turn other people's RGB-D collections into pair logs."""

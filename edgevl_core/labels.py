@@ -1,0 +1,116 @@
+"""Label files (config/labels/*.yaml): the words a scene may be called, and sentences that describe them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgevl_core.errors import UserError
+
+_VOWELS = "aeiou"
+
+
+class Label(BaseModel):
+    """One word of the label set.
+
+    Attributes:
+        name: what is published, for example "living room".
+        prompts: whole sentences that describe it, used beside the templates.
+        synonyms: other words a user may say for it; they are not encoded.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    prompts: tuple[str, ...] = ()
+    synonyms: tuple[str, ...] = ()
+
+
+class LabelSet(BaseModel):
+    """A label file.
+
+    Attributes:
+        templates: sentences in which ``{}`` becomes the label's name and ``{a}`` its article, "a" or "an".
+        labels: at least one, without duplicates.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    templates: tuple[str, ...] = ("a photo of {a} {}",)
+    labels: tuple[Label, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels' names, in file order."""
+        return tuple(label.name for label in self.labels)
+
+    def texts(self, label: Label) -> list[str]:
+        """What the text tower encodes for a label: every template filled in, then its own prompts."""
+        return [fill_template(template, label.name) for template in self.templates] + list(label.prompts)
+
+
+def fill_template(template: str, name: str) -> str:
+    """``{}`` becomes ``name``, ``{a}`` its article: ("{a} {}", "office") -> "an office"."""
+    article = "an" if name[:1].casefold() in _VOWELS else "a"
+    return template.replace("{a}", article).replace("{}", name)
+
+
+def normalise_word(word: str) -> str:
+    """The form in which two words are compared: case-folded, white space and underscores as one space."""
+    return " ".join(word.replace("_", " ").casefold().split())
+
+
+def load_labels(path: Path | str) -> LabelSet:
+    """Read and check a label file.
+
+    Raises:
+        UserError: no such file, not YAML, unknown keys, no labels, a template without ``{}``, or a name or
+            synonym that occurs twice (compared case-folded).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(
+            f"labels file {path}: no such file; pass a YAML file with 'labels', see config/labels/home.yaml"
+        )
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"labels file {path} is not YAML: {' '.join(str(error).split())}; correct it") from error
+    if not isinstance(content, dict) or not content.get("labels"):
+        raise UserError(f"labels file {path} has no labels: a list 'labels' with at least one name is needed")
+    if isinstance(content["labels"], list):
+        content["labels"] = [{"name": item} if isinstance(item, str) else item for item in content["labels"]]
+    try:
+        label_set = LabelSet.model_validate(content)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise UserError(f"labels file {path}: {faults}; see config/labels/home.yaml for the format") from error
+    _check(label_set, path)
+    return label_set
+
+
+def _check(label_set: LabelSet, path: Path) -> None:
+    without = [template for template in label_set.templates if "{}" not in template]
+    if without or not label_set.templates:
+        raise UserError(f"labels file {path}: templates {without} have no '{{}}' for the label's name; add it")
+    blank = [label.name for label in label_set.labels if not normalise_word(label.name)]
+    if blank:
+        raise UserError(f"labels file {path}: a label's name is blank; give it a name")
+    words = (word for label in label_set.labels for word in (label.name, *label.synonyms))
+    if twice := _repeated(words):
+        raise UserError(
+            f"labels file {path}: {', '.join(map(repr, twice))} occurs more than once among names and "
+            "synonyms; every word may stand for one label only"
+        )
+
+
+def _repeated(words: Iterable[str]) -> list[str]:
+    seen: set[str] = set()
+    twice: list[str] = []
+    for word in map(normalise_word, words):
+        if word in seen and word not in twice:
+            twice.append(word)
+        seen.add(word)
+    return twice

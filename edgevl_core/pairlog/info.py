@@ -1,0 +1,158 @@
+"""What is in a bag, and a healthy bag from a damaged one."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from edgevl_core.errors import UserError
+from edgevl_core.pairing import Dropped, Event, PairMatcher
+from edgevl_core.pairlog.metadata import METADATA_NAME
+from edgevl_core.pairlog.pairs import DEPTH, RGB, message_stamp_ns
+from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.staging import staged_bag
+from edgevl_core.pairlog.streams import Streams, find_streams
+from edgevl_core.pairlog.types import COMPRESSED_IMAGE, IMAGE, SCENE_TRUTH, deserialize
+
+
+class TopicInfo(BaseModel):
+    """A topic and the number of its messages that can be read."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    type: str
+    messages: int
+
+
+class PairingInfo(BaseModel):
+    """How the RGB and depth streams pair by their header stamps; skews in seconds, NaN without a pair."""
+
+    model_config = ConfigDict(frozen=True)
+    rgb: str
+    depth: str
+    pairs: int
+    dropped: dict[str, int]
+    skew_p50_s: float
+    skew_p95_s: float
+
+
+class LogInfo(BaseModel):
+    """A bag's content. ``coverage``: truth messages by room; ``pairing`` is None without both streams."""
+
+    model_config = ConfigDict(frozen=True)
+    path: str
+    bytes: int
+    segments: int
+    messages: int
+    start_ns: int
+    duration_s: float
+    topics: list[TopicInfo]
+    losses: list[str]
+    pairing: PairingInfo | None
+    not_paired_because: str
+    coverage: dict[str, int]
+
+
+@dataclass(frozen=True)
+class RecoverSummary:
+    """What :func:`recover` wrote, and what could not be saved, one plain sentence each."""
+
+    messages: int
+    bytes: int
+    losses: list[str]
+
+
+def log_info(path: Path | str, max_skew_s: float = 0.02) -> LogInfo:
+    """Read a whole bag once, decode no image, and describe it.
+
+    Raises:
+        UserError: there is no such bag, or nothing can be read from it.
+    """
+    with BagReader(path) as reader:
+        streams, reason = _streams(reader)
+        number = {streams.rgb: RGB, streams.depth: DEPTH} if streams else {}
+        matcher: PairMatcher[None] = PairMatcher(max_skew_s)
+        events: list[Event[None]] = []
+        coverage: Counter[str] = Counter()
+        messages, first_ns, last_ns = 0, 0, 0
+        for message in reader.messages():
+            first_ns = message.stamp_ns if not messages else first_ns
+            last_ns = message.stamp_ns
+            messages += 1
+            if message.topic in number:
+                events += matcher.push(number[message.topic], message_stamp_ns(message.data), None)
+            elif message.msgtype == SCENE_TRUTH:
+                coverage[deserialize(message.data, SCENE_TRUTH).room] += 1
+        events += matcher.flush()
+        files = _storage_files(reader.path)
+        return LogInfo(
+            path=str(path),
+            bytes=sum(file.stat().st_size for file in files),
+            segments=len(files),
+            messages=messages,
+            start_ns=first_ns,
+            duration_s=(last_ns - first_ns) / 1e9,
+            topics=[
+                TopicInfo(name=t.name, type=t.msgtype, messages=t.count)
+                for t in sorted(reader.topics.values(), key=lambda t: t.name)
+            ],
+            losses=list(reader.losses),
+            pairing=_pairing(streams, events) if streams else None,
+            not_paired_because=reason,
+            coverage=dict(coverage.most_common()),
+        )
+
+
+def recover(source: Path | str, out: Path | str) -> RecoverSummary:
+    """Write what can be read from ``source`` to the new, healthy bag ``out``; ``source`` stays as it is.
+
+    Raises:
+        UserError: ``source`` is no bag or holds no message, or ``out`` exists.
+    """
+    with BagReader(source) as reader, staged_bag(out) as bag:
+        losses = reader.losses
+        names = []
+        for topic in reader.topics.values():
+            qos = "sensor" if topic.msgtype in (IMAGE, COMPRESSED_IMAGE) else "reliable"
+            try:
+                bag.add_topic(topic.name, topic.msgtype, qos, topic.schema)
+            except ValueError:
+                losses.append(f"{topic.name}: its type {topic.msgtype} is described nowhere: left out")
+            else:
+                names.append(topic.name)
+        messages = 0
+        for message in reader.messages(names):
+            bag.write(message.topic, message.data, message.stamp_ns)
+            messages += 1
+    return RecoverSummary(messages, bag.bytes_written, losses)
+
+
+def _streams(reader: BagReader) -> tuple[Streams | None, str]:
+    try:
+        return find_streams(reader), ""
+    except UserError as error:  # a bag without depth can still be described
+        return None, str(error)
+
+
+def _pairing(streams: Streams, events: list[Event[None]]) -> PairingInfo:
+    skews_s = [event.skew_s for event in events if not isinstance(event, Dropped)]
+    dropped = Counter(
+        f"{('rgb', 'depth')[event.stream]} {event.reason}" for event in events if isinstance(event, Dropped)
+    )
+    p50, p95 = np.percentile(skews_s, (50, 95)) if skews_s else (np.nan, np.nan)
+    return PairingInfo(
+        rgb=streams.rgb,
+        depth=streams.depth,
+        pairs=len(skews_s),
+        dropped=dict(dropped),
+        skew_p50_s=float(p50),
+        skew_p95_s=float(p95),
+    )
+
+
+def _storage_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return [file for file in path.iterdir() if file.is_file() and file.name != METADATA_NAME]

@@ -1,0 +1,162 @@
+"""From a bag to RGB-D pairs: which messages belong together, decoded, with the truth if recorded."""
+
+import struct
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.serde import SerdeError
+
+from edgevl_core.depth import decode_depth
+from edgevl_core.images import ImageFormatError, decode_rgb
+from edgevl_core.pairing import Dropped, Event, Pair, PairMatcher
+from edgevl_core.pairlog.reader import BagReader, Message
+from edgevl_core.pairlog.streams import Streams, find_streams
+from edgevl_core.pairlog.types import SCENE_TRUTH, deserialize, header_stamp_ns
+
+__all__ = ["PairReader", "RgbdPair", "Streams", "Truth", "find_streams", "message_stamp_ns", "read_pairs"]
+
+RGB, DEPTH = 0, 1
+_STREAM_NAMES = ("rgb", "depth")
+_TRUTH_WAIT_NS = 2_000_000_000
+_HEADER = {0: struct.Struct(">iI"), 1: struct.Struct("<iI")}  # by the lowest bit of CDR's second byte
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The true room of a pair, for evaluation only; ``furniture_fraction`` of the pixels, 0..1."""
+
+    room: str
+    home: str
+    furniture_fraction: float
+
+
+@dataclass(frozen=True)
+class RgbdPair:
+    """One pair, decoded. ``stamp_ns`` is the RGB image's header stamp.
+
+    Attributes:
+        rgb: (H, W, 3) uint8 RGB, possibly a read-only view.
+        depth_m: (H', W') float32 metres, NaN = invalid; its own size, not registered to RGB by this reader.
+        skew_s: |RGB stamp - depth stamp|, seconds.
+    """
+
+    stamp_ns: int
+    rgb: NDArray[np.uint8]
+    depth_m: NDArray[np.float32]
+    skew_s: float
+    truth: Truth | None
+
+
+class PairReader(Iterator[RgbdPair]):
+    """Iterates over the pairs of a bag in time order, decoding only what is paired; see :func:`read_pairs`.
+
+    Attributes:
+        stats: complete once the iteration has ended: "pairs"; messages dropped, as "rgb unmatched", "depth
+            back_in_time" and so on; pairs lost to a broken image, as "rgb unreadable" or "depth unreadable".
+        losses: what the bag has lost (:attr:`BagReader.losses`), complete once the iteration has ended.
+        streams: the topics used.
+    """
+
+    def __init__(self, path: Path | str, rgb: str | None, depth: str | None, max_skew_s: float) -> None:
+        self.stats: Counter[str] = Counter()
+        self._reader = BagReader(path)
+        try:
+            self.streams = find_streams(self._reader, rgb, depth)
+        except BaseException:
+            self._reader.close()
+            raise
+        self.losses = self._reader.losses
+        self._max_skew_ns = round(max_skew_s * 1e9)
+        self._matcher: PairMatcher[Message] = PairMatcher(max_skew_s)
+        self._truths: deque[tuple[int, Truth]] = deque()
+        self._pairs = self._read()
+
+    def __next__(self) -> RgbdPair:
+        return next(self._pairs)
+
+    def _read(self) -> Iterator[RgbdPair]:
+        streams = self.streams
+        number = {streams.rgb: RGB, streams.depth: DEPTH}
+        names = {streams.rgb, streams.depth} | ({streams.truth} if streams.truth else set())
+        ready: deque[Pair[Message]] = deque()  # pairs that wait for the truth of their moment
+        newest_ns = 0
+        with self._reader:
+            for message in self._reader.messages(names):
+                if message.topic == streams.truth:
+                    self._add_truth(message)
+                else:
+                    stamp_ns = message_stamp_ns(message.data)
+                    newest_ns = max(newest_ns, stamp_ns)
+                    ready.extend(self._paired(self._matcher.push(number[message.topic], stamp_ns, message)))
+                while ready and self._truth_is_known(ready[0].stamp_ns, newest_ns):
+                    yield from self._decode(ready.popleft())
+            ready.extend(self._paired(self._matcher.flush()))
+            while ready:
+                yield from self._decode(ready.popleft())
+
+    def _paired(self, events: list[Event[Message]]) -> Iterator[Pair[Message]]:
+        for event in events:
+            if isinstance(event, Dropped):
+                self.stats[f"{_STREAM_NAMES[event.stream]} {event.reason}"] += 1
+            else:
+                yield event
+
+    def _decode(self, pair: Pair[Message]) -> Iterator[RgbdPair]:
+        rgb = self._image(pair.a, decode_rgb, "rgb unreadable")
+        depth_m = None if rgb is None else self._image(pair.b, decode_depth, "depth unreadable")
+        if rgb is not None and depth_m is not None:
+            self.stats["pairs"] += 1
+            yield RgbdPair(pair.stamp_ns, rgb, depth_m, pair.skew_s, self._truth_of(pair.stamp_ns))
+
+    def _image(self, message: Message, decode: Callable[[Any], NDArray[Any]], reason: str) -> Any:
+        """The decoded image; None, and counted, where it is broken: one bad frame must not end a drive."""
+        try:
+            return decode(deserialize(message.data, message.msgtype))
+        except (ImageFormatError, SerdeError, struct.error, ValueError, IndexError):
+            self.stats[reason] += 1
+            return None
+
+    def _add_truth(self, message: Message) -> None:
+        truth = deserialize(message.data, SCENE_TRUTH)
+        fraction = float(truth.furniture_fraction)
+        self._truths.append((header_stamp_ns(truth), Truth(truth.room, truth.home, fraction)))
+
+    def _truth_is_known(self, stamp_ns: int, newest_ns: int) -> bool:
+        """Whether it is pointless to wait for a truth: it has come, or the images are far ahead of it."""
+        if self.streams.truth is None or newest_ns - stamp_ns > _TRUTH_WAIT_NS:
+            return True
+        return bool(self._truths) and self._truths[-1][0] >= stamp_ns
+
+    def _truth_of(self, stamp_ns: int) -> Truth | None:
+        """The truth nearest in time, within max_skew; older ones are forgotten: pairs come in time order."""
+        while self._truths and self._truths[0][0] < stamp_ns - self._max_skew_ns:
+            self._truths.popleft()
+        near = [(abs(at - stamp_ns), truth) for at, truth in self._truths if at <= stamp_ns + self._max_skew_ns]
+        return min(near, key=lambda entry: entry[0])[1] if near else None
+
+
+def read_pairs(
+    path: Path | str, *, rgb: str | None = None, depth: str | None = None, max_skew_s: float = 0.02
+) -> PairReader:
+    """The RGB-D pairs of any rosbag2, by header stamps, as :class:`PairMatcher` pairs a live stream.
+
+    Args:
+        path: a bag directory or file, see :class:`BagReader`.
+        rgb, depth: topics, found by type when None.
+        max_skew_s: largest difference of the two header stamps, inclusive; for the truth as well.
+
+    Raises:
+        UserError: no such bag, nothing in it, or a stream is missing (at once, not at the first pair).
+    """
+    return PairReader(path, rgb, depth, max_skew_s)
+
+
+def message_stamp_ns(data: bytes) -> int:
+    """Header stamp of a serialised message that begins with a std_msgs/Header; the rest is not decoded."""
+    seconds, nanoseconds = _HEADER[data[1] & 1].unpack_from(data, 4)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)

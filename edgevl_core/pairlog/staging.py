@@ -1,0 +1,34 @@
+"""A bag made from other data appears whole or not at all (a live log is there from its first second)."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgevl_core.atomic import fsync_directory
+from edgevl_core.errors import UserError
+from edgevl_core.pairlog.writer import BagWriter
+
+
+@contextmanager
+def staged_bag(path: Path | str, compression: str = "zstd") -> Iterator[BagWriter]:
+    """Yield a writer whose bag becomes ``path`` when the block ends without an error, else is removed.
+
+    Raises:
+        UserError: ``path`` exists already.
+    """
+    path = Path(path)
+    if path.exists():
+        raise UserError(f"{path} exists already: choose a new name for the bag, or remove it first")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        # Nothing is to be saved from a half-made bag: no syncs but the one that closes it.
+        with BagWriter(staging / path.name, compression=compression, sync_interval_s=float("inf")) as writer:
+            yield writer
+        os.rename(staging / path.name, path)
+        fsync_directory(path.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

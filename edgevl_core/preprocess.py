@@ -1,0 +1,70 @@
+"""The one road from a camera image to the network's input: for training, evaluation and the robot."""
+
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgevl_core.depth import encode_depth
+from edgevl_core.errors import UserError
+
+_ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+class Preprocess(BaseModel):
+    """Parameters of :func:`to_input`; they travel in the student bundle.
+
+    Attributes:
+        size_px: side S of the square network input.
+        depth_encoding: named depth encoding, see :func:`edgevl_core.depth.encode_depth`.
+        rotation_deg: how far the image is turned clockwise so that up is up (a camera mounted sideways).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size_px: int = Field(ge=16, le=1024)
+    depth_encoding: Literal["metric", "minmax"] = "metric"
+    rotation_deg: Literal[0, 90, 180, 270] = 0
+
+
+def to_input(image: NDArray[np.uint8] | NDArray[np.float32], p: Preprocess) -> NDArray[np.uint8]:
+    """Network input of one image.
+
+    The whole field of view is kept: the image is squashed to a square, not cropped. RGB is averaged over
+    areas; depth takes the nearest pixel, since an average across an edge or a hole is a distance at which
+    nothing stands.
+
+    Args:
+        image: RGB (H, W, 3) uint8, or depth (H, W) float32 in metres with NaN where invalid.
+        p: the bundle's parameters.
+
+    Returns:
+        (S, S, 3) uint8, C-contiguous. The student normalises inside its graph, (x - 128) / 64.
+
+    Raises:
+        UserError: the image is neither of the two kinds, or empty.
+    """
+    if image.size == 0:
+        raise UserError(f"image of shape {image.shape} is empty: an image of at least one pixel is needed")
+    side = (p.size_px, p.size_px)
+    if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8:
+        small = cv2.resize(image, side, interpolation=cv2.INTER_AREA)
+        return np.ascontiguousarray(_rotate(small, p.rotation_deg), dtype=np.uint8)
+    if image.ndim == 2 and image.dtype == np.float32:
+        nearest = cv2.resize(image, side, interpolation=cv2.INTER_NEAREST_EXACT)
+        return np.ascontiguousarray(encode_depth(_rotate(nearest, p.rotation_deg), p.depth_encoding), dtype=np.uint8)
+    raise UserError(
+        f"image of shape {image.shape} and type {image.dtype}: RGB (H, W, 3) uint8 or depth in metres (H, W) "
+        "float32 is accepted; decode it with edgevl_core.images or edgevl_core.depth first"
+    )
+
+
+def to_batch(images: "list[NDArray[np.uint8]]") -> NDArray[np.uint8]:
+    """Stack N inputs (S, S, 3) uint8 to the network's (N, 3, S, S) uint8, contiguous."""
+    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
+
+
+def _rotate(image: NDArray, rotation_deg: int) -> NDArray:  # type: ignore[type-arg]
+    return image if rotation_deg == 0 else cv2.rotate(image, _ROTATIONS[rotation_deg])

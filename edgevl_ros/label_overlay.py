@@ -1,0 +1,141 @@
+"""label_overlay: draws each scene into the RGB image it belongs to, for rviz: an Image and a text Marker.
+
+An answer comes a little after its image, so recent images wait, as bytes, until an answer names their stamp.
+"""
+
+from collections import OrderedDict
+
+from edgevl.msg import SceneClass
+from sensor_msgs.msg import Image
+from visualization_msgs.msg import Marker
+
+from edgevl_core.overlay import draw_scene
+from edgevl_ros.diagnostics import OK, WARN, Report
+from edgevl_ros.images import cv2_to_imgmsg, cv_bridge, to_rgb
+from edgevl_ros.managed import ManagedNode
+from edgevl_ros.parameters import Parameter
+from edgevl_ros.qos import SUBSCRIPTION_QOS, result_qos
+from edgevl_ros.runner import run
+from edgevl_ros.stamps import from_time
+from edgevl_ros.streams import RawStream, deserialize, image_type
+
+PARAMETERS = (
+    Parameter("rgb_topic", "camera/rgb/image_raw", "RGB; CompressedImage where it ends in /compressed"),
+    Parameter("scene_topic", "scene_classifier/scene", "edgevl/SceneClass"),
+    Parameter("buffer_length", 60, "images, and answers, that may wait for each other", low=1, high=1000),
+    Parameter("max_skew_s", 0.02, "how near an RGB image of an answer from depth is", low=0.0, high=1.0),
+    Parameter("marker_distance_m", 1.0, "of the text from the camera", low=0.0, high=100.0),
+    Parameter("marker_height_m", 0.1, "height of the text's letters", low=0.001, high=10.0),
+    *SUBSCRIPTION_QOS,
+)
+KNOWN_RGBA = (0.2, 1.0, 0.3, 1.0)
+UNKNOWN_RGBA = (1.0, 0.6, 0.1, 1.0)
+
+
+class Waiting(OrderedDict):
+    """Things by stamp (ns), in the order they came; the oldest is given up beyond ``length``."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.given_up = 0
+        self._length = length
+
+    def put(self, stamp_ns: int, item: object) -> None:
+        self[stamp_ns] = item
+        while len(self) > self._length:
+            self.popitem(last=False)
+            self.given_up += 1
+
+    def nearest(self, stamp_ns: int, max_skew_ns: int) -> int | None:
+        """The stamp nearest to ``stamp_ns``, at most ``max_skew_ns`` away."""
+        if stamp_ns in self:
+            return stamp_ns
+        best = min(self, key=lambda other: abs(other - stamp_ns), default=None)
+        return best if best is not None and abs(best - stamp_ns) <= max_skew_ns else None
+
+
+class LabelOverlay(ManagedNode):
+    """See the module's text. ~/image (rgb8, stamp and frame of the input), ~/marker."""
+
+    def __init__(self) -> None:
+        super().__init__("label_overlay", PARAMETERS)
+        self._drawn = 0
+        self._scenes_received = 0
+        self._rgb: RawStream | None = None
+        self._frames, self._scenes = Waiting(1), Waiting(1)
+
+    def setup(self) -> None:
+        cv_bridge()  # refuses a broken one now, not at the first image
+        self._image = self.add_publisher(Image, "~/image", result_qos())
+        self._marker = self.add_publisher(Marker, "~/marker", result_qos())
+
+    def start(self) -> None:
+        length = self.values["buffer_length"]
+        self._frames, self._scenes = Waiting(length), Waiting(length)
+        topic = self.values["rgb_topic"]
+        self._rgb = RawStream(self, image_type(topic), topic, self._on_rgb)
+        scenes = self.create_subscription(
+            SceneClass, self.values["scene_topic"], self.guarded(self._on_scene), result_qos()
+        )
+        self.until_deactivate.callback(self.destroy_subscription, scenes)
+
+    def _on_rgb(self, stamp_ns: int, cdr: bytes) -> None:
+        answered = self._scenes.nearest(stamp_ns, self._max_skew_ns())
+        if answered is not None:
+            self._draw(cdr, self._scenes.pop(answered))
+            return
+        self._frames.put(stamp_ns, cdr)
+
+    def _on_scene(self, scene: SceneClass) -> None:
+        self._scenes_received += 1
+        self._publish_marker(scene)
+        stamp_ns = from_time(scene.header.stamp)
+        shown = self._frames.nearest(stamp_ns, self._max_skew_ns())
+        if shown is None:
+            self._scenes.put(stamp_ns, scene)
+            return
+        self._draw(self._frames[shown], scene)
+        # Answers come in time order: images before the answered one will have no answer any more.
+        for old in [stamp for stamp in self._frames if stamp <= shown]:
+            del self._frames[old]
+
+    def _max_skew_ns(self) -> int:
+        return round(self.values["max_skew_s"] * 1e9)
+
+    def _draw(self, cdr: bytes, scene: SceneClass) -> None:
+        source = deserialize(cdr, self.values["rgb_topic"])
+        message = cv2_to_imgmsg(draw_scene(to_rgb(source), scene), "rgb8")
+        message.header = source.header
+        self._image.publish(message)
+        self._drawn += 1
+
+    def _publish_marker(self, scene: SceneClass) -> None:
+        marker = Marker(ns="scene", id=0, type=Marker.TEXT_VIEW_FACING, action=Marker.ADD)
+        marker.header = scene.header
+        marker.text = f"{scene.label} {scene.confidence:.0%}" if scene.known else f"unknown ({scene.label}?)"
+        marker.pose.position.z = self.values["marker_distance_m"]  # optical frame: z looks ahead
+        marker.pose.orientation.w = 1.0
+        marker.scale.z = self.values["marker_height_m"]
+        rgba = KNOWN_RGBA if scene.known else UNKNOWN_RGBA
+        marker.color.r, marker.color.g, marker.color.b, marker.color.a = rgba
+        self._marker.publish(marker)
+
+    def report(self) -> Report:
+        problem = self._rgb.problem() if self._rgb is not None else ""
+        values: dict[str, object] = {"drawn": self._drawn, "received_scenes": self._scenes_received}
+        if self._rgb is not None:
+            values.update(self._rgb.values("rgb"))
+        values["image_subscribers"] = self._image.get_subscription_count()
+        values["marker_subscribers"] = self._marker.get_subscription_count()
+        values["without_answer"] = self._frames.given_up
+        values["without_image"] = self._scenes.given_up
+        return Report(WARN if problem else OK, problem or f"{self._drawn} images drawn", values)
+
+
+def main() -> int:
+    """Console script; returns the exit code."""
+    return run(LabelOverlay)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

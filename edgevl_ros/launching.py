@@ -1,0 +1,93 @@
+"""What edgevl's launch files share. Imported by them only: ``launch`` is there where ROS 2 is installed.
+
+Every launch file has the arguments of ``COMMON``; the parameter file comes first, arguments of the
+launch file lie on top of it.
+"""
+
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import yaml
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node, PushRosNamespace
+from launch_ros.parameter_descriptions import ParameterValue
+
+from edgevl_ros.dds import profile_variables
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+
+NO_ARGUMENTS: Mapping[str, type] = MappingProxyType({})
+
+
+def share(*parts: str) -> str:
+    """Path of a file of the installed package, e.g. ``share("config", "robot.yaml")``."""
+    return os.path.join(get_package_share_directory("edgevl"), *parts)
+
+
+def argument(name: str, default: str, description: str) -> DeclareLaunchArgument:
+    """A launch argument, as shown by --show-args."""
+    return DeclareLaunchArgument(name, default_value=default, description=description)
+
+
+def edgevl_node(executable: str, arguments: Mapping[str, type] = NO_ARGUMENTS, **fixed: object) -> OpaqueFunction:
+    """One of edgevl's nodes, named as its executable.
+
+    Args:
+        arguments: launch arguments that set the parameter of the same name, as str, float or list (a
+        YAML list of
+            strings), unless they are empty: then the parameter file's value stands.
+        fixed: parameters that this launch file sets itself.
+    """
+
+    def create(context: LaunchContext) -> list[Node]:
+        texts = {name: LaunchConfiguration(name).perform(context) for name in arguments}
+        given = {name: parameter_value(text, arguments[name]) for name, text in texts.items() if text}
+        use_sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
+        parameters = {"use_sim_time": use_sim_time, **given, **fixed}
+        return [
+            Node(
+                package="edgevl",
+                executable=executable,
+                name=executable,
+                output="screen",
+                parameters=[LaunchConfiguration("params_file"), parameters],
+            )
+        ]
+
+    return OpaqueFunction(function=create)
+
+
+def parameter_value(text: str, kind: type) -> object:
+    """A launch argument's text as a parameter of type str, float or list (of strings)."""
+    if kind is list:
+        return [str(item) for item in yaml.safe_load(text)]
+    # A plain string would be read as YAML again: "2024" would arrive as a number.
+    return float(text) if kind is float else ParameterValue(text, value_type=str)
+
+
+def rviz() -> Node:
+    """rviz2 with edgevl's displays, where the launch argument ``rviz`` is true."""
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", share("rviz", "edgevl.rviz")],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+
+
+def description(nodes: list[LaunchDescriptionEntity], arguments: list[DeclareLaunchArgument]) -> LaunchDescription:
+    """The nodes in their namespace, with Fast DDS set up for images and the common arguments declared."""
+    profile = share("config", "fastdds.xml")
+    return LaunchDescription(
+        [
+            argument("namespace", "", "namespace of all nodes and relative topics"),
+            argument("params_file", share("config", "robot.yaml"), "parameters of the nodes (YAML)"),
+            argument("use_sim_time", "false", "take the time from /clock"),
+            *arguments,
+            *(SetEnvironmentVariable(name, profile) for name in profile_variables()),
+            GroupAction([PushRosNamespace(LaunchConfiguration("namespace")), *nodes]),
+        ]
+    )

@@ -1,0 +1,197 @@
+"""Homes: eight furnished rooms each, in an order of their own, made from one seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edgevl_sim import fronts  # noqa: F401  (registers its patterns)
+from edgevl_sim.atlas import Atlas, build_atlas
+from edgevl_sim.floorplan import FloorPlan, floor_plan
+from edgevl_sim.layout import Layout, furnish
+from edgevl_sim.palette import Style
+from edgevl_sim.parts import Floats, Material, Part, box
+from edgevl_sim.plans import PLANS, ROOMS, Plan
+from edgevl_sim.shell import FLOOR_PX_PER_M, WALL_PX_PER_M, WallFinish, contact_shadow, floor_texture
+from edgevl_sim.textures import Pixels, texture
+
+TRIES = 200
+
+
+class Mesh(NamedTuple):
+    """F textured quads. Everything a frame does not change.
+
+    corners (F, 4, 3), normals (F, 3) unit, outwards; u and v (F, 4): texture coordinates as plane equations,
+    u = p . u[:3] + u[3] in pixels of the atlas's level 0; density (F,) texture pixels a metre;
+    glow, shine, luma (F,) 0 to 1; furniture (F,) bool.
+    """
+
+    corners: Floats
+    normals: Floats
+    u: Floats
+    v: Floats
+    density: Floats
+    glow: Floats
+    shine: Floats
+    luma: Floats
+    furniture: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Room:
+    """One room, ready to be driven through and rendered.
+
+    lamps (2, 4) float32: x, y, z in metres and strength; the second is the window (strength 0 without one).
+    """
+
+    name: str
+    size_m: tuple[float, float, float]
+    mesh: Mesh
+    atlas: Atlas
+    lamps: Floats
+    floor_plan: FloorPlan
+
+
+class Camera(NamedTuple):
+    """How a home's robot sees: height above the floor, pitch (up is positive), horizontal field of view."""
+
+    height_m: float
+    pitch_rad: float
+    fov_rad: float
+
+
+def room_order(home_seed: int) -> list[str]:
+    """The eight rooms in the order in which this home's robot visits them."""
+    rng = np.random.default_rng((home_seed, 101))
+    return [ROOMS[i] for i in rng.permutation(len(ROOMS))]
+
+
+def camera_of(home_seed: int) -> Camera:
+    """This home's robot: 0.15 to 0.4 m high, pitched up 4 to 13 degrees, 70 to 90 degrees wide."""
+    rng = np.random.default_rng((home_seed, 102))
+    return Camera(float(rng.uniform(0.15, 0.4)), float(np.radians(rng.uniform(4, 13))), float(np.radians(rng.uniform(70, 90))))
+
+
+def build_room(home_seed: int, name: str) -> Room:
+    """The home's room of this name; the same arguments give the same room to the bit."""
+    rng = np.random.default_rng((home_seed, 103, ROOMS.index(name)))
+    plan = PLANS[name]
+    for _ in range(TRIES):
+        s = Style(rng)
+        layout = furnish(plan, s)
+        if layout is None:
+            continue
+        free = floor_plan(layout)
+        if free is not None:
+            return _finish(name, plan, s, layout, free)
+    raise RuntimeError(f"no layout of {name} found for home {home_seed} in {TRIES} tries")
+
+
+def _finish(name: str, plan: Plan, s: Style, layout: Layout, free: FloorPlan) -> Room:
+    parts = [part for placed in layout.placed for part in placed.parts]
+    shell, baked = _shell(plan, s, layout)
+    mesh, atlas = _mesh(parts, shell, baked, s)
+    lamp = [layout.w / 2 + s.u(-0.5, 0.5), layout.l / 2 + s.u(-0.5, 0.5), layout.h - 0.3, s.u(0.8, 1.2)]
+    panes = [p for p in parts if p.materials[0].pattern == "window"]
+    sun = [0.0, 0.0, 1.0, 0.0]
+    if panes:
+        middle = panes[0].corners.reshape(-1, 3).mean(axis=0)
+        centre = np.array([layout.w / 2, layout.l / 2, 1.4])
+        sun = [*(middle + 0.25 * (centre - middle)).tolist(), s.u(0.3, 0.9)]
+    lamps = np.array([lamp, sun], np.float32)
+    return Room(name, (layout.w, layout.l, layout.h), mesh, atlas, lamps, free)
+
+
+def _shell(plan: Plan, s: Style, layout: Layout) -> tuple[list[Part], list[Pixels | None]]:
+    """Floor, ceiling and walls as inward faces, and the baked texture of each (None for the ceiling)."""
+    w, length, h = layout.w, layout.l, layout.h
+    solids = [part for placed in layout.placed for part in placed.parts if part.solid]
+    low = [part for part in solids if part.corners[..., 2].min() < 0.35]
+    outlines = [cv2.convexHull(np.ascontiguousarray(p.corners.reshape(-1, 3)[:, :2], np.float32))[:, 0] for p in low]
+    fh, fw = (round(n * FLOOR_PX_PER_M / 32) * 16 for n in (length, w))
+    shadow = contact_shadow(fh, fw, FLOOR_PX_PER_M / 2, outlines, 0.3)
+    floor = cv2.resize(floor_texture(s, w, length, s.chance(plan.floor_tiled), shadow), (2 * fw, 2 * fh))
+    finish = WallFinish(s, s.chance(plan.wall_tiled))
+    white = Material(colour=s.shade(((244, 242, 236), (232, 232, 228))))
+    room = box(w / 2, 0, 0, w, length, h, white, furniture=False)
+    # An inward face keeps its plane but runs the other way: corners and texture axes as seen from inside.
+    frames = {
+        "floor": ((0, 0, 0), (w, 0, 0), (0, length, 0)),
+        "ceiling": ((0, length, h), (w, 0, 0), (0, -length, 0)),
+        "w0": ((w, 0, h), (-w, 0, 0), (0, 0, -h)), "w1": ((w, length, h), (0, -length, 0), (0, 0, -h)),
+        "w2": ((0, length, h), (w, 0, 0), (0, 0, -h)), "w3": ((0, 0, h), (0, length, 0), (0, 0, -h)),
+    }
+    walls = [finish.texture(layout.span(k), h, _wall_shadow(layout, k, solids)) for k in range(4)]
+    f = np.array(list(frames.values()), np.float32)
+    corners = np.stack([f[:, 0], f[:, 0] + f[:, 1], f[:, 0] + f[:, 1] + f[:, 2], f[:, 0] + f[:, 2]], axis=1)
+    # The textures of floor and ceiling run along x and y whichever way the face looks: their corners are reversed.
+    corners[:2] = corners[:2, ::-1]
+    return [room._replace(corners=corners, frames=f)], [floor, None, *walls]
+
+
+def _wall_shadow(layout: Layout, wall: int, solids: list[Part]) -> Floats:
+    """What stands within 15 cm of a wall dims it."""
+    w, h = round(layout.span(wall) * WALL_PX_PER_M / 16) * 16, round(layout.h * WALL_PX_PER_M / 16) * 16
+    polygons = []
+    for part in solids:
+        points = part.corners.reshape(-1, 3)
+        gap = (points[:, 1], layout.w - points[:, 0], layout.l - points[:, 1], points[:, 0])[wall]
+        if gap.min() > 0.15:
+            continue
+        along = (layout.w - points[:, 0], layout.l - points[:, 1], points[:, 0], points[:, 1])[wall]
+        a, b, low, high = along.min(), along.max(), layout.h - points[:, 2].max(), layout.h - points[:, 2].min()
+        polygons.append(np.array([[a, low], [b, low], [b, high], [a, high]], np.float32))
+    return contact_shadow(h, w, WALL_PX_PER_M, polygons, 0.35)
+
+
+def _mesh(parts: list[Part], shell: list[Part], baked: list[Pixels | None], s: Style) -> tuple[Mesh, Atlas]:
+    everything = shell + parts
+    corners = np.concatenate([p.corners for p in everything]).astype(np.float32)
+    frames = np.concatenate([p.frames for p in everything]).astype(np.float32)
+    materials = [m for p in everything for m in p.materials]
+    textures = [t for t in baked if t is not None]
+    index: dict[Material, int] = {}
+    which = np.empty(len(materials), np.intp)
+    taken = 0
+    for i, m in enumerate(materials):
+        if i < len(baked) and baked[i] is not None:
+            which[i] = taken
+            taken += 1
+            continue
+        key = m._replace(glow=0.0, shine=0.0, span_m=0.0)
+        if key not in index:
+            index[key] = len(textures)
+            textures.append(texture(key))
+        which[i] = index[key]
+    atlas = build_atlas(textures)
+    span = np.array([m.span_m for m in materials], np.float32)
+    u, v, density = _texture_planes(frames, span, atlas.places[which], s.rng)
+    edges = corners[:, 3] - corners[:, 0], corners[:, 1] - corners[:, 0]
+    normals = np.cross(*edges)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    mesh = Mesh(
+        corners, normals, u, v, density,
+        np.array([m.glow for m in materials], np.float32), np.array([m.shine for m in materials], np.float32),
+        atlas.luma[which], np.concatenate([np.full(len(p.corners), p.furniture) for p in everything]),
+    )
+    return mesh, atlas
+
+
+def _texture_planes(frames: Floats, span: Floats, places: Floats, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+    """Texture coordinates as plane equations over world points, (F, 4) each, and texture pixels a metre (F,)."""
+    planes, densities = [], []
+    for axis in (0, 1):
+        direction = frames[:, 1 + axis]
+        length = np.maximum(np.linalg.norm(direction, axis=1), 1e-4)
+        share = np.where(span > 0, np.minimum(1.0, length / np.maximum(span, 1e-3)), 1.0)
+        start = rng.random(len(span), dtype=np.float32) * (1 - share)
+        pixels = places[:, 2 + axis] * share
+        gradient = direction * (pixels / length**2)[:, None]
+        offset = places[:, axis] + start * places[:, 2 + axis] - np.einsum("ij,ij->i", gradient, frames[:, 0])
+        planes.append(np.column_stack([gradient, offset - 0.5]).astype(np.float32))
+        densities.append(pixels / length)
+    return planes[0], planes[1], np.sqrt(densities[0] * densities[1]).astype(np.float32)

@@ -1,0 +1,163 @@
+"""Write simulated drives as an ordinary rosbag2."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+
+from edgevl_core.errors import UserError
+from edgevl_core.pairlog.types import (
+    CAMERA_INFO,
+    IMAGE,
+    SCENE_TRUTH,
+    camera_info_msg,
+    image_msg,
+    serialize,
+    truth_msg,
+)
+from edgevl_core.pairlog.writer import BagWriter
+from edgevl_sim.apartment import room_order
+from edgevl_sim.drive import START_STAMP_NS, Frame, check_drive, drive_room, passes, stamp_offset_ns
+from edgevl_sim.seeds import home_name, home_seed
+
+FRAME_ID = "camera_optical_frame"
+TOPICS = {
+    "camera/rgb/image_raw": IMAGE,
+    "camera/depth/image_raw": IMAGE,
+    "camera/rgb/camera_info": CAMERA_INFO,
+    "truth": SCENE_TRUTH,
+}
+FRAMES_PER_TASK = 40  # bounds what a worker hands over at once: 40 frames are 16 MB
+TELLING_FRACTION = 0.05  # a frame with less furniture than this names no room
+
+
+@dataclass(frozen=True)
+class BagSummary:
+    """What was written. homes: their names in order. telling_frames: frames with at least 5 % furniture."""
+
+    path: Path
+    frames: int
+    telling_frames: int
+    homes: tuple[str, ...]
+    first_stamp_ns: int
+    last_stamp_ns: int
+    message_bytes: int
+
+
+class _Task(NamedTuple):
+    home_seed: int
+    room: str
+    frames: range
+    hz: float
+    lights: str
+    room_stamp_ns: int
+
+
+class _Row(NamedTuple):
+    stamp_ns: int
+    messages: tuple[bytes, ...]  # in the order of TOPICS
+    telling: bool
+
+
+def write_bag(
+    path: Path | str,
+    *,
+    seed: int,
+    split: str,
+    homes: int,
+    first_home: int = 0,
+    frames_per_room: int = 8,
+    hz: float = 0.25,
+    lights: str = "on",
+    workers: int = 1,
+    start_stamp_ns: int = START_STAMP_NS,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> BagSummary:
+    """Drive through homes first_home ... first_home + homes - 1 of a split, one after the other, into a new bag.
+
+    Every frame is four messages of one stamp and the frame_id camera_optical_frame: rgb8, 16UC1 millimetres,
+    camera_info, truth. Stamps rise by 1/hz from start_stamp_ns over the whole bag; see `drive` for hz and lights
+    ("halfway": all homes lit, then the same drives again in the dark). The messages do not depend on `workers`,
+    the number of processes; they are started by spawning, so a script that calls this with more than one needs
+    the usual `if __name__ == "__main__"`. on_progress(frames done, frames in all) is called as frames are written.
+
+    Raises UserError for values out of range and for a path that exists.
+    """
+    check_drive(frames_per_room, hz, lights)
+    if homes < 1:
+        raise UserError(f"number of homes is {homes}: give 1 or more")
+    if workers < 1:
+        raise UserError(f"number of workers is {workers}: give 1 or more")
+    seeds = [home_seed(seed, split, first_home + i) for i in range(homes)]
+    tasks = list(_tasks(seeds, frames_per_room, hz, lights, start_stamp_ns))
+    total = sum(len(task.frames) for task in tasks)
+    done = telling = size = 0
+    last_ns = start_stamp_ns
+    with BagWriter(path) as writer:
+        for topic, msgtype in TOPICS.items():
+            writer.add_topic(topic, msgtype)
+        for rows in _rendered(tasks, workers):
+            for row in rows:
+                for topic, message in zip(TOPICS, row.messages):
+                    writer.write(topic, message, row.stamp_ns)
+                    size += len(message)
+                telling += row.telling
+                last_ns = row.stamp_ns
+            done += len(rows)
+            if on_progress is not None:
+                on_progress(done, total)
+    names = tuple(home_name(s) for s in seeds)
+    return BagSummary(Path(path), done, telling, names, start_stamp_ns, last_ns, size)
+
+
+def _tasks(seeds: list[int], frames_per_room: int, hz: float, lights: str, start_ns: int) -> Iterator[_Task]:
+    index = 0
+    for lit in passes(lights):
+        for seed in seeds:
+            for room in room_order(seed):
+                room_ns = start_ns + stamp_offset_ns(index, hz)
+                for first in range(0, frames_per_room, FRAMES_PER_TASK):
+                    frames = range(first, min(first + FRAMES_PER_TASK, frames_per_room))
+                    yield _Task(seed, room, frames, hz, lit, room_ns)
+                index += frames_per_room
+
+
+def _rendered(tasks: list[_Task], workers: int) -> Iterator[list[_Row]]:
+    """The rows of each task, in order; at most two tasks per worker are held at a time."""
+    if workers == 1:
+        yield from map(_render_task, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        waiting: deque[Future[list[_Row]]] = deque()
+        for task in tasks:
+            waiting.append(pool.submit(_render_task, task))
+            if len(waiting) >= 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _render_task(task: _Task) -> list[_Row]:
+    frames = drive_room(task.home_seed, task.room, task.frames, task.hz, task.lights, task.room_stamp_ns)
+    return [_row(frame) for frame in frames]
+
+
+def _row(frame: Frame) -> _Row:
+    height, width = frame.depth_mm.shape
+    stamp, focal = frame.stamp_ns, frame.focal_px
+    fraction = frame.furniture_fraction
+    messages = (
+        image_msg(frame.rgb, "rgb8", stamp, FRAME_ID),
+        image_msg(frame.depth_mm, "16UC1", stamp, FRAME_ID),
+        camera_info_msg(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2, stamp, FRAME_ID),
+        truth_msg(frame.room, frame.home, fraction, stamp, FRAME_ID),
+    )
+    return _Row(stamp, tuple(serialize(m) for m in messages), fraction >= TELLING_FRACTION)

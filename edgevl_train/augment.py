@@ -1,0 +1,61 @@
+"""Photometric augmentation of RGB for ``teacher pretrain``, a whole batch at once."""
+
+import math
+
+import torch
+from torch import Tensor
+
+# RGB -> luma and two chroma axes (NTSC's YIQ), in which saturation is a scale and hue a rotation.
+_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+
+
+def jitter_colour(
+    pixels: Tensor,
+    generator: torch.Generator,
+    *,
+    brightness: float = 0.4,
+    contrast: float = 0.3,
+    saturation: float = 0.5,
+    hue_rad: float = 0.6,
+    noise: float = 4.0,
+) -> Tensor:
+    """Change light and colour of each image by its own random amounts.
+
+    Brightness, contrast (around the image's mean) and saturation are factors in 1 +- the argument; hue is a rotation by
+    up to +- ``hue_rad``; ``noise`` is the standard deviation of additive Gaussian noise, in grey levels.
+
+    Args:
+        pixels: (B, 3, H, W) float32, 0..255.
+
+    Returns:
+        (B, 3, H, W) float32, 0..255, a new tensor.
+    """
+    count = len(pixels)
+    draw = (2 * torch.rand(4, count, generator=generator) - 1).to(pixels.device)
+    angle = draw[3] * hue_rad
+    chroma = 1 + draw[2] * saturation
+    rotation = torch.zeros(count, 3, 3, device=pixels.device)
+    rotation[:, 0, 0] = 1
+    rotation[:, 1, 1] = rotation[:, 2, 2] = chroma * torch.cos(angle)
+    rotation[:, 1, 2], rotation[:, 2, 1] = -chroma * torch.sin(angle), chroma * torch.sin(angle)
+    to_yiq = _TO_YIQ.to(pixels.device)
+    gain = (1 + draw[0] * brightness) * (1 + draw[1] * contrast)
+    matrix = gain.view(-1, 1, 1) * (torch.linalg.inv(to_yiq) @ rotation @ to_yiq)
+    mean = pixels.mean((1, 2, 3))
+    offset = -draw[1] * contrast * (1 + draw[0] * brightness) * mean
+    out = torch.einsum("bij,bjhw->bihw", matrix, pixels) + offset.view(-1, 1, 1, 1)
+    if noise:
+        out += noise * torch.randn(out.shape, generator=generator).to(out.device)
+    return out.clamp_(0, 255)
+
+
+def random_boxes(
+    count: int, min_scale: float, max_aspect: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Random crops (area uniform in min_scale..1) and flips: (count, 4) float32 in 0..1 and (count,) bool."""
+    draw = torch.rand(5, count, generator=generator)
+    area = min_scale + (1 - min_scale) * draw[0]
+    aspect = torch.exp(math.log(max_aspect) * (2 * draw[1] - 1))
+    width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+    x0, y0 = draw[2] * (1 - width), draw[3] * (1 - height)
+    return torch.stack([x0, y0, x0 + width, y0 + height], 1), draw[4] < 0.5

@@ -1,0 +1,63 @@
+"""Stage 1: dual-modality distillation, L = d(S(x), T(x)) + d(S(x'), T(x)) (EdgeVL, arXiv 2403.04908, equation 1)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from edgevl_train.data import Batch, RunData, make_batches, validator
+from edgevl_train.loop import Best, Stage, fit
+from edgevl_train.losses import DISTANCES, Distance
+from edgevl_train.recipe import Recipe
+from edgevl_train.student import Student
+
+
+def distillation_loss(embedding: Tensor, target: Tensor, distance: Distance) -> tuple[Tensor, Tensor]:
+    """The RGB and the depth term.
+
+    Args:
+        embedding: (2B, D), L2-normalised: RGB first, then depth of the same pairs.
+        target: (B, D), the teacher's embedding of the RGB.
+    """
+    rgb, depth = embedding.chunk(2)
+    return distance(rgb, target), distance(depth, target)
+
+
+def distil(
+    student: Student,
+    data: RunData,
+    recipe: Recipe,
+    fabric: Fabric,
+    directory: Path,
+    fingerprint: str,
+    on_progress: Callable[[int, int, str], None] = lambda done, total, message: None,
+) -> Best:
+    """Train ``student`` in place; it holds the best epoch's weights afterwards."""
+    section = recipe.stage1
+    distance = DISTANCES[section.loss]
+    batches, steps = make_batches(data, recipe, section.batch, 1, fabric.device)
+
+    def loss(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        rgb, depth = distillation_loss(model(batch.pixels), batch.target, distance)
+        return {"loss": rgb + depth, "loss_rgb": rgb, "loss_depth": depth}
+
+    stage = Stage(
+        name="stage1",
+        epochs=section.epochs,
+        steps_per_epoch=steps,
+        lr=section.lr,
+        min_lr=section.min_lr,
+        warmup_steps=section.warmup_steps,
+        weight_decay=section.weight_decay,
+        clip_norm=section.clip_norm,
+        batches=batches,
+        loss=loss,
+        validate=validator(data, fabric.device),
+        fingerprint=fingerprint,
+    )
+    student.to(memory_format=torch.channels_last)
+    best = fit(student, stage, fabric, directory, on_progress, seed=recipe.seed)
+    student.load_state_dict(best.state)
+    return best

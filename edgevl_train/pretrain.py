@@ -1,0 +1,292 @@
+"""``edgevl teacher pretrain``: a small real open_clip model, trained on captioned RGB of bags that know their rooms.
+
+For machines without CLIP weights. Captions are made from the ``truth`` topic; depth is never looked at.
+"""
+
+import copy
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import edgevl_train.torchvision_ops  # noqa: F401  (before open_clip)
+
+# isort: split
+import cv2
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgevl_core.atomic import atomic_directory
+from edgevl_core.errors import UserError
+from edgevl_core.labels import fill_template
+from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_train.augment import jitter_colour, random_boxes
+from edgevl_train.cache import hash_bag
+from edgevl_train.losses import multi_positive_infonce
+from edgevl_train.progress import RunProgress
+from edgevl_train.teacher import CONFIG_FILE, WEIGHTS_FILE
+from edgevl_train.views import crop
+
+MIN_FURNITURE = 0.05  # a frame that shows less names no room
+TEMPLATES = (
+    "{}",
+    "a photo of {a} {}",
+    "a photo of the {}",
+    "a picture of {a} {}",
+    "a robot's view of the {}",
+    "this is {a} {}",
+    "the inside of {a} {}",
+    "{a} {} in a home",
+)
+
+
+def _default_model() -> dict[str, Any]:
+    return {
+        "embed_dim": 128,
+        "vision_cfg": {
+            "image_size": 96,
+            "timm_model_name": "resnet10t",
+            "timm_pool": "avg",
+            "timm_proj": "linear",
+        },
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+    }
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Settings of :func:`pretrain`; ``model`` is an open_clip model config."""
+
+    model: dict[str, Any] = field(default_factory=_default_model)
+    epochs: int = 12
+    batch: int = 64
+    lr: float = 2e-3
+    weight_decay: float = 0.05
+    warmup_steps: int = 30
+    val_share: float = 0.1
+    min_scale: float = 0.4
+    max_aspect: float = 1.333
+    precision: str = "bf16-mixed"
+
+    @property
+    def size_px(self) -> int:
+        """Side of the model's input."""
+        return int(self.model["vision_cfg"]["image_size"])
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """RGB frames that name a room: (N, C, C, 3) uint8, (N,) row of ``rooms``, (N,) row of ``homes``."""
+
+    rgb: NDArray[np.uint8]
+    room: NDArray[np.int64]
+    home: NDArray[np.int64]
+    rooms: list[str]
+    homes: list[str]
+    skipped: int
+
+
+def pretrain(
+    bags: Sequence[Path],
+    out: Path,
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+    settings: Pretraining | None = None,
+    status_path: Path | None = None,
+) -> str:
+    """Train on ``bags`` and write ``out`` (open_clip's own directory layout: config, safetensors; and metrics.json).
+
+    Returns:
+        The teacher's spec, ``open_clip:@<out>``, for :func:`edgevl_train.teacher.load_teacher`.
+
+    Raises:
+        UserError: ``out`` exists; no captioned frames; fewer than two homes.
+    """
+    settings = settings or Pretraining()
+    if epochs is not None:
+        settings = Pretraining(**{**asdict(settings), "epochs": epochs})
+    out = Path(out)
+    with (
+        RunProgress(status_path, {"read": 10, "train": 90}) as progress,
+        atomic_directory(out) as temporary,
+    ):
+        progress.stage("read")
+        data = read_captioned(bags, settings.size_px * 4 // 3, progress.update)
+        progress.stage("train")
+        model, history = train(data, settings, seed, progress.update)
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, temporary / WEIGHTS_FILE)
+        preprocess = {
+            "mean": [0.5] * 3,
+            "std": [0.25] * 3,
+            "interpolation": "bilinear",
+            "resize_mode": "squash",
+        }
+        config = {"model_cfg": settings.model, "preprocess_cfg": {"size": settings.size_px, **preprocess}}
+        (temporary / CONFIG_FILE).write_text(json.dumps(config, indent=2), encoding="utf-8")
+        record = {
+            "settings": asdict(settings),
+            "seed": seed,
+            "rooms": data.rooms,
+            "homes": len(data.homes),
+            "frames": len(data.rgb),
+            "frames_skipped": data.skipped,
+            "bags": [{"name": Path(bag).name, "sha256": hash_bag(bag)} for bag in bags],
+            "validation": history,
+        }
+        (temporary / "metrics.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+    return f"open_clip:@{out}"
+
+
+def read_captioned(
+    bags: Sequence[Path], size_px: int, on_progress: Callable[[int, int, str], None] = lambda *_: None
+) -> Captioned:
+    """Frames of ``bags`` whose truth names a room and that show at least 5 % furniture, squashed to size_px."""
+    images, rooms, homes, skipped = [], [], [], 0
+    for number, bag in enumerate(bags):
+        for pair in read_pairs(bag):
+            if pair.truth is None or not pair.truth.room or pair.truth.furniture_fraction < MIN_FURNITURE:
+                skipped += 1
+                continue
+            images.append(cv2.resize(pair.rgb, (size_px, size_px), interpolation=cv2.INTER_AREA))
+            rooms.append(pair.truth.room)
+            homes.append(f"{pair.truth.home}")
+            on_progress(number, len(bags), f"{len(images)} captioned frames")
+    names, homes_seen = sorted(set(rooms)), sorted(set(homes))
+    if len(names) < 2 or len(homes_seen) < 2:
+        raise UserError(
+            f"{len(bags)} bag(s) hold {len(images)} frames of {len(names)} rooms in {len(homes_seen)} homes with a known "
+            "room (topic truth): at least 2 rooms and 2 homes are needed; make some with `edgevl sim`"
+        )
+    return Captioned(
+        np.stack(images),
+        np.array([names.index(room) for room in rooms]),
+        np.array([homes_seen.index(home) for home in homes]),
+        names,
+        homes_seen,
+        skipped,
+    )
+
+
+def train(
+    data: Captioned,
+    settings: Pretraining,
+    seed: int,
+    on_progress: Callable[[int, int, str], None] = lambda *_: None,
+) -> tuple[nn.Module, list[dict[str, float]]]:
+    """The model of the epoch with the best zero-shot top-1 on validation homes, and every epoch's figures."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    is_val = np.isin(data.home, _validation_homes(len(data.homes), settings.val_share, seed))
+    train_rows, val_rows = np.flatnonzero(~is_val), np.flatnonzero(is_val)
+    model = _build(settings.model).to(memory_format=torch.channels_last)
+    tokens = _tokens(data.rooms, settings.model["text_cfg"]["context_length"])
+    optimiser = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.lr)
+    batch = min(settings.batch, len(train_rows))
+    steps = len(train_rows) // batch
+    history: list[dict[str, float]] = []
+    best_state: dict[str, Tensor] = {}
+    for epoch in range(settings.epochs):
+        model.train()
+        order = train_rows[torch.randperm(len(train_rows), generator=generator).numpy()]
+        losses = []
+        for step in range(steps):
+            rows = order[step * batch : (step + 1) * batch]
+            rate = _rate(settings, epoch * steps + step, settings.epochs * steps)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            losses.append(_step(model, optimiser, data, rows, tokens, settings, generator))
+            total = settings.epochs * steps
+            on_progress(
+                epoch * steps + step + 1, total, f"epoch {epoch + 1}/{settings.epochs}, loss {losses[-1]:.3f}"
+            )
+        top1 = zero_shot_top1(model, data, val_rows, tokens, settings)
+        if not history or top1 > max(line["val_top1"] for line in history):
+            best_state = copy.deepcopy(model.state_dict())
+        history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "val_top1": top1})
+    model.load_state_dict(best_state)
+    return model.eval(), history
+
+
+def _step(
+    model: Any,
+    optimiser: torch.optim.Optimizer,
+    data: Captioned,
+    rows: NDArray[np.int64],
+    tokens: Tensor,
+    settings: Pretraining,
+    generator: torch.Generator,
+) -> float:
+    """One step. A batch uses one template, so that two captions are equal exactly when the rooms are."""
+    boxes, flips = random_boxes(len(rows), settings.min_scale, settings.max_aspect, generator)
+    pixels = crop(torch.from_numpy(data.rgb[rows]), boxes, flips, settings.size_px, nearest=False)
+    pixels = _normalised(jitter_colour(pixels, generator))
+    template = int(torch.randint(tokens.shape[0], (1,), generator=generator))
+    with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16-mixed"):
+        image = model.encode_image(pixels)
+        text = model.encode_text(tokens[template])
+    image, text = functional.normalize(image.float(), dim=-1), functional.normalize(text.float(), dim=-1)
+    loss = multi_positive_infonce(image, text, torch.from_numpy(data.room[rows]), model.logit_scale.exp())
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+    with torch.no_grad():
+        model.logit_scale.clamp_(0, math.log(100))  # as CLIP does (arXiv 2103.00020, section 2.5)
+    return float(loss.detach())
+
+
+@torch.inference_mode()
+def zero_shot_top1(
+    model: Any, data: Captioned, rows: NDArray[np.int64], tokens: Tensor, settings: Pretraining
+) -> float:
+    """Share of the whole frames ``rows`` whose nearest room (mean of all templates' text vectors) is the true one."""
+    model.eval()
+    text = torch.stack([functional.normalize(model.encode_text(t).float(), dim=-1) for t in tokens]).mean(0)
+    hits = 0
+    for start in range(0, len(rows), 256):
+        part = rows[start : start + 256]
+        pixels = torch.from_numpy(data.rgb[part]).permute(0, 3, 1, 2).float()
+        pixels = functional.interpolate(pixels, settings.size_px, mode="bilinear", antialias=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16-mixed"):
+            image = model.encode_image(_normalised(pixels))
+        hits += int(((image.float() @ text.T).argmax(1).numpy() == data.room[part]).sum())
+    return hits / max(len(rows), 1)
+
+
+def _normalised(pixels: Tensor) -> Tensor:
+    return ((pixels / 255 - 0.5) / 0.25).contiguous(memory_format=torch.channels_last)
+
+
+def _build(config: dict[str, Any]) -> Any:
+    return open_clip.model.CLIP(**copy.deepcopy(config))
+
+
+def _tokens(rooms: list[str], context_length: int) -> Tensor:
+    """(T, R, context_length) int64: every template filled with every room."""
+    tokenizer = open_clip.SimpleTokenizer(context_length=context_length)
+    return torch.stack([tokenizer([fill_template(template, room) for room in rooms]) for template in TEMPLATES])
+
+
+def _validation_homes(count: int, share: float, seed: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, 0x7EAC]).permutation(count)[: max(1, round(share * count))]
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _rate(settings: Pretraining, step: int, total: int) -> float:
+    warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    return settings.lr * warm * (1 + math.cos(math.pi * step / total)) / 2

@@ -1,0 +1,142 @@
+"""ONNX files of a student: float, and int8 with explicit QuantizeLinear / DequantizeLinear pairs (QDQ).
+
+The quantised graph is written as the runtimes want to see it, so nothing has to be repaired afterwards:
+weights are stored as int8 and biases as int32 (scale = input x weight; without that ONNX Runtime does not
+fuse linear layers), linear layers are Gemm, and the uint8 pixels go into DequantizeLinear without a float
+image between.
+"""
+
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, fx, nn
+
+from edgevl_core.atomic import atomic_write
+from edgevl_train.quantise.fake import WEIGHT_MAX, ActivationQuantiser, InputQuantiser, QuantisedLayer
+from edgevl_train.quantise.fuse import fuse
+from edgevl_train.quantise.insert import QuantStudent
+from edgevl_train.student import PIXEL_SCALE, PIXEL_ZERO_POINT, Student
+
+OPSET = 18
+INPUT_NAME, OUTPUT_NAME = "pixels", "embedding"
+
+
+def export_fp32(student: Student, path: Path | str, size_px: int) -> None:
+    """Write the float student: (N, 3, S, S) uint8 -> (N, D) float32, L2-normalised; N is free."""
+    _export(fuse(student).cpu(), Path(path), size_px)
+
+
+def export_int8(q: QuantStudent, path: Path | str, size_px: int) -> None:
+    """Write the quantised student: (N, 3, S, S) uint8 -> (N, D) float32, L2-normalised; N is free.
+
+    ``q`` is left as it is.
+    """
+    network = copy.deepcopy(q.network).cpu().eval()
+    replacements: list[tuple[str, nn.Module]] = []
+    for name, module in network.named_modules():
+        if isinstance(module, InputQuantiser):
+            replacements.append((name, _PixelsDequantised()))
+        elif isinstance(module, ActivationQuantiser):
+            replacements.append((name, _QuantiseDequantise(module)))
+        elif isinstance(module, QuantisedLayer):
+            replacements.append((name, _IntegerLayer(module)))
+    for name, module in replacements:
+        network.set_submodule(name, module)
+    _export(network, Path(path), size_px)
+
+
+def _dequantise(q: Tensor, scale: Tensor, zero_point: Tensor | None, axis: int = 0) -> Tensor:
+    inputs = [q, scale] if zero_point is None else [q, scale, zero_point]
+    attributes = {"axis": axis} if scale.ndim else {}
+    return torch.onnx.ops.symbolic("DequantizeLinear", inputs, attributes, dtype=torch.float32, shape=q.shape)
+
+
+class _PixelsDequantised(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(PIXEL_SCALE))
+        self.register_buffer("zero_point", torch.tensor(PIXEL_ZERO_POINT, dtype=torch.uint8))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return _dequantise(pixels, self.scale, self.zero_point)
+
+
+class _QuantiseDequantise(nn.Module):
+    def __init__(self, quantiser: ActivationQuantiser) -> None:
+        super().__init__()
+        scale, zero_point = quantiser.scale_and_zero_point()
+        self.register_buffer("scale", scale)
+        self.register_buffer("zero_point", zero_point.to(torch.uint8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        inputs = [x, self.scale, self.zero_point]
+        q = torch.onnx.ops.symbolic("QuantizeLinear", inputs, dtype=torch.uint8, shape=x.shape)
+        return _dequantise(q, self.scale, self.zero_point)
+
+
+class _IntegerLayer(nn.Module):
+    """A convolution or linear layer whose parameters are stored as integers."""
+
+    def __init__(self, quantised: QuantisedLayer) -> None:
+        super().__init__()
+        layer, scale = quantised.layer, quantised.scale().detach()
+        per_channel = scale.view(-1, *[1] * (layer.weight.ndim - 1))
+        weight = (layer.weight.detach() / per_channel).round().clamp(-WEIGHT_MAX, WEIGHT_MAX).to(torch.int8)
+        bias_scale = quantised.input_scale().detach() * scale
+        bias = torch.zeros_like(scale) if layer.bias is None else layer.bias.detach()
+        self.register_buffer("weight", weight)
+        self.register_buffer("weight_scale", scale)
+        self.register_buffer("weight_zero_point", torch.zeros_like(scale, dtype=torch.int8))
+        self.register_buffer("bias", (bias.double() / bias_scale.double()).round().to(torch.int32))
+        self.register_buffer("bias_scale", bias_scale)
+        # The convolution's own arithmetic (stride, padding), without its float parameters.
+        self.convolve = layer._conv_forward if isinstance(layer, nn.Conv2d) else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = _dequantise(self.weight, self.weight_scale, self.weight_zero_point)
+        bias = _dequantise(self.bias, self.bias_scale, None)
+        if self.convolve is not None:
+            return self.convolve(x, weight, bias)
+        rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+        shape = (rows.shape[0], weight.shape[0])
+        y = torch.onnx.ops.symbolic("Gemm", [rows, weight, bias], {"transB": 1}, dtype=torch.float32, shape=shape)
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
+
+
+def _export(network: fx.GraphModule, path: Path, size_px: int) -> None:
+    example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8)
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            network.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            external_data=False,
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+            verbose=False,
+        )
+    buffer = io.BytesIO()
+    program.save(buffer, external_data=False)
+    atomic_write(path, buffer.getvalue())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns about its own internals; a failure still raises."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

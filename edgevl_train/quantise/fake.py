@@ -1,0 +1,128 @@
+"""Fake quantisation: int8 arithmetic imitated in float, with gradients straight through the rounding.
+
+Scheme (what ONNX Runtime and OpenVINO run as integer kernels on CPU):
+activations u8, per tensor, asymmetric; weights s8, per output channel, symmetric; biases s32 with the scale
+input x weight. Jacob et al., "Quantization and training of neural networks for efficient
+integer-arithmetic-only inference", CVPR 2018.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgevl_train.student import PIXEL_SCALE, PIXEL_ZERO_POINT
+
+ACTIVATION_MAX = 255
+WEIGHT_MAX = 127
+_SMALLEST_RANGE = 1e-5  # a tensor that is all zero still gets a usable scale
+_BIAS_LIMIT = 2.0**30  # |bias| in steps of its int32; half of the range, so that the accumulator has room
+
+
+class InputQuantiser(nn.Module):
+    """Pixels as the quantised activation, (x - 128) / 64: (N, 3, S, S) uint8 or float 0..255 -> float32."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        if pixels.is_floating_point():  # augmented pixels; the robot's are whole numbers
+            pixels = pixels.round().clamp(0, ACTIVATION_MAX)
+        return (pixels.float() - PIXEL_ZERO_POINT) * PIXEL_SCALE
+
+
+class ActivationQuantiser(nn.Module):
+    """u8 fake quantisation of one tensor, its range either being observed or fixed.
+
+    While observing, the range follows the extremes of every batch by an exponential moving average.
+
+    Buffers:
+        low, high: () float32, the range; contains 0, so that zero padding is exact.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, momentum: float = 0.01) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.observing = False
+        self.enabled = True
+        self.register_buffer("low", torch.zeros(()))
+        self.register_buffer("high", torch.zeros(()))
+
+    @torch.no_grad()
+    def observe(self, x: Tensor) -> None:
+        """Move the range towards the extremes of ``x``; the first batch sets it."""
+        low, high = torch.aminmax(x.detach().float())
+        low, high = low.clamp(max=0.0), high.clamp(min=0.0)
+        fresh = self.high == self.low
+        self.low.copy_(torch.where(fresh, low, torch.lerp(self.low, low, self.momentum)))
+        self.high.copy_(torch.where(fresh, high, torch.lerp(self.high, high, self.momentum)))
+
+    def scale_and_zero_point(self) -> tuple[Tensor, Tensor]:
+        """() float32 > 0 and () int32 in 0..255, such that real = (q - zero_point) * scale."""
+        scale = (self.high - self.low).clamp(min=_SMALLEST_RANGE) / ACTIVATION_MAX
+        zero_point = (-self.low / scale).round().clamp(0, ACTIVATION_MAX).to(torch.int32)
+        return scale, zero_point
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.observing and self.training:
+            self.observe(x)
+        if not self.enabled:
+            return x
+        scale, zero_point = self.scale_and_zero_point()
+        return torch.fake_quantize_per_tensor_affine(x.float(), scale, zero_point, 0, ACTIVATION_MAX)
+
+
+def weight_scale(weight: Tensor, bias: Tensor | None, input_scale: Tensor) -> Tensor:
+    """Scale of each output channel.
+
+    A channel with tiny weights and a large bias would need more than 32 bits for the bias; its scale is
+    raised.
+
+    Args:
+        weight: (C_out, ...) float32.
+        bias: (C_out,) float32, or None.
+        input_scale: () float32, scale of the layer's input.
+
+    Returns:
+        (C_out,) float32 > 0.
+    """
+    scale = weight.detach().flatten(1).abs().amax(dim=1).clamp(min=_SMALLEST_RANGE) / WEIGHT_MAX
+    if bias is not None:
+        scale = torch.maximum(scale, bias.detach().abs() / (input_scale * _BIAS_LIMIT))
+    return scale
+
+
+class QuantisedLayer(nn.Module):
+    """A convolution or linear layer with fake-quantised weights; its input is quantised by the graph before
+    it.
+
+    Attributes:
+        layer: the float layer, which owns the trained parameters.
+    """
+
+    def __init__(self, layer: nn.Conv2d | nn.Linear, input_quantiser: "ActivationQuantiser | None") -> None:
+        """``input_quantiser``: None for a layer that reads the pixels."""
+        super().__init__()
+        self.layer = layer
+        # In a tuple, so that it is not registered here a second time: it belongs to the graph.
+        self._input_quantiser = (input_quantiser,)
+
+    def input_scale(self) -> Tensor:
+        """() float32, the scale of this layer's input."""
+        quantiser = self._input_quantiser[0]
+        if quantiser is None:
+            return torch.tensor(PIXEL_SCALE, device=self.layer.weight.device)
+        return quantiser.scale_and_zero_point()[0]
+
+    def scale(self) -> Tensor:
+        """(C_out,) float32, see :func:`weight_scale`."""
+        return weight_scale(self.layer.weight, self.layer.bias, self.input_scale())
+
+    def forward(self, x: Tensor) -> Tensor:
+        layer, scale = self.layer, self.scale()
+        zero_point = torch.zeros_like(scale, dtype=torch.int32)
+        weight = torch.fake_quantize_per_channel_affine(
+            layer.weight.float(), scale, zero_point, 0, -WEIGHT_MAX, WEIGHT_MAX
+        )
+        if isinstance(layer, nn.Conv2d):
+            return layer._conv_forward(x, weight, layer.bias)
+        return functional.linear(x, weight, layer.bias)

@@ -1,0 +1,117 @@
+"""The baselines that need no training: ONNX Runtime's own quantisation of the float file."""
+
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
+
+from edgevl_core.atomic import atomic_write
+from edgevl_core.errors import UserError
+from edgevl_train.quantise.export import INPUT_NAME
+
+_STATIC_OPS = ["Conv", "Gemm", "MatMul", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Relu", "Clip"]
+
+
+class _PixelReader(CalibrationDataReader):
+    """Feeds pixel batches to the calibrator."""
+
+    def __init__(self, batches: Iterable[NDArray[np.uint8]]) -> None:
+        self._batches: Iterator[NDArray[np.uint8]] = iter(batches)
+        self.count = 0
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        pixels = next(self._batches, None)
+        if pixels is None:
+            return None
+        self.count += 1
+        return {INPUT_NAME: np.asarray(pixels, dtype=np.uint8)}
+
+
+def ptq_int8(fp32_onnx: Path | str, batches: Iterable[NDArray[np.uint8]], path: Path | str) -> None:
+    """Static post-training quantisation: u8 activations, s8 weights per channel, ranges by minimum and
+    maximum.
+
+    Products of two activations (attention) stay float.
+
+    Args:
+        fp32_onnx: from :func:`edgevl_train.quantise.export.export_fp32`.
+        batches: (N, 3, S, S) uint8 pixels of TRAINING data, both modalities, all of one shape.
+        path: the int8 file to write.
+
+    Raises:
+        UserError: no batch.
+    """
+    reader = _PixelReader(batches)
+    first = reader.get_next()
+    if first is None:
+        raise UserError("calibration data: 0 batches; at least one batch of training pixels is needed")
+    reader = _PixelReader([first[INPUT_NAME], *(batch[INPUT_NAME] for batch in iter(reader.get_next, None))])
+    model = onnx.load(str(fp32_onnx))
+    with tempfile.TemporaryDirectory() as directory, _without_advice():
+        temporary = Path(directory) / "ptq.onnx"
+        quantize_static(
+            model,
+            str(temporary),
+            reader,
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=_STATIC_OPS,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=_float_nodes(model),
+        )
+        atomic_write(path, temporary.read_bytes())
+
+
+def dynamic_int8(fp32_onnx: Path | str, path: Path | str) -> None:
+    """Dynamic quantisation: s8 weights per channel, activation ranges found at each run; good for
+    transformers.
+
+    Convolutions stay float: ONNX Runtime has no fast dynamic kernel for them.
+    """
+    model = onnx.load(str(fp32_onnx))
+    # The quantiser transposes Gemm's weights and trips over their recorded shapes.
+    del model.graph.value_info[:]
+    with tempfile.TemporaryDirectory() as directory, _without_advice():
+        temporary = Path(directory) / "dynamic.onnx"
+        quantize_dynamic(
+            model,
+            str(temporary),
+            op_types_to_quantize=["Gemm", "MatMul"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=_float_nodes(model),
+        )
+        atomic_write(path, temporary.read_bytes())
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """The quantiser advises a preparation that the exporter has already done; errors still raise."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _float_nodes(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that lose too much: products of two activations, and a transformer's additions."""
+    nodes = model.graph.node
+    constants = {initialiser.name for initialiser in model.graph.initializer}
+    products = [n.name for n in nodes if n.op_type == "MatMul" and not constants.intersection(n.input)]
+    if not any(n.op_type == "LayerNormalization" for n in nodes):
+        return products
+    return products + [n.name for n in nodes if n.op_type == "Add"]

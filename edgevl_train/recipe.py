@@ -1,0 +1,246 @@
+"""The training recipe: one frozen, validated model, read from YAML, overridden by ``key.path=value``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edgevl_core.errors import UserError
+from edgevl_core.preprocess import Preprocess
+from edgevl_core.resources import resource
+
+
+class Section(BaseModel):
+    """A part of the recipe: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StudentSection(Section):
+    """Which network is trained; see :func:`edgevl_train.student.build_student`."""
+
+    name: str = "mobilenetv4_conv_medium"
+    size_px: int = Field(224, ge=16, le=1024)
+    head: Literal["linear", "mlp"] = "linear"
+    backbone: dict[str, Any] = {}
+    pretrained: Path | None = None
+
+
+class TeacherSection(Section):
+    """How the teacher is run; which one it is comes from the command line."""
+
+    batch: int = Field(64, ge=1)
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+
+class CacheSection(Section):
+    """The training cache. ``size_px`` is the side of the images that crops are cut from (>= student.size_px)."""
+
+    size_px: int = Field(256, ge=16, le=1024)
+    max_skew_s: float = Field(0.02, gt=0)
+    workers: int = Field(2, ge=1)
+
+
+class PreprocessSection(Section):
+    """What the robot does to an image besides resizing it; see :class:`edgevl_core.preprocess.Preprocess`."""
+
+    depth_encoding: Literal["metric", "minmax"] = "metric"
+    rotation_deg: Literal[0, 90, 180, 270] = 0
+
+
+class SplitSection(Section):
+    """Validation data: whole bags ("bag"), or blocks of time with a gap ("time"); "auto" decides, see split.py."""
+
+    by: Literal["auto", "bag", "time"] = "auto"
+    val_fraction: float = Field(0.1, gt=0, lt=0.5)
+    gap_s: float = Field(5.0, ge=0)
+
+
+class ViewsSection(Section):
+    """K views per pair: view 0 is the whole frame, the others random crops and flips shared by RGB and depth."""
+
+    count: int = Field(8, ge=1, le=255)
+    min_scale: float = Field(0.3, gt=0, le=1)
+    max_scale: float = Field(1.0, gt=0, le=1)
+    max_aspect: float = Field(1.333, ge=1)
+    flip: bool = True
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "ViewsSection":
+        if self.min_scale > self.max_scale:
+            raise ValueError(f"min_scale {self.min_scale} is above max_scale {self.max_scale}")
+        return self
+
+
+class DepthAugmentSection(Section):
+    """Depth-only augmentation in stage 1 and 2: rectangular holes, and one shift of the range per image."""
+
+    hole_probability: float = Field(0.3, ge=0, le=1)
+    hole_max_side: float = Field(0.4, gt=0, le=1)
+    range_jitter: float = Field(0.03, ge=0, lt=0.5)
+
+
+class CurationSection(Section):
+    """Which pairs are kept, by the teacher's confidence on RGB; see curate.py."""
+
+    method: Literal["per_class_top_q", "ratio", "threshold"] = "per_class_top_q"
+    q: float = Field(0.9, gt=0, le=1)
+    ratio: float = Field(0.25, gt=0, le=1)
+    threshold: float = Field(0.25, ge=0, le=1)
+    superset: Path | None = None
+
+
+class Stage1Section(Section):
+    """Distillation, METHOD.md "Stage 1"."""
+
+    epochs: int = Field(120, ge=1)
+    batch: int = Field(32, ge=2, description="pairs; the network sees twice as many images")
+    loss: Literal["l1", "cosine", "mse"] = "cosine"
+    lr: float = Field(1e-3, gt=0)
+    min_lr: float = Field(5e-6, ge=0)
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.05, ge=0)
+    clip_norm: float = Field(5.0, gt=0)
+
+
+class Stage2Section(Section):
+    """Quantisation-aware contrastive learning, METHOD.md "Stage 2". ``epochs: 0`` calibrates only."""
+
+    epochs: int = Field(20, ge=0)
+    batch: int = Field(64, ge=2, description="pairs; triplets are mined among all images of a batch")
+    lr: float = Field(1e-4, gt=0)
+    min_lr: float = Field(1e-6, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    clip_norm: float = Field(5.0, gt=0)
+    margin: float = Field(0.3, gt=0)
+    negatives: int = Field(3, ge=1)
+    cross_modal: bool = True
+    triplet_weight: float = Field(0.1, ge=0)
+    distil_weight: float = Field(1.0, ge=0)
+    calibration_pairs: int = Field(256, ge=1)
+
+    @model_validator(mode="after")
+    def _learns_something(self) -> "Stage2Section":
+        if self.epochs and not self.triplet_weight and not self.distil_weight:
+            raise ValueError(
+                "triplet_weight and distil_weight are both 0: nothing would be learned; use epochs: 0"
+            )
+        return self
+
+
+class CalibrationSection(Section):
+    """Unknown threshold: the confidence below which this share of correct validation answers would fall."""
+
+    false_unknown: float = Field(0.05, ge=0, lt=1)
+
+
+class Recipe(Section):
+    """Everything that decides a run, besides bags, teacher and labels."""
+
+    seed: int = Field(0, ge=0)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(0, ge=0, description="0: as torch decides")
+    student: StudentSection = StudentSection()
+    teacher: TeacherSection = TeacherSection()
+    cache: CacheSection = CacheSection()
+    preprocess: PreprocessSection = PreprocessSection()
+    split: SplitSection = SplitSection()
+    views: ViewsSection = ViewsSection()
+    depth_augment: DepthAugmentSection = DepthAugmentSection()
+    curation: CurationSection = CurationSection()
+    stage1: Stage1Section = Stage1Section()
+    stage2: Stage2Section = Stage2Section()
+    calibration: CalibrationSection = CalibrationSection()
+
+    @model_validator(mode="after")
+    def _cache_is_large_enough(self) -> "Recipe":
+        if self.cache.size_px < self.student.size_px:
+            raise ValueError(
+                f"cache.size_px {self.cache.size_px} is below student.size_px {self.student.size_px}: "
+                "crops would be enlarged; use at least the student's"
+            )
+        return self
+
+    def robot_preprocess(self) -> Preprocess:
+        """The student's preprocessing, as it travels in the bundle."""
+        return Preprocess(size_px=self.student.size_px, **self.preprocess.model_dump())
+
+
+def load_recipe(path: Path | str | None = None, settings: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: YAML file; None is the shipped ``config/train/edgevl.yaml``.
+        settings: overrides ``section.key=value``; the value is YAML (``0.1``, ``true``, ``[1, 2]``, ``{a: 1}``).
+
+    Raises:
+        UserError: the file cannot be read, or the recipe is wrong; every fault is named in the one message.
+    """
+    path = resource("config/train/edgevl.yaml") if path is None else Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"recipe {path} cannot be read ({reason}): pass a YAML file like config/train/demo.yaml"
+        ) from error
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise UserError(f"recipe {path} holds a {type(data).__name__}: a mapping of sections is needed")
+    for setting in settings:
+        _override(data, setting)
+    return parse_recipe(data, origin=str(path))
+
+
+def parse_recipe(data: dict[str, Any], *, origin: str) -> Recipe:
+    """Validate a mapping; ``origin`` names it in the error.
+
+    Raises:
+        UserError: naming every fault, not only the first.
+    """
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        faults = "; ".join(_describe(fault) for fault in error.errors())
+        raise UserError(f"recipe {origin}: {faults}: correct these, nothing was started") from error
+
+
+def dump_recipe(recipe: Recipe) -> bytes:
+    """The recipe as resolved, as YAML that :func:`load_recipe` reads back to an equal one."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode()
+
+
+def _override(data: dict[str, Any], setting: str) -> None:
+    key, separator, text = setting.partition("=")
+    parts = key.strip().split(".")
+    if not separator or not all(parts):
+        raise UserError(f"--set {setting!r}: section.key=value is accepted, for example stage1.epochs=5")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"--set {setting!r}: {text!r} is not a YAML value; quote text that YAML reads otherwise"
+        ) from error
+    node = data
+    for part in parts[:-1]:
+        child = node.setdefault(part, {})
+        if child is None:
+            child = node[part] = {}
+        if not isinstance(child, dict):
+            raise UserError(f"--set {setting!r}: {part!r} holds a value, not a section; shorten the key")
+        node = child
+    node[parts[-1]] = value
+
+
+def _describe(fault: Any) -> str:
+    where = ".".join(str(part) for part in fault["loc"]) or "recipe"
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        return f"{where}: no such key"
+    if fault["type"] == "value_error":
+        return f"{where}: {message}"
+    return f"{where}={fault['input']!r}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,133 @@
+"""The student: any timm backbone, a projection head to the teacher's dimension, L2 normalisation.
+
+Input is uint8 pixels; the normalisation is part of the network, and so simple that in int8 the pixels
+themselves are the quantised activation (scale 1/64, zero point 128).
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import edgevl_train.torchvision_ops  # noqa: F401  (before timm)
+
+# isort: split
+import timm
+from timm.models.mobilenetv3 import MobileNetV3
+from torch import Tensor, nn
+
+from edgevl_core.errors import UserError
+
+PIXEL_ZERO_POINT = 128
+PIXEL_SCALE = 1.0 / 64.0
+_SHORTEST = 1e-12  # a zero vector stays one, instead of NaN
+Head = Literal["linear", "mlp"]
+
+
+class PixelNormalise(nn.Module):
+    """(N, 3, S, S) uint8 or float 0..255 -> float32 in [-2, 1.984]: (x - 128) / 64, exact in binary."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return (pixels.float() - PIXEL_ZERO_POINT) * PIXEL_SCALE
+
+
+class Student(nn.Module):
+    """Backbone, head, unit length; made by :func:`build_student`."""
+
+    def __init__(self, name: str, backbone: nn.Module, head: nn.Module, embed_dim: int) -> None:
+        super().__init__()
+        self.name = name
+        self.embed_dim = embed_dim
+        self.normalise = PixelNormalise()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(N, 3, S, S) uint8 or float 0..255 -> (N, D) float32, L2-normalised."""
+        features = self.head(self.backbone(self.normalise(pixels))).float()
+        return features / features.norm(dim=-1, keepdim=True).clamp(min=_SHORTEST)
+
+
+def build_student(
+    name: str,
+    embed_dim: int,
+    *,
+    head: Head = "linear",
+    backbone: Mapping[str, Any] | None = None,
+    pretrained: Path | str | None = None,
+) -> Student:
+    """A student with random weights, or with a backbone from a local file.
+
+    Args:
+        name: any timm model, for example resnet10t, mobilenetv4_conv_medium, vit_small_patch16_224.
+        embed_dim: D, the teacher's embedding dimension.
+        head: "linear", or "mlp" (two layers, GELU between; hidden width = the backbone's).
+        backbone: further arguments of the timm model, for example {"output_stride": 16} or {"img_size": 96}.
+        pretrained: a safetensors file with the backbone's weights; a classifier in it is left out.
+
+    Raises:
+        UserError: unknown name (with close matches), arguments the backbone does not take, a file that does
+            not fit.
+    """
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=4, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else "choose one of timm.list_models()"
+        raise UserError(f"student {name!r} is not a timm model: {hint}")
+    if head not in ("linear", "mlp"):
+        raise UserError(f"head {head!r} is not known: accepted are 'linear' and 'mlp'")
+    network = _build_backbone(name, dict(backbone or {}))
+    if pretrained is not None:
+        _load_backbone(network, name, Path(pretrained))
+    width = getattr(network, "head_hidden_size", None) or network.num_features
+    return Student(name, network, _build_head(head, width, embed_dim), embed_dim)
+
+
+def _build_backbone(name: str, arguments: dict[str, Any]) -> nn.Module:
+    mobile = timm.model_entrypoint(name).__module__ == MobileNetV3.__module__
+    # timm's MobileNets have no output_stride, and at 64 to 96 px a stride of 32 leaves 2 or 3 cells a side.
+    output_stride = arguments.pop("output_stride", None) if mobile else None
+    try:
+        network = timm.create_model(name, pretrained=False, num_classes=0, **arguments)
+    except (TypeError, AssertionError, NotImplementedError) as error:
+        raise UserError(
+            f"student {name!r} does not take the backbone arguments {arguments}: {error}; correct them"
+        ) from error
+    if output_stride is not None:
+        _limit_stride(network, output_stride)
+    return network
+
+
+def _limit_stride(network: nn.Module, output_stride: int) -> None:
+    """Keep the strides of a serial network until their product is ``output_stride``; later ones become 1."""
+    if output_stride not in (4, 8, 16, 32):
+        raise UserError(f"backbone argument output_stride={output_stride}: accepted are 4, 8, 16 and 32")
+    stride = 1
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.stride != (1, 1):
+            if stride * module.stride[0] > output_stride:
+                module.stride = (1, 1)
+            else:
+                stride *= module.stride[0]
+
+
+def _build_head(head: Head, width: int, embed_dim: int) -> nn.Module:
+    if head == "linear":
+        return nn.Linear(width, embed_dim)
+    return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, embed_dim))
+
+
+def _load_backbone(network: nn.Module, name: str, path: Path) -> None:
+    from safetensors.torch import load_file
+
+    if path.suffix != ".safetensors" or not path.is_file():
+        raise UserError(f"pretrained weights {path}: an existing .safetensors file is accepted; pass one, or none")
+    wanted = network.state_dict()
+    found = load_file(path)
+    missing = [key for key in wanted if key not in found]
+    wrong = [key for key in wanted if key in found and found[key].shape != wanted[key].shape]
+    if missing or wrong:
+        raise UserError(
+            f"pretrained weights {path} do not fit {name!r}: {len(missing)} tensors missing, {len(wrong)} of "
+            f"another shape (first: {(missing + wrong)[0]}); pass weights of this timm model"
+        )
+    network.load_state_dict({key: found[key] for key in wanted})

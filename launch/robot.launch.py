@@ -1,0 +1,28 @@
+"""The robot's graph: pair_logger, scene_classifier, label_overlay, adaptation_manager.
+
+ros2 launch edgevl robot.launch.py bundle:=/data/bundle
+"""
+
+from edgevl_ros.launching import argument, description, edgevl_node, rviz
+from launch import LaunchDescription
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Called by ros2 launch."""
+    arguments = [
+        argument("bundle", "", "student bundle to start with; empty: wait for the first adaptation"),
+        argument("directory", "", "where pair_logger makes its logs; empty: as in params_file"),
+        argument("bags", "", "bags that adaptation_manager adapts to, a YAML list"),
+        argument("teacher", "", "teacher, e.g. open_clip:ViT-B-32/laion2b_s34b_b79k"),
+        argument("labels", "", "labels file (YAML)"),
+        argument("recipe", "", "training recipe (YAML); empty: the default one"),
+        argument("rviz", "false", "show the overlay in rviz2"),
+    ]
+    nodes = [
+        edgevl_node("pair_logger", {"directory": str}),
+        edgevl_node("scene_classifier", {"bundle": str}),
+        edgevl_node("label_overlay"),
+        edgevl_node("adaptation_manager", {"bags": list, "teacher": str, "labels": str, "recipe": str}),
+        rviz(),
+    ]
+    return description(nodes, arguments)

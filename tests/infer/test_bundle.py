@@ -1,0 +1,186 @@
+"""Student bundles: whole, verified, or refused with the reason."""
+
+import json
+
+import numpy as np
+import pytest
+
+from edgevl_core.bundle import load_bundle, read_manifest
+from edgevl_core.engine import Engine
+from edgevl_core.errors import UserError
+from edgevl_core.hashing import sha256_file
+from edgevl_core.manifest import Manifest, manifest_bytes
+from edgevl_core.preprocess import Preprocess
+from tests.infer.tiny import colour_bank, write_colour_bundle, write_student
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    write_colour_bundle(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def _edit(bundle, **changes):
+    path = bundle / "manifest.json"
+    content = json.loads(path.read_text())
+    content.update(changes)
+    path.write_text(json.dumps(content))
+
+
+def _accept_file(bundle, name):
+    """Let the manifest agree with a changed file, so that only later checks can refuse it."""
+    from edgevl_core.bundle import _bundle_id
+
+    files = {**read_manifest(bundle).files, name: sha256_file(bundle / name)}
+    _edit(bundle, files=files, bundle_id=_bundle_id(files))
+
+
+def test_write_and_load(bundle, tmp_path):
+    loaded = load_bundle(bundle)
+    assert loaded.manifest == read_manifest(bundle)
+    assert loaded.manifest.embedding_dim == 3
+    assert loaded.label_bank.names == ("red", "green", "blue")
+    assert loaded.engine.path == bundle / "student.onnx"
+    assert {path.name for path in bundle.iterdir()} == {*loaded.manifest.files, "manifest.json"}
+    assert not list(tmp_path.glob(".bundle*"))
+
+
+def test_manifest_round_trips_through_json(bundle):
+    manifest = read_manifest(bundle)
+    assert Manifest.model_validate(json.loads(manifest_bytes(manifest))) == manifest
+    assert manifest.temperature.of("depth") == 2.0
+    assert manifest.metrics == {"rgb": {"top1": 0.9}, "samples": 12}
+
+
+def test_the_id_depends_on_the_files_alone(tmp_path):
+    first = write_colour_bundle(tmp_path / "a")
+    second = write_colour_bundle(tmp_path / "b", student="another name")
+    third = write_colour_bundle(tmp_path / "c", student_onnx=write_student(tmp_path / "x", gain=(1, 1.01, 1)))
+    assert first.bundle_id == second.bundle_id != third.bundle_id
+
+
+def test_nothing_is_written_over(bundle):
+    with pytest.raises(UserError, match="exists already"):
+        write_colour_bundle(bundle)
+
+
+def test_nothing_is_left_where_writing_fails(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        write_colour_bundle(tmp_path / "bundle", metrics={"top1": float("nan")})
+    assert not (tmp_path / "bundle").exists()
+    assert not list(tmp_path.glob(".bundle*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"preprocess": Preprocess(size_px=32)}, "preprocessing makes 32 px"),
+        ({"golden_pixels": np.zeros((0, 3, 16, 16), np.uint8)}, "golden inputs"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(tmp_path, change, reason):
+    with pytest.raises(UserError, match=reason):
+        write_colour_bundle(tmp_path / "bundle", **change)
+
+
+def test_label_bank_of_another_teacher_is_refused(tmp_path):
+    bank = colour_bank()
+    other = type(bank)(bank.names, bank.prompts, bank.synonyms, np.ones((3, 4), np.float32) / 2)
+    with pytest.raises(UserError, match="label bank has 4"):
+        write_colour_bundle(tmp_path / "bundle", label_bank=other)
+
+
+@pytest.mark.parametrize("name", ["student.onnx", "student_fp32.onnx", "golden.npz", "label_bank.npz"])
+def test_one_changed_byte_is_found(bundle, name):
+    data = bytearray((bundle / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle / name).write_bytes(data)
+    with pytest.raises(UserError, match=rf"{name} has SHA-256 [0-9a-f]{{12}}\.\.\., the manifest says"):
+        load_bundle(bundle)
+
+
+def test_a_missing_file_is_named(bundle):
+    (bundle / "label_bank.npz").unlink()
+    with pytest.raises(UserError, match=r"label_bank\.npz is missing"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"schema_version": 7}, "schema version 7, this edgevl reads 1"),
+        ({"surprise": 1}, "surprise"),
+        ({"logit_scale": -1.0}, "logit_scale"),
+        ({"bundle_id": "0123456789ab"}, "bundle id 0123456789ab"),
+        ({"files": {}}, "lists no hash for student.onnx"),
+        ({"files": {"../../etc/passwd": "0" * 64}}, "files"),
+        ({"embedding_dim": 4}, "the manifest says 4"),
+    ],
+)
+def test_a_changed_manifest_is_refused(bundle, changes, reason):
+    _edit(bundle, **changes)
+    with pytest.raises(UserError, match=reason):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": 1'])
+def test_a_damaged_manifest_is_refused(bundle, text):
+    (bundle / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match="damaged"):
+        load_bundle(bundle)
+
+
+def test_another_directory_is_refused(tmp_path):
+    with pytest.raises(UserError, match="not a student bundle"):
+        load_bundle(tmp_path)
+
+
+def test_a_student_that_computes_something_else_is_refused(bundle):
+    write_student(bundle / "student.onnx", gain=(1, -1, 1))
+    _accept_file(bundle, "student.onnx")
+    with pytest.raises(UserError, match=r"golden inputs: cosine -?0\.\d+"):
+        load_bundle(bundle)
+
+
+def test_a_file_that_is_no_network_is_refused(bundle):
+    (bundle / "student.onnx").write_bytes(b"not a network")
+    _accept_file(bundle, "student.onnx")
+    with pytest.raises(UserError, match="cannot be loaded by ONNX Runtime"):
+        load_bundle(bundle)
+
+
+def test_engine_names_the_providers_there_are(bundle):
+    with pytest.raises(UserError, match=r"WarpDrive is not available: choose among .*CPUExecutionProvider"):
+        load_bundle(bundle, providers=["WarpDrive"])
+    with pytest.raises(UserError, match="none given"):
+        Engine(bundle / "student.onnx", providers=[])
+    with pytest.raises(UserError, match="threads=0"):
+        Engine(bundle / "student.onnx", threads=0)
+    with pytest.raises(UserError, match="no such file"):
+        Engine(bundle / "none.onnx")
+
+
+def test_engine_runs_any_batch_also_where_the_file_has_a_fixed_one(tmp_path):
+    pixels = np.random.default_rng(1).integers(0, 256, (5, 3, 16, 16), dtype=np.uint8)
+    free = Engine(write_student(tmp_path / "free.onnx"))
+    fixed = Engine(write_student(tmp_path / "fixed.onnx", batch=1))
+    assert (free.free_batch, fixed.free_batch) == (True, False)
+    assert (free.size_px, free.embedding_dim) == (16, 3)
+    np.testing.assert_allclose(free(pixels), fixed(pixels), rtol=1e-5)
+    assert free(pixels).shape == (5, 3)
+
+
+def test_engine_refuses_a_network_that_is_no_student(tmp_path):
+    import onnx
+
+    model = onnx.load(write_student(tmp_path / "a.onnx"))
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    onnx.save(model, tmp_path / "float.onnx")
+    with pytest.raises(UserError, match="is not a student"):
+        Engine(tmp_path / "float.onnx")
+
+
+def test_engine_counts_operators(tmp_path):
+    assert Engine(write_student(tmp_path / "a.onnx")).op_counts()["GlobalAveragePool"] == 1

@@ -1,0 +1,270 @@
+"""Real nodes as processes, a probe that listens and calls, and small bags: what the ROS tests share."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import rclpy
+import yaml
+from diagnostic_msgs.msg import DiagnosticStatus
+from onnx import helper, numpy_helper
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+from edgevl_core.bundle import write_bundle
+from edgevl_core.label_bank import LabelBank
+from edgevl_core.manifest import ByModality, Provenance
+from edgevl_core.pairlog import types
+from edgevl_core.pairlog.writer import BagWriter
+from edgevl_core.preprocess import Preprocess
+from edgevl_ros.dds import profile_variables
+from edgevl_ros.qos import LATCHED, stream_qos
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TIMEOUT_S = 40.0
+START_NS = 1_700_000_000_000_000_000
+RGB_TOPIC, DEPTH_TOPIC = "camera/rgb/image_raw", "camera/depth/image_raw"
+INFO_TOPIC, TRUTH_TOPIC = "camera/rgb/camera_info", "truth"
+FRAME_ID = "camera_optical_frame"
+
+
+def use_profile(monkeypatch: Any) -> None:
+    """The Fast DDS profile that launch and demo set, for this process and the nodes it starts."""
+    for name in profile_variables():
+        monkeypatch.setenv(name, str(ROOT / "config/fastdds.xml"))
+
+
+class NodeProcess:
+    """A node in a process of its own; its output is in ``log``."""
+
+    def __init__(self, name: str, arguments: list[str], log: Path) -> None:
+        self.name, self.log = name, log
+        with open(log, "wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", f"edgevl_ros.{name}", "--ros-args", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                start_new_session=True,
+            )
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Send the signal (if it still runs) and wait; returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the end; returns the exit code."""
+        return self.process.wait(TIMEOUT_S)
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+class Graph:
+    """Starts nodes and asks them; everything it started ends with it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._stack = ExitStack()
+        self.nodes: list[NodeProcess] = []
+        self._context = Context()
+        rclpy.init(context=self._context)
+        self._stack.callback(rclpy.try_shutdown, context=self._context)
+        self.probe = Node("probe", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.probe)
+        self._latest: dict[str, Any] = {}
+
+    def start(self, executable: str, /, *arguments: str, **parameters: Any) -> NodeProcess:
+        """Start a node with parameters and further ROS arguments; it is killed at the end."""
+        given = [part for key, value in parameters.items() for part in ("-p", f"{key}:={_yaml(value)}")]
+        log = self._directory / f"{len(self.nodes)}_{executable}.log"
+        node = NodeProcess(executable, [*arguments, *given], log)
+        self.nodes.append(node)
+        return node
+
+    def subscribe(self, kind: type, topic: str, callback: Callable[[Any], None], reliable: bool = True) -> None:
+        """Listen to a topic with a deep queue."""
+        self.probe.create_subscription(
+            kind, topic, callback, stream_qos("reliable" if reliable else "best_effort", 500)
+        )
+
+    def watch(self, kind: type, topic: str) -> Callable[[], Any]:
+        """Listen to a latched topic; the result gives its latest message, None before the first."""
+        self._latest[topic] = None
+        self.probe.create_subscription(kind, topic, lambda message: self._latest.__setitem__(topic, message), LATCHED)
+        return lambda: self._latest[topic]
+
+    def wait_for_hearers(self, stats: Callable[[], dict[str, str]], key: str, number: int = 1) -> None:
+        """Wait until a node's statistics count that many matched subscribers."""
+        self.until(lambda: int(stats().get(key, 0)) >= number, f"{number} {key}")
+
+    def watch_stats(self, topic: str) -> Callable[[], dict[str, str]]:
+        """Listen to a node's statistics; the result gives the latest as a mapping, empty before the first."""
+        latest = self.watch(DiagnosticStatus, topic)
+
+        def values() -> dict[str, str]:
+            status = latest()
+            return {} if status is None else {pair.key: pair.value for pair in status.values}
+
+        return values
+
+    def until(self, condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
+        """Spin until ``condition`` holds; its value. Fails with the nodes' output when it does not."""
+        deadline_s = time.monotonic() + timeout_s
+        while not (value := condition()):
+            if time.monotonic() > deadline_s:
+                outputs = "\n".join(f"--- {node.name}\n{node.output()}" for node in self.nodes)
+                raise AssertionError(f"{what} did not happen in {timeout_s:g} s\n{outputs}")
+            self._executor.spin_once(timeout_sec=0.05)
+        return value
+
+    def call(self, kind: type, name: str, **fields: Any) -> Any:
+        """Call a service; its response."""
+        client = self.probe.create_client(kind, name)
+        self.until(client.service_is_ready, f"service {name} to appear")
+        future = client.call_async(kind.Request(**fields))
+        self.until(future.done, f"an answer of {name}")
+        self.probe.destroy_client(client)
+        return future.result()
+
+    def close(self) -> None:
+        for node in self.nodes:
+            if node.process.poll() is None:
+                node.process.kill()
+                node.process.wait()
+        self._executor.shutdown(timeout_sec=0)
+        self.probe.destroy_node()
+        self._stack.close()
+
+
+@contextmanager
+def graph(directory: Path) -> Iterator[Graph]:
+    """A Graph that is closed at the end; logs go to ``directory``."""
+    opened = Graph(directory)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=1 << 20).removesuffix("\n...\n").strip()
+
+
+def write_bag(
+    path: Path,
+    *,
+    frames: int,
+    hz: float = 10.0,
+    size: tuple[int, int] = (64, 48),
+    depth_offset_ms: float = 0.0,
+    without_depth: Mapping[int, bool] | range = range(0),
+    seed: int = 0,
+) -> Path:
+    """A bag of noise with all four streams; depth is stamped ``depth_offset_ms`` after RGB.
+
+    Args:
+        size: width, height in pixels.
+        without_depth: indices of frames whose depth is missing.
+    """
+    rng = np.random.default_rng(seed)
+    width, height = size
+    with BagWriter(path, min_free_bytes=0) as writer:
+        writer.add_topic(RGB_TOPIC, types.IMAGE)
+        writer.add_topic(DEPTH_TOPIC, types.IMAGE)
+        writer.add_topic(INFO_TOPIC, types.CAMERA_INFO)
+        writer.add_topic(TRUTH_TOPIC, types.SCENE_TRUTH)
+        for k in range(frames):
+            stamp = START_NS + round(k * 1e9 / hz)
+            rgb = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+            depth_mm = rng.integers(300, 6000, (height, width), dtype=np.uint16)
+            depth_stamp = stamp + round(depth_offset_ms * 1e6)
+            messages = [
+                (RGB_TOPIC, types.image_msg(rgb, "rgb8", stamp, FRAME_ID), stamp),
+                (INFO_TOPIC, types.camera_info_msg(width, height, 60, 60, 32, 24, stamp, FRAME_ID), stamp),
+                (TRUTH_TOPIC, types.truth_msg("kitchen", "home_1", 0.5, stamp, FRAME_ID), stamp),
+            ]
+            if k not in without_depth:
+                depth = types.image_msg(depth_mm, "16UC1", depth_stamp, FRAME_ID)
+                messages.insert(1, (DEPTH_TOPIC, depth, depth_stamp))
+            for topic, message, at in messages:
+                writer.write(topic, types.serialize(message), at)
+    return path
+
+
+LABELS = ("kitchen", "bathroom", "bedroom", "office")
+
+
+def write_student(path: Path, size_px: int, dim: int, convolutions: int, seed: int) -> Path:
+    """A tiny real student, (N, 3, S, S) uint8 -> (N, D) float32 unit; ``convolutions`` make it slow."""
+    rng = np.random.default_rng(seed)
+
+    def constant(name: str, array: Any) -> onnx.TensorProto:
+        return numpy_helper.from_array(np.asarray(array), name)
+
+    constants = [
+        constant("zero_point", np.float32(128)),
+        constant("unit", np.float32(64)),
+        constant("widen", rng.normal(size=(64, 3, 1, 1)).astype(np.float32)),
+        constant("mix", (rng.normal(size=(64, 64, 3, 3)) / 24).astype(np.float32)),
+        constant("project", rng.normal(size=(64, dim)).astype(np.float32)),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Sub", ["float", "zero_point"], ["centred"]),
+        helper.make_node("Div", ["centred", "unit"], ["scaled"]),
+        helper.make_node("Conv", ["scaled", "widen"], ["map0"]),
+    ]
+    for k in range(convolutions):
+        nodes.append(helper.make_node("Conv", [f"map{k}", "mix"], [f"map{k + 1}"], pads=[1, 1, 1, 1]))
+    nodes += [
+        helper.make_node("GlobalAveragePool", [f"map{convolutions}"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "project"], ["raw"]),
+        helper.make_node("LpNormalization", ["raw"], ["embedding"], axis=1, p=2),
+    ]
+    pixels = helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, ["N", 3, size_px, size_px])
+    embedding = helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, ["N", dim])
+    graph = helper.make_graph(nodes, "student", [pixels], [embedding], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def write_test_bundle(
+    path: Path, *, labels: tuple[str, ...] = LABELS, size_px: int = 32, convolutions: int = 0, seed: int = 0
+) -> str:
+    """A valid bundle around a random student; returns its bundle_id."""
+    dim = 16
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(len(labels), dim)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    bank = LabelBank(labels, tuple((f"a photo of a {n}",) for n in labels), tuple(() for _ in labels), vectors)
+    student = write_student(path.with_suffix(".onnx"), size_px, dim, convolutions, seed)
+    manifest = write_bundle(
+        path,
+        student_onnx=student,
+        student_fp32_onnx=student,
+        label_bank=bank,
+        golden_pixels=rng.integers(0, 256, (2, 3, size_px, size_px), dtype=np.uint8),
+        student="test",
+        teacher="test",
+        preprocess=Preprocess(size_px=size_px),
+        logit_scale=10.0,
+        temperature=ByModality(rgb=1, depth=1, rgbd=1),
+        unknown_threshold=ByModality(rgb=0, depth=0, rgbd=0),
+        provenance=Provenance(created="2026-01-01T00:00:00Z"),
+    )
+    return manifest.bundle_id

@@ -1,0 +1,222 @@
+"""scene_classifier and label_overlay over Fast DDS: every message accounted for, models changed live."""
+
+import pytest
+from edgevl.msg import SceneClass
+from edgevl.srv import LoadBundle, SetLabels
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
+from visualization_msgs.msg import Marker
+
+from edgevl_core.images import decode_rgb
+from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_ros.images import cv2_to_imgmsg
+from edgevl_ros.qos import stream_qos
+from tests.ros import harness
+from tests.ros.harness import Graph
+
+pytestmark = pytest.mark.ros
+NODE = "scene_classifier"
+
+
+def stamp_ns(message):
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def start_player(graph: Graph, bag, **parameters):
+    """A player that waits for ``resume``; its statistics."""
+    stats = graph.watch_stats("bag_player/status")
+    graph.start("bag_player", bag=str(bag), exit_at_end=False, start_paused=True, **parameters)
+    return stats
+
+
+def resume(graph: Graph, subscribers):
+    """Start the player once every answer will be heard; ``subscribers``: (statistics, key, number)."""
+    for stats, key, number in subscribers:
+        graph.wait_for_hearers(stats, key, number)
+    assert graph.call(Trigger, "bag_player/resume").success
+
+
+def accounted(stats):
+    """Whether the classifier has dealt with every frame."""
+    counts = stats()
+    done = sum(int(counts.get(key, 0)) for key in ("answered", "superseded", "failed"))
+    return counts and int(counts.get("frames", 0)) > 0 and done == int(counts["frames"])
+
+
+def test_every_frame_is_answered_or_superseded_and_drawn(graph, tmp_path):
+    bundle_id = harness.write_test_bundle(tmp_path / "bundle")
+    bag = harness.write_bag(tmp_path / "bag", frames=40, hz=10, size=(320, 240), depth_offset_ms=5)
+    scenes, overlays, markers = {}, {}, []
+    graph.subscribe(SceneClass, f"{NODE}/scene", lambda m: scenes.__setitem__(stamp_ns(m), m))
+    graph.subscribe(Image, "label_overlay/image", lambda m: overlays.__setitem__(stamp_ns(m), m))
+    graph.subscribe(Marker, "label_overlay/marker", markers.append)
+    stats = graph.watch_stats(f"{NODE}/stats")
+    graph.start(NODE, bundle=str(tmp_path / "bundle"))
+    graph.start("label_overlay")
+    overlay_stats = graph.watch_stats("label_overlay/stats")
+    player = start_player(graph, bag, wait_rgb_subscribers=2, wait_depth_subscribers=1, rate=2.0)
+    drawn_for = [(overlay_stats, "image_subscribers", 1), (overlay_stats, "marker_subscribers", 1)]
+    resume(graph, [(stats, "scene_subscribers", 2), *drawn_for])
+
+    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
+    sent = player()
+    graph.until(
+        lambda: stats().get("received_depth") == sent["sent_depth"] and accounted(stats),
+        "all sent images to be received and dealt with",
+    )
+    counts = {key: int(stats()[key]) for key in ("pairs", "frames", "answered", "superseded", "failed", "errors")}
+    assert stats()["received_rgb"] == sent["sent_rgb"] == "40"
+    assert counts["pairs"] == counts["frames"] == 40
+    assert counts["answered"] + counts["superseded"] == 40
+    assert counts["failed"] == counts["errors"] == 0
+    assert stats()["bundle_id"] == bundle_id
+    assert float(stats()["latency_p95_ms"]) > 0
+    graph.until(lambda: len(scenes) == counts["answered"], "all answers")
+    graph.until(lambda: len(overlays) == counts["answered"], "all overlays")
+
+    pairs = {pair.stamp_ns: pair for pair in read_pairs(bag)}
+    assert set(scenes) <= set(pairs)  # the original stamps
+    for stamp, scene in scenes.items():
+        assert scene.header.frame_id == harness.FRAME_ID
+        assert scene.modality == "rgbd"
+        assert scene.bundle_id == bundle_id
+        assert scene.label == scene.labels[0]
+        assert sum(scene.scores) == pytest.approx(1.0, abs=1e-5)
+        overlay = overlays[stamp]
+        assert (overlay.encoding, overlay.width, overlay.height) == ("rgb8", 320, 240)
+        assert overlay.header == scene.header
+        changed = (decode_rgb(overlay) != pairs[stamp].rgb).any(axis=2)
+        assert 0.02 < changed.mean() < 0.9  # drawn upon, and still the picture
+    assert markers[-1].type == Marker.TEXT_VIEW_FACING
+    assert markers[-1].header.frame_id == harness.FRAME_ID
+
+
+def test_a_slow_student_answers_the_newest_and_counts_the_rest(graph, tmp_path):
+    harness.write_test_bundle(tmp_path / "bundle", size_px=96, convolutions=12)
+    bag = harness.write_bag(tmp_path / "bag", frames=60, hz=60)
+    scenes = []
+    graph.subscribe(SceneClass, f"{NODE}/scene", scenes.append)
+    stats = graph.watch_stats(f"{NODE}/stats")
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), qos_reliability="reliable", qos_depth=100)
+    player = start_player(graph, bag, wait_rgb_subscribers=1, wait_depth_subscribers=1, qos_depth=200)
+    resume(graph, [(stats, "scene_subscribers", 1)])
+    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
+    graph.until(lambda: stats().get("pairs") == "60" and accounted(stats), "60 pairs to be dealt with")
+    counts = stats()
+    assert int(counts["superseded"]) > 0
+    assert int(counts["answered"]) + int(counts["superseded"]) == 60
+    graph.until(lambda: len(scenes) == int(counts["answered"]), "the answers")
+    times = [stamp_ns(scene) for scene in scenes]
+    assert times == sorted(times)
+    assert times[-1] == harness.START_NS + round(59e9 / 60)  # the newest is never the one left out
+
+
+def test_one_stream_is_enough_when_the_other_stops(graph, tmp_path):
+    harness.write_test_bundle(tmp_path / "bundle")
+    bag = harness.write_bag(tmp_path / "bag", frames=40, hz=20, without_depth=range(15, 40))
+    modalities = {}
+    graph.subscribe(SceneClass, f"{NODE}/scene", lambda m: modalities.__setitem__(stamp_ns(m), m.modality))
+    stats = graph.watch_stats(f"{NODE}/stats")
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), fallback_after_s=0.3)
+    player = start_player(graph, bag, wait_rgb_subscribers=1, wait_depth_subscribers=1)
+    resume(graph, [(stats, "scene_subscribers", 1)])
+    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
+    graph.until(lambda: stats().get("received_rgb") == "40" and accounted(stats), "40 images to be dealt with")
+    counts = stats()
+    assert int(counts["pairs"]) == 15
+    alone = int(counts["rgb_alone"])
+    assert 10 <= alone <= 20  # 25 images without depth, those of the first 0.3 s wait for it in vain
+    assert int(counts["answered"]) + int(counts["superseded"]) == 15 + alone
+    ordered = [modalities[stamp] for stamp in sorted(modalities)]
+    assert ordered[0] == "rgbd"
+    assert ordered[-1] == "rgb"
+
+
+def test_labels_and_bundles_change_live(graph, tmp_path):
+    first = harness.write_test_bundle(tmp_path / "first")
+    second = harness.write_test_bundle(tmp_path / "second", seed=1, labels=(*harness.LABELS, "hallway"))
+    (tmp_path / "broken").mkdir()
+    for file in (tmp_path / "second").iterdir():
+        (tmp_path / "broken" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "broken/student.onnx").write_bytes(b"not a network")
+    bag = harness.write_bag(tmp_path / "bag", frames=20, hz=20)
+    scenes = []
+    graph.subscribe(SceneClass, f"{NODE}/scene", scenes.append)
+    stats = graph.watch_stats(f"{NODE}/stats")
+    graph.start(NODE)  # without a bundle
+    start_player(graph, bag, loop=True, wait_rgb_subscribers=1, wait_depth_subscribers=1)
+    resume(graph, [(stats, "scene_subscribers", 1)])
+
+    def next_scene(condition, what):
+        count = len(scenes)
+        graph.until(lambda: any(condition(scene) for scene in scenes[count:]), what)
+        return next(scene for scene in scenes[count:] if condition(scene))
+
+    # No bundle: said, and labels are refused.
+    graph.until(lambda: int(stats().get("failed", 0)) > 0, "frames without a bundle")
+    refused = graph.call(SetLabels, f"{NODE}/set_labels", labels=["kitchen"])
+    assert not refused.ok
+    assert "no bundle" in refused.message
+    assert not graph.call(LoadBundle, f"{NODE}/load_bundle", path="").ok
+
+    loaded = graph.call(LoadBundle, f"{NODE}/load_bundle", path=str(tmp_path / "first"))
+    assert (loaded.ok, loaded.bundle_id) == (True, first)
+    scene = next_scene(lambda s: s.bundle_id == first, "an answer of the first bundle")
+    assert set(scene.labels) == set(harness.LABELS)
+
+    # Known words at once; unknown ones are named and nothing changes.
+    change = graph.call(SetLabels, f"{NODE}/set_labels", labels=["Office", "kitchen"])
+    assert change.ok
+    assert list(change.labels) == ["office", "kitchen"]
+    scene = next_scene(lambda s: s.label_set_version == change.version, "an answer with the new label set")
+    assert set(scene.labels) == {"office", "kitchen"}
+    refused = graph.call(SetLabels, f"{NODE}/set_labels", labels=["office", "spaceship"])
+    assert not refused.ok
+    assert list(refused.unknown) == ["spaceship"]
+    assert list(refused.labels) == ["office", "kitchen"]
+    everything = graph.call(SetLabels, f"{NODE}/set_labels", labels=[])
+    assert everything.ok
+    assert set(everything.labels) == set(harness.LABELS)
+
+    # A damaged bundle is refused with the reason and the old one goes on.
+    refused = graph.call(LoadBundle, f"{NODE}/load_bundle", path=str(tmp_path / "broken"))
+    assert not refused.ok
+    assert refused.bundle_id == first
+    assert "SHA-256" in refused.message
+    next_scene(lambda s: s.bundle_id == first, "an answer of the first bundle after the refusal")
+
+    swapped = graph.call(LoadBundle, f"{NODE}/load_bundle", path=str(tmp_path / "second"))
+    assert (swapped.ok, swapped.bundle_id) == (True, second)
+    scene = next_scene(lambda s: s.bundle_id == second, "an answer of the second bundle")
+    assert "hallway" in scene.labels
+    graph.call(Trigger, "bag_player/pause")
+    assert int(stats()["errors"]) == 0
+
+
+def test_a_classifier_with_a_bad_bundle_does_not_start(graph, tmp_path):
+    node = graph.start(NODE, bundle=str(tmp_path))
+    other = graph.start(NODE, use_rgb=False, use_depth=False)
+    assert node.wait() == 2
+    assert "is not a student bundle" in node.output()
+    assert other.wait() == 2
+    assert "at least one" in other.output()
+
+
+def test_damaged_images_are_counted_and_the_rest_goes_on(graph, tmp_path):
+    harness.write_test_bundle(tmp_path / "bundle")
+    publisher = graph.probe.create_publisher(Image, harness.RGB_TOPIC, stream_qos("reliable", 10))
+    scenes = []
+    graph.subscribe(SceneClass, f"{NODE}/scene", scenes.append)
+    stats = graph.watch_stats(f"{NODE}/stats")
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), use_depth=False)
+    graph.until(lambda: publisher.get_subscription_count() == 1, "the classifier")
+    graph.wait_for_hearers(stats, "scene_subscribers")
+    bad = Image(width=64, height=48, encoding="rgb8", step=1)
+    bad.header.frame_id = "camera"
+    publisher.publish(bad)
+    graph.until(lambda: stats()["failed"] == "1", "the failure to be counted")
+    assert "step 1" in stats()["last_error"]
+    rgb = next(iter(read_pairs(harness.write_bag(tmp_path / "bag", frames=1)))).rgb
+    publisher.publish(cv2_to_imgmsg(rgb, "rgb8"))
+    graph.until(lambda: len(scenes) == 1, "the answer to a good image")
+    assert scenes[0].modality == "rgb"

@@ -1,0 +1,166 @@
+"""Launch files, parameters, rviz: what they name exists. Runs where ROS 2's launch is absent."""
+
+import ast
+import importlib.util
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edgevl_ros import adaptation_manager, bag_player, label_overlay, pair_logger, scene_classifier
+from edgevl_ros.managed import COMMON
+from edgevl_ros.parameters import descriptor
+
+pytestmark = pytest.mark.unit
+ROOT = Path(__file__).resolve().parent.parent.parent
+LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
+MODULES = (adaptation_manager, bag_player, label_overlay, pair_logger, scene_classifier)
+PARAMETERS = {
+    module.__name__.split(".")[-1]: {parameter.name: parameter for parameter in (*COMMON, *module.PARAMETERS)}
+    for module in MODULES
+}
+
+
+def calls(tree: ast.AST, function: str) -> list[ast.Call]:
+    """All calls of a function by its plain name."""
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [node for node in found if isinstance(node.func, ast.Name) and node.func.id == function]
+
+
+def programs() -> dict[str, str]:
+    """Console scripts of the package: name -> module:function."""
+    parser = ConfigParser()
+    parser.read(ROOT / "scripts.cfg")
+    lines = parser["options.entry_points"]["console_scripts"].strip().splitlines()
+    return {name.strip(): target.strip() for name, target in (line.split("=") for line in lines)}
+
+
+def test_there_are_the_four_launch_files():
+    names = [path.name for path in LAUNCH_FILES]
+    assert names == ["classify.launch.py", "demo.launch.py", "log.launch.py", "robot.launch.py"]
+
+
+def test_programs_of_the_nodes_can_be_imported():
+    for name in PARAMETERS:
+        module, function = programs()[name].split(":")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+@pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
+def test_launch_files_name_what_exists(path):
+    tree = ast.parse(path.read_text())
+    functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    assert functions == ["generate_launch_description"]
+    assert ast.get_docstring(tree)
+
+    declared = {}
+    for call in calls(tree, "argument"):
+        name, _, description = call.args
+        declared[ast.literal_eval(name)] = ast.literal_eval(description)
+    assert all(declared.values())
+    nodes = calls(tree, "edgevl_node")
+    assert nodes
+    for call in nodes:
+        executable = ast.literal_eval(call.args[0])
+        assert executable in programs()
+        from_arguments = {}
+        if len(call.args) > 1:
+            keys, kinds = call.args[1].keys, call.args[1].values
+            from_arguments = {ast.literal_eval(key): kind.id for key, kind in zip(keys, kinds)}
+        fixed = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+        known = PARAMETERS[executable]
+        assert set(from_arguments) <= set(declared)
+        assert set(from_arguments) | set(fixed) <= set(known)
+        for name, kind in from_arguments.items():
+            default = known[name].default
+            assert kind == ("list" if isinstance(default, tuple) else type(default).__name__), name
+        for name, value in fixed.items():
+            assert type(value) is type(known[name].default), name
+    for call in calls(tree, "share"):
+        assert (ROOT / Path(*map(ast.literal_eval, call.args))).is_file()
+    if calls(tree, "rviz"):
+        assert "rviz" in declared
+
+
+def test_demo_passes_on_arguments_that_robot_declares():
+    def declared(name: str) -> set[str]:
+        tree = ast.parse((ROOT / "launch" / name).read_text())
+        return {ast.literal_eval(call.args[0]) for call in calls(tree, "argument")}
+
+    tree = ast.parse((ROOT / "launch/demo.launch.py").read_text())
+    (passed,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "PASSED_ON"
+    )
+    common = {"namespace", "params_file", "use_sim_time"}
+    assert common <= set(passed)
+    assert set(passed) - common <= declared("demo.launch.py") & declared("robot.launch.py")
+
+
+def test_shared_launch_code_names_files_that_exist():
+    tree = ast.parse((ROOT / "edgevl_ros/launching.py").read_text())
+    named = [call for call in calls(tree, "share") if all(isinstance(a, ast.Constant) for a in call.args)]
+    assert len(named) == 3
+    for call in named:
+        assert (ROOT / Path(*map(ast.literal_eval, call.args))).is_file()
+
+
+def test_launch_descriptions_can_be_made_where_launch_is_present():
+    pytest.importorskip("launch_ros", reason="ROS 2's launch is not installed here")
+    for path in LAUNCH_FILES:
+        spec = importlib.util.spec_from_file_location("launch_file", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.generate_launch_description().entities
+
+
+def test_parameter_file_names_declared_parameters_within_their_ranges():
+    content = yaml.safe_load((ROOT / "config/robot.yaml").read_text())
+    for node, sections in content.items():
+        known = PARAMETERS[node.removeprefix("/**/")]
+        assert list(sections) == ["ros__parameters"]
+        for name, value in sections["ros__parameters"].items():
+            parameter = known[name]
+            assert type(value) is type(parameter.default), name
+            assert not parameter.choices or value in parameter.choices
+            assert parameter.low is None or parameter.low <= value <= parameter.high
+
+
+def test_parameter_defaults_are_within_their_ranges():
+    for known in PARAMETERS.values():
+        for parameter in known.values():
+            assert parameter.low is None or parameter.low <= parameter.default <= parameter.high
+            assert not parameter.choices or parameter.default in parameter.choices
+            assert descriptor(parameter).description
+
+
+def test_rviz_shows_the_overlay_in_the_cameras_frame():
+    content = yaml.safe_load((ROOT / "rviz/edgevl.rviz").read_text())["Visualization Manager"]
+    assert content["Global Options"]["Fixed Frame"] == "camera_optical_frame"
+    topics = {display["Topic"]["Value"] for display in content["Displays"] if "Topic" in display}
+    assert {"label_overlay/image", "label_overlay/marker"} <= topics
+
+
+def test_fast_dds_profile_is_well_formed_and_large_enough():
+    space = {"p": "http://www.eprosima.com"}
+    profile = ElementTree.parse(ROOT / "config/fastdds.xml").getroot()
+    kinds = {
+        node.findtext("p:type", namespaces=space): node for node in profile.iterfind(".//p:transport_descriptor", space)
+    }
+    assert set(kinds) == {"SHM", "UDPv4"}
+    assert kinds["SHM"].findtext("p:segment_size", namespaces=space) == str(16 << 20)
+    assert kinds["SHM"].findtext("p:maxMessageSize", namespaces=space) == str(4 << 20)
+    used = {node.text for node in profile.iterfind(".//p:userTransports/p:transport_id", space)}
+    assert used == {node.findtext("p:transport_id", namespaces=space) for node in kinds.values()}
+
+
+def test_nodes_import_no_torch():
+    names = ", ".join(module.__name__ for module in MODULES)
+    code = f"import sys, {names}; print([m for m in ('torch', 'timm', 'open_clip') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

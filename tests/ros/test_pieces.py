@@ -1,0 +1,292 @@
+"""The nodes' pieces that need no graph: stamps, pacing, frames, the child's command, counts, images."""
+
+import os
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import CompressedImage, Image
+
+from edgevl_core.errors import UserError
+from edgevl_ros import child, stamps
+from edgevl_ros.counters import Recent, StreamCount
+from edgevl_ros.frames import DEPTH, MAX_WAITING, RGB, FrameSource, Received
+from edgevl_ros.images import cv2_to_imgmsg, cv_bridge, imgmsg_to_cv2, to_depth_m, to_rgb
+from edgevl_ros.label_overlay import Waiting
+from edgevl_ros.pair_log import Companions
+from edgevl_ros.playback import Pace, play
+
+pytestmark = pytest.mark.unit
+MS = 1_000_000
+
+
+# -- stamps ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frame", ["", "camera_optical_frame", "café"])
+@pytest.mark.parametrize("kind", [Image, CompressedImage])
+def test_stamp_and_frame_are_read_from_the_bytes(kind, frame):
+    message = kind()
+    message.header.stamp.sec, message.header.stamp.nanosec = 1_700_000_000, 987_654_321
+    message.header.frame_id = frame
+    cdr = serialize_message(message)
+    assert stamps.stamp_ns(cdr) == 1_700_000_000_987_654_321
+    assert stamps.frame_id(cdr) == frame
+
+
+def test_with_stamp_changes_the_stamp_only():
+    message = cv2_to_imgmsg(np.arange(60, dtype=np.uint8).reshape(4, 5, 3), "rgb8")
+    message.header.frame_id = "camera"
+    changed = deserialize_message(stamps.with_stamp(serialize_message(message), 12_000_000_345), Image)
+    assert (changed.header.stamp.sec, changed.header.stamp.nanosec) == (12, 345)
+    changed.header.stamp = message.header.stamp
+    assert changed == message
+
+
+def test_a_message_too_short_for_a_header_is_refused():
+    with pytest.raises(ValueError, match="too short"):
+        stamps.stamp_ns(b"\0\1\0\0")
+
+
+def test_big_endian_bytes_are_understood():
+    cdr = bytes([0, 0, 0, 0]) + (5).to_bytes(4, "big") + (7).to_bytes(4, "big") + (2).to_bytes(4, "big") + b"a\0"
+    assert stamps.stamp_ns(cdr) == 5_000_000_007
+    assert stamps.frame_id(cdr) == "a"
+    assert stamps.stamp_ns(stamps.with_stamp(cdr, 6_000_000_008)) == 6_000_000_008
+
+
+# -- playback --------------------------------------------------------------------------------------------
+
+
+class Message:
+    def __init__(self, stamp_ns):
+        self.stamp_ns = stamp_ns
+
+
+def test_play_keeps_the_recorded_times():
+    messages = [Message(5_000_000_000 + 20 * MS * k) for k in range(10)]
+    times = []
+    start = time.monotonic()
+    assert play(messages, lambda m: times.append(time.monotonic() - start), Pace(2.0), threading.Event())
+    # Never early; late only by what the machine's load costs.
+    assert all(actual >= 0.010 * k - 1e-4 for k, actual in enumerate(times))
+    assert len(times) == 10
+
+
+def test_play_stops_at_once():
+    stop = threading.Event()
+    sent = []
+
+    def publish(message):
+        sent.append(message)
+        stop.set()
+
+    assert not play([Message(0), Message(10**12)], publish, Pace(1.0), stop)
+    assert len(sent) == 1
+
+
+def test_pause_holds_messages_and_shifts_the_rest():
+    pace, stop, sent = Pace(1.0, paused=True), threading.Event(), []
+    player = threading.Thread(target=play, args=([Message(0), Message(50 * MS)], sent.append, pace, stop))
+    player.start()
+    assert not sent
+    assert pace.paused
+    pace.resume()
+    player.join(5)
+    assert len(sent) == 2
+
+
+# -- frames ----------------------------------------------------------------------------------------------
+
+
+def push(source, stream, stamp_ms, now_s):
+    return source.push(stream, Received(stamp_ms * MS, b"", now_s))
+
+
+def test_a_pair_is_a_frame_as_soon_as_its_second_image_comes():
+    source = FrameSource(True, True, 0.02, 0.5)
+    for k in range(5):
+        assert push(source, DEPTH, 100 * k + 12, 0.1 * k) is None
+        frame = push(source, RGB, 100 * k, 0.1 * k + 0.03)
+        assert frame.rgb.stamp_ns == 100 * k * MS
+        assert frame.depth.stamp_ns == (100 * k + 12) * MS
+        assert frame.lead is frame.rgb
+        assert frame.complete_s == pytest.approx(0.1 * k + 0.03)
+    assert source.counts == {"pairs": 5}
+
+
+def test_images_too_far_apart_are_not_paired():
+    source = FrameSource(True, True, 0.02, 0.5)
+    assert push(source, RGB, 0, 0.0) is None
+    assert push(source, DEPTH, 21, 0.0) is None
+    assert push(source, RGB, 41, 0.0) is not None  # 20 ms: the limit is inclusive
+    source.expire(10.0)
+    assert source.counts == {"pairs": 1, "rgb_unmatched": 1}
+
+
+def test_a_stream_left_alone_is_used_alone_and_pairs_resume():
+    source = FrameSource(True, True, 0.02, 0.5)
+    frames = [push(source, RGB, 100 * k, 0.1 * k) for k in range(10)]
+    assert [frame is not None for frame in frames] == [False] * 6 + [True] * 4
+    assert all(frame.depth is None for frame in frames if frame)
+    assert push(source, DEPTH, 1000, 1.0) is None
+    assert push(source, RGB, 1000, 1.01).depth is not None
+    source.expire(10.0)
+    assert source.counts == {"rgb_alone": 4, "rgb_unmatched": 6, "pairs": 1}
+
+
+def test_slow_streams_are_not_taken_for_silent_ones():
+    source = FrameSource(True, True, 0.02, 0.5)
+    for k in range(5):
+        assert push(source, RGB, 2000 * k, 2.0 * k) is None
+        assert push(source, DEPTH, 2000 * k, 2.0 * k + 0.4) is not None
+    assert source.counts == {"pairs": 5}
+
+
+def test_time_that_jumps_back_does_not_stop_the_frames():
+    source = FrameSource(True, True, 0.02, 0.5)
+    for k, stamp_ms in enumerate([10_000, 10_100, 0, 100]):
+        push(source, RGB, stamp_ms, 0.1 * k)
+        assert push(source, DEPTH, stamp_ms, 0.1 * k + 0.01) is not None
+
+
+def test_waiting_images_are_bounded_and_every_image_is_accounted_for():
+    source = FrameSource(True, True, 0.02, 1e9)
+    for k in range(1000):
+        push(source, RGB, 100 * k, 0.001 * k)
+    assert source.counts["rgb_unmatched"] == 1000 - MAX_WAITING
+    source.expire(1e9)
+    assert source.counts["rgb_unmatched"] == 1000
+
+
+def test_one_stream_alone_makes_every_image_a_frame():
+    source = FrameSource(False, True, 0.02, 0.5)
+    assert all(push(source, DEPTH, 100 * k, 0.1 * k).rgb is None for k in range(5))
+    assert source.counts == {"depth_alone": 5}
+
+
+# -- companions and waiting ------------------------------------------------------------------------------
+
+
+def test_companions_meet_kept_stamps_in_either_order():
+    written = []
+    companions = Companions(lambda cdr, stamp: written.append((stamp, cdr)))
+    companions.arrived(1, b"one")
+    companions.kept(1)
+    companions.kept(2)
+    companions.arrived(2, b"two")
+    companions.arrived(3, b"never asked for")
+    assert written == [(1, b"one"), (2, b"two")]
+
+
+def test_companions_forget():
+    companions = Companions(lambda cdr, stamp: None)
+    for k in range(1000):
+        companions.arrived(k * 100 * MS, b"")
+        companions.kept(k * 100 * MS + 1)
+    assert len(companions._arrived) < 30
+    assert len(companions._wanted) < 30
+
+
+def test_waiting_gives_up_the_oldest_and_finds_the_nearest():
+    waiting = Waiting(2)
+    for stamp in (10, 20, 30):
+        waiting.put(stamp, stamp)
+    assert list(waiting) == [20, 30]
+    assert waiting.given_up == 1
+    assert waiting.nearest(27, 3) == 30
+    assert waiting.nearest(24, 3) is None
+
+
+# -- the adaptation's child ------------------------------------------------------------------------------
+
+
+def test_environment_loses_what_the_ros_wheels_added():
+    own = os.path.join(sys.prefix, "lib")
+    path = os.pathsep.join([own, "/opt/cuda/lib", f"{sys.prefix}/lib/python3/site-packages/ros_x.libs"])
+    environment = {"LD_LIBRARY_PATH": path, child.BOOTSTRAP_GUARD: "1", "HOME": "/home/robot"}
+    assert child.clean_environment(environment) == {"LD_LIBRARY_PATH": "/opt/cuda/lib", "HOME": "/home/robot"}
+    assert child.clean_environment({"LD_LIBRARY_PATH": own}) == {}
+
+
+def test_adapt_arguments(tmp_path):
+    arguments = child.adapt_arguments(["a", "b"], "T", "l.yaml", tmp_path, "r.yaml", ["seed=1", "student=x"])
+    assert arguments == [
+        *("adapt", "a", "b", "--teacher", "T", "--labels", "l.yaml", "--out", str(tmp_path)),
+        *("--recipe", "r.yaml", "--set", "seed=1", "--set", "student=x"),
+    ]
+    assert "--recipe" not in child.adapt_arguments(["a"], "T", "l", tmp_path, "", [])
+
+
+def test_an_executable_that_is_none_is_refused():
+    with pytest.raises(UserError, match="no_such_program"):
+        child.edgevl_command("no_such_program")
+
+
+def test_progress_file(tmp_path):
+    assert child.read_progress(tmp_path) is None
+    (tmp_path / "status.json").write_text('{"state": "running", "stage": "distil", "progress": 0.5, "eta_s": 3}')
+    progress = child.read_progress(tmp_path)
+    assert (progress.state, progress.stage, progress.progress, progress.eta_s) == (
+        "running",
+        "distil",
+        0.5,
+        3,
+    )
+    (tmp_path / "status.json").write_text('{"state": "confused"}')
+    with pytest.raises(UserError, match="not a status"):
+        child.read_progress(tmp_path)
+
+
+# -- counts ----------------------------------------------------------------------------------------------
+
+
+def test_stream_count_rates():
+    count = StreamCount()
+    assert count.age_s(0.0) == float("inf")
+    for k in range(11):
+        count.add(10, 0.1 * k)
+    assert count.rate_hz(1.0) == pytest.approx(10.0)
+    assert count.rate_hz(11.0) < 1.0
+    assert count.age_s(2.0) == pytest.approx(1.0)
+    assert (count.received, count.bytes) == (11, 110)
+
+
+def test_recent_quantiles():
+    recent = Recent(100)
+    assert np.isnan(recent.quantile(0.5))
+    for value in range(1000):
+        recent.add(value)
+    assert recent.quantile(0.0) == 900
+    assert recent.quantile(1.0) == 999
+
+
+# -- the cv_bridge seam ----------------------------------------------------------------------------------
+
+
+def test_images_survive_the_way_to_a_message_and_back():
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    assert np.array_equal(to_rgb(cv2_to_imgmsg(rgb, "rgb8")), rgb)
+    assert np.array_equal(imgmsg_to_cv2(cv2_to_imgmsg(rgb[:, :, ::-1], "bgr8"), "rgb8"), rgb)
+    depth_mm = rng.integers(1, 5000, (12, 16), dtype=np.uint16)
+    depth_mm[3, 4] = 0
+    depth_m = to_depth_m(cv2_to_imgmsg(depth_mm, "16UC1"))
+    assert np.isnan(depth_m[3, 4])
+    assert np.nanmax(np.abs(depth_m * 1000 - depth_mm)) < 1e-3
+
+
+def test_the_ros1_leftover_is_refused(monkeypatch, tmp_path):
+    installed = tmp_path / "cv_bridge-1.13.0.post0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: cv_bridge\nVersion: 1.13.0.post0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    cv_bridge.cache_clear()
+    try:
+        with pytest.raises(UserError, match="pip uninstall cv-bridge"):
+            cv_bridge()
+    finally:
+        cv_bridge.cache_clear()

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from edgevl_core.errors import UserError
+from edgevl_train.recipe import dump_recipe, load_recipe, parse_recipe
+
+pytestmark = pytest.mark.unit
+CONFIG = Path(__file__).parents[2] / "config" / "train"
+
+
+@pytest.mark.parametrize("file", sorted(CONFIG.glob("*.yaml")), ids=lambda file: file.stem)
+def test_shipped_recipes_are_valid(file: Path) -> None:
+    recipe = load_recipe(file)
+    assert recipe.cache.size_px >= recipe.student.size_px
+
+
+def test_every_fault_is_named_in_one_line() -> None:
+    data = {
+        "seeed": 1,
+        "student": {"size_px": 4, "nmae": "x"},
+        "stage1": {"loss": "l2", "lr": -1},
+        "stage2": {"triplet_weight": 0, "distil_weight": 0},
+    }
+    with pytest.raises(UserError) as error:
+        parse_recipe(data, origin="r.yaml")
+    message = str(error.value)
+    for word in ("seeed", "student.size_px", "student.nmae", "stage1.loss", "stage1.lr", "stage2", "r.yaml"):
+        assert word in message
+    assert "\n" not in message
+
+
+def test_contradiction_between_sections_is_refused() -> None:
+    with pytest.raises(UserError, match=r"cache.size_px 64 is below student.size_px 96"):
+        parse_recipe({"student": {"size_px": 96}, "cache": {"size_px": 64}}, origin="r")
+
+
+def test_settings_override_and_are_typed() -> None:
+    recipe = load_recipe(
+        CONFIG / "demo.yaml",
+        [
+            "stage1.epochs=3",
+            "student.backbone={output_stride: 8}",
+            "views.flip=false",
+            "curation.superset=a/b.yaml",
+        ],
+    )
+    assert recipe.stage1.epochs == 3
+    assert recipe.student.backbone == {"output_stride": 8}
+    assert not recipe.views.flip
+    assert recipe.curation.superset == Path("a/b.yaml")
+
+
+@pytest.mark.parametrize(
+    "setting", ["stage1.epochs", "=3", "stage1..epochs=3", "stage1.epochs=[1", "threads.x=1"]
+)
+def test_malformed_setting_is_named(setting: str) -> None:
+    with pytest.raises(UserError, match="--set"):
+        load_recipe(CONFIG / "demo.yaml", [setting])
+
+
+@pytest.mark.parametrize("text", ["- 1", "a: [", "\x00"])
+def test_unreadable_recipe(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"r\.yaml"):
+        load_recipe(file)
+    with pytest.raises(UserError, match="missing"):
+        load_recipe(tmp_path / "missing.yaml")
+
+
+def test_dumped_recipe_reads_back_equal(tmp_path: Path) -> None:
+    recipe = load_recipe(CONFIG / "demo.yaml", ["seed=7", "curation.superset=x.yaml"])
+    file = tmp_path / "recipe.yaml"
+    file.write_bytes(dump_recipe(recipe))
+    assert load_recipe(file) == recipe
