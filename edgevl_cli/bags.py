@@ -57,7 +57,7 @@ def sim(
             workers=workers,
             on_progress=on_progress,
         )
-    print(f"{out}: {summary.frames} frames of {homes} {split.value} homes, {size(summary.bytes)}")
+    print(f"{out}: {summary.frames} frames of {homes} {split.value} homes, {size(summary.message_bytes)}")
 
 
 def import_pairs(

@@ -59,6 +59,7 @@ def write_bundle(
     temperature: ByModality,
     unknown_threshold: ByModality,
     provenance: Provenance,
+    labels: Sequence[str] | None = None,
     metrics: Mapping[str, JsonValue] | None = None,
 ) -> Manifest:
     """Write a bundle directory; it appears whole or not at all.
@@ -70,6 +71,7 @@ def write_bundle(
         label_bank: its vectors are in the students' space.
         golden_pixels: (K, 3, S, S) uint8, a few network inputs of both modalities; their embeddings are
             computed here.
+        labels: names of the label set to start with; None: every label of the bank.
 
     Raises:
         UserError: ``path`` exists; students, label bank, preprocessing and golden inputs do not fit each
@@ -80,6 +82,7 @@ def write_bundle(
         _check_fit(engine, label_bank, preprocess)
     if golden_pixels.ndim != 4 or not len(golden_pixels):
         raise UserError(f"golden inputs of shape {golden_pixels.shape}: (K, 3, S, S) with K >= 1 is needed")
+    chosen = label_bank if labels is None else label_bank.select(labels)
     golden = {_golden_key(name): engine(golden_pixels) for name, engine in engines.items()}
     with atomic_directory(path) as directory:
         shutil.copyfile(student_onnx, directory / STUDENT_INT8)
@@ -94,6 +97,7 @@ def write_bundle(
             student=student,
             teacher=teacher,
             embedding_dim=label_bank.vectors.shape[1],
+            labels=chosen.names,
             preprocess=preprocess,
             logit_scale=logit_scale,
             temperature=temperature,
@@ -126,6 +130,7 @@ def load_bundle(path: Path | str, *, threads: int = 1, providers: Sequence[str] 
             f"{path}: {student} gives {engine.embedding_dim} dimensions, the manifest says "
             f"{manifest.embedding_dim}: make the bundle again"
         )
+    label_bank.select(manifest.labels)
     _check_golden(path, student, engine)
     return Bundle(path, manifest, label_bank, engine)
 

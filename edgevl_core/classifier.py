@@ -67,7 +67,7 @@ class Classifier:
     """
 
     def __init__(self, bundle: Bundle, labels: Sequence[str] | None = None) -> None:
-        """``labels``: the label set to start with; None: every label of the bundle's bank.
+        """``labels``: the label set to start with; None: the one the bundle was made for.
 
         Raises:
             UserError: ``labels`` is empty or has words that the bank does not know.
@@ -78,7 +78,7 @@ class Classifier:
         self._active: LabelBank = bundle.label_bank
         size_px = self._manifest.preprocess.size_px
         self._pixels = np.zeros((2, 3, size_px, size_px), dtype=np.uint8)
-        change = self.set_labels(bundle.label_bank.names if labels is None else labels)
+        change = self.set_labels(self._manifest.labels if labels is None else labels)
         if not change.ok:
             raise UserError(change.message)
 

@@ -59,6 +59,7 @@ class Manifest(_Part):
         student: name of the backbone.
         teacher: identity of the teacher whose space the embeddings live in.
         embedding_dim: D.
+        labels: names of the label set the bundle was made for; the bank may hold more words.
         preprocess: from an image to the network's input.
         logit_scale: the teacher's own.
         temperature: > 0; probabilities = softmax(logit_scale * cosine / temperature).
@@ -73,6 +74,7 @@ class Manifest(_Part):
     student: str
     teacher: str
     embedding_dim: int = Field(ge=1)
+    labels: tuple[str, ...] = Field(min_length=1)
     preprocess: Preprocess
     logit_scale: float = Field(gt=0)
     temperature: ByModality

@@ -175,6 +175,7 @@ class ManagedNode(LifecycleNode):
             self.add_error(what, error)
         else:
             self.state_label = reached
+            self.get_logger().info(reached)
             return SUCCESS
         self._release(stack, self.state_label)
         return FAILURE

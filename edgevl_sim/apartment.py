@@ -94,7 +94,7 @@ def build_room(home_seed: int, name: str) -> Room:
 def _finish(name: str, plan: Plan, s: Style, layout: Layout, free: FloorPlan) -> Room:
     parts = [part for placed in layout.placed for part in placed.parts]
     shell, baked = _shell(plan, s, layout)
-    mesh, atlas = _mesh(parts, shell, baked, s)
+    mesh, atlas = build_mesh(parts, shell, baked, s.rng)
     lamp = [layout.w / 2 + s.u(-0.5, 0.5), layout.l / 2 + s.u(-0.5, 0.5), layout.h - 0.3, s.u(0.8, 1.2)]
     panes = [p for p in parts if p.materials[0].pattern == "window"]
     sun = [0.0, 0.0, 1.0, 0.0]
@@ -148,7 +148,8 @@ def _wall_shadow(layout: Layout, wall: int, solids: list[Part]) -> Floats:
     return contact_shadow(h, w, WALL_PX_PER_M, polygons, 0.35)
 
 
-def _mesh(parts: list[Part], shell: list[Part], baked: list[Pixels | None], s: Style) -> tuple[Mesh, Atlas]:
+def build_mesh(parts: list[Part], shell: list[Part], baked: list[Pixels | None], rng: np.random.Generator) -> tuple[Mesh, Atlas]:
+    """One mesh of everything: the shell's faces first, textured as baked says, then the parts."""
     everything = shell + parts
     corners = np.concatenate([p.corners for p in everything]).astype(np.float32)
     frames = np.concatenate([p.frames for p in everything]).astype(np.float32)
@@ -169,7 +170,7 @@ def _mesh(parts: list[Part], shell: list[Part], baked: list[Pixels | None], s: S
         which[i] = index[key]
     atlas = build_atlas(textures)
     span = np.array([m.span_m for m in materials], np.float32)
-    u, v, density = _texture_planes(frames, span, atlas.places[which], s.rng)
+    u, v, density = _texture_planes(frames, span, atlas.places[which], rng)
     edges = corners[:, 3] - corners[:, 0], corners[:, 1] - corners[:, 0]
     normals = np.cross(*edges)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)

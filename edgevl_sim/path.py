@@ -28,6 +28,7 @@ class RoomPath:
         self._plan, self._fov, self._rng = plan, fov_rad, rng
         cells = np.argwhere(plan.free)
         self._places = ((cells[:, ::-1] + 0.5) * CELL_M).astype(np.float64)
+        self._interest = np.ones(len(plan.sights))
         start = self._best(self._places[rng.integers(len(self._places), size=CANDIDATES)], None)
         self._stops = [start]
         self._times = [0.0]
@@ -75,7 +76,7 @@ class RoomPath:
         ray = np.round(bearing / (2 * math.pi) * RAYS).astype(int) % RAYS
         hidden = distance > np.take_along_axis(open_m, ray, axis=1) + 0.7
         worth = sights[None, :, 3] / np.maximum(distance, 1.0) ** 1.5 * np.clip(distance - 0.35, 0.05, 1)
-        worth = np.where(hidden, 0.1 * worth, worth)
+        worth = np.where(hidden, 0.1 * worth, worth) * self._interest
         seen = self._in_view(bearing, yaws)
         score = np.einsum("pks,ps->pk", seen, worth)
         # A view filled by something 40 cm away shows little, whatever it is.
@@ -87,6 +88,9 @@ class RoomPath:
             swing = np.abs(np.angle(np.exp(1j * (yaws - here.yaw))))
             score *= np.where(swing < 0.35, 0.6, np.where(swing > 2.4, 0.7, 1.0))
         i, k = np.unravel_index(int(np.argmax(score)), score.shape)
+        # What has been looked at loses interest, and regains it slowly: the robot looks around.
+        self._interest += 0.08 * (1 - self._interest)
+        self._interest *= 1 - 0.5 * seen[i, k] * ~hidden[i]
         return Pose(float(places[i, 0]), float(places[i, 1]), float(yaws[i, k]))
 
     def _in_view(self, bearing: np.ndarray, yaws: np.ndarray) -> np.ndarray:

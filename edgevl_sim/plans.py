@@ -59,7 +59,7 @@ PLANS: dict[str, Plan] = {
         Piece(bathroom.bath_mat, "flat", 0.6),
     ), doors=(1, 1), windows=(0, 1), floor_tiled=0.8, wall_tiled=0.75),
     "bedroom": Plan((3.1, 4.1), (3.4, 4.5), (
-        Piece(bedroom.bed), Piece(bedroom.wardrobe, telling=0.4), Piece(bedroom.dresser, p=0.6, telling=0.5), Piece(bedroom.bed_bench, p=0.3, telling=0.3),
+        Piece(bedroom.bed), Piece(bedroom.wardrobe, telling=0.25), Piece(bedroom.dresser, p=0.6, telling=0.5), Piece(bedroom.bed_bench, p=0.3, telling=0.3),
         Piece(common.floor_rug, "flat", 0.4, telling=0.2),
     ), doors=(1, 1), windows=(1, 2), floor_tiled=0.1),
     "living room": Plan((3.6, 4.8), (3.9, 5.2), (
@@ -72,7 +72,7 @@ PLANS: dict[str, Plan] = {
         Piece(dining.glass_cabinet, p=0.6, telling=0.4), Piece(common.floor_rug, "flat", 0.3, telling=0.2),
     ), windows=(1, 2), floor_tiled=0.2),
     "office": Plan((2.9, 3.9), (3.1, 4.2), (
-        Piece(office.desk_set), Piece(office.book_shelf), Piece(office.book_shelf, p=0.6),
+        Piece(office.desk_set), Piece(office.book_shelf, telling=0.6), Piece(office.book_shelf, p=0.5, telling=0.5),
         Piece(office.filing_cabinet, p=0.8, telling=0.5), Piece(office.whiteboard, "hang", 0.5),
         Piece(common.floor_rug, "flat", 0.2, telling=0.2),
     ), windows=(1, 2), floor_tiled=0.15),

@@ -81,7 +81,7 @@ class Recorder:
         subscribe(SceneTruth, "truth", truth, STREAM)
         subscribe(Image, "label_overlay/image", overlay, STREAM)
         subscribe(DiagnosticStatus, "scene_classifier/stats", status("scene_classifier"), LATCHED)
-        subscribe(DiagnosticStatus, "bag_player/stats", status("bag_player"), LATCHED)
+        subscribe(DiagnosticStatus, "bag_player/status", status("bag_player"), LATCHED)
         subscribe(AdaptationStatus, "adaptation_manager/status", adaptation, LATCHED)
         subscribe(LoggerStatus, "pair_logger/status", logger, LATCHED)
 

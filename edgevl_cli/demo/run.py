@@ -67,7 +67,7 @@ def run(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:  # noqa: B
 
         with stages.stage("teacher", "pretraining a small CLIP on captioned RGB: the teacher"):
             edgevl("teacher", "pretrain", bags / "train", "--out", out / "teacher", "--seed", str(seed))
-        teacher = f"open_clip:{out / 'teacher/config.json'}@{out / 'teacher/weights.safetensors'}"
+        teacher = f"open_clip:@{out / 'teacher'}"
 
         manager_parameters = {
             "bags": [str(bags / "train"), str(bags / "logged"), str(bags / "val")],

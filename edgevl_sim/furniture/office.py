@@ -80,8 +80,8 @@ def book_shelf(s: Style) -> Parts:
         while x < w / 2 - 0.2:
             run = min(s.u(0.25, 0.6), w / 2 - 0.03 - x)
             face = s.front(s.pick(["books", "books", "binders"]), m)
-            if s.chance(0.88):
-                parts.append(box(x + run / 2, 0.02, z + 0.025, run, d * s.u(0.6, 0.85), gap * s.u(0.6, 0.85), m, front=face))
+            if s.chance(0.8):
+                parts.append(box(x + run / 2, 0.02, z + 0.025, run, d * s.u(0.45, 0.8), gap * s.u(0.55, 0.85), m, front=face))
             x += run + s.u(0.01, 0.06)
     return parts
 

@@ -54,6 +54,14 @@ def test_manifest_round_trips_through_json(bundle):
     assert manifest.metrics == {"rgb": {"top1": 0.9}, "samples": 12}
 
 
+def test_a_bundle_may_be_made_for_some_labels_of_its_bank(tmp_path):
+    write_colour_bundle(tmp_path / "two", labels=["blue", "Crimson"])
+    assert read_manifest(tmp_path / "two").labels == ("blue", "red")
+    assert load_bundle(tmp_path / "two").label_bank.names == ("red", "green", "blue")
+    with pytest.raises(UserError, match="pink"):
+        write_colour_bundle(tmp_path / "pink", labels=["pink"])
+
+
 def test_the_id_depends_on_the_files_alone(tmp_path):
     first = write_colour_bundle(tmp_path / "a")
     second = write_colour_bundle(tmp_path / "b", student="another name")
@@ -116,6 +124,8 @@ def test_a_missing_file_is_named(bundle):
         ({"bundle_id": "0123456789ab"}, "bundle id 0123456789ab"),
         ({"files": {}}, "lists no hash for student.onnx"),
         ({"files": {"../../etc/passwd": "0" * 64}}, "files"),
+        ({"labels": ["red", "pink"]}, r"\['pink'\] are not in the bank"),
+        ({"labels": []}, "labels"),
         ({"embedding_dim": 4}, "the manifest says 4"),
     ],
 )

@@ -122,6 +122,13 @@ def test_a_single_label_is_allowed_with_a_warning(classifier):
     assert classifier.classify(rgb=colour_image("blue")).confidence == 1
 
 
+def test_starts_with_the_labels_the_bundle_was_made_for(tmp_path):
+    write_colour_bundle(tmp_path / "two", labels=["blue", "red"])
+    classifier = Classifier(load_bundle(tmp_path / "two"))
+    assert classifier.labels == ("blue", "red")
+    assert classifier.set_labels(["green"]).ok
+
+
 def test_starting_with_unknown_labels_is_an_error(bundle):
     assert Classifier(bundle, ["green"]).labels == ("green",)
     with pytest.raises(UserError, match="pink"):
