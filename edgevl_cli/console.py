@@ -35,11 +35,20 @@ def size(n_bytes: float) -> str:
 
 @contextmanager
 def progress(description: str) -> Iterator[OnProgress]:
-    """A progress bar with ETA on standard error; yields ``on_progress(done, total)``."""
+    """A progress bar with ETA on standard error, drawn from its first step on; yields ``on_progress(done, total)``."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(description, total=None)
+
+    def on_progress(done: int, total: int) -> None:
+        bar.start()  # not before: what is refused at once is said in one line, without a bar above it
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield on_progress
+    finally:
+        if bar.live.is_started:
+            bar.stop()

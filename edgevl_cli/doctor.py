@@ -1,7 +1,6 @@
 """``edgevl doctor``: what is installed here, what is missing, and the fix for each finding."""
 
 import platform
-import sys
 from collections.abc import Iterator
 from importlib import metadata
 from importlib.util import find_spec
@@ -22,20 +21,17 @@ class Finding(NamedTuple):
 
 
 def _python() -> Finding:
-    version = platform.python_version()
-    if sys.version_info < (3, 10):
-        return Finding(False, f"Python {version}", "edgevl needs Python 3.10 or newer")
-    return Finding(True, f"Python {version}, {platform.machine()}")
+    return Finding(True, f"Python {platform.python_version()}, {platform.machine()}")
 
 
 def _libraries() -> Iterator[Finding]:
     missing = [name for name in ROBOT if not find_spec(name)]
-    yield Finding(not missing, f"robot libraries{': missing ' + ', '.join(missing) if missing else ''}", "pip install .")
+    yield Finding(
+        not missing, f"robot libraries{': missing ' + ', '.join(missing) if missing else ''}", "pip install ."
+    )
     missing = [name for name in TRAINING if not find_spec(name)]
     if missing:
-        yield Finding(
-            None, f"training: missing {', '.join(missing)}", "on a workstation: pip install 'edgevl[train]'"
-        )
+        yield Finding(None, f"training: missing {', '.join(missing)}", "on a workstation: pip install 'edgevl[train]'")
     else:
         yield Finding(True, "training libraries")
 
@@ -50,7 +46,9 @@ def _ros() -> Iterator[Finding]:
     if find_spec("edgevl") and find_spec("edgevl.msg"):
         yield Finding(True, "messages edgevl.msg, edgevl.srv")
     else:
-        yield Finding(False, "the messages edgevl.msg are not built", "pip install . (or colcon build) with ROS 2 present")
+        yield Finding(
+            False, "the messages edgevl.msg are not built", "pip install . (or colcon build) with ROS 2 present"
+        )
 
 
 def _cv_bridge() -> Iterator[Finding]:

@@ -63,7 +63,7 @@ def show_evaluation(numbers: Mapping[str, Any]) -> None:
     for figure in ("top1", "macro", "top1_all_frames", "teacher_agreement", "teacher_cosine", "abstention", "ece"):
         for modality, value in (numbers.get(figure) or {}).items():
             rows.setdefault(modality, {})[figure] = value
-    figures = [name for name in next(iter(rows.values()), {})]
+    figures = list(next(iter(rows.values()), {}))
     table = _table("by modality", "", *(figure.replace("_", " ") for figure in figures))
     for modality, values in rows.items():
         table.add_row(MODALITIES.get(modality, modality), *(f"{values[figure]:.3f}" for figure in figures))
@@ -75,7 +75,9 @@ def show_bundle(path: Path, manifest: "Manifest") -> None:
     console = Console()
     p = manifest.preprocess
     console.print(f"{path}: bundle {manifest.bundle_id}")
-    console.print(f"student {manifest.student}, {p.size_px} px, depth as {p.depth_encoding}, {manifest.embedding_dim} dims")
+    console.print(
+        f"student {manifest.student}, {p.size_px} px, depth as {p.depth_encoding}, {manifest.embedding_dim} dims"
+    )
     console.print(f"teacher {manifest.teacher}")
     files = _table("files", "file", "size", "sha256")
     for name, digest in manifest.files.items():

@@ -1,8 +1,5 @@
 """Runs a student's ONNX file with ONNX Runtime."""
 
-import os
-import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,7 +45,7 @@ class Engine:
                 f"{', '.join(available)}"
             )
         self.path = Path(onnx_path)
-        self._session = _open(self.path, threads, list(providers))
+        self._session = open_session(self.path, threads, providers)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape
         if (
@@ -79,22 +76,15 @@ class Engine:
         embedding: NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: pixels})[0]
         return embedding
 
-    def op_counts(self) -> dict[str, int]:
-        """Operators of the graph as ONNX Runtime optimised it for this processor, with their numbers.
 
-        An int8 student shows QLinearConv and QGemm here, and no Conv or Gemm. Opens a second session; needs
-        `onnx`, which the robot does not.
-        """
-        import onnx
+def open_session(
+    path: Path, threads: int, providers: Sequence[str], save_to: Path | None = None
+) -> ort.InferenceSession:
+    """An ONNX Runtime session as the robot runs it; ``save_to``: where its optimised graph is written as well.
 
-        with tempfile.TemporaryDirectory() as directory:
-            saved = os.path.join(directory, "optimised.onnx")
-            _open(self.path, 1, list(self.providers), save_to=saved)
-            graph = onnx.load(saved).graph
-        return dict(Counter(node.op_type for node in graph.node))
-
-
-def _open(path: Path, threads: int, providers: list[str], save_to: str | None = None) -> ort.InferenceSession:
+    Raises:
+        UserError: no such file, or ONNX Runtime refuses it.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file; an ONNX student is needed")
     options = ort.SessionOptions()
@@ -106,9 +96,9 @@ def _open(path: Path, threads: int, providers: list[str], save_to: str | None = 
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     if save_to is not None:
-        options.optimized_model_filepath = save_to
+        options.optimized_model_filepath = str(save_to)
     try:
-        return ort.InferenceSession(str(path), options, providers=providers)
+        return ort.InferenceSession(str(path), options, providers=list(providers))
     except Exception as error:  # ONNX Runtime's own exception types are not exported under one base class
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} cannot be loaded by ONNX Runtime {ort.__version__}: {reason}") from error

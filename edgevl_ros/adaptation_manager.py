@@ -35,7 +35,7 @@ PARAMETERS = (
     Parameter("niceness", 10, "of the child process: 0 as the nodes, 19 only idle time", low=0, high=19),
     Parameter("classifier_service", "scene_classifier/load_bundle", "gets the bundle; empty: nobody"),
     Parameter("load_timeout_s", 60.0, "how long the classifier may take to load", low=1.0, high=600.0),
-    Parameter("cancel_grace_s", 10.0, "from SIGTERM to SIGKILL", low=0.1, high=300.0),
+    Parameter("cancel_grace_s", 5.0, "from SIGTERM to SIGKILL", low=0.1, high=300.0),
     Parameter("status_period_s", 0.5, "how often progress is read and published", low=0.05, high=60.0),
 )
 NO_EXIT_CODE = -1
@@ -123,14 +123,23 @@ class AdaptationManager(ManagedNode):
             self._poll_hand_over()
         elif self._child is not None:
             code = self._child.exit_code()
-            progress = read_progress(self._run)
-            if progress is not None:
-                self._take(progress)
+            progress = self._progress()
             if code is not None:
                 self._on_exit(code, progress)
         else:
             return
         self._publish()
+
+    def _progress(self) -> Progress | None:
+        """What the child last said of itself, taken over into the status."""
+        try:
+            progress = read_progress(self._run)
+        except UserError as error:  # told, and no reason to lose sight of the child
+            self.add_error("status", error)
+            return None
+        if progress is not None:
+            self._take(progress)
+        return progress
 
     def _take(self, progress: Progress) -> None:
         self._now.stage, self._now.progress = progress.stage, min(1.0, max(0.0, progress.progress))
@@ -205,7 +214,7 @@ class AdaptationManager(ManagedNode):
 
 def main() -> int:
     """Console script; returns the exit code."""
-    return run(AdaptationManager)
+    return run(AdaptationManager, PARAMETERS, __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from edgevl_ros.diagnostics import ERROR, OK, Report
 from edgevl_ros.managed import ManagedNode
 from edgevl_ros.parameters import Parameter
 from edgevl_ros.playback import Pace, play
-from edgevl_ros.qos import stream_qos
+from edgevl_ros.qos import result_qos, stream_qos
 from edgevl_ros.runner import run
 from edgevl_ros.stamps import stamp_ns, to_time, with_stamp
 
@@ -96,7 +96,7 @@ class BagPlayer(ManagedNode):
             topic = topic_for(stream, name, topics[name].msgtype)
             self._publishers_of[stream] = self.add_publisher(kind, topic, qos)
         self._total = sum(topic.count for topic in topics.values())
-        self._clock_publisher = self.add_publisher(Clock, "/clock", 10) if self.values["clock"] else None
+        self._clock_publisher = self.add_publisher(Clock, "/clock", result_qos()) if self.values["clock"] else None
         self.add_service(Trigger, "~/pause", self._on_pause)
         self.add_service(Trigger, "~/resume", self._on_resume)
 
@@ -167,8 +167,9 @@ class BagPlayer(ManagedNode):
             offset_ns += span_ns
         if span_ns is None:
             return
+        deadline_s = time.monotonic() + ACKNOWLEDGED_S
         for publisher in self._publishers_of.values():
-            publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGED_S))
+            publisher.wait_for_all_acked(Duration(seconds=max(0.0, deadline_s - time.monotonic())))
         self.phase = "finished"
 
     def _play_once(self, offset_ns: int) -> int | None:
@@ -220,7 +221,7 @@ class BagPlayer(ManagedNode):
 
 def main() -> int:
     """Console script; returns the exit code."""
-    return run(BagPlayer)
+    return run(BagPlayer, PARAMETERS, __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ class LabelOverlay(ManagedNode):
 
 def main() -> int:
     """Console script; returns the exit code."""
-    return run(LabelOverlay)
+    return run(LabelOverlay, PARAMETERS, __doc__ or "")
 
 
 if __name__ == "__main__":

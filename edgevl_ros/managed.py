@@ -175,7 +175,8 @@ class ManagedNode(LifecycleNode):
             self.add_error(what, error)
         else:
             self.state_label = reached
-            self.get_logger().info(reached)
+            if reached == "active":
+                self.get_logger().info("active")
             return SUCCESS
         self._release(stack, self.state_label)
         return FAILURE

@@ -70,6 +70,13 @@ class PairLogger(ManagedNode):
         for name in ("rgb_topic", "depth_topic"):
             if not self.values[name]:
                 raise UserError(f"parameter {name} is empty: pair_logger needs an RGB and a depth topic")
+        self._directory = Path(self.values["directory"]).expanduser()
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"parameter directory = {self._directory} cannot be made ({error.strerror}): choose another place"
+            ) from error
         self._status = self.add_publisher(LoggerStatus, "~/status", LATCHED)
         self.add_service(Trigger, "~/start", self._on_start)
         self.add_service(Trigger, "~/stop", self._on_stop)
@@ -78,8 +85,7 @@ class PairLogger(ManagedNode):
     def start(self) -> None:
         self._worker = QueueWorker(self, partial(self.add_error, "writing"), self.values["queue_length"])
         self.until_deactivate.callback(self._publish_status)
-        self.until_deactivate.callback(self._worker.close)
-        self.until_deactivate.callback(lambda: self._worker.call(self._close))
+        self.until_deactivate.callback(self._end_log)
         if self.values["log_on_activate"]:
             self._open()
         self._streams = {
@@ -93,6 +99,11 @@ class PairLogger(ManagedNode):
         if self.values["sync_interval_s"] > 0:
             # The writer syncs only while messages come; this makes the last ones before a pause durable too.
             self.add_timer(self.values["sync_interval_s"], lambda: self._worker.offer(self._sync_if_idle))
+
+    def _end_log(self) -> None:
+        closed = self._worker.call(self._close)
+        self._worker.close()
+        closed.result()  # raises what closing the bag raised
 
     # -- streams ----------------------------------------------------------------------------------------
 
@@ -157,8 +168,7 @@ class PairLogger(ManagedNode):
         )
 
     def _new_path(self) -> Path:
-        directory = Path(self.values["directory"]).expanduser()
-        directory.mkdir(parents=True, exist_ok=True)
+        directory = self._directory
         if self.values["name"]:
             return directory / self.values["name"]
         stem = time.strftime("pairs_%Y%m%dT%H%M%SZ", time.gmtime())
@@ -215,7 +225,7 @@ class PairLogger(ManagedNode):
         status = LoggerStatus(state=self._state)
         status.dropped_reasons, status.dropped_counts = list(dropped), list(dropped.values())
         status.header.stamp = self.get_clock().now().to_msg()
-        status.free_bytes = shutil.disk_usage(Path(self.values["directory"]).expanduser()).free
+        status.free_bytes = shutil.disk_usage(self._directory).free
         status.skew_p50_s = status.skew_p95_s = float("nan")
         if log is not None:
             status.pairs_kept = log.pairs_kept
@@ -241,7 +251,7 @@ class PairLogger(ManagedNode):
 
 def main() -> int:
     """Console script; returns the exit code."""
-    return run(PairLogger)
+    return run(PairLogger, PARAMETERS, __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -224,7 +224,7 @@ class SceneClassifier(ManagedNode):
 
 def main() -> int:
     """Console script; returns the exit code."""
-    return run(SceneClassifier)
+    return run(SceneClassifier, PARAMETERS, __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -11,6 +10,11 @@ from edgevl_ros.counters import StreamCount
 from edgevl_ros.managed import ManagedNode
 from edgevl_ros.qos import stream_qos
 from edgevl_ros.stamps import stamp_ns
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
 
 # image_transport names its compressed topics so; the names are the only sign of the type before the
 # first message.

@@ -12,9 +12,12 @@ Item = TypeVar("Item")
 
 
 def in_thread(node: Node, work: Callable[[], Any]) -> Future:
-    """Run ``work`` in a thread of its own; a service callback awaits it while the executor goes on."""
+    """Run ``work`` in a thread of its own; a service callback awaits it while the executor goes on.
+
+    The process does not end before ``work`` has: cut off inside a library's C++ it would crash.
+    """
     future = Future()
-    threading.Thread(target=_settle, args=(node, future, work), name="service work", daemon=True).start()
+    threading.Thread(target=_settle, args=(node, future, work), name="service work").start()
     return future
 
 

@@ -11,8 +11,8 @@ from edgevl_sim.render import Pose
 
 SPEED_M_S = 0.3
 TURN_RAD_S = math.radians(60)
-CANDIDATES = 14  # places looked at for each stop, and directions at each
-YAWS = 6
+CANDIDATES = 20  # places looked at for each stop, and directions at each
+YAWS = 8
 RAYS = 40
 OPEN_M = 1.6  # a view this deep is as good as any deeper one
 
@@ -85,17 +85,17 @@ class RoomPath:
         depth = (across * np.minimum(open_m, OPEN_M)[:, None]).sum(axis=2) / across.sum(axis=2)
         score *= (depth / OPEN_M) ** 1.5
         if here is not None:
-            swing = np.abs(np.angle(np.exp(1j * (yaws - here.yaw))))
+            swing = np.abs(_wrapped(yaws - here.yaw))
             score *= np.where(swing < 0.35, 0.6, np.where(swing > 2.4, 0.7, 1.0))
         i, k = np.unravel_index(int(np.argmax(score)), score.shape)
         # What has been looked at loses interest, and regains it slowly: the robot looks around.
-        self._interest += 0.08 * (1 - self._interest)
-        self._interest *= 1 - 0.5 * seen[i, k] * ~hidden[i]
+        self._interest += 0.1 * (1 - self._interest)
+        self._interest *= 1 - 0.15 * seen[i, k] * ~hidden[i]
         return Pose(float(places[i, 0]), float(places[i, 1]), float(yaws[i, k]))
 
     def _in_view(self, bearing: np.ndarray, yaws: np.ndarray) -> np.ndarray:
         """(P, K, N): how far each bearing (P, N) lies inside the field of view of each direction (P, K), 0 to 1."""
-        off = np.abs(np.angle(np.exp(1j * (bearing[:, None, :] - yaws[:, :, None]))))
+        off = np.abs(_wrapped(bearing[:, None, :] - yaws[:, :, None]))
         return np.clip((self._fov / 2 - off) / 0.25 + 0.5, 0, 1)
 
     def _open_m(self, places: np.ndarray) -> np.ndarray:
@@ -110,3 +110,8 @@ class RoomPath:
         free = inside & self._plan.open[i, j]
         free[..., -1] = False
         return reach[np.argmin(free, axis=2)]
+
+
+def _wrapped(angle: np.ndarray) -> np.ndarray:
+    """The same angles in [-pi, pi)."""
+    return np.mod(angle + math.pi, 2 * math.pi) - math.pi

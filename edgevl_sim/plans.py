@@ -50,25 +50,25 @@ DISTRACTORS = (
 
 PLANS: dict[str, Plan] = {
     "kitchen": Plan((2.8, 3.8), (3.0, 4.2), (
-        Piece(kitchen.main_run), Piece(kitchen.fridge, "beside", telling=0.5), Piece(kitchen.short_run, "wall", 0.7),
+        Piece(kitchen.main_run), Piece(kitchen.fridge, "beside", telling=0.5), Piece(kitchen.short_run, "wall", 0.7, telling=0.5),
         Piece(kitchen.breakfast_table, "free", 0.5, telling=0.3),
     ), floor_tiled=0.6, wall_tiled=0.15),
     "bathroom": Plan((2.3, 3.0), (2.5, 3.4), (
-        Piece(bathroom.tub, p=0.7), Piece(bathroom.toilet), Piece(bathroom.washbasin), Piece(bathroom.shower, p=0.5),
-        Piece(bathroom.towel_radiator, p=0.8), Piece(bathroom.scales_and_basket, p=0.4),
+        Piece(bathroom.bathing), Piece(bathroom.toilet), Piece(bathroom.washbasin), Piece(bathroom.shower, p=0.3, telling=0.5),
+        Piece(bathroom.towel_radiator, p=0.8, telling=0.4), Piece(bathroom.scales_and_basket, p=0.4, telling=0.2),
         Piece(bathroom.bath_mat, "flat", 0.6),
-    ), doors=(1, 1), windows=(0, 1), floor_tiled=0.8, wall_tiled=0.75),
+    ), doors=(1, 1), windows=(0, 1), floor_tiled=0.8, wall_tiled=0.9),
     "bedroom": Plan((3.1, 4.1), (3.4, 4.5), (
-        Piece(bedroom.bed), Piece(bedroom.wardrobe, telling=0.25), Piece(bedroom.dresser, p=0.6, telling=0.5), Piece(bedroom.bed_bench, p=0.3, telling=0.3),
+        Piece(bedroom.bed), Piece(bedroom.wardrobe, telling=0.2), Piece(bedroom.dresser, p=0.6, telling=0.3), Piece(bedroom.bed_bench, p=0.3, telling=0.3),
         Piece(common.floor_rug, "flat", 0.4, telling=0.2),
     ), doors=(1, 1), windows=(1, 2), floor_tiled=0.1),
     "living room": Plan((3.6, 4.8), (3.9, 5.2), (
         Piece(living.sofa), Piece(living.television, "opposite"), Piece(living.coffee_table, "before"),
-        Piece(living.armchair, "free", 0.75), Piece(common.standing_lamp, "free", 0.5, telling=0.2),
+        Piece(living.armchair, "free", 0.75, telling=0.7), Piece(common.standing_lamp, "free", 0.5, telling=0.2),
         Piece(common.floor_rug, "flat", 0.7, telling=0.2), Piece(common.plant, "free", 0.6, telling=0.2),
     ), windows=(1, 2), floor_tiled=0.15),
     "dining room": Plan((3.5, 4.4), (3.8, 4.8), (
-        Piece(dining.dining_set, "centre"), Piece(dining.table_lamp, "above", 0.8), Piece(dining.sideboard, p=0.7, telling=0.4),
+        Piece(dining.dining_set, "centre"), Piece(dining.table_lamp, "above", 0.8, telling=0.5), Piece(dining.sideboard, p=0.7, telling=0.4),
         Piece(dining.glass_cabinet, p=0.6, telling=0.4), Piece(common.floor_rug, "flat", 0.3, telling=0.2),
     ), windows=(1, 2), floor_tiled=0.2),
     "office": Plan((2.9, 3.9), (3.1, 4.2), (
@@ -77,13 +77,13 @@ PLANS: dict[str, Plan] = {
         Piece(common.floor_rug, "flat", 0.2, telling=0.2),
     ), windows=(1, 2), floor_tiled=0.15),
     "hallway": Plan((1.5, 2.0), (4.2, 6.2), (
-        Piece(hallway.coat_rack), Piece(hallway.shoe_rack, p=0.9), Piece(hallway.bench, p=0.6),
-        Piece(hallway.long_mirror, p=0.6), Piece(hallway.console, p=0.5), Piece(hallway.umbrella_stand, p=0.6),
+        Piece(hallway.coat_rack), Piece(hallway.shoe_rack, p=0.9), Piece(hallway.bench, p=0.6, telling=0.6),
+        Piece(hallway.long_mirror, p=0.6, telling=0.4), Piece(hallway.console, p=0.5, telling=0.4), Piece(hallway.umbrella_stand, p=0.6),
         Piece(hallway.coat_rack, p=0.4), Piece(hallway.runner, "flat", 0.5, telling=0.2),
     ), doors=(3, 4), windows=(0, 0), floor_tiled=0.35),
     "laundry room": Plan((2.4, 3.2), (2.6, 3.6), (
         Piece(laundry.machines), Piece(laundry.drying_rack, "free", 0.8), Piece(laundry.ironing_board, "free", 0.6),
-        Piece(laundry.basket, "wall"), Piece(laundry.basket, "beside", 0.5), Piece(laundry.boiler, p=0.35, telling=0.4),
-        Piece(laundry.deep_sink, p=0.5, telling=0.4),
+        Piece(laundry.basket, "wall"), Piece(laundry.basket, "beside", 0.5), Piece(laundry.boiler, p=0.35, telling=0.2),
+        Piece(laundry.deep_sink, p=0.5, telling=0.3),
     ), doors=(1, 1), windows=(0, 1), floor_tiled=0.7, wall_tiled=0.3),
 }

@@ -99,6 +99,7 @@ def _rasterise(mesh: Mesh, eye: Floats, turn: Floats, focal: float, height: int,
     columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     slope_x, slope_y, constant = a.astype(np.float32), b.astype(np.float32), c.astype(np.float32)
     boxes = np.concatenate([low, high], axis=1).tolist()
+    nearest, farthest = (1 / safe.min(axis=1)).tolist(), (1 / np.maximum(z[numbers].max(axis=1), NEAR_M)).tolist()
     for i, number in enumerate(numbers.tolist()):
         x0, y0, x1, y1 = boxes[i]
         polygon = fixed[i]
@@ -113,6 +114,9 @@ def _rasterise(mesh: Mesh, eye: Floats, turn: Floats, focal: float, height: int,
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
         cv2.fillConvexPoly(mask, polygon, 1, cv2.LINE_8, SHIFT)
         value = slope_x[i] * columns[x0:x1] + (slope_y[i] * rows[y0:y1] + constant[i])
+        # A polygon's rim covers pixels whose middle lies beside it; on a steep face the plane runs far off there.
+        np.minimum(value, nearest[i], out=value)
+        np.maximum(value, farthest[i], out=value)
         under = inverse[y0:y1, x0:x1]
         nearer = value > under
         nearer &= mask.view(np.bool_)

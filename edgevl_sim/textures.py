@@ -157,3 +157,23 @@ def slats(colour: RGB, accent: RGB, rng: np.random.Generator) -> Pixels:
     for y in range(0, 64, 8):
         pixels[y : y + 2] = darker(colour, 0.55)
     return pixels
+
+
+@pattern
+def bedding(colour: RGB, accent: RGB, rng: np.random.Generator) -> Pixels:
+    """A printed duvet cover: checks, stripes or dots on soft cloth."""
+    pixels = fabric(colour, accent, rng)
+    pixels = cv2.resize(pixels, (64, 64))
+    print_colour = darker(accent, 0.4) if sum(colour) > 420 else lighter(accent, 0.6)
+    kind = int(rng.integers(3))
+    if kind == 0:
+        pixels[::16] = pixels[1::16] = pixels[2::16] = print_colour
+        pixels[:, ::16] = pixels[:, 1::16] = pixels[:, 2::16] = print_colour
+    elif kind == 1:
+        for x in range(0, 64, 10):
+            pixels[:, x : x + 4] = print_colour
+    else:
+        for i, y in enumerate(range(4, 64, 10)):
+            for x in range(4 + 5 * (i % 2), 64, 10):
+                cv2.circle(pixels, (x, y), 2, print_colour, -1)
+    return pixels

@@ -1,7 +1,8 @@
 """``edgevl adapt``: bags and a teacher in, a verified student bundle out.
 
-cache -> teacher embeddings -> curation -> stage 1 -> stage 2 -> export -> calibration -> bundles -> report. Every step
-leaves its result in the run directory; a run that was cut off goes on from there. The true rooms are never read.
+cache -> teacher embeddings -> curation -> stage 1 -> stage 2 -> export -> calibration -> bundles -> report.
+Every step leaves its result in the run directory; a run that was cut off goes on from there. The true rooms
+are never read.
 """
 
 import logging
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from edgevl_train.data import RunData
 from edgevl_train.deliver import Students, deliver, export_students
 from edgevl_train.distil import distil
 from edgevl_train.embeddings import embed_views
+from edgevl_train.precision import resolve_precision
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
 from edgevl_train.report import write_report
@@ -67,9 +68,9 @@ def adapt(
         bags: rosbag2 directories or files with RGB and depth.
         teacher_spec: see :func:`edgevl_train.teacher.load_teacher`.
         labels_path: the robot's label file.
-        out: run directory: recipe.yaml, inputs.json, status.json, metrics.jsonl, cache/, teacher_embeddings.*,
-            checkpoints/, onnx/, report.json, report.png, bundle/, bundle_ptq/ (the baseline). A new one, unless
-            ``resume``.
+        out: run directory: recipe.yaml, inputs.json, status.json, metrics.jsonl, cache/,
+            teacher_embeddings.*, checkpoints/, onnx/, report.json, report.png, bundle/, bundle_ptq/ (the
+            baseline). A new one, unless ``resume``.
 
     Returns:
         ``out/bundle``.
@@ -99,7 +100,7 @@ def plan(
     parameters = sum(p.numel() for p in setup.student.parameters()) / 1e6
     student, teacher = recipe.student, setup.teacher
     lines += [
-        f"teacher {teacher.id}: {teacher.size_px} px, {teacher.embed_dim} dimensions, {recipe.views.count} views a pair",
+        f"teacher {teacher.id}: {teacher.size_px} px, {teacher.embed_dim} dimensions, {recipe.views.count} views",
         f"student {student.name}: {student.size_px} px, {parameters:.1f} M parameters, {student.head} head",
         f"labels: {', '.join(setup.labels.names)}",
         f"stage 1: {recipe.stage1.epochs} epochs; stage 2: {recipe.stage2.epochs} epochs; seed {recipe.seed}",
@@ -108,13 +109,12 @@ def plan(
     return "\n".join(lines)
 
 
-def prepare(
-    bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | str, recipe: Recipe
-) -> Setup:
+def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | str, recipe: Recipe) -> Setup:
     """Load and check the inputs.
 
     Raises:
-        UserError: no bags or one named twice, a bag without RGB or depth, labels, teacher or student that do not load.
+        UserError: no bags or one named twice, a bag without RGB or depth, labels, teacher or student that do
+            not load.
     """
     paths = [Path(bag) for bag in bags]
     if not paths:
@@ -127,7 +127,10 @@ def prepare(
     for path in paths:
         expected_pairs(path)
     teacher = load_teacher(
-        teacher_spec, batch=recipe.teacher.batch, precision=recipe.teacher.precision, device=_device(recipe)
+        teacher_spec,
+        batch=recipe.teacher.batch,
+        precision=resolve_precision(recipe.teacher.precision, _device(recipe)),
+        device=_device(recipe),
     )
     torch.manual_seed(recipe.seed)
     student = build_student(
@@ -149,11 +152,8 @@ def _run(setup: Setup, out: Path, progress: RunProgress) -> Path:
         return out / "bundle"
     cache = _cache(setup, inputs, out, progress)
     split = split_pairs(cache.stamp_ns, cache.bag, recipe.split, recipe.seed)
-    bank = build_label_bank(
-        [setup.labels] + ([setup.superset] if setup.superset else []), setup.teacher.encode_text
-    )
+    bank = build_label_bank([setup.labels] + ([setup.superset] if setup.superset else []), setup.teacher.encode_text)
     data, curation = _data(setup, cache, split, bank, out, progress)
-    best: dict[str, Any] = {}
     progress.stage("stage1")
     fingerprint = inputs.fingerprint
     stage1 = distil(setup.student, data, recipe, _fabric(recipe), out, fingerprint, progress.update)
@@ -163,17 +163,17 @@ def _run(setup: Setup, out: Path, progress: RunProgress) -> Path:
     stage2 = contrast(quantised, data, recipe, _fabric(recipe, "32-true"), out, fingerprint, progress.update)
     progress.stage("export")
     files = export_students(Students(setup.student.cpu(), quantised.cpu()), data, recipe, out / "onnx")
-    best = {"stage1": vars(stage1), "stage2": vars(stage2)}
     report = {
         "pairs": {"all": len(cache), "train": len(data.train), "val": len(data.val), "in_gaps": split.dropped},
         "split_by": split.by,
         "curation": curation.report,
         "bags": cache.index["bags"],
-        **{name: {"epoch": b["epoch"], "val": b["metrics"]} for name, b in best.items()},
+        "stage1": {"epoch": stage1.epoch, "val": stage1.metrics},
+        "stage2": {"epoch": stage2.epoch, "val": stage2.metrics},
     }
     progress.update(1, 2, "calibration and bundles")
     bundle, figures = deliver(files, data, bank, setup.labels.names, setup.teacher, recipe, report, out, _now())
-    write_json(out / "report.json", report | figures | {"wall_s": progress.wall_s})
+    write_json(out / "report.json", report | figures | {"wall_s": progress.wall_s()})
     write_report(out)
     return bundle
 
@@ -225,7 +225,11 @@ def _shares(recipe: Recipe) -> dict[str, float]:
 
 def _fabric(recipe: Recipe, precision: str | None = None) -> Fabric:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    return Fabric(accelerator=recipe.accelerator, devices=1, precision=precision or recipe.precision)  # type: ignore[arg-type]
+    return Fabric(
+        accelerator=recipe.accelerator,
+        devices=1,
+        precision=precision or resolve_precision(recipe.precision, _device(recipe)),
+    )  # type: ignore[arg-type]
 
 
 def _device(recipe: Recipe) -> str:

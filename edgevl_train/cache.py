@@ -2,10 +2,11 @@
 
 Every pair is stored as the robot's exact network input (``full``, student.size_px), and, where the recipe's
 cache.size_px is larger, once more at that size (``wide``) for crops to be cut from. Both go through
-:func:`edgevl_core.preprocess.to_input`. Depth is stored encoded: the nearest pixel's code is the code of the nearest
-pixel, so crops commute with the encoding. The true room in a bag is not looked at.
+:func:`edgevl_core.preprocess.to_input`. Depth is stored encoded: the nearest pixel's code is the code of the
+nearest pixel, so crops commute with the encoding. The true room in a bag is not looked at.
 
-On disk, all arrays raw in C order: ``full_rgb.u8``, ``full_depth.u8`` (N, S, S, 3); ``wide_rgb.u8``, ``wide_depth.u8``
+On disk, all arrays raw in C order: ``full_rgb.u8``, ``full_depth.u8`` (N, S, S, 3); ``wide_rgb.u8``,
+    ``wide_depth.u8``
 (N, C, C, 3) where C > S; ``stamp_ns.npy``, ``bag.npy`` (N,) int64; ``index.json``.
 """
 
@@ -59,11 +60,7 @@ class Cache:
 def hash_bag(path: Path) -> str:
     """SHA-256 over the names and contents of a bag's storage files (metadata.yaml aside: it may be rewritten)."""
     path = Path(path)
-    files = (
-        [path]
-        if path.is_file()
-        else sorted(f for f in path.rglob("*") if f.suffix in (".mcap", ".db3", ".zstd"))
-    )
+    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.suffix in (".mcap", ".db3", ".zstd"))
     lines = (f"{file.name} {sha256_file(file)}" for file in files)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -117,9 +114,7 @@ def build_cache(
         for number, bag in enumerate(bags):
             first = len(stamps)
             pairs = read_pairs(bag, max_skew_s=recipe.cache.max_skew_s)
-            for stamp_ns, images in _ahead(
-                pool, lambda pair: _inputs(pair, sizes), pairs, 4 * recipe.cache.workers
-            ):
+            for stamp_ns, images in _ahead(pool, lambda pair: _inputs(pair, sizes), pairs, 4 * recipe.cache.workers):
                 for name, image in images.items():
                     files[name].write(image.data)
                 stamps.append(stamp_ns)
@@ -161,9 +156,7 @@ def open_cache(directory: Path) -> Cache:
                     raise ValueError(f"{file.name} holds {file.stat().st_size} bytes, not {np.prod(shape)}")
                 arrays[f"{size}_{kind}"] = np.memmap(file, np.uint8, "r", shape=shape)
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"training cache {directory} is damaged ({error}): remove it, it is made again"
-        ) from error
+        raise UserError(f"training cache {directory} is damaged ({error}): remove it, it is made again") from error
     wide = "wide" if "wide" in index["sizes_px"] else "full"
     return Cache(
         arrays["full_rgb"],
@@ -184,9 +177,7 @@ def _inputs(pair: RgbdPair, sizes: dict[str, Preprocess]) -> tuple[int, dict[str
     return pair.stamp_ns, images
 
 
-def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterable[Any], depth: int
-) -> Iterator[Any]:
+def _ahead(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterable[Any], depth: int) -> Iterator[Any]:
     """``map(work, items)`` in order, at most ``depth`` items ahead: pool.map would read the whole bag at once."""
     waiting: deque[Future[Any]] = deque()
     for item in items:

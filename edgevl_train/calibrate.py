@@ -41,9 +41,9 @@ def calibrate_confidence(
 ) -> Calibration:
     """Fit one temperature and one threshold for RGB, depth and both.
 
-    The temperature minimises the negative log-likelihood of the teacher's answers (Guo et al., "On calibration of
-    modern neural networks", ICML 2017). The threshold is the confidence below which a share ``false_unknown`` of the
-    answers that agree with the teacher would be called unknown.
+    The temperature minimises the negative log-likelihood of the teacher's answers (Guo et al., "On
+    calibration of modern neural networks", ICML 2017). The threshold is the confidence below which a share
+    ``false_unknown`` of the answers that agree with the teacher would be called unknown.
 
     Args:
         rgb_pixels, depth_pixels: (M, S, S, 3) uint8 network inputs of validation pairs, M >= 1.
@@ -68,9 +68,7 @@ def calibrate_confidence(
             "cosine": float(((embedding * target).sum(1) / length).mean()),
             "ece": expected_calibration_error(p.max(1), right),
         }
-    return Calibration(
-        **{key: ByModality(**{name: figures[name][key] for name in figures}) for key in figures["rgb"]}
-    )
+    return Calibration(**{key: ByModality(**{name: figures[name][key] for name in figures}) for key in figures["rgb"]})
 
 
 def fit_temperature(
@@ -97,9 +95,7 @@ def fit_temperature(
     return math.exp((a + b) / 2)
 
 
-def expected_calibration_error(
-    confidence: NDArray[np.float32], right: NDArray[np.bool_], bins: int = 15
-) -> float:
+def expected_calibration_error(confidence: NDArray[np.float32], right: NDArray[np.bool_], bins: int = 15) -> float:
     """Mean gap between confidence and share of right answers over equally wide bins, weighted by their size."""
     index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     count = np.bincount(index, minlength=bins)

@@ -1,6 +1,7 @@
 """Stage 2: quantisation-aware contrastive learning (EdgeVL, arXiv 2403.04908, section 3.3).
 
-What differs from the paper: triplets are mined in the batch, in the same normalised space in which the loss lives; they
+What differs from the paper: triplets are mined in the batch, in the same normalised space in which the loss
+    lives; they
 may cross the modalities; and the distillation term stays on.
 """
 
@@ -37,7 +38,7 @@ def contrast(
     fingerprint: str,
     on_progress: Callable[[int, int, str], None] = lambda done, total, message: None,
 ) -> Best:
-    """Train ``quantised`` in place; it holds the best epoch's weights afterwards, epoch 0 (calibrated only) included."""
+    """Train ``quantised`` in place; it ends with the best epoch's weights, epoch 0 (calibrated only) included."""
     section = recipe.stage2
     distance = DISTANCES[recipe.stage1.loss]
     batches, steps = make_batches(data, recipe, section.batch, 2, fabric.device)
@@ -48,9 +49,7 @@ def contrast(
         distances = pairwise_distance(embedding)
         modality = torch.arange(2, device=embedding.device).repeat_interleave(len(batch.target))
         group = None if section.cross_modal else modality
-        triplets = mine_semi_hard(
-            distances, batch.pseudo_label.repeat(2), section.margin, section.negatives, group
-        )
+        triplets = mine_semi_hard(distances, batch.pseudo_label.repeat(2), section.margin, section.negatives, group)
         triplet = triplet_loss(distances, triplets, section.margin)
         total = section.triplet_weight * triplet + section.distil_weight * (rgb + depth)
         count = torch.tensor(float(len(triplets.anchor)))

@@ -37,9 +37,9 @@ def curate(
 ) -> Curation:
     """Keep the pairs that the teacher is sure of.
 
-    "per_class_top_q": the most confident share q of each pseudo-class, at least one pair of each; rare scenes survive.
-    "ratio": the most confident share of all pairs (what the paper's code does with its 0.25). "threshold": confidence
-    at or above the threshold (what the paper's text says).
+    "per_class_top_q": the most confident share q of each pseudo-class, at least one pair of each; rare scenes
+    survive. "ratio": the most confident share of all pairs (what the paper's code does with its 0.25).
+    "threshold": confidence at or above the threshold (what the paper's text says).
 
     Args:
         embeddings: (N, D), the teacher's of the whole RGB frames, L2-normalised.
@@ -78,8 +78,6 @@ def curate(
     return Curation(np.flatnonzero(keep), pseudo_label, confidence.astype(np.float32), report)
 
 
-def _most_confident(
-    rows: NDArray[np.int64], confidence: NDArray[np.float32], share: float
-) -> NDArray[np.int64]:
+def _most_confident(rows: NDArray[np.int64], confidence: NDArray[np.float32], share: float) -> NDArray[np.int64]:
     count = max(1, round(share * len(rows))) if len(rows) else 0
     return rows[np.argsort(-confidence[rows], kind="stable")[:count]]

@@ -43,9 +43,7 @@ class Batch:
     pseudo_label: Tensor
 
 
-def view_pixels(
-    data: RunData, rows: NDArray[np.int64], view: NDArray[np.int64], size_px: int
-) -> tuple[Tensor, Tensor]:
+def view_pixels(data: RunData, rows: NDArray[np.int64], view: NDArray[np.int64], size_px: int) -> tuple[Tensor, Tensor]:
     """RGB and encoded depth of one view per row: twice (B, 3, S, S) float32 of whole numbers 0..255.
 
     View 0 is taken from the cache's ``full`` images: exactly what the robot will feed.
@@ -69,9 +67,9 @@ def make_batches(
 ) -> tuple[Callable[[int], Iterator[Batch]], int]:
     """A function epoch -> batches, and the number of batches in an epoch.
 
-    The order, the views and the augmentation of an epoch depend on seed, stage and epoch alone. Pair i shows view
-    (epoch + i) mod K, so that every epoch holds all kinds of view and K epochs show each pair all of its views. A last
-    batch that is not full is left out.
+    The order, the views and the augmentation of an epoch depend on seed, stage and epoch alone. Pair i shows
+    view (epoch + i) mod K, so that every epoch holds all kinds of view and K epochs show each pair all of its
+    views. A last batch that is not full is left out.
     """
     batch = min(batch, len(data.train))
     steps = len(data.train) // batch
@@ -119,7 +117,8 @@ def embed_full(
 def validator(data: RunData, device: torch.device) -> Callable[[nn.Module], dict[str, float]]:
     """A function model -> validation metrics against the teacher's RGB; no true label is involved.
 
-    ``cos_*``: mean cosine. ``agree_*``: share of pairs with the teacher's answer over the label set. ``score``: what the
+    ``cos_*``: mean cosine. ``agree_*``: share of pairs with the teacher's answer over the label set.
+        ``score``: what the
     best epoch maximises, the mean of both agreements.
     """
     target = np.asarray(data.targets[0, data.val], np.float32)

@@ -28,8 +28,8 @@ def embed_views(
 ) -> NDArray[np.float16]:
     """Embed the RGB of all views, or go on where an earlier call was cut off.
 
-    The file is keyed by teacher, weights, data and views; a file with another key is made anew. Crops are cut from the
-    cache at its own resolution and then resized to the teacher's, as open_clip does (antialiased).
+    The file is keyed by teacher, weights, data and views; a file with another key is made anew. Crops are cut
+    from the cache at its own resolution and then resized to the teacher's, as open_clip does (antialiased).
 
     Args:
         directory: where ``teacher_embeddings.f16`` and ``teacher_embeddings.json`` live.

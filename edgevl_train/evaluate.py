@@ -1,4 +1,4 @@
-"""How good a bundle or a teacher is on bags: against the true rooms where they are known, against a teacher elsewhere."""
+"""How good a bundle or a teacher is on bags: against the true rooms where known, against a teacher elsewhere."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -58,12 +58,17 @@ def evaluate_all(
 ) -> dict[str, dict[str, Any]]:
     """Evaluate several models in one pass over the bags.
 
-    Returns, per model (figures by modality are {"rgb", "depth", "rgbd"}; {} where nothing is known to compare with):
-        samples, labels; labelled: pairs whose true room is a label; other_rooms: true rooms that are no label, counted;
-        with_furniture: labelled pairs that show at least 5 % furniture; top1, macro (mean recall over the rooms
-        present) on those; top1_all_frames, macro_all_frames on all labelled pairs; confusion: rows true, columns
-        answered, in the order of ``labels``; ece, 15 bins, against the truth (or, without it, the teacher's answers);
-        abstention: share called unknown; teacher_agreement, teacher_cosine: with the teacher's embedding of the RGB.
+    Returns, per model (figures by modality are {"rgb", "depth", "rgbd"}; {} where nothing is known to compare
+    with):
+        samples, labels; labelled: pairs whose true room is a label; other_rooms: true rooms that are no
+        label, counted;
+        with_furniture: labelled pairs that show at least 5 % furniture; top1, macro (mean recall over the
+            rooms
+        present) on those; top1_all_frames, macro_all_frames on all labelled pairs; confusion: rows true,
+        columns answered, in the order of ``labels``; ece, 15 bins, against the truth (or, without it, the
+        teacher's answers);
+        abstention: share called unknown; teacher_agreement, teacher_cosine: with the teacher's embedding of
+            the RGB.
 
     Raises:
         UserError: the bags hold no pairs.
@@ -110,7 +115,10 @@ def _answers(
         part["teacher"] = (reference @ teacher.bank.vectors[columns].T).argmax(1)
     for modality, embedding in predictor.embed(pairs).items():
         p = probabilities(
-            embedding, predictor.bank.vectors, predictor.logit_scale, predictor.temperature.of(modality)  # type: ignore[arg-type]
+            embedding,
+            predictor.bank.vectors,
+            predictor.logit_scale,
+            predictor.temperature.of(modality),  # type: ignore[arg-type]
         )
         part[f"answer_{modality}"], part[f"confidence_{modality}"] = p.argmax(1), p.max(1)
         if reference is not None:

@@ -78,8 +78,8 @@ def fit(
     """Train ``model`` and return its best epoch; the model holds the last epoch's weights afterwards.
 
     After each epoch ``directory/checkpoints/<stage>.pt`` holds weights, optimiser and best so far, and
-    ``directory/metrics.jsonl`` one more line. A call that finds this checkpoint goes on after it: since each epoch
-    seeds its own randomness, the result is that of an unbroken run, bit for bit on the CPU.
+    ``directory/metrics.jsonl`` one more line. A call that finds this checkpoint goes on after it: since each
+    epoch seeds its own randomness, the result is that of an unbroken run, bit for bit on the CPU.
 
     Raises:
         UserError: a loss that is not finite (the last good checkpoint stays), a checkpoint of another recipe.
@@ -101,9 +101,7 @@ def fit(
         metrics = totals | _validated(stage, wrapped, best, epoch + 1, model)
         _log(directory, stage.name, epoch + 1, metrics)
         _save(checkpoint, stage, model, optimiser, best, epoch + 1)
-        message = (
-            f"epoch {epoch + 1}/{stage.epochs}, loss {totals['loss']:.4f}, validation {metrics['score']:.3f}"
-        )
+        message = f"epoch {epoch + 1}/{stage.epochs}, loss {totals['loss']:.4f}, validation {metrics['score']:.3f}"
         on_progress((epoch + 1) * stage.steps_per_epoch, stage.epochs * stage.steps_per_epoch, message)
     return best
 
@@ -158,9 +156,7 @@ def _log(directory: Path, stage: str, epoch: int, metrics: Metrics) -> None:
     """One line per stage and epoch; a line that a cut-off run has left for this epoch, or later ones, is replaced."""
     path = directory / "metrics.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
-    kept = [
-        line for line in lines if not ((old := json.loads(line))["stage"] == stage and old["epoch"] >= epoch)
-    ]
+    kept = [line for line in lines if not ((old := json.loads(line))["stage"] == stage and old["epoch"] >= epoch)]
     rounded = {name: round(value, 6) for name, value in metrics.items()}
     kept.append(json.dumps({"stage": stage, "epoch": epoch, **rounded}))
     atomic_write(path, ("\n".join(kept) + "\n").encode())

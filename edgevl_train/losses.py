@@ -29,7 +29,7 @@ DISTANCES: dict[str, Distance] = {"l1": l1_distance, "cosine": cosine_distance, 
 
 
 def multi_positive_infonce(image: Tensor, text: Tensor, caption: Tensor, logit_scale: Tensor) -> Tensor:
-    """Contrastive loss in which images of one caption are positives of each other (UniCL, arXiv 2204.03610, eq. 3-5).
+    """CLIP's loss with images of one caption as positives of each other (UniCL, arXiv 2204.03610, eq. 3-5).
 
     Args:
         image: (B, D), L2-normalised.
@@ -70,8 +70,9 @@ def mine_semi_hard(
 ) -> Triplets:
     """Semi-hard triplets of a batch (FaceNet, arXiv 1503.03832), as EdgeVL's stage 2 takes them.
 
-    For each anchor the positive is the nearest other row with its label, and the negatives are up to ``negatives`` of
-    the nearest rows of other labels with d_p < d_n < d_p + margin. Anchors without either give no triplet.
+    For each anchor the positive is the nearest other row with its label, and the negatives are up to
+    ``negatives`` of the nearest rows of other labels with d_p < d_n < d_p + margin. Anchors without either
+    give no triplet.
 
     Args:
         distance: (B, B); label: (B,) int64.
@@ -83,9 +84,7 @@ def mine_semi_hard(
     d_p, positive = distance.masked_fill(~(same & allowed & ~own), torch.inf).min(1)
     semi_hard = ~same & allowed & (distance > d_p.unsqueeze(1)) & (distance < d_p.unsqueeze(1) + margin)
     semi_hard &= d_p.isfinite().unsqueeze(1)
-    d_n, nearest = distance.masked_fill(~semi_hard, torch.inf).topk(
-        min(negatives, len(label)), dim=1, largest=False
-    )
+    d_n, nearest = distance.masked_fill(~semi_hard, torch.inf).topk(min(negatives, len(label)), dim=1, largest=False)
     anchor, column = d_n.isfinite().nonzero(as_tuple=True)
     return Triplets(anchor, positive[anchor], nearest[anchor, column])
 

@@ -85,7 +85,10 @@ def teacher_predictor(teacher: Teacher, labels: Path, *, depth_encoding: str = "
     def embed(pairs: Sequence[RgbdPair]) -> Embeddings:
         rgb = teacher.encode_image([pair.rgb for pair in pairs])
         depth = teacher.encode_image([encode_depth(pair.depth_m, depth_encoding) for pair in pairs])
-        quality = [np.stack([to_input(image, small) for image in images]) for images in zip(*((p.rgb, p.depth_m) for p in pairs))]
+        quality = [
+            np.stack([to_input(image, small) for image in images])
+            for images in zip(*((p.rgb, p.depth_m) for p in pairs))
+        ]
         return _with_fusion(rgb, depth, *quality)
 
     return Predictor(
@@ -104,7 +107,9 @@ def load_predictor(model: Path | str, labels: Path | None, threads: int = 2) -> 
     from edgevl_train.teacher import load_teacher
 
     if labels is None:
-        raise UserError(f"{model}: a teacher has no label set of its own: pass --labels, for example config/labels/home.yaml")
+        raise UserError(
+            f"{model}: a teacher has no label set of its own: pass --labels, for example config/labels/home.yaml"
+        )
     return teacher_predictor(load_teacher(str(model)), labels)
 
 

@@ -18,13 +18,16 @@ LINE_EVERY_S = 5.0
 class RunProgress:
     """Context manager around a run of several stages.
 
-    ``status.json`` (see :meth:`snapshot`) is replaced atomically, at most every 0.5 s and at every change of stage.
-    Leaving the block sets the final state: "succeeded", "cancelled" (KeyboardInterrupt or SystemExit, as the SIGTERM
+    ``status.json`` (see :meth:`snapshot`) is replaced atomically, at most every 0.5 s and at every change of
+    stage.
+    Leaving the block sets the final state: "succeeded", "cancelled" (KeyboardInterrupt or SystemExit, as the
+        SIGTERM
     handler of :func:`edgevl_train.adapt.adapt` raises), or "failed".
 
     Args:
         status_path: where status.json is written; None: nowhere.
-        shares: stage name -> expected share of the time (any unit; only ratios matter), in the order of the run.
+        shares: stage name -> expected share of the time (any unit; only ratios matter), in the order of the
+            run.
         stream: where people read.
         clock: seconds, monotonic.
     """
@@ -48,7 +51,7 @@ class RunProgress:
         self._fraction = 0.0
         self._exit_code: int | None = None
         self._bundle_path = self._bundle_id = ""
-        self.wall_s: dict[str, float] = {}
+        self._wall_s: dict[str, float] = {}
         self._stage_started = self._started
 
     def __enter__(self) -> "RunProgress":
@@ -63,7 +66,6 @@ class RunProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end_stage()
         if error is None:
             self._state, self._exit_code, self._fraction, self._message = "succeeded", 0, 1.0, "done"
         elif isinstance(error, KeyboardInterrupt | SystemExit):
@@ -80,7 +82,7 @@ class RunProgress:
         """Begin the stage ``name`` (a key of ``shares``)."""
         if name not in self._shares:
             raise KeyError(f"stage {name!r} has no share of the time; known: {', '.join(self._shares)}")
-        self._end_stage()
+        self._wall_s = self.wall_s()
         self._stage, self._fraction, self._message = name, 0.0, ""
         self._stage_started = self._clock()
         self._last_line = float("-inf")
@@ -98,6 +100,13 @@ class RunProgress:
     def result(self, bundle_path: Path, bundle_id: str) -> None:
         """What the run made; appears in status.json from here on."""
         self._bundle_path, self._bundle_id = str(bundle_path), bundle_id
+
+    def wall_s(self) -> dict[str, float]:
+        """Seconds spent in each stage so far, the current one included."""
+        spent = dict(self._wall_s)
+        if self._stage:
+            spent[self._stage] = spent.get(self._stage, 0.0) + self._clock() - self._stage_started
+        return {stage: round(seconds, 2) for stage, seconds in spent.items()}
 
     def snapshot(self) -> dict[str, Any]:
         """The content of status.json: state, stage, progress 0..1 of the whole, eta_s, message, bundle, exit_code."""
@@ -123,12 +132,6 @@ class RunProgress:
         names = list(self._shares)
         before = sum(self._shares[name] for name in names[: names.index(self._stage)])
         return (before + self._fraction * self._shares[self._stage]) / sum(self._shares.values())
-
-    def _end_stage(self) -> None:
-        if self._stage:
-            self.wall_s[self._stage] = round(
-                self.wall_s.get(self._stage, 0.0) + self._clock() - self._stage_started, 2
-            )
 
     def _show(self) -> None:
         text = f"{self._stage}: {self._message}" if self._message else self._stage

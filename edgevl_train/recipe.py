@@ -32,7 +32,7 @@ class TeacherSection(Section):
     """How the teacher is run; which one it is comes from the command line."""
 
     batch: int = Field(64, ge=1)
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "32-true"
 
 
 class CacheSection(Section):
@@ -124,9 +124,7 @@ class Stage2Section(Section):
     @model_validator(mode="after")
     def _learns_something(self) -> "Stage2Section":
         if self.epochs and not self.triplet_weight and not self.distil_weight:
-            raise ValueError(
-                "triplet_weight and distil_weight are both 0: nothing would be learned; use epochs: 0"
-            )
+            raise ValueError("triplet_weight and distil_weight are both 0: nothing would be learned; use epochs: 0")
         return self
 
 
@@ -140,7 +138,7 @@ class Recipe(Section):
     """Everything that decides a run, besides bags, teacher and labels."""
 
     seed: int = Field(0, ge=0)
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(0, ge=0, description="0: as torch decides")
     student: StudentSection = StudentSection()
@@ -174,7 +172,8 @@ def load_recipe(path: Path | str | None = None, settings: Sequence[str] = ()) ->
 
     Args:
         path: YAML file; None is the shipped ``config/train/edgevl.yaml``.
-        settings: overrides ``section.key=value``; the value is YAML (``0.1``, ``true``, ``[1, 2]``, ``{a: 1}``).
+        settings: overrides ``section.key=value``; the value is YAML (``0.1``, ``true``, ``[1, 2]``, ``{a:
+            1}``).
 
     Raises:
         UserError: the file cannot be read, or the recipe is wrong; every fault is named in the one message.

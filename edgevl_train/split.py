@@ -19,15 +19,13 @@ class Split:
     dropped: int
 
 
-def split_pairs(
-    stamp_ns: NDArray[np.int64], bag: NDArray[np.int64], section: SplitSection, seed: int
-) -> Split:
+def split_pairs(stamp_ns: NDArray[np.int64], bag: NDArray[np.int64], section: SplitSection, seed: int) -> Split:
     """Choose validation pairs.
 
-    "bag": whole bags, drawn with ``seed``, whose pairs come as near to ``val_fraction`` as they can. "time": in each
-    bag the last ``val_fraction`` of its pairs in time order; training pairs less than ``gap_s`` before them are left out,
-    for neighbours in time look alike. "auto": "bag" where whole bags give between half and twice the fraction,
-    otherwise "time".
+    "bag": whole bags, drawn with ``seed``, whose pairs come as near to ``val_fraction`` as they can. "time":
+    in each bag the last ``val_fraction`` of its pairs in time order; training pairs less than ``gap_s``
+    before them are left out, for neighbours in time look alike. "auto": "bag" where whole bags give between
+    half and twice the fraction, otherwise "time".
 
     Args:
         stamp_ns: (N,) int64; bag: (N,) int64, number of the bag of each pair.

@@ -1,145 +1,31 @@
-"""The teacher: a frozen open_clip model with its own preprocessing, run on numpy batches."""
+"""Finds a teacher's configuration, tokenizer and weights, from open_clip's registry or from files."""
 
-import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import edgevl_train.torchvision_ops  # noqa: F401  (before open_clip)
 
 # isort: split
-import numpy as np
 import open_clip
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from edgevl_core.errors import UserError
 from edgevl_core.hashing import sha256_file
+from edgevl_train.teacher_model import Teacher, teacher_key
 
-ACCEPTED = "accepted are open_clip:<name>/<pretrained tag>, open_clip:<name or config.json>@<checkpoint>, open_clip:@<directory>"
+__all__ = ["Teacher", "load_teacher", "teacher_key"]
+
+ACCEPTED = (
+    "accepted are open_clip:<name>/<pretrained tag>, open_clip:<name or config.json>@<checkpoint>, "
+    "open_clip:@<directory>"
+)
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A frozen CLIP. Made by :func:`load_teacher`.
-
-    Attributes:
-        id: name without a machine's path; two teachers with the same id and ``weights_sha256`` are the same.
-        embed_dim: D.
-        logit_scale: factor of the cosine before the softmax (CLIP's is about 100).
-        weights_sha256: hex digest of the checkpoint file.
-        size_px: side of the teacher's own input.
-    """
-
-    id: str
-    embed_dim: int
-    logit_scale: float
-    weights_sha256: str
-    size_px: int
-    model: torch.nn.Module = field(repr=False)
-    tokenizer: Callable[[list[str]], Tensor] = field(repr=False)
-    preprocess: dict[str, Any] = field(repr=False)
-    batch: int = 64
-    precision: str = "32-true"
-
-    def encode_image(
-        self,
-        images: "NDArray[np.uint8] | Sequence[NDArray[np.uint8]]",
-        on_progress: Callable[[int], None] | None = None,
-    ) -> NDArray[np.float32]:
-        """Embeddings of RGB images.
-
-        Args:
-            images: (N, H, W, 3) uint8, or a sequence of (H, W, 3) uint8 of any sizes.
-            on_progress: called with the number of images done, after each batch.
-
-        Returns:
-            (N, D) float32, L2-normalised.
-        """
-        parts = []
-        for start in range(0, len(images), self.batch):
-            parts.append(self.encode_pixels(self._resized(images[start : start + self.batch])).numpy())
-            if on_progress is not None:
-                on_progress(min(start + self.batch, len(images)))
-        return np.concatenate(parts) if parts else np.zeros((0, self.embed_dim), np.float32)
-
-    @torch.inference_mode()
-    def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """(N, 3, H, W) uint8 or float 0..255, whole squashed views -> (N, D) float32, L2-normalised, on the CPU."""
-        device = self.model.logit_scale.device
-        x = resize(pixels.to(device).float(), self.size_px, self.preprocess["interpolation"])
-        mean = torch.tensor(self.preprocess["mean"], device=device).view(1, 3, 1, 1)
-        std = torch.tensor(self.preprocess["std"], device=device).view(1, 3, 1, 1)
-        x = ((x / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
-            features = self.model.encode_image(x)
-        return functional.normalize(features.float(), dim=-1).cpu()
-
-    @torch.inference_mode()
-    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, D) float32, L2-normalised embeddings of ``texts``, as they are (no template is put around them)."""
-        device = self.model.logit_scale.device
-        parts = []
-        for start in range(0, len(texts), 256):
-            tokens = self.tokenizer(list(texts[start : start + 256])).to(device)
-            parts.append(functional.normalize(self.model.encode_text(tokens).float(), dim=-1).cpu().numpy())
-        return np.concatenate(parts) if parts else np.zeros((0, self.embed_dim), np.float32)
-
-    def _resized(self, images: "NDArray[np.uint8] | Sequence[NDArray[np.uint8]]") -> Tensor:
-        """Images of any sizes -> (N, 3, S, S) float 0..255; images of one size are resized together."""
-        mode = self.preprocess["resize_mode"]
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for index, image in enumerate(images):
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise UserError(
-                    f"teacher image of shape {image.shape} and type {image.dtype}: (H, W, 3) uint8 is needed"
-                )
-            groups.setdefault(image.shape, []).append(index)
-        out = torch.empty(len(images), 3, self.size_px, self.size_px)
-        for indices in groups.values():
-            stack = torch.from_numpy(np.stack([images[i] for i in indices])).permute(0, 3, 1, 2)
-            out[indices] = frame_to_square(
-                stack.float(), self.size_px, self.preprocess["interpolation"], mode
-            )
-        return out
-
-
-def frame_to_square(images: Tensor, side: int, interpolation: str, mode: str) -> Tensor:
-    """open_clip's evaluation transform on a batch: "shortest" (and centre crop), "squash", or "longest" (and padding).
-
-    Args:
-        images: (N, 3, H, W) float 0..255.
-
-    Returns:
-        (N, 3, side, side) float 0..255.
-    """
-    if mode == "squash":
-        return resize(images, (side, side), interpolation)
-    height, width = images.shape[-2:]
-    scale = side / (min(height, width) if mode == "shortest" else max(height, width))
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    x = resize(images, size, interpolation)
-    down, right = side - size[0], side - size[1]
-    # Negative padding crops: one line for both modes, rounded as torchvision's center_crop rounds.
-    left, top = -round(-right / 2) if right < 0 else right // 2, -round(-down / 2) if down < 0 else down // 2
-    return functional.pad(x, (left, right - left, top, down - top))
-
-
-def resize(images: Tensor, size: int | tuple[int, int], interpolation: str) -> Tensor:
-    """Antialiased resize of (N, 3, H, W) float 0..255, clamped back to 0..255 (bicubic overshoots)."""
-    size = (size, size) if isinstance(size, int) else size
-    if images.shape[-2:] == size:
-        return images
-    x = functional.interpolate(images, size, mode=interpolation, antialias=True, align_corners=False)
-    return x.clamp(0, 255)
 
 
 def load_teacher(spec: str, *, batch: int = 64, precision: str = "32-true", device: str = "cpu") -> Teacher:
@@ -147,9 +33,10 @@ def load_teacher(spec: str, *, batch: int = 64, precision: str = "32-true", devi
 
     Args:
         spec: ``open_clip:<name>/<pretrained tag>`` (from open_clip's own download cache or the network);
-            ``open_clip:<name>@<checkpoint>`` or ``open_clip:<config.json>@<checkpoint>`` (a .pt or .safetensors file, or
-            a directory that holds one); ``open_clip:@<directory>``, a directory with open_clip_config.json and weights,
-            as ``edgevl teacher pretrain`` and open_clip's own hub upload write it.
+            ``open_clip:<name>@<checkpoint>`` or ``open_clip:<config.json>@<checkpoint>`` (a .pt or
+            .safetensors file, or a directory that holds one); ``open_clip:@<directory>``, a directory with
+            open_clip_config.json and weights, as ``edgevl teacher pretrain`` and open_clip's own hub upload
+            write it.
         batch: images per forward pass.
         precision: "32-true", or "bf16-mixed" (autocast).
         device: torch device of the model.
@@ -175,9 +62,7 @@ def load_teacher(spec: str, *, batch: int = 64, precision: str = "32-true", devi
     size = preprocess["size"]
     size_px = size if isinstance(size, int) else size[0]
     if not isinstance(size, int) and size[0] != size[1]:
-        raise UserError(
-            f"teacher {spec!r} wants {size[0]}x{size[1]} pixels: only square inputs are supported"
-        )
+        raise UserError(f"teacher {spec!r} wants {size[0]}x{size[1]} pixels: only square inputs are supported")
     with torch.inference_mode():
         embed_dim = model.encode_text(tokenizer(["a room"]).to(device)).shape[-1]
     return Teacher(
@@ -202,9 +87,7 @@ def _from_tag(spec: str, name: str, tag: str) -> tuple[Any, Any, Path, str]:
     known = open_clip.list_pretrained_tags_by_model(name)
     pretrained = open_clip.get_pretrained_cfg(name, tag)
     if not pretrained:
-        raise UserError(
-            f"teacher {spec!r}: {name} has no weights {tag!r}; accepted are {', '.join(known) or 'none'}"
-        )
+        raise UserError(f"teacher {spec!r}: {name} has no weights {tag!r}; accepted are {', '.join(known) or 'none'}")
     try:
         weights = open_clip.download_pretrained(pretrained)
         model = open_clip.create_model(name, pretrained=tag)
@@ -243,15 +126,11 @@ def _from_files(spec: str, config: str, checkpoint: Path) -> tuple[Any, Any, Pat
 
 
 def _weights_in(spec: str, directory: Path) -> Path:
-    found = sorted(
-        file for suffix in ("safetensors", "pt", "pth", "bin") for file in directory.glob(f"*.{suffix}")
-    )
+    found = sorted(file for suffix in ("safetensors", "pt", "pth", "bin") for file in directory.glob(f"*.{suffix}"))
     preferred = [file for file in found if file.name == WEIGHTS_FILE] or found
     if len(preferred) != 1:
         names = ", ".join(file.name for file in found) or "none"
-        raise UserError(
-            f"teacher {spec!r}: {directory} holds {len(found)} weight files ({names}); name one of them"
-        )
+        raise UserError(f"teacher {spec!r}: {directory} holds {len(found)} weight files ({names}); name one of them")
     return preferred[0]
 
 
@@ -261,9 +140,7 @@ def _full_config(spec: str, config: str) -> tuple[dict[str, Any], str]:
     if path.suffix != ".json":
         model_cfg = open_clip.get_model_config(config)
         if model_cfg is None:
-            raise UserError(
-                f"teacher {spec!r}: open_clip has no model {config!r} and it is no .json file; {ACCEPTED}"
-            )
+            raise UserError(f"teacher {spec!r}: open_clip has no model {config!r} and it is no .json file; {ACCEPTED}")
         return {"model_cfg": model_cfg, "preprocess_cfg": _usual_preprocess(spec, config)}, config
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -281,11 +158,7 @@ def _usual_preprocess(spec: str, name: str) -> dict[str, Any]:
     keys = ("mean", "std", "interpolation", "resize_mode")
     tags = open_clip.list_pretrained_tags_by_model(name)
     found = {
-        tuple(
-            (key, tuple(value) if isinstance(value, list) else value)
-            for key in keys
-            if (value := cfg.get(key))
-        )
+        tuple((key, tuple(value) if isinstance(value, list) else value) for key in keys if (value := cfg.get(key)))
         for cfg in (open_clip.get_pretrained_cfg(name, tag) for tag in tags)
     }
     if len(found) > 1:
@@ -296,23 +169,13 @@ def _usual_preprocess(spec: str, name: str) -> dict[str, Any]:
     return dict(next(iter(found))) if found else {}
 
 
-class _quiet_open_clip:
-    """open_clip warns on the root logger that a model without weights is random; its weights are loaded just after."""
-
-    def __enter__(self) -> None:
-        self._level = logging.getLogger().level
-        logging.getLogger().setLevel(logging.CRITICAL)
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger().setLevel(self._level)
-
-
-def teacher_key(teacher: Teacher) -> str:
-    """Hex digest of what decides the teacher's embeddings."""
-    parts = (
-        teacher.id,
-        teacher.weights_sha256,
-        teacher.precision,
-        json.dumps(teacher.preprocess, sort_keys=True, default=list),
-    )
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+@contextmanager
+def _quiet_open_clip() -> Iterator[None]:
+    """open_clip warns on the root logger that a model has random weights, which are loaded just after."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        root.setLevel(level)

@@ -1,7 +1,7 @@
 """Views of a pair: crop boxes and flips shared by RGB and depth, drawn once; depth-only augmentation.
 
-The teacher's embedding of a view is computed once and used in every epoch that shows this view (MobileCLIP's dataset
-reinforcement, arXiv 2311.17049), so the boxes are drawn up front and kept, not drawn while training.
+The teacher's embedding of a view is computed once and used in every epoch that shows this view (MobileCLIP's
+dataset reinforcement, arXiv 2311.17049), so the boxes are drawn up front and kept, not drawn while training.
 """
 
 import hashlib
@@ -43,8 +43,8 @@ class Views:
 def draw_views(pairs: int, section: ViewsSection, seed: int) -> Views:
     """Draw K views for each of ``pairs``; view 0 is the whole frame, not flipped: what the robot sees.
 
-    The others are RandomResizedCrop's: area uniform in min_scale..max_scale, aspect log-uniform in 1/max_aspect ..
-    max_aspect, place uniform.
+    The others are RandomResizedCrop's: area uniform in min_scale..max_scale, aspect log-uniform in
+    1/max_aspect .. max_aspect, place uniform.
     """
     generator = np.random.default_rng([seed, 0x71E3])
     shape = (section.count, pairs)
@@ -66,8 +66,9 @@ def crop(images: Tensor, boxes: Tensor, flips: Tensor, size_px: int, *, nearest:
         images: (B, H, W, 3) uint8.
         boxes: (B, 4) float32 in 0..1; flips: (B,) bool.
         size_px: side S of the result.
-        nearest: for encoded depth. A pixel's code depends on this pixel only ("minmax": and on the whole frame's
-            range), so taking the nearest code is the same as taking the nearest depth and encoding it.
+        nearest: for encoded depth. A pixel's code depends on this pixel only ("minmax": and on the whole
+            frame's range), so taking the nearest code is the same as taking the nearest depth and encoding
+            it.
 
     Returns:
         (B, 3, S, S) float32 of whole numbers 0..255.
@@ -76,20 +77,14 @@ def crop(images: Tensor, boxes: Tensor, flips: Tensor, size_px: int, *, nearest:
     direction = torch.where(flips, -1.0, 1.0)
     zero = torch.zeros_like(x0)
     # grid_sample's coordinates run from -1 to 1 over the outer edges of the image (align_corners=False).
-    theta = torch.stack([direction * (x1 - x0), zero, x0 + x1 - 1, zero, y1 - y0, y0 + y1 - 1], 1).view(
-        -1, 2, 3
-    )
+    theta = torch.stack([direction * (x1 - x0), zero, x0 + x1 - 1, zero, y1 - y0, y0 + y1 - 1], 1).view(-1, 2, 3)
     grid = functional.affine_grid(theta, [len(images), 3, size_px, size_px], align_corners=False)
     pixels = images.permute(0, 3, 1, 2).float()
     mode = "nearest" if nearest else "bilinear"
-    return functional.grid_sample(
-        pixels, grid, mode=mode, padding_mode="border", align_corners=False
-    ).round_()
+    return functional.grid_sample(pixels, grid, mode=mode, padding_mode="border", align_corners=False).round_()
 
 
-def augment_depth(
-    codes: Tensor, section: DepthAugmentSection, encoding: str, generator: torch.Generator
-) -> Tensor:
+def augment_depth(codes: Tensor, section: DepthAugmentSection, encoding: str, generator: torch.Generator) -> Tensor:
     """Missing patches and a slightly wrong scale, as depth cameras have them.
 
     Args:

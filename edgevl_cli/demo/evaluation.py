@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 
-def offline_figures(run_dir: Path, teacher_spec: str, bag: Path, labels: Path, on_pairs: Callable[[int], None]) -> dict[str, Any]:
+def offline_figures(
+    run_dir: Path, teacher_spec: str, bag: Path, labels: Path, on_pairs: Callable[[int], None]
+) -> dict[str, Any]:
     """top1 {teacher, student_fp32, ptq_int8, student_int8} x {rgb, depth, rgbd}, sizes in bytes, latency in ms.
 
     ``top1`` is over frames that show at least 5 % furniture, ``top1_all_frames`` over all. ``latency_ms``: the median

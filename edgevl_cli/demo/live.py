@@ -110,9 +110,19 @@ def drive(recorder: "Recorder", bag: Path, logs: Path, check: Callable[[], None]
             alive=lambda: (check(), alive(bag_player=player)())[0],
         )
 
-        def settled() -> bool:
+        def account() -> tuple[int, ...]:
             counts = seen.counts("scene_classifier")
-            done = int(counts["answered"]) + int(counts["superseded"]) + int(counts["failed"])
-            return done == int(counts["frames"]) and len(seen.scenes) >= int(counts["answered"])
+            names = ("received_rgb", "received_depth", "frames", "answered", "superseded", "failed")
+            return (*(int(counts.get(name, "-1")) for name in names), len(seen.scenes))
 
-        recorder.spin_until(settled, timeout_s=START_TIMEOUT_S, what="the classifier's last answers", alive=check)
+        # The classifier publishes its account twice a second: the drive has ended when two in a row are the same.
+        final = ()
+        while final != (now := account()):
+            final = now
+            seen.statuses.pop("scene_classifier", None)
+            recorder.spin_until(
+                lambda: "scene_classifier" in seen.statuses,
+                timeout_s=START_TIMEOUT_S,
+                what="the classifier's account of the drive",
+                alive=check,
+            )

@@ -77,7 +77,10 @@ def contact_sheet(recording: "Recording", live_bag: Path, path: Path) -> None:
         truth = recording.truths[lit]
         if lit not in recording.overlays or dark not in recording.overlays:
             continue
-        if truth.room not in best or truth.furniture_fraction > recording.truths[best[truth.room][0]].furniture_fraction:
+        if (
+            truth.room not in best
+            or truth.furniture_fraction > recording.truths[best[truth.room][0]].furniture_fraction
+        ):
             best[truth.room] = (lit, dark)
     wanted = {dark for _, dark in best.values()}
     depths = {pair.stamp_ns: depth_picture(pair.depth_m) for pair in read_pairs(live_bag) if pair.stamp_ns in wanted}

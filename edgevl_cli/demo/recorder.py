@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
+from edgevl.msg import AdaptationStatus, LoggerStatus, SceneClass, SceneTruth
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from edgevl.msg import AdaptationStatus, LoggerStatus, SceneClass, SceneTruth
 from edgevl_core.images import decode_rgb
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

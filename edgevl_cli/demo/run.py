@@ -61,9 +61,7 @@ def run(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:  # noqa: B
     recorder = Recorder()
     try:
         with stages.stage("log", "one drive, logged live by pair_logger"), progress("logging") as on_progress:
-            kept = live.log_drive(
-                recorder, bags / "to_log", bags / "logged", logs, plan.log_rate, on_progress
-            )
+            kept = live.log_drive(recorder, bags / "to_log", bags / "logged", logs, plan.log_rate, on_progress)
 
         with stages.stage("teacher", "pretraining a small CLIP on captioned RGB: the teacher"):
             edgevl("teacher", "pretrain", bags / "train", "--out", out / "teacher", "--seed", str(seed))

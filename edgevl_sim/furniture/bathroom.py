@@ -55,6 +55,11 @@ def shower(s: Style) -> Parts:
     return parts
 
 
+def bathing(s: Style) -> Parts:
+    """What no bathroom is without: a tub, else a shower."""
+    return tub(s) if s.chance(0.65) else shower(s)
+
+
 def toilet(s: Style) -> Parts:
     """A toilet: a tapered oval bowl, a seat, a lid leaning back, a tank."""
     m = ceramic(s)

@@ -8,7 +8,8 @@ from edgevl_sim.parts import Material, Parts, box, legs, prism, shift
 
 def bed(s: Style) -> Parts:
     """A single or double bed, its head at the wall, with one or two bedside tables."""
-    frame, duvet, sheet = s.body(), s.linen(0), Material("fabric", (238, 236, 230), span_m=0.5)
+    frame, sheet = s.body(), Material("fabric", (238, 236, 230), span_m=0.5)
+    duvet = Material("bedding", s.linens[0], s.linens[1], span_m=0.9, variant=s.variant() % 6)
     double = s.chance(0.75)
     w, length = (s.u(1.35, 1.7) if double else s.u(0.9, 1.05)), s.u(1.9, 2.05)
     foot, base, thick = s.u(0.08, 0.22), s.u(0.14, 0.2), s.u(0.18, 0.26)
@@ -17,10 +18,10 @@ def bed(s: Style) -> Parts:
         *legs(w, length, foot, 0.07, frame),
         box(0, 0.03, foot, w, length, base, frame),
         box(0, 0.06, foot + base, w - 0.06, length - 0.08, thick, sheet),
-        box(0, 0.6, foot + base + 0.03, w + 0.06, length - 0.58, thick + 0.02, duvet),
+        box(0, 0.62, foot + base + s.u(0.05, 0.1), w + 0.06, length - 0.58, thick - 0.02, duvet),
         box(0, 0.55, top - 0.01, w + 0.04, 0.28, 0.07, s.linen(1)),
     ]
-    head = s.u(0.85, 1.25)
+    head = s.u(0.95, 1.35)
     if s.chance(0.3):
         parts += [box(x * w / 8, 0, foot, 0.05, 0.05, head - foot, frame) for x in range(-4, 5, 2)]
         parts += [box(0, 0, z, w, 0.05, 0.07, frame) for z in (head - 0.05, top)]
@@ -30,7 +31,7 @@ def bed(s: Style) -> Parts:
         parts.append(box(0, length, foot, w, 0.05, top - foot - s.u(0.0, 0.1), frame))
         parts += [box(sx * w / 2, length, 0, 0.07, 0.07, top + s.u(0.0, 0.15), frame) for sx in (-1, 1)]
     for x in (-w / 4, w / 4) if double else (0.0,):
-        parts.append(box(x, 0.09, top, min(w * 0.42, 0.62), 0.38, 0.15, s.linen(1), tilt=-0.35))
+        parts.append(box(x, 0.09, top, min(w * 0.44, 0.66), 0.44, 0.17, sheet if s.chance(0.5) else s.linen(1), tilt=-0.6))
     sides = [-1, 1] if double or s.chance(0.3) else [s.pick([-1, 1])]
     for side in sides:
         if s.chance(0.9):

@@ -6,6 +6,7 @@
 from edgevl_train.quantise.calibrate import calibrate, observe_ranges
 from edgevl_train.quantise.export import export_fp32, export_int8
 from edgevl_train.quantise.fuse import fuse
+from edgevl_train.quantise.graph import op_counts
 from edgevl_train.quantise.insert import QuantStudent, fake_quantise
 from edgevl_train.quantise.ptq import dynamic_int8, ptq_int8
 
@@ -18,5 +19,6 @@ __all__ = [
     "fake_quantise",
     "fuse",
     "observe_ranges",
+    "op_counts",
     "ptq_int8",
 ]

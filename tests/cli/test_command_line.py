@@ -107,7 +107,7 @@ def test_a_teacher_without_weights(drive: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [("", "empty"), ("labels: []\n", "empty"), ("labels: [kitchen, Kitchen]\n", "kitchen"), ("a: [", "YAML")],
+    [("", "no labels"), ("labels: []\n", "no labels"), ("labels: [kitchen, Kitchen]\n", "kitchen"), ("a: [", "YAML")],
 )
 def test_labels_that_cannot_be_used(drive: Path, tmp_path: Path, content: str, complaint: str) -> None:
     labels = tmp_path / "labels.yaml"

@@ -1,5 +1,6 @@
 """Real nodes as processes, a probe that listens and calls, and small bags: what the ROS tests share."""
 
+import gc
 import signal
 import subprocess
 import sys
@@ -147,6 +148,7 @@ class Graph:
         self._executor.shutdown(timeout_sec=0)
         self.probe.destroy_node()
         self._stack.close()
+        gc.collect()  # the probe's DDS threads end now, not in the middle of another test
 
 
 @contextmanager

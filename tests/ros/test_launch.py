@@ -164,3 +164,11 @@ def test_nodes_import_no_torch():
     code = f"import sys, {names}; print([m for m in ('torch', 'timm', 'open_clip') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_help_names_every_parameter(name):
+    command = [sys.executable, "-m", f"edgevl_ros.{name}", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{name}: ")
+    assert all(f"\n  {parameter} = " in done.stdout for parameter in PARAMETERS[name])

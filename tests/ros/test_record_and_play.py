@@ -152,3 +152,15 @@ def test_a_publisher_that_does_not_match_is_reported(graph, tmp_path):
     message = graph.watch(DiagnosticStatus, "pair_logger/stats")
     graph.until(lambda: stats() and "qos_reliability" in message().message, "the report of the mismatch")
     assert "nobody publishes" in message().message  # depth
+
+
+def test_a_full_disk_stops_the_log_and_says_so(graph, tmp_path):
+    bag = harness.write_bag(tmp_path / "bag", frames=5, hz=20)
+    status = graph.watch(LoggerStatus, "pair_logger/status")
+    stats = graph.watch_stats("pair_logger/stats")
+    node = graph.start("pair_logger", directory=str(tmp_path), name="log", min_free_mb=1.0e6)  # 1 TB
+    play(graph, bag, wait_rgb_subscribers=1, wait_depth_subscribers=1)
+    graph.until(lambda: status() and status().state == "stopped", "the log to be stopped")
+    graph.until(lambda: "lower the floor" in stats().get("last_error", ""), "the reason")
+    assert status().pairs_kept == 0
+    assert node.stop() == 0

@@ -15,7 +15,7 @@ def test_every_home_has_all_rooms_once_in_an_order_of_its_own(small_homes: Homes
     for home in small_homes["train"]:
         visited = list(dict.fromkeys(frame.room for frame in home))
         assert sorted(visited) == sorted(ROOMS)
-        assert len(home) == 4 * len(ROOMS)
+        assert len(home) == 3 * len(ROOMS)
     assert len({tuple(room_order(home_seed(0, "train", i))) for i in range(20)}) > 15
 
 

@@ -66,7 +66,7 @@ def test_a_floor_runs_through_the_near_plane() -> None:
 
 
 def test_a_pitched_camera_sees_higher() -> None:
-    high = box(0, 2.0, 1.6, 1.0, 0.2, 0.5, RED)
+    high = box(0, 2.0, 1.8, 1.0, 0.2, 0.5, RED)
     level = look([high]).depth_m.min()
     pitched = look([high], LEVEL._replace(pitch_rad=math.radians(15))).depth_m.min()
     assert level > 2.5

@@ -1,11 +1,18 @@
-"""A made-up cache: eight kinds of picture whose kind shows in RGB and, otherwise, in depth. No bag, no teacher."""
+"""Small data: a made-up cache whose eight kinds show in RGB and in depth, simulated bags, a very small teacher."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.writer import BagWriter
+from edgevl_sim.bag import write_bag
 from edgevl_train.cache import Cache
+from edgevl_train.clip_training import Pretraining
 from edgevl_train.data import RunData
+from edgevl_train.pretrain import pretrain
 from edgevl_train.recipe import Recipe, parse_recipe
 from edgevl_train.views import draw_views
 
@@ -55,3 +62,38 @@ def make_run_data(recipe: Recipe, pairs: int = 320) -> RunData:
 @pytest.fixture
 def run_data(tiny_recipe: Recipe) -> RunData:
     return make_run_data(tiny_recipe)
+
+
+@pytest.fixture(scope="session")
+def sim_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four simulated homes of 8 rooms x 3 frames, with truth."""
+    path = tmp_path_factory.mktemp("bags") / "homes"
+    write_bag(path, seed=0, split="train", homes=4, frames_per_room=3)
+    return path
+
+
+@pytest.fixture(scope="session")
+def bag_without_truth(sim_bag: Path) -> Path:
+    """The same images, rooms unknown."""
+    path = sim_bag.parent / "homes_without_truth"
+    with BagReader(sim_bag) as reader, BagWriter(path) as writer:
+        topics = [topic for topic in reader.topics.values() if topic.name.strip("/") != "truth"]
+        for topic in topics:
+            writer.add_topic(topic.name, topic.msgtype)
+        for message in reader.messages([topic.name for topic in topics]):
+            writer.write(message.topic, message.data, message.stamp_ns)
+    return path
+
+
+@pytest.fixture(scope="session")
+def teacher_directory(sim_bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A very small open_clip model, trained for two epochs: it knows next to nothing, but it is a real one."""
+    out = tmp_path_factory.mktemp("teacher") / "clip"
+    model = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "timm_model_name": "test_resnet"},
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+    }
+    settings = Pretraining(model=model, epochs=2, batch=16, text_steps=20)
+    assert pretrain([sim_bag], out, seed=0, settings=settings) == f"open_clip:@{out}"
+    return out

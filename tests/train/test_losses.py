@@ -43,7 +43,8 @@ def test_infonce_images_of_one_caption_do_not_repel_each_other() -> None:
     text = torch.eye(4)[:2]
     image, caption = text[[0, 0, 0, 1]], torch.tensor([0, 0, 0, 1])
     loss = multi_positive_infonce(image, text, caption, torch.tensor(50.0)).item()
-    # What is left is the entropy of three equal positives, of which each gets a third: log 3, for one caption of two.
+    # What is left is the entropy of three equal positives, of which each gets a third: log 3, for one caption
+    # of two.
     assert loss == pytest.approx(math.log(3) / 2 / 2, abs=1e-3)
 
 

@@ -39,7 +39,7 @@ def test_status_file_follows_the_run(tmp_path: Path) -> None:
         progress.result(tmp_path / "bundle", "abc")
     end = status(path)
     assert (end["state"], end["progress"], end["exit_code"], end["bundle_id"]) == ("succeeded", 1.0, 0, "abc")
-    assert progress.wall_s == {"cache": 10, "train": 10}
+    assert progress.wall_s() == {"cache": 10, "train": 10}
     assert "train" in stream.getvalue()
 
 
@@ -64,8 +64,8 @@ def test_status_file_is_not_written_more_than_twice_a_second(tmp_path: Path) -> 
 )
 def test_how_a_run_ends_badly(tmp_path: Path, error: BaseException, state: str, code: int) -> None:
     path = tmp_path / "status.json"
-    with pytest.raises(type(error)), RunProgress(path, {"a": 1}, stream=io.StringIO()) as progress:
-        progress.stage("a")
+    progress = RunProgress(path, {"a": 1}, stream=io.StringIO())
+    with pytest.raises(type(error)), progress:
         raise error
     assert (status(path)["state"], status(path)["exit_code"]) == (state, code)
     if state == "failed":

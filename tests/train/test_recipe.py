@@ -51,9 +51,7 @@ def test_settings_override_and_are_typed() -> None:
     assert recipe.curation.superset == Path("a/b.yaml")
 
 
-@pytest.mark.parametrize(
-    "setting", ["stage1.epochs", "=3", "stage1..epochs=3", "stage1.epochs=[1", "threads.x=1"]
-)
+@pytest.mark.parametrize("setting", ["stage1.epochs", "=3", "stage1..epochs=3", "stage1.epochs=[1", "threads.x=1"])
 def test_malformed_setting_is_named(setting: str) -> None:
     with pytest.raises(UserError, match="--set"):
         load_recipe(CONFIG / "demo.yaml", [setting])

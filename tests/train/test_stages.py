@@ -44,17 +44,13 @@ def test_batches_depend_on_seed_and_epoch_alone(run_data: RunData, tiny_recipe: 
 def test_view_0_is_the_robots_own_input(run_data: RunData, tiny_recipe: Recipe) -> None:
     only_full = dataclasses.replace(
         run_data,
-        views=dataclasses.replace(
-            run_data.views, boxes=run_data.views.boxes[:1], flips=run_data.views.flips[:1]
-        ),
+        views=dataclasses.replace(run_data.views, boxes=run_data.views.boxes[:1], flips=run_data.views.flips[:1]),
     )
     quiet = tiny_recipe.depth_augment.model_copy(update={"hole_probability": 0.0, "range_jitter": 0.0})
     recipe = tiny_recipe.model_copy(update={"depth_augment": quiet})
     batches, _ = make_batches(only_full, recipe, 32, 1, torch.device("cpu"))
     seen = {bytes(image.byte().permute(1, 2, 0).contiguous().numpy()) for image in next(batches(0)).pixels}
-    stored = {
-        bytes(image) for array in (run_data.cache.full_rgb, run_data.cache.full_depth) for image in array
-    }
+    stored = {bytes(image) for array in (run_data.cache.full_rgb, run_data.cache.full_depth) for image in array}
     assert seen <= stored
 
 
@@ -80,9 +76,7 @@ def test_both_stages_learn(run_data: RunData, tiny_recipe: Recipe, tmp_path: Pat
     assert stage2[1]["triplets"] > 0
 
 
-def test_a_resumed_run_ends_with_the_same_weights(
-    run_data: RunData, tiny_recipe: Recipe, tmp_path: Path
-) -> None:
+def test_a_resumed_run_ends_with_the_same_weights(run_data: RunData, tiny_recipe: Recipe, tmp_path: Path) -> None:
     unbroken = make_student(tiny_recipe, run_data)
     distil(unbroken, run_data, tiny_recipe, fabric(), tmp_path / "a", "f")
 
@@ -92,9 +86,7 @@ def test_a_resumed_run_ends_with_the_same_weights(
 
     (tmp_path / "b").mkdir()
     with pytest.raises(KeyboardInterrupt):
-        distil(
-            make_student(tiny_recipe, run_data), run_data, tiny_recipe, fabric(), tmp_path / "b", "f", cut_off
-        )
+        distil(make_student(tiny_recipe, run_data), run_data, tiny_recipe, fabric(), tmp_path / "b", "f", cut_off)
     resumed = make_student(tiny_recipe, run_data)
     distil(resumed, run_data, tiny_recipe, fabric(), tmp_path / "b", "f")
     for name, tensor in unbroken.state_dict().items():
@@ -102,9 +94,7 @@ def test_a_resumed_run_ends_with_the_same_weights(
     assert (tmp_path / "a/metrics.jsonl").read_text() == (tmp_path / "b/metrics.jsonl").read_text()
 
 
-def test_checkpoint_of_another_recipe_is_refused(
-    run_data: RunData, tiny_recipe: Recipe, tmp_path: Path
-) -> None:
+def test_checkpoint_of_another_recipe_is_refused(run_data: RunData, tiny_recipe: Recipe, tmp_path: Path) -> None:
     recipe = with_epochs(tiny_recipe, 1)
     distil(make_student(recipe, run_data), run_data, recipe, fabric(), tmp_path, "f")
     with pytest.raises(UserError, match="another recipe"):
@@ -114,9 +104,7 @@ def test_checkpoint_of_another_recipe_is_refused(
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
     run_data: RunData, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    distil(
-        make_student(tiny_recipe, run_data), run_data, with_epochs(tiny_recipe, 1), fabric(), tmp_path, "f"
-    )
+    distil(make_student(tiny_recipe, run_data), run_data, with_epochs(tiny_recipe, 1), fabric(), tmp_path, "f")
     poisoned = dataclasses.replace(run_data, targets=run_data.targets * float("nan"))
     with pytest.raises(UserError, match=r"epoch 2, batch 1"):
         distil(make_student(tiny_recipe, run_data), poisoned, tiny_recipe, fabric(), tmp_path, "f")

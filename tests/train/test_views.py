@@ -10,9 +10,7 @@ pytestmark = pytest.mark.unit
 
 
 def picture(count: int = 4, side: int = 24) -> torch.Tensor:
-    return torch.randint(
-        0, 256, (count, side, side, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
-    )
+    return torch.randint(0, 256, (count, side, side, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
 def boxes(count: int, *box: float) -> torch.Tensor:

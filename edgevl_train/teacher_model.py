@@ -1,0 +1,142 @@
+"""The teacher: a frozen open_clip model with its own preprocessing, run on numpy batches."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from edgevl_core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A frozen CLIP. Made by :func:`edgevl_train.teacher.load_teacher`.
+
+    Attributes:
+        id: name without a machine's path; two teachers with the same id and ``weights_sha256`` are the same.
+        embed_dim: D.
+        logit_scale: factor of the cosine before the softmax (CLIP's is about 100).
+        weights_sha256: hex digest of the checkpoint file.
+        size_px: side of the teacher's own input.
+    """
+
+    id: str
+    embed_dim: int
+    logit_scale: float
+    weights_sha256: str
+    size_px: int
+    model: torch.nn.Module = field(repr=False)
+    tokenizer: Callable[[list[str]], Tensor] = field(repr=False)
+    preprocess: dict[str, Any] = field(repr=False)
+    batch: int = 64
+    precision: str = "32-true"
+
+    def encode_image(
+        self,
+        images: "NDArray[np.uint8] | Sequence[NDArray[np.uint8]]",
+        on_progress: Callable[[int], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """Embeddings of RGB images.
+
+        Args:
+            images: (N, H, W, 3) uint8, or a sequence of (H, W, 3) uint8 of any sizes.
+            on_progress: called with the number of images done, after each batch.
+
+        Returns:
+            (N, D) float32, L2-normalised.
+        """
+        parts = []
+        for start in range(0, len(images), self.batch):
+            parts.append(self.encode_pixels(self._resized(images[start : start + self.batch])).numpy())
+            if on_progress is not None:
+                on_progress(min(start + self.batch, len(images)))
+        return np.concatenate(parts) if parts else np.zeros((0, self.embed_dim), np.float32)
+
+    @torch.inference_mode()
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """(N, 3, H, W) uint8 or float 0..255, whole squashed views -> (N, D) float32, L2-normalised, on the CPU."""
+        device = self.model.logit_scale.device
+        x = resize(pixels.to(device).float(), self.size_px, self.preprocess["interpolation"])
+        mean = torch.tensor(self.preprocess["mean"], device=device).view(1, 3, 1, 1)
+        std = torch.tensor(self.preprocess["std"], device=device).view(1, 3, 1, 1)
+        x = ((x / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
+            features = self.model.encode_image(x)
+        return functional.normalize(features.float(), dim=-1).cpu()
+
+    @torch.inference_mode()
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(N, D) float32, L2-normalised embeddings of ``texts``, as they are (no template is put around them)."""
+        device = self.model.logit_scale.device
+        parts = []
+        for start in range(0, len(texts), 256):
+            tokens = self.tokenizer(list(texts[start : start + 256])).to(device)
+            parts.append(functional.normalize(self.model.encode_text(tokens).float(), dim=-1).cpu().numpy())
+        return np.concatenate(parts) if parts else np.zeros((0, self.embed_dim), np.float32)
+
+    def _resized(self, images: "NDArray[np.uint8] | Sequence[NDArray[np.uint8]]") -> Tensor:
+        """Images of any sizes -> (N, 3, S, S) float 0..255; images of one size are resized together."""
+        mode = self.preprocess["resize_mode"]
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for index, image in enumerate(images):
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+                raise UserError(
+                    f"teacher image of shape {image.shape} and type {image.dtype}: (H, W, 3) uint8 is needed"
+                )
+            groups.setdefault(image.shape, []).append(index)
+        out = torch.empty(len(images), 3, self.size_px, self.size_px)
+        for indices in groups.values():
+            stack = torch.from_numpy(np.stack([images[i] for i in indices])).permute(0, 3, 1, 2)
+            out[indices] = frame_to_square(stack.float(), self.size_px, self.preprocess["interpolation"], mode)
+        return out
+
+
+def frame_to_square(images: Tensor, side: int, interpolation: str, mode: str) -> Tensor:
+    """open_clip's evaluation transform on a batch: "shortest" (and centre crop), "longest" (and padding), "squash".
+
+    Args:
+        images: (N, 3, H, W) float 0..255.
+
+    Returns:
+        (N, 3, side, side) float 0..255.
+    """
+    if mode == "squash":
+        return resize(images, (side, side), interpolation)
+    height, width = images.shape[-2:]
+    short, long = min(height, width), max(height, width)
+    # torchvision cuts the longer side to a whole number, timm's ResizeKeepRatio rounds the shorter one.
+    other = int(side * long / short) if mode == "shortest" else round(side * short / long)
+    along_height = (height >= width) == (mode == "shortest")
+    size = (other, side) if along_height else (side, other)
+    x = resize(images, size, interpolation)
+    down, right = side - size[0], side - size[1]
+    # Negative padding crops: one line for both modes, rounded as torchvision's center_crop rounds.
+    left, top = -round(-right / 2) if right < 0 else right // 2, -round(-down / 2) if down < 0 else down // 2
+    return functional.pad(x, (left, right - left, top, down - top))
+
+
+def resize(images: Tensor, size: int | tuple[int, int], interpolation: str) -> Tensor:
+    """Antialiased resize of (N, 3, H, W) float 0..255, clamped back to 0..255 (bicubic overshoots)."""
+    size = (size, size) if isinstance(size, int) else size
+    if images.shape[-2:] == size:
+        return images
+    x = functional.interpolate(images, size, mode=interpolation, antialias=True, align_corners=False)
+    return x.clamp(0, 255)
+
+
+def teacher_key(teacher: Teacher) -> str:
+    """Hex digest of what decides the teacher's embeddings."""
+    parts = (
+        teacher.id,
+        teacher.weights_sha256,
+        teacher.precision,
+        json.dumps(teacher.preprocess, sort_keys=True, default=list),
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,204 @@
+"""From a bag to a bundle, small: every step is the real one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgevl_core.bundle import load_bundle
+from edgevl_core.classifier import Classifier
+from edgevl_core.errors import UserError
+from edgevl_core.hashing import sha256_file
+from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_core.resources import resource
+from edgevl_train.adapt import adapt, plan
+from edgevl_train.evaluate import confusion_matrix, evaluate, top1_and_macro
+from edgevl_train.quantise import op_counts
+from edgevl_train.recipe import Recipe, dump_recipe, load_recipe
+
+pytestmark = pytest.mark.train
+LABELS = resource("config/labels/home.yaml")
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    return load_recipe(
+        resource("config/train/demo.yaml"),
+        [
+            "student={name: test_resnet, size_px: 32, backbone: {output_stride: 16}}",
+            "cache.size_px=40",
+            "views.count=2",
+            "split.val_fraction=0.2",
+            "stage1={epochs: 2, batch: 16}",
+            "stage2={epochs: 1, batch: 16, calibration_pairs: 32}",
+        ],
+    )
+
+
+@pytest.fixture(scope="session")
+def run(sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    assert adapt([sim_bag], f"open_clip:@{teacher_directory}", LABELS, out, recipe) == out / "bundle"
+    return out
+
+
+def test_run_directory_is_complete(run: Path, sim_bag: Path, recipe: Recipe) -> None:
+    status = json.loads((run / "status.json").read_text())
+    bundle = load_bundle(run / "bundle")
+    assert status["state"] == "succeeded"
+    assert status["exit_code"] == 0
+    assert status["bundle_path"] == str(run / "bundle")
+    assert status["bundle_id"] == bundle.manifest.bundle_id
+    assert load_recipe(run / "recipe.yaml") == recipe
+    report = json.loads((run / "report.json").read_text())
+    assert set(report["students"]) == {"fp32", "ptq", "int8"}
+    assert report["pairs"]["val"] > 0
+    assert set(report["wall_s"]) == {"cache", "teacher", "stage1", "stage2", "export"}
+    assert (run / "report.png").read_bytes().startswith(b"\x89PNG")
+    record = bundle.manifest.provenance.bags[0]
+    assert (record.name, record.pairs) == ("homes", 96)
+    assert bundle.manifest.provenance.software["torch"]
+    assert load_bundle(run / "bundle_ptq").manifest.bundle_id != bundle.manifest.bundle_id
+
+
+def test_bundle_answers_and_runs_in_integers(run: Path, sim_bag: Path) -> None:
+    bundle = load_bundle(run / "bundle")
+    pair = next(read_pairs(sim_bag))
+    scene = Classifier(bundle).classify(pair.rgb, pair.depth_m)
+    assert scene.modality == "rgbd"
+    assert sum(scene.scores) == pytest.approx(1, abs=1e-4)
+    counts = op_counts(bundle.engine.path)
+    assert counts["QLinearConv"] > 5
+    assert "Conv" not in counts
+
+
+def test_truth_is_never_read(
+    run: Path, bag_without_truth: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    blind = adapt([bag_without_truth], f"open_clip:@{teacher_directory}", LABELS, tmp_path / "run", recipe)
+    for file in ("student.onnx", "student_fp32.onnx", "golden.npz"):
+        assert sha256_file(blind / file) == sha256_file(run / "bundle" / file), file
+
+
+def test_resuming_a_finished_run_changes_nothing(
+    run: Path, sim_bag: Path, teacher_directory: Path, recipe: Recipe
+) -> None:
+    before = {file: file.stat().st_mtime_ns for file in run.rglob("*.onnx")}
+    spec = f"open_clip:@{teacher_directory}"
+    assert adapt([sim_bag], spec, LABELS, run, recipe, resume=True) == run / "bundle"
+    assert before == {file: file.stat().st_mtime_ns for file in run.rglob("*.onnx")}
+    with pytest.raises(UserError, match="another recipe: resume with the same"):
+        adapt([sim_bag], spec, LABELS, run, recipe.model_copy(update={"seed": 5}), resume=True)
+
+
+def test_a_cancelled_run_says_so_and_resumes_to_the_same_student(
+    run: Path, sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    out, file = tmp_path / "run", tmp_path / "recipe.yaml"
+    file.write_bytes(dump_recipe(recipe))
+    arguments = [str(sim_bag), f"open_clip:@{teacher_directory}", str(LABELS), str(out), str(file)]
+    code = (
+        "import sys; from edgevl_train.adapt import adapt; from edgevl_train.recipe import load_recipe; "
+        "adapt([sys.argv[1]], *sys.argv[2:5], load_recipe(sys.argv[5]))"
+    )
+    root = Path(__file__).parents[2]
+    child = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=root, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (out / "checkpoints/stage1.pt").exists() and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(60) == 128 + signal.SIGTERM
+    status = json.loads((out / "status.json").read_text())
+    assert status["state"] == "cancelled"
+    resumed = adapt([sim_bag], arguments[1], LABELS, out, recipe, resume=True)
+    assert sha256_file(resumed / "student.onnx") == sha256_file(run / "bundle/student.onnx")
+
+
+def test_evaluation_of_bundle_and_teacher(run: Path, sim_bag: Path, teacher_directory: Path) -> None:
+    spec = f"open_clip:@{teacher_directory}"
+    numbers = evaluate(run / "bundle", [sim_bag], labels=LABELS, teacher=spec)
+    assert numbers["samples"] == 96
+    assert numbers["with_furniture"] <= numbers["labelled"] == 96
+    for figure in ("top1", "macro", "top1_all_frames", "teacher_agreement", "teacher_cosine", "abstention", "ece"):
+        assert set(numbers[figure]) == {"rgb", "depth", "rgbd"}, figure
+        assert all(-1 <= value <= 1 for value in numbers[figure].values())
+    matrix = np.array(numbers["confusion"]["depth"])
+    assert matrix.sum() == numbers["with_furniture"]
+    assert np.trace(matrix) / matrix.sum() == pytest.approx(numbers["top1"]["depth"])
+    itself = evaluate(spec, [sim_bag], labels=LABELS, teacher=spec)
+    assert itself["teacher_agreement"]["rgb"] == 1
+    assert itself["teacher_cosine"]["rgb"] == pytest.approx(1, abs=1e-5)
+    assert json.loads(json.dumps(numbers)) == numbers
+
+
+def test_unlabelled_bags_are_compared_with_the_teacher_only(
+    run: Path, bag_without_truth: Path, teacher_directory: Path
+) -> None:
+    numbers = evaluate(run / "bundle", [bag_without_truth], labels=LABELS, teacher=f"open_clip:@{teacher_directory}")
+    assert numbers["labelled"] == 0
+    assert numbers["top1"] == {}
+    assert set(numbers["ece"]) == {"rgb", "depth", "rgbd"}
+
+
+def test_figures_against_their_definitions() -> None:
+    matrix = confusion_matrix(np.array([0, 0, 0, 1]), np.array([0, 0, 2, 1]), 3)
+    assert matrix.tolist() == [[2, 0, 1], [0, 1, 0], [0, 0, 0]]
+    top1, macro = top1_and_macro(matrix)
+    assert top1 == pytest.approx(3 / 4)
+    assert macro == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_plan_writes_nothing(sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path) -> None:
+    text = plan([sim_bag], f"open_clip:@{teacher_directory}", LABELS, tmp_path / "run", recipe)
+    assert "up to 96 pairs" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_input_is_one_line_and_leaves_nothing(
+    sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path, run: Path
+) -> None:
+    spec, out = f"open_clip:@{teacher_directory}", tmp_path / "run"
+    empty = tmp_path / "empty.yaml"
+    empty.write_text("labels: []\n")
+    cases = [
+        (([], spec, LABELS, out, recipe), "no bags given"),
+        (([sim_bag, sim_bag], spec, LABELS, out, recipe), "given twice"),
+        (([tmp_path / "no"], spec, LABELS, out, recipe), "no such bag"),
+        (([sim_bag], spec, empty, out, recipe), "no labels"),
+        (([sim_bag], "open_clip:@nowhere", LABELS, out, recipe), "does not exist"),
+        (([sim_bag], spec, LABELS, run, recipe), "exists"),
+    ]
+    for arguments, words in cases:
+        with pytest.raises(UserError, match=words):
+            adapt(*arguments)
+    assert not out.exists()
+
+
+def test_zero_kept_pairs_fail_with_the_threshold_and_are_recorded(
+    sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    strict = recipe.model_copy(
+        update={"curation": recipe.curation.model_copy(update={"method": "threshold", "threshold": 1.0})}
+    )
+    with pytest.raises(UserError, match=r"curation\.threshold=1\.0"):
+        adapt([sim_bag], f"open_clip:@{teacher_directory}", LABELS, tmp_path / "run", strict)
+    status = json.loads((tmp_path / "run/status.json").read_text())
+    assert (status["state"], status["exit_code"]) == ("failed", 2)
+    assert "curation.threshold" in status["message"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_progress_reaches_the_end(run: Path) -> None:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["stage"], line["epoch"]) for line in lines] == [
+        ("stage1", 1),
+        ("stage1", 2),
+        ("stage2", 0),
+        ("stage2", 1),
+    ]

@@ -1,0 +1,116 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+
+from edgevl_core.errors import UserError
+from edgevl_train.teacher import load_teacher, teacher_key
+from edgevl_train.teacher_model import frame_to_square
+
+pytestmark = pytest.mark.train
+
+
+def frames(count: int = 3, height: int = 48, width: int = 64) -> np.ndarray:
+    noise = np.random.default_rng(0).integers(0, 256, (count, height // 8, width // 8, 3), dtype=np.uint8)
+    return noise.repeat(8, 1).repeat(8, 2)
+
+
+def test_directory_of_pretrain_loads_through_open_clip_itself(teacher_directory: Path) -> None:
+    teacher = load_teacher(f"open_clip:@{teacher_directory}")
+    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{teacher_directory}")
+    model.eval()
+    assert teacher.logit_scale == pytest.approx(model.logit_scale.exp().item())
+    images = frames()
+    with torch.inference_mode():
+        theirs = model.encode_image(torch.stack([preprocess(Image.fromarray(i)) for i in images]), normalize=True)
+        text = model.encode_text(
+            open_clip.get_tokenizer(f"local-dir:{teacher_directory}")(["a kitchen"]), normalize=True
+        )
+    ours = teacher.encode_image(images)
+    assert ours.dtype == np.float32
+    assert (ours * theirs.numpy()).sum(1).min() > 0.999
+    assert np.allclose(teacher.encode_text(["a kitchen"]), text.numpy(), atol=1e-5)
+    assert str(teacher_directory.parent) not in teacher.id
+
+
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("size", [(50, 81), (81, 50), (40, 40)])
+def test_resizing_is_open_clips(mode: str, size: tuple[int, int]) -> None:
+    image = frames(1, 96, 96)[0][: size[0], : size[1]]
+    theirs = open_clip.image_transform(
+        32, is_train=False, mean=(0, 0, 0), std=(1, 1, 1), resize_mode=mode, interpolation="bicubic"
+    )(Image.fromarray(image))
+    ours = frame_to_square(torch.from_numpy(image).permute(2, 0, 1)[None].float(), 32, "bicubic", mode)[0] / 255
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().mean() < 0.01  # PIL works in 8 bits
+
+
+def test_frames_of_different_sizes_keep_their_order(teacher_directory: Path) -> None:
+    teacher = load_teacher(f"open_clip:@{teacher_directory}", batch=2)
+    images = [frames(1, 48, 64)[0], frames(1, 64, 48)[0], frames(1, 48, 64)[0][::-1].copy()]
+    together = teacher.encode_image(images)
+    alone = np.concatenate([teacher.encode_image([image]) for image in images])
+    assert np.allclose(together, alone, atol=1e-4)
+    assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+
+
+def test_config_and_checkpoint_as_files(teacher_directory: Path, tmp_path: Path) -> None:
+    config = tmp_path / "small.json"
+    full = json.loads((teacher_directory / "open_clip_config.json").read_text())
+    config.write_text(json.dumps(full))
+    by_directory = load_teacher(f"open_clip:@{teacher_directory}")
+    by_file = load_teacher(f"open_clip:{config}@{teacher_directory}/open_clip_model.safetensors")
+    assert by_file.weights_sha256 == by_directory.weights_sha256
+    assert np.allclose(by_file.encode_image(frames()), by_directory.encode_image(frames()))
+    assert by_file.id == "open_clip:small@open_clip_model.safetensors"
+    assert teacher_key(by_file) != teacher_key(by_directory)
+    checkpoint = tmp_path / "weights.pt"
+    torch.save({"state_dict": {f"module.{k}": v for k, v in by_file.model.state_dict().items()}}, checkpoint)
+    by_pt = load_teacher(f"open_clip:{config}@{checkpoint}")
+    assert np.allclose(by_pt.encode_image(frames()), by_directory.encode_image(frames()))
+    config.write_text(json.dumps(full["model_cfg"]))  # a bare model config: CLIP's own mean and std
+    assert load_teacher(f"open_clip:{config}@{checkpoint}").preprocess["resize_mode"] == "shortest"
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("clip:ViT-B-32/openai", "accepted are open_clip:"),
+        ("open_clip:ViT-B-32", "names no weights"),
+        ("open_clip:ViT-Q-32/openai", "no model 'ViT-Q-32'"),
+        ("open_clip:ViT-B-32/nobody", "no weights 'nobody'; accepted are openai"),
+        ("open_clip:ViT-B-32@missing.pt", "missing.pt does not exist"),
+        ("open_clip:@{tmp}", "no directory with open_clip_config.json"),
+        ("open_clip:nothing.json@{tmp}", "holds 0 weight files"),
+        ("open_clip:ViT-B-32@{weights}", "does not load into ViT-B-32"),
+    ],
+)
+def test_wrong_specs_are_explained(spec: str, words: str, teacher_directory: Path, tmp_path: Path) -> None:
+    weights = teacher_directory / "open_clip_model.safetensors"
+    with pytest.raises(UserError) as error:
+        load_teacher(spec.format(tmp=tmp_path, weights=weights))
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_damaged_weights_are_refused(teacher_directory: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "clip"
+    shutil.copytree(teacher_directory, broken)
+    weights = broken / "open_clip_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(UserError, match="does not load"):
+        load_teacher(f"open_clip:@{broken}")
+
+
+def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=r"cannot be had here .* or train a small teacher"):
+        load_teacher("open_clip:ViT-B-32/laion2b_s34b_b79k")
