@@ -1,3 +1,3 @@
-"""What the robot and the workstation share: images, depth, pairing, the pair log, the student bundle, the classifier."""
+"""What robot and workstation share: images, depth, pairing, the pair log, the student bundle, the classifier."""
 
 __version__ = "0.1.0"

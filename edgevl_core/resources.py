@@ -22,4 +22,4 @@ def resource(relative: str) -> Path:
         if (root / relative).exists():
             return root / relative
     looked = ", ".join(map(str, roots))
-    raise UserError(f"{relative} is not installed (looked in {looked}): install edgevl again, or pass a path of your own")
+    raise UserError(f"{relative} is not installed (looked in {looked}): install edgevl again, or pass a path")

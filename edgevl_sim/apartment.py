@@ -7,38 +7,18 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from edgevl_sim import fronts  # noqa: F401  (registers its patterns)
-from edgevl_sim.atlas import Atlas, build_atlas
+from edgevl_sim.atlas import Atlas
 from edgevl_sim.floorplan import FloorPlan, floor_plan
 from edgevl_sim.layout import Layout, furnish
+from edgevl_sim.mesh import Mesh, build_mesh
 from edgevl_sim.palette import Style
 from edgevl_sim.parts import Floats, Material, Part, box
 from edgevl_sim.plans import PLANS, ROOMS, Plan
 from edgevl_sim.shell import FLOOR_PX_PER_M, WALL_PX_PER_M, WallFinish, contact_shadow, floor_texture
-from edgevl_sim.textures import Pixels, texture
+from edgevl_sim.textures import Pixels
 
 TRIES = 200
-
-
-class Mesh(NamedTuple):
-    """F textured quads. Everything a frame does not change.
-
-    corners (F, 4, 3), normals (F, 3) unit, outwards; u and v (F, 4): texture coordinates as plane equations,
-    u = p . u[:3] + u[3] in pixels of the atlas's level 0; density (F,) texture pixels a metre;
-    glow, shine, luma (F,) 0 to 1; furniture (F,) bool.
-    """
-
-    corners: Floats
-    normals: Floats
-    u: Floats
-    v: Floats
-    density: Floats
-    glow: Floats
-    shine: Floats
-    luma: Floats
-    furniture: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -73,7 +53,9 @@ def room_order(home_seed: int) -> list[str]:
 def camera_of(home_seed: int) -> Camera:
     """This home's robot: 0.15 to 0.4 m high, pitched up 4 to 13 degrees, 70 to 90 degrees wide."""
     rng = np.random.default_rng((home_seed, 102))
-    return Camera(float(rng.uniform(0.15, 0.4)), float(np.radians(rng.uniform(4, 13))), float(np.radians(rng.uniform(70, 90))))
+    return Camera(
+        float(rng.uniform(0.15, 0.4)), float(np.radians(rng.uniform(4, 13))), float(np.radians(rng.uniform(70, 90)))
+    )
 
 
 def build_room(home_seed: int, name: str) -> Room:
@@ -122,8 +104,10 @@ def _shell(plan: Plan, s: Style, layout: Layout) -> tuple[list[Part], list[Pixel
     frames = {
         "floor": ((0, 0, 0), (w, 0, 0), (0, length, 0)),
         "ceiling": ((0, length, h), (w, 0, 0), (0, -length, 0)),
-        "w0": ((w, 0, h), (-w, 0, 0), (0, 0, -h)), "w1": ((w, length, h), (0, -length, 0), (0, 0, -h)),
-        "w2": ((0, length, h), (w, 0, 0), (0, 0, -h)), "w3": ((0, 0, h), (0, length, 0), (0, 0, -h)),
+        "w0": ((w, 0, h), (-w, 0, 0), (0, 0, -h)),
+        "w1": ((w, length, h), (0, -length, 0), (0, 0, -h)),
+        "w2": ((0, length, h), (w, 0, 0), (0, 0, -h)),
+        "w3": ((0, 0, h), (0, length, 0), (0, 0, -h)),
     }
     walls = [finish.texture(layout.span(k), h, _wall_shadow(layout, k, solids)) for k in range(4)]
     f = np.array(list(frames.values()), np.float32)
@@ -146,53 +130,3 @@ def _wall_shadow(layout: Layout, wall: int, solids: list[Part]) -> Floats:
         a, b, low, high = along.min(), along.max(), layout.h - points[:, 2].max(), layout.h - points[:, 2].min()
         polygons.append(np.array([[a, low], [b, low], [b, high], [a, high]], np.float32))
     return contact_shadow(h, w, WALL_PX_PER_M, polygons, 0.35)
-
-
-def build_mesh(parts: list[Part], shell: list[Part], baked: list[Pixels | None], rng: np.random.Generator) -> tuple[Mesh, Atlas]:
-    """One mesh of everything: the shell's faces first, textured as baked says, then the parts."""
-    everything = shell + parts
-    corners = np.concatenate([p.corners for p in everything]).astype(np.float32)
-    frames = np.concatenate([p.frames for p in everything]).astype(np.float32)
-    materials = [m for p in everything for m in p.materials]
-    textures = [t for t in baked if t is not None]
-    index: dict[Material, int] = {}
-    which = np.empty(len(materials), np.intp)
-    taken = 0
-    for i, m in enumerate(materials):
-        if i < len(baked) and baked[i] is not None:
-            which[i] = taken
-            taken += 1
-            continue
-        key = m._replace(glow=0.0, shine=0.0, span_m=0.0)
-        if key not in index:
-            index[key] = len(textures)
-            textures.append(texture(key))
-        which[i] = index[key]
-    atlas = build_atlas(textures)
-    span = np.array([m.span_m for m in materials], np.float32)
-    u, v, density = _texture_planes(frames, span, atlas.places[which], rng)
-    edges = corners[:, 3] - corners[:, 0], corners[:, 1] - corners[:, 0]
-    normals = np.cross(*edges)
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    mesh = Mesh(
-        corners, normals, u, v, density,
-        np.array([m.glow for m in materials], np.float32), np.array([m.shine for m in materials], np.float32),
-        atlas.luma[which], np.concatenate([np.full(len(p.corners), p.furniture) for p in everything]),
-    )
-    return mesh, atlas
-
-
-def _texture_planes(frames: Floats, span: Floats, places: Floats, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
-    """Texture coordinates as plane equations over world points, (F, 4) each, and texture pixels a metre (F,)."""
-    planes, densities = [], []
-    for axis in (0, 1):
-        direction = frames[:, 1 + axis]
-        length = np.maximum(np.linalg.norm(direction, axis=1), 1e-4)
-        share = np.where(span > 0, np.minimum(1.0, length / np.maximum(span, 1e-3)), 1.0)
-        start = rng.random(len(span), dtype=np.float32) * (1 - share)
-        pixels = places[:, 2 + axis] * share
-        gradient = direction * (pixels / length**2)[:, None]
-        offset = places[:, axis] + start * places[:, 2 + axis] - np.einsum("ij,ij->i", gradient, frames[:, 0])
-        planes.append(np.column_stack([gradient, offset - 0.5]).astype(np.float32))
-        densities.append(pixels / length)
-    return planes[0], planes[1], np.sqrt(densities[0] * densities[1]).astype(np.float32)

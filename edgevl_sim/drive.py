@@ -44,8 +44,13 @@ class Frame(NamedTuple):
 
 
 def drive(
-    home_seed: int, *, frames_per_room: int = 8, hz: float = 0.25, lights: str = "on",
-    start_stamp_ns: int = START_STAMP_NS, size: tuple[int, int] = (HEIGHT_PX, WIDTH_PX),
+    home_seed: int,
+    *,
+    frames_per_room: int = 8,
+    hz: float = 0.25,
+    lights: str = "on",
+    start_stamp_ns: int = START_STAMP_NS,
+    size: tuple[int, int] = (HEIGHT_PX, WIDTH_PX),
 ) -> Iterator[Frame]:
     """Drive through the eight rooms of a home, frames_per_room frames in each, stamps 1/hz seconds apart.
 
@@ -117,7 +122,15 @@ def drive_room(
         view = render(room, camera, pose, *size)
         rng = np.random.default_rng((home_seed, 107, number, k, round(level * 1000)))
         yield Frame(
-            start_stamp_ns + stamp_offset_ns(k, hz), sense_rgb(view, exposure, rng),
-            sense_depth(view, room.mesh, focal, rng), view.depth_m, room_name, home_name(home_seed),
-            float(np.take(room.mesh.furniture, view.face).mean()), level, focal, camera.height_m, pose,
+            start_stamp_ns + stamp_offset_ns(k, hz),
+            sense_rgb(view, exposure, rng),
+            sense_depth(view, room.mesh, focal, rng),
+            view.depth_m,
+            room_name,
+            home_name(home_seed),
+            float(np.take(room.mesh.furniture, view.face).mean()),
+            level,
+            focal,
+            camera.height_m,
+            pose,
         )

@@ -12,7 +12,7 @@ from edgevl_sim.layout import Layout
 from edgevl_sim.parts import Floats
 
 CELL_M = 0.05
-CLEAR_M = 0.37  # a camera keeps 0.3 m from every surface; the rest is the grid's coarseness
+CLEAR_M = 0.35  # a camera keeps 0.3 m from every surface; the rest is the grid's coarseness
 MIN_FREE_M2 = 0.5
 
 

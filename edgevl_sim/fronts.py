@@ -291,6 +291,8 @@ def notes(colour: RGB, accent: RGB, rng: np.random.Generator) -> Pixels:
         cv2.line(pixels, (x, y), (x + int(rng.integers(12, 34)), y), inks[int(rng.integers(3))], 1)
     for _ in range(4):
         x, y = int(rng.integers(50, 84)), int(rng.integers(8, 46))
-        cv2.rectangle(pixels, (x, y), (x + 8, y + 8), ((240, 220, 90), (240, 160, 170), (150, 210, 230))[int(rng.integers(3))], -1)
+        cv2.rectangle(
+            pixels, (x, y), (x + 8, y + 8), ((240, 220, 90), (240, 160, 170), (150, 210, 230))[int(rng.integers(3))], -1
+        )
     cv2.rectangle(pixels, (0, 0), (95, 63), accent, 3)
     return pixels

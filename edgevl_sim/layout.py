@@ -76,7 +76,9 @@ class Layout:
             turned = outline @ np.array([[c, s], [-s, c]], np.float32) + np.array([place.x, place.y], np.float32)
             box_m = np.array([[*turned.min(axis=0), low], [*turned.max(axis=0), high]], np.float32)
             if self.fits(box_m):
-                self.placed.append(Placed(common.around(parts, place.x, place.y, place.yaw), box_m, place.wall, telling))
+                self.placed.append(
+                    Placed(common.around(parts, place.x, place.y, place.yaw), box_m, place.wall, telling)
+                )
                 return True
         return False
 

@@ -50,9 +50,21 @@ _BOX_V = np.array([[0, 0, -1], [0, 0, -1], [0, 0, -1], [0, 0, -1], [0, 1, 0], [0
 
 
 def box(
-    x: float, y: float, z: float, w: float, d: float, h: float, m: Material, *,
-    front: Material | None = None, top: Material | None = None, yaw: float = 0.0, tilt: float = 0.0, roll: float = 0.0,
-    furniture: bool = True, solid: bool = True,
+    x: float,
+    y: float,
+    z: float,
+    w: float,
+    d: float,
+    h: float,
+    m: Material,
+    *,
+    front: Material | None = None,
+    top: Material | None = None,
+    yaw: float = 0.0,
+    tilt: float = 0.0,
+    roll: float = 0.0,
+    furniture: bool = True,
+    solid: bool = True,
 ) -> Part:
     """A box over [x-w/2, x+w/2] x [y, y+d] x [z, z+h] metres, turned about its own middle.
 
@@ -70,8 +82,19 @@ def box(
 
 
 def prism(
-    x: float, y: float, z: float, r: float, h: float, m: Material, *, n: int = 8, r_top: float | None = None,
-    axis: str = "z", cap: Material | None = None, squash: float = 1.0, furniture: bool = True,
+    x: float,
+    y: float,
+    z: float,
+    r: float,
+    h: float,
+    m: Material,
+    *,
+    n: int = 8,
+    r_top: float | None = None,
+    axis: str = "z",
+    cap: Material | None = None,
+    squash: float = 1.0,
+    furniture: bool = True,
 ) -> Part:
     """An n-gon prism or frustum (n even): base centre (x, y, z), radius r, length h along `axis` ("x", "y" or "z").
 
@@ -89,7 +112,10 @@ def prism(
     base = np.stack([low[list(f)] for f in fan])
     corners = np.concatenate([sides, lid, base]).astype(np.float32)
     frames = np.empty((len(corners), 3, 3), np.float32)
-    frames[:n] = np.stack([high, after_high - high, low - high], axis=1)
+    # A side's texture is as wide as its wider end.
+    across = after_high - high if top >= r else after_low - low
+    upper, lower = (high + after_high) / 2, (low + after_low) / 2
+    frames[:n] = np.stack([upper - across / 2, across, lower - upper], axis=1)
     square = np.array([[-1, squash, 0], [2, 0, 0], [0, -2 * squash, 0]], np.float32)
     frames[n:] = square * np.float32(max(top, 1e-3))
     frames[n : n + len(fan), 0] += up
@@ -116,9 +142,7 @@ def bar(a: tuple[float, float, float], b: tuple[float, float, float], t: float, 
 
 def legs(w: float, d: float, h: float, t: float, m: Material, *, x: float = 0.0, y: float = 0.0) -> Parts:
     """Four legs of thickness t under a top of w x d metres whose back edge lies at y."""
-    return [
-        box(x + sx * (w - t) / 2, y + sy * (d - t), 0, t, t, h, m) for sx in (-1, 1) for sy in (0, 1)
-    ]
+    return [box(x + sx * (w - t) / 2, y + sy * (d - t), 0, t, t, h, m) for sx in (-1, 1) for sy in (0, 1)]
 
 
 def shift(parts: Parts, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Parts:

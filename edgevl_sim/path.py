@@ -63,7 +63,12 @@ class RoomPath:
         columns = ((here.x + away[:, :1] * share) / CELL_M).astype(int)
         rows = ((here.y + away[:, 1:] * share) / CELL_M).astype(int)
         inside = (columns < self._plan.free.shape[1]) & (rows < self._plan.free.shape[0])
-        free = inside & self._plan.free[np.minimum(rows, len(self._plan.free) - 1), np.minimum(columns, self._plan.free.shape[1] - 1)]
+        free = (
+            inside
+            & self._plan.free[
+                np.minimum(rows, len(self._plan.free) - 1), np.minimum(columns, self._plan.free.shape[1] - 1)
+            ]
+        )
         return (distance > 0.3) & (distance < 2.0) & free.all(axis=1)
 
     def _best(self, places: np.ndarray, here: Pose | None) -> Pose:

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgevl_sim.apartment import Camera, Mesh, Room
+from edgevl_sim.apartment import Camera, Room
+from edgevl_sim.mesh import Mesh
 from edgevl_sim.parts import Floats
 
 NEAR_M = 0.05
@@ -71,7 +72,9 @@ def _world_to_camera(yaw: float, pitch: float) -> Floats:
     return np.array([right, down, forward], np.float32)
 
 
-def _rasterise(mesh: Mesh, eye: Floats, turn: Floats, focal: float, height: int, width: int) -> tuple[Floats, npt.NDArray[np.intp]]:
+def _rasterise(
+    mesh: Mesh, eye: Floats, turn: Floats, focal: float, height: int, width: int
+) -> tuple[Floats, npt.NDArray[np.intp]]:
     points = (mesh.corners - eye) @ turn.T
     normals = mesh.normals @ turn.T
     distance = np.einsum("ij,ij->i", normals, points[:, 0])  # negative: the face looks at the camera
@@ -137,7 +140,14 @@ def _clip_near(polygon: Floats) -> Floats:
 
 
 def _texture(
-    room: Room, eye: Floats, turn: Floats, face: npt.NDArray[np.intp], depth: Floats, ray_x: Floats, ray_y: Floats, focal: float
+    room: Room,
+    eye: Floats,
+    turn: Floats,
+    face: npt.NDArray[np.intp],
+    depth: Floats,
+    ray_x: Floats,
+    ray_y: Floats,
+    focal: float,
 ) -> Floats:
     mesh, atlas = room.mesh, room.atlas
     # Halve the texture until a pixel of it is about a pixel of the frame.
@@ -152,7 +162,10 @@ def _texture(
         at += np.take(gradient[:, 1], face) * ray_y
         at += np.take(gradient[:, 2], face)
         at *= depth
-        at += np.take(start, face) + np.float32(0.5)
+        at += np.take(start, face)
+        # The rim of a face may lie a little beside it: it keeps to its own texture there.
+        np.maximum(at, np.take(plane[:, 4], face), out=at)
+        np.minimum(at, np.take(plane[:, 5], face), out=at)
         at *= scale
         at += atlas.offsets[:, axis][level] - np.float32(0.5)
         maps.append(at)

@@ -26,6 +26,6 @@ def home_seed(seed: int, split: str, index: int) -> int:
 
 
 def home_name(seed: int) -> str:
-    """"train-0007": the split and index packed in a home seed, for people and for the truth topic."""
+    """ "train-0007": the split and index packed in a home seed, for people and for the truth topic."""
     packed, index = divmod(seed, HOMES_PER_SPLIT)
     return f"{SPLITS[packed % len(SPLITS)]}-{index:04d}"

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgevl_sim.apartment import Mesh
+from edgevl_sim.mesh import Mesh
 from edgevl_sim.parts import Floats
 from edgevl_sim.render import View
 

@@ -32,7 +32,10 @@ def window(s: Style) -> Parts:
     """A window of bright sky, a sill, often curtains; no furniture."""
     w, h, z = s.u(0.8, 1.5), s.u(0.9, 1.2), s.u(0.85, 1.0)
     pane = Material("window", accent=s.shade(FURNITURE[:2]), variant=s.variant() % 16, glow=0.85, shine=0.6)
-    parts = [box(0, 0, z, w, 0.02, h, pane), box(0, 0, z - 0.04, w + 0.12, 0.12, 0.04, Material(colour=(232, 230, 224)))]
+    parts = [
+        box(0, 0, z, w, 0.02, h, pane),
+        box(0, 0, z - 0.04, w + 0.12, 0.12, 0.04, Material(colour=(232, 230, 224))),
+    ]
     if s.chance(0.6):
         drape = s.cloth()._replace(pattern="folds", span_m=0.0)
         low = s.pick([0.06, z - 0.1])
@@ -74,7 +77,9 @@ def floor_texture(s: Style, w_m: float, l_m: float, tiled: bool, shadow: npt.NDA
     return np.clip(np.array(s.floor) * tone[..., None], 0, 255).astype(np.uint8)
 
 
-def _cells(s: Style, i: npt.NDArray[np.floating], j: npt.NDArray[np.floating], spread: float) -> npt.NDArray[np.floating]:
+def _cells(
+    s: Style, i: npt.NDArray[np.floating], j: npt.NDArray[np.floating], spread: float
+) -> npt.NDArray[np.floating]:
     tones = s.rng.uniform(1 - spread, 1 + spread, (97, 89))
     return tones[np.floor(i).astype(int) % 97, np.floor(j).astype(int) % 89]
 
@@ -111,7 +116,9 @@ class WallFinish:
         return np.clip(pixels * shadow[..., None], 0, 255).astype(np.uint8)
 
 
-def contact_shadow(h: int, w: int, px_per_m: float, polygons: list[npt.NDArray[np.float32]], edge: float) -> npt.NDArray[np.float32]:
+def contact_shadow(
+    h: int, w: int, px_per_m: float, polygons: list[npt.NDArray[np.float32]], edge: float
+) -> npt.NDArray[np.float32]:
     """How much light reaches a surface, (h, w) float32 0..1: soft shadows of what touches it, dim rims.
 
     polygons: outlines of what stands on or leans at it, metres from the texture's origin. edge: how dim the rim is.

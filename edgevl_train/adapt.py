@@ -224,7 +224,7 @@ def _shares(recipe: Recipe) -> dict[str, float]:
 
 
 def _fabric(recipe: Recipe, precision: str | None = None) -> Fabric:
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     return Fabric(
         accelerator=recipe.accelerator,
         devices=1,

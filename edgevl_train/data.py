@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edgevl_train.augment import jitter_colour
 from edgevl_train.cache import Cache
 from edgevl_train.recipe import Recipe
 from edgevl_train.views import Views, augment_depth, crop
@@ -81,6 +82,7 @@ def make_batches(
             rows = order[step * batch : (step + 1) * batch]
             view = (epoch + rows) % data.views.count
             rgb, depth = view_pixels(data, rows, view, recipe.student.size_px)
+            rgb = jitter_colour(rgb, generator, **recipe.rgb_augment.model_dump()).round_()
             depth = augment_depth(depth, recipe.depth_augment, recipe.preprocess.depth_encoding, generator)
             pixels = torch.cat([rgb, depth]).contiguous(memory_format=torch.channels_last)
             target = torch.from_numpy(np.asarray(data.targets[view, rows], np.float32))

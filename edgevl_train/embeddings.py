@@ -29,7 +29,9 @@ def embed_views(
     """Embed the RGB of all views, or go on where an earlier call was cut off.
 
     The file is keyed by teacher, weights, data and views; a file with another key is made anew. Crops are cut
-    from the cache at its own resolution and then resized to the teacher's, as open_clip does (antialiased).
+    from the cache at its own resolution and then resized to the teacher's (antialiased). The teacher
+    sees the whole frame squashed to a square, where CLIP's own transform would cut off its sides: what lies there is in
+    the student's image too.
 
     Args:
         directory: where ``teacher_embeddings.f16`` and ``teacher_embeddings.json`` live.

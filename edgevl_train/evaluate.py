@@ -12,7 +12,7 @@ from edgevl_core.errors import UserError
 from edgevl_core.fusion import probabilities
 from edgevl_core.pairlog.pairs import RgbdPair, read_pairs
 from edgevl_train.calibrate import expected_calibration_error
-from edgevl_train.predictors import Predictor, load_predictor, teacher_predictor
+from edgevl_train.predictors import Predictor, label_set_of, load_predictor, teacher_predictor
 from edgevl_train.teacher import Teacher, load_teacher
 
 MODALITIES = ("rgb", "depth", "rgbd")
@@ -43,9 +43,7 @@ def evaluate(
     other = None
     if teacher is not None:
         loaded = load_teacher(teacher) if isinstance(teacher, str) else teacher
-        if labels is None:
-            raise UserError("--teacher needs --labels as well: the teacher has no label set of its own")
-        other = teacher_predictor(loaded, labels)
+        other = teacher_predictor(loaded, labels or label_set_of(predictor.bank))
     return evaluate_all({"model": predictor}, bags, teacher=other, on_progress=on_progress)["model"]
 
 

@@ -13,11 +13,11 @@ from edgevl_core.engine import Engine
 from edgevl_core.errors import UserError
 from edgevl_core.fusion import depth_quality, mix, rgb_quality
 from edgevl_core.label_bank import LabelBank, build_label_bank
-from edgevl_core.labels import load_labels
+from edgevl_core.labels import Label, LabelSet, load_labels
 from edgevl_core.manifest import ByModality
 from edgevl_core.pairlog.pairs import RgbdPair
 from edgevl_core.preprocess import Preprocess, to_batch, to_input
-from edgevl_train.teacher import Teacher
+from edgevl_train.teacher import Teacher, load_teacher
 
 ONES, ZEROS = ByModality(rgb=1.0, depth=1.0, rgbd=1.0), ByModality(rgb=0.0, depth=0.0, rgbd=0.0)
 Embeddings = dict[str, NDArray[np.float32]]
@@ -78,22 +78,19 @@ def default_labels(bank: LabelBank, metrics: object) -> Sequence[str]:
     return [str(name) for name in labels] if isinstance(labels, list) else bank.names
 
 
-def teacher_predictor(teacher: Teacher, labels: Path, *, depth_encoding: str = "metric") -> Predictor:
+def teacher_predictor(teacher: Teacher, labels: Path | str | LabelSet, *, depth_encoding: str = "metric") -> Predictor:
     """A teacher on RGB with its own preprocessing, and on encoded depth taken for a picture."""
+    label_set = labels if isinstance(labels, LabelSet) else load_labels(labels)
     small = Preprocess(size_px=64, depth_encoding=depth_encoding)  # type: ignore[arg-type]
 
     def embed(pairs: Sequence[RgbdPair]) -> Embeddings:
         rgb = teacher.encode_image([pair.rgb for pair in pairs])
         depth = teacher.encode_image([encode_depth(pair.depth_m, depth_encoding) for pair in pairs])
-        quality = [
-            np.stack([to_input(image, small) for image in images])
-            for images in zip(*((p.rgb, p.depth_m) for p in pairs))
-        ]
-        return _with_fusion(rgb, depth, *quality)
+        rgb_small = np.stack([to_input(pair.rgb, small) for pair in pairs])
+        depth_small = np.stack([to_input(pair.depth_m, small) for pair in pairs])
+        return _with_fusion(rgb, depth, rgb_small, depth_small)
 
-    return Predictor(
-        teacher.id, embed, build_label_bank([load_labels(labels)], teacher.encode_text), teacher.logit_scale
-    )
+    return Predictor(teacher.id, embed, build_label_bank([label_set], teacher.encode_text), teacher.logit_scale)
 
 
 def load_predictor(model: Path | str, labels: Path | None, threads: int = 2) -> Predictor:
@@ -104,13 +101,20 @@ def load_predictor(model: Path | str, labels: Path | None, threads: int = 2) -> 
     """
     if not str(model).startswith("open_clip:"):
         return bundle_predictor(model, labels=labels, threads=threads)
-    from edgevl_train.teacher import load_teacher
-
     if labels is None:
         raise UserError(
             f"{model}: a teacher has no label set of its own: pass --labels, for example config/labels/home.yaml"
         )
     return teacher_predictor(load_teacher(str(model)), labels)
+
+
+def label_set_of(bank: LabelBank) -> LabelSet:
+    """The label set whose sentences a bank was made from, for another text tower to encode."""
+    rows = zip(bank.names, bank.prompts, bank.synonyms, strict=True)
+    return LabelSet(
+        templates=(),
+        labels=tuple(Label(name=name, prompts=prompts, synonyms=synonyms) for name, prompts, synonyms in rows),
+    )
 
 
 def _with_fusion(

@@ -82,6 +82,18 @@ class DepthAugmentSection(Section):
     range_jitter: float = Field(0.03, ge=0, lt=0.5)
 
 
+class RgbAugmentSection(Section):
+    """RGB-only augmentation in stage 1 and 2, see :func:`edgevl_train.augment.jitter_colour`; all 0: none.
+
+    The target stays the teacher's embedding of the untouched view.
+    """
+
+    brightness: float = Field(0.2, ge=0, lt=1)
+    contrast: float = Field(0.15, ge=0, lt=1)
+    saturation: float = Field(0.3, ge=0, le=1)
+    hue_rad: float = Field(0.2, ge=0, le=3.15)
+
+
 class CurationSection(Section):
     """Which pairs are kept, by the teacher's confidence on RGB; see curate.py."""
 
@@ -148,6 +160,7 @@ class Recipe(Section):
     split: SplitSection = SplitSection()
     views: ViewsSection = ViewsSection()
     depth_augment: DepthAugmentSection = DepthAugmentSection()
+    rgb_augment: RgbAugmentSection = RgbAugmentSection()
     curation: CurationSection = CurationSection()
     stage1: Stage1Section = Stage1Section()
     stage2: Stage2Section = Stage2Section()

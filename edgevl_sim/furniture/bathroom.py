@@ -19,15 +19,19 @@ def tub(s: Style) -> Parts:
     if s.chance(0.35):
         oval = prism(0, d / 2, 0.14, w * 0.36, h - 0.08, m, n=14, r_top=w * 0.5, squash=d / w)
         rim = prism(0, d / 2, h + 0.04, w * 0.52, 0.04, m, n=14, squash=d / w)
-        feet = [prism(sx * w * 0.26, d / 2 + sy * 0.16, 0, 0.03, 0.16, s.metal(), n=6) for sx in (-1, 1) for sy in (-1, 1)]
+        feet = [
+            prism(sx * w * 0.26, d / 2 + sy * 0.16, 0, 0.03, 0.16, s.metal(), n=6) for sx in (-1, 1) for sy in (-1, 1)
+        ]
         parts = [oval, rim, *feet]
     else:
         apron = s.front(s.pick(["tiles", "plain", "bricks"]), accent=(226, 224, 218))._replace(span_m=0.6)
         t = 0.07
         parts = [
-            box(0, d - t, 0, w, t, h, m, front=apron), box(0, 0, 0, w, t, h, m),
+            box(0, d - t, 0, w, t, h, m, front=apron),
+            box(0, 0, 0, w, t, h, m),
             *(box(sx * (w - t) / 2, 0, 0, t, d, h, m, front=apron) for sx in (-1, 1)),
-            box(0, 0, 0, w, d, 0.12, m), box(0, d - 0.09, h, w + 0.02, 0.11, 0.03, m),
+            box(0, 0, 0, w, d, 0.12, m),
+            box(0, d - 0.09, h, w + 0.02, 0.11, 0.03, m),
             *(box(sx * (w - 0.1) / 2, 0, h, 0.1, d, 0.03, m) for sx in (-1, 1)),
         ]
     steel, x = s.metal(), w * 0.36 * s.pick([-1, 1])
@@ -44,12 +48,16 @@ def shower(s: Style) -> Parts:
     frost = Material(colour=s.shade(((198, 212, 216), (214, 220, 214))), shine=0.7)
     parts = [box(0, 0, 0, w, d, 0.14, m)]
     for sx in (-1, 1):
-        parts += [box(sx * w / 2, d - 0.03, 0.14, 0.04, 0.04, h, steel), box(sx * w / 2, 0, h + 0.1, 0.03, d, 0.04, steel)]
+        parts += [
+            box(sx * w / 2, d - 0.03, 0.14, 0.04, 0.04, h, steel),
+            box(sx * w / 2, 0, h + 0.1, 0.03, d, 0.04, steel),
+        ]
         parts.append(box(sx * w / 2, 0.02, 0.14, 0.015, d - 0.05, s.u(0.75, 1.0), frost))
     parts += [
         box(0, d - 0.03, h + 0.1, w, 0.04, 0.04, steel),
         box(-w / 4, d - 0.025, 0.14, w / 2, 0.015, s.u(0.75, 1.0), frost),
-        prism(0, 0.06, 0.9, 0.012, 1.1, steel, n=6), prism(0, 0.18, 1.98, 0.1, 0.03, steel, n=10),
+        prism(0, 0.06, 0.9, 0.012, 1.1, steel, n=6),
+        prism(0, 0.18, 1.98, 0.1, 0.03, steel, n=10),
         box(0, 0.02, 1.0, 0.16, 0.06, 0.06, steel),
     ]
     return parts
@@ -87,7 +95,10 @@ def washbasin(s: Style) -> Parts:
             prism(0, 0.25, h - 0.18, 0.12, 0.18, m, n=12, r_top=w / 2, squash=0.8),
         ]
     else:
-        parts = [box(0, 0, 0.22, w, 0.42, h - 0.34, s.body(), front=s.front("drawers")), box(0, 0, h - 0.12, w + 0.06, 0.46, 0.12, m)]
+        parts = [
+            box(0, 0, 0.22, w, 0.42, h - 0.34, s.body(), front=s.front("drawers")),
+            box(0, 0, h - 0.12, w + 0.06, 0.46, 0.12, m),
+        ]
     parts += [prism(0, 0.08, h, 0.016, 0.16, steel, n=6), box(0, 0.08, h + 0.15, 0.03, 0.14, 0.025, steel)]
     glass = Material("mirror", accent=s.second().colour, shine=0.9)
     mirror_w = s.u(0.45, 0.8)
@@ -122,5 +133,3 @@ def scales_and_basket(s: Style) -> Parts:
     parts = [*legs(0.4, 0.3, 0.3, 0.03, m), box(0, 0, 0.3, 0.4, 0.3, 0.03, m), box(0, 0, 0.08, 0.4, 0.3, 0.02, m)]
     rolls = [prism(x, 0.02, 0.4, 0.065, 0.26, s.cloth(), n=8, axis="y") for x in (-0.11, 0.04)]
     return parts + rolls
-
-

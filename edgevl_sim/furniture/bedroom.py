@@ -31,7 +31,9 @@ def bed(s: Style) -> Parts:
         parts.append(box(0, length, foot, w, 0.05, top - foot - s.u(0.0, 0.1), frame))
         parts += [box(sx * w / 2, length, 0, 0.07, 0.07, top + s.u(0.0, 0.15), frame) for sx in (-1, 1)]
     for x in (-w / 4, w / 4) if double else (0.0,):
-        parts.append(box(x, 0.09, top, min(w * 0.44, 0.66), 0.44, 0.17, sheet if s.chance(0.5) else s.linen(1), tilt=-0.6))
+        parts.append(
+            box(x, 0.09, top, min(w * 0.44, 0.66), 0.44, 0.17, sheet if s.chance(0.5) else s.linen(1), tilt=-0.6)
+        )
     sides = [-1, 1] if double or s.chance(0.3) else [s.pick([-1, 1])]
     for side in sides:
         if s.chance(0.9):
@@ -47,7 +49,10 @@ def bedside(s: Style) -> Parts:
     else:
         parts = [*legs(w, 0.36, h, 0.03, m), box(0, 0, h - 0.15, w, 0.36, 0.15, m), box(0, 0, 0.12, w, 0.34, 0.02, m)]
     shade = s.cloth()._replace(glow=0.6)
-    parts += [prism(0, 0.18, h, 0.05, 0.16, s.metal(), n=8), prism(0, 0.18, h + 0.15, 0.13, 0.18, shade, n=10, r_top=0.08)]
+    parts += [
+        prism(0, 0.18, h, 0.05, 0.16, s.metal(), n=8),
+        prism(0, 0.18, h + 0.15, 0.13, 0.18, shade, n=10, r_top=0.08),
+    ]
     return parts
 
 

@@ -74,7 +74,9 @@ def sideboard(s: Style) -> Parts:
     parts = legs(w, d, foot, 0.05, m)
     for i in range(doors):
         x = (i - (doors - 1) / 2) * w / doors
-        parts.append(box(x, 0, foot, w / doors - 0.01, d, h - foot, m, front=s.front(s.pick(["cupboard", "drawers"]), m)))
+        parts.append(
+            box(x, 0, foot, w / doors - 0.01, d, h - foot, m, front=s.front(s.pick(["cupboard", "drawers"]), m))
+        )
     parts += [prism(x * w, d / 2, h, 0.06, s.u(0.12, 0.3), s.paint(), n=8, r_top=0.09) for x in (-0.3, 0.25)]
     return parts
 

@@ -20,7 +20,10 @@ def coat_rack(s: Style) -> Parts:
             drop, half = s.u(0.6, 1.15), s.u(0.13, 0.2)
             parts.append(prism(x, 0.14, z - drop, half * 1.25, drop, coat, n=8, r_top=half * 0.55, squash=0.55))
             if s.chance(0.6):
-                arms = [bar((x + sx * half * 0.7, 0.16, z - 0.08), (x + sx * half * 1.3, 0.17, z - 0.55), 0.09, coat) for sx in (-1, 1)]
+                arms = [
+                    bar((x + sx * half * 0.7, 0.16, z - 0.08), (x + sx * half * 1.3, 0.17, z - 0.55), 0.09, coat)
+                    for sx in (-1, 1)
+                ]
                 parts += arms
     if s.chance(0.6):
         parts += _shoes(s, 0.0, 0.0, w * 0.8)
@@ -59,7 +62,11 @@ def shoe_rack(s: Style) -> Parts:
 def bench(s: Style) -> Parts:
     """A bench to put shoes on, cushioned, a shelf beneath."""
     m, w, d, h = s.second(), s.u(0.8, 1.2), s.u(0.32, 0.38), s.u(0.42, 0.48)
-    parts = [*legs(w, d, h - 0.05, 0.05, m), box(0, 0, h - 0.05, w, d, 0.03, m), box(0, 0.02, 0.12, w - 0.05, d - 0.04, 0.02, m)]
+    parts = [
+        *legs(w, d, h - 0.05, 0.05, m),
+        box(0, 0, h - 0.05, w, d, 0.03, m),
+        box(0, 0.02, 0.12, w - 0.05, d - 0.04, 0.02, m),
+    ]
     parts.append(box(0, 0.01, h - 0.02, w - 0.02, d - 0.02, 0.06, s.linen()))
     return parts + (_shoes(s, 0.0, 0.0, w * 0.9) if s.chance(0.6) else [])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgevl_sim.furniture.common import around, stool
 from edgevl_sim.palette import METALS, Style
-from edgevl_sim.parts import Material, Parts, box, legs, prism
+from edgevl_sim.parts import Material, Part, Parts, box, legs, prism
 
 DARK = Material(colour=(40, 40, 42))
 
@@ -38,7 +38,7 @@ def unit_run(s: Style, width: float, modules: list[str]) -> Parts:
     return parts
 
 
-def _upper(s: Style, m: Material, x: float, w: float, low: float):  # type: ignore[no-untyped-def]
+def _upper(s: Style, m: Material, x: float, w: float, low: float) -> Part:
     return box(x, 0, low, w - 0.012, 0.34, s.u(0.6, 0.72), m, front=s.front("cupboard", m))
 
 
@@ -99,7 +99,10 @@ def breakfast_table(s: Style) -> Parts:
     w, d, h = s.u(0.7, 1.0), s.u(0.5, 0.65), s.u(0.85, 0.95)
     if s.chance(0.5):
         m = s.body()
-        island = [box(0, -d / 2, 0.1, w, d, h - 0.14, m, front=s.front("drawers", m)), box(0, -d / 2, 0, w, d - 0.06, 0.1, DARK)]
+        island = [
+            box(0, -d / 2, 0.1, w, d, h - 0.14, m, front=s.front("drawers", m)),
+            box(0, -d / 2, 0, w, d - 0.06, 0.1, DARK),
+        ]
         return [*island, box(0, -d / 2 - 0.04, h - 0.04, w + 0.1, d + 0.1, 0.04, s.second())]
     parts = [*legs(w, d, h, 0.05, s.second(), y=-d / 2), box(0, -d / 2, h, w, d, 0.04, s.second())]
     return parts + around(stool(s), w * 0.2, d * 0.5 + 0.15, 0)

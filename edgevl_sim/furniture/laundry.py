@@ -12,14 +12,13 @@ def machine(s: Style, kind: str, w: float, h: float, m: Material) -> Parts:
     middle = h * 0.47
     ring = Material(colour=s.metal_colour)
     door = s.front("porthole", m)
-    parts = [
+    return [
         box(0, 0, 0.03, w, d, h - 0.03, m, front=s.front(kind, m)),
         box(0, 0.03, 0, w - 0.06, d - 0.08, 0.04, Material(colour=(40, 40, 42))),
         prism(0, d, middle, r, 0.06, ring, n=14, r_top=r * 0.9, axis="y", cap=door),
         box(r + 0.02, d, middle - 0.06, 0.04, 0.05, 0.12, ring),
         prism(0, d, h * 0.91, 0.035, 0.04, ring, n=8, axis="y"),
     ]
-    return parts
 
 
 def machines(s: Style) -> Parts:
@@ -82,8 +81,10 @@ def ironing_board(s: Style) -> Parts:
         box(length / 2 - 0.14, -w / 4, h, 0.28, w / 2, 0.035, cover),
         *(bar((a, y, 0), (b, y * 0.4, h), 0.03, steel) for y in (-0.16, 0.16)),
         *(bar((b, y, 0), (a, y * 0.4, h), 0.03, steel) for y in (-0.16, 0.16)),
-        box(a, -0.2, 0, 0.035, 0.4, 0.03, steel), box(b, -0.2, 0, 0.035, 0.4, 0.03, steel),
-        box(-0.25, -0.06, h + 0.035, 0.24, 0.11, 0.05, s.paint()), box(-0.25, -0.02, h + 0.1, 0.16, 0.03, 0.04, s.paint()),
+        box(a, -0.2, 0, 0.035, 0.4, 0.03, steel),
+        box(b, -0.2, 0, 0.035, 0.4, 0.03, steel),
+        box(-0.25, -0.06, h + 0.035, 0.24, 0.11, 0.05, s.paint()),
+        box(-0.25, -0.02, h + 0.1, 0.16, 0.03, 0.04, s.paint()),
     ]
 
 
@@ -92,7 +93,10 @@ def basket(s: Style) -> Parts:
     colour = s.shade(FURNITURE)
     weave = Material(s.pick(["wicker", "slats"]), colour, span_m=0.0)
     r, h = s.u(0.19, 0.26), s.u(0.3, 0.6)
-    parts = [prism(0, r, 0, r * 0.78, h, weave, n=12, r_top=r, cap=Material(colour=colour)), prism(0, r, h - 0.04, r * 1.06, 0.05, weave, n=12)]
+    parts = [
+        prism(0, r, 0, r * 0.78, h, weave, n=12, r_top=r, cap=Material(colour=colour)),
+        prism(0, r, h - 0.04, r * 1.06, 0.05, weave, n=12),
+    ]
     parts += [prism(s.u(-0.05, 0.05), r, h + 0.01, r * 0.85, s.u(0.06, 0.14), s.cloth(), n=8, r_top=r * 0.4)]
     return parts
 
@@ -107,6 +111,8 @@ def boiler(s: Style) -> Parts:
 def deep_sink(s: Style) -> Parts:
     """A utility sink on legs with a tap."""
     m, w, d, h = s.paint(), s.u(0.5, 0.65), s.u(0.42, 0.5), s.u(0.8, 0.88)
-    parts = [box(sx * (w / 2 - 0.04), y, 0, 0.04, 0.04, h - 0.28, s.metal()) for sx in (-1, 1) for y in (0.02, d - 0.06)]
+    parts = [
+        box(sx * (w / 2 - 0.04), y, 0, 0.04, 0.04, h - 0.28, s.metal()) for sx in (-1, 1) for y in (0.02, d - 0.06)
+    ]
     parts += [box(0, 0, h - 0.3, w, d, 0.3, m), prism(0, 0.05, h, 0.016, 0.28, s.metal(), n=6)]
     return [*parts, prism(0, d / 2, 0.1, 0.03, h - 0.4, Material(colour=(150, 150, 150)), n=6)]

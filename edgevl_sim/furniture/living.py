@@ -25,7 +25,9 @@ def seating(s: Style, seats: int, m: Material, scatter: Material) -> Parts:
     for sx in (-1, 1):
         if s.chance(0.6):
             side = sx * (w / 2 - arm - 0.2)
-            parts.append(box(side, back + 0.12, seat_h + 0.03, 0.38, 0.12, 0.36, scatter, tilt=0.3, roll=s.u(-0.2, 0.2)))
+            parts.append(
+                box(side, back + 0.12, seat_h + 0.03, 0.38, 0.12, 0.36, scatter, tilt=0.3, roll=s.u(-0.2, 0.2))
+            )
     return parts
 
 
@@ -78,7 +80,8 @@ def television(s: Style) -> Parts:
     face = Material("television", s.linens[0], s.linens[1], variant=s.variant(), shine=0.45, glow=0.15)
     parts += [
         box(0, 0.12, h + lift, screen_w, 0.05, screen_w * 0.57, black, front=face),
-        box(0, 0.1, h, 0.3, 0.16, 0.02, black), box(0, 0.12, h, 0.08, 0.04, lift + 0.1, black),
+        box(0, 0.1, h, 0.3, 0.16, 0.02, black),
+        box(0, 0.12, h, 0.08, 0.04, lift + 0.1, black),
     ]
     if s.chance(0.5):
         parts += [box(sx * (w / 2 - 0.12), 0.05, h, 0.16, 0.2, s.u(0.25, 0.4), black) for sx in (-1, 1)]

@@ -28,7 +28,10 @@ def swivel_chair(s: Style) -> Parts:
     ]
     if s.chance(0.7):
         for sx in (-1, 1):
-            parts += [box(sx * 0.28, -0.04, seat_h, 0.04, 0.05, 0.2, BLACK), box(sx * 0.28, -0.16, seat_h + 0.2, 0.07, 0.28, 0.03, BLACK)]
+            parts += [
+                box(sx * 0.28, -0.04, seat_h, 0.04, 0.05, 0.2, BLACK),
+                box(sx * 0.28, -0.16, seat_h + 0.2, 0.07, 0.28, 0.03, BLACK),
+            ]
     return parts
 
 
@@ -53,13 +56,17 @@ def desk_set(s: Style) -> Parts:
         face = Material("monitor", accent=s.linens[0], variant=s.variant(), glow=0.35, shine=0.3)
         size = s.u(0.5, 0.58)
         parts += [
-            box(sx, 0.12, h, 0.22, 0.18, 0.015, BLACK), box(sx, 0.16, h, 0.05, 0.03, 0.2, BLACK),
+            box(sx, 0.12, h, 0.22, 0.18, 0.015, BLACK),
+            box(sx, 0.16, h, 0.05, 0.03, 0.2, BLACK),
             box(sx, 0.19, h + 0.12, size, 0.04, size * 0.6, BLACK, front=face, yaw=(0.5 - i) * 0.3 * (screens - 1)),
         ]
     if s.chance(0.6):
         lamp = s.paint()
         lx = -side * (w / 2 - 0.12)
-        parts += [prism(lx, 0.2, h, 0.07, 0.02, lamp, n=8), bar((lx, 0.2, h), (lx + side * 0.1, 0.25, h + 0.4), 0.025, lamp)]
+        parts += [
+            prism(lx, 0.2, h, 0.07, 0.02, lamp, n=8),
+            bar((lx, 0.2, h), (lx + side * 0.1, 0.25, h + 0.4), 0.025, lamp),
+        ]
         parts.append(prism(lx + side * 0.14, 0.28, h + 0.32, 0.08, 0.12, lamp._replace(glow=0.3), n=8, r_top=0.04))
     return parts + around(swivel_chair(s), s.u(-0.2, 0.1) * side, d + s.u(0.12, 0.3), math.pi + s.u(-0.7, 0.7))
 
@@ -81,7 +88,9 @@ def book_shelf(s: Style) -> Parts:
             run = min(s.u(0.25, 0.6), w / 2 - 0.03 - x)
             face = s.front(s.pick(["books", "books", "binders"]), m)
             if s.chance(0.8):
-                parts.append(box(x + run / 2, 0.02, z + 0.025, run, d * s.u(0.45, 0.8), gap * s.u(0.55, 0.85), m, front=face))
+                parts.append(
+                    box(x + run / 2, 0.02, z + 0.025, run, d * s.u(0.45, 0.8), gap * s.u(0.55, 0.85), m, front=face)
+                )
             x += run + s.u(0.01, 0.06)
     return parts
 
@@ -102,4 +111,6 @@ def filing_cabinet(s: Style) -> Parts:
 
 def whiteboard(s: Style) -> Parts:
     """A whiteboard with notes on it."""
-    return [box(0, 0, s.u(0.85, 1.1), s.u(0.9, 1.5), 0.03, s.u(0.7, 0.9), s.metal(), front=s.front("notes"), solid=False)]
+    return [
+        box(0, 0, s.u(0.85, 1.1), s.u(0.9, 1.5), 0.03, s.u(0.7, 0.9), s.metal(), front=s.front("notes"), solid=False)
+    ]

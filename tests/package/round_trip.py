@@ -38,9 +38,7 @@ VALUES: dict[str, Any] = {
 
 def types_of(module: ModuleType) -> dict[str, type]:
     """{name: class} of a generated module, without a service's _Request, _Response and _Event."""
-    return {
-        name: value for name, value in vars(module).items() if isinstance(value, type) and "_" not in name
-    }
+    return {name: value for name, value in vars(module).items() if isinstance(value, type) and "_" not in name}
 
 
 def filled(message_type: type) -> Any:
@@ -105,12 +103,8 @@ def main() -> None:
     other = subprocess.Popen([sys.executable, __file__, "--echo"])
     try:
         node = rclpy.create_node("round_trip")
-        results = {
-            f"msg/{name}": message_round_trip(node, name, t) for name, t in types_of(edgevl.msg).items()
-        }
-        results |= {
-            f"srv/{name}": service_round_trip(node, name, t) for name, t in types_of(edgevl.srv).items()
-        }
+        results = {f"msg/{name}": message_round_trip(node, name, t) for name, t in types_of(edgevl.msg).items()}
+        results |= {f"srv/{name}": service_round_trip(node, name, t) for name, t in types_of(edgevl.srv).items()}
         print(json.dumps(results))
     finally:
         other.kill()

@@ -71,15 +71,11 @@ def imports(node: ast.AST, late: bool = False) -> Iterator[Import]:
             yield from (Import(child.lineno, alias.name.split(".")[0], late) for alias in child.names)
         elif isinstance(child, ast.ImportFrom) and child.level == 0 and child.module:
             yield Import(child.lineno, child.module.split(".")[0], late)
-        elif isinstance(child, ast.Call) and ast.unparse(child.func).endswith(
-            ("import_module", "__import__")
-        ):
+        elif isinstance(child, ast.Call) and ast.unparse(child.func).endswith(("import_module", "__import__")):
             for argument in child.args[:1]:
                 if isinstance(argument, ast.Constant):
                     yield Import(child.lineno, str(argument.value).split(".")[0], late)
-        yield from imports(
-            child, late or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        )
+        yield from imports(child, late or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
 
 
 def violations(package: str, source: str, name: str) -> list[str]:
@@ -98,11 +94,7 @@ def violations(package: str, source: str, name: str) -> list[str]:
 def test_imports_point_down(package: str) -> None:
     modules = sorted((ROOT / package).rglob("*.py"))
     assert modules, f"{package} has no module"
-    found = [
-        line
-        for path in modules
-        for line in violations(package, path.read_text(), str(path.relative_to(ROOT)))
-    ]
+    found = [line for path in modules for line in violations(package, path.read_text(), str(path.relative_to(ROOT)))]
     assert not found, "\n".join(found)
 
 

@@ -19,9 +19,7 @@ def run(command: list[str], cwd: Path, **variables: str) -> subprocess.Completed
     """Run another environment's program: what the ROS wheels' bootstrap set for this one is taken out."""
     inherited = ("LD_LIBRARY_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE", "PYTHONPATH")
     environment = {key: value for key, value in os.environ.items() if key not in inherited} | variables
-    return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False
-    )
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
 
 
 def round_trips(python: str, cwd: Path) -> dict[str, str]:

@@ -31,9 +31,7 @@ def locked(name: str) -> dict[str, str]:
 def test_one_version() -> None:
     version = edgevl_core.__version__
     assert ElementTree.parse(ROOT / "package.xml").findtext("version") == version
-    assert re.search(
-        rf"^{re.escape(version)} \(|^Forthcoming$", (ROOT / "CHANGELOG.rst").read_text(), re.MULTILINE
-    )
+    assert re.search(rf"^{re.escape(version)} \(|^Forthcoming$", (ROOT / "CHANGELOG.rst").read_text(), re.MULTILINE)
     assert "version" in PYPROJECT["project"]["dynamic"]
 
 
@@ -103,8 +101,7 @@ def test_a_machine_without_what_is_needed_hears_the_debian_package(tmp_path: Pat
     """A Python without venv and headers, and no g++: one line each, exit 2."""
     python = tmp_path / "python3"
     python.write_text(
-        "#!/bin/sh\n"
-        'case "$2" in *Python.h*|*ensurepip*) exit 1;; *"%d.%d"*) echo 3.11;; *sys.exit*) exit 0;; esac\n'
+        '#!/bin/sh\ncase "$2" in *Python.h*|*ensurepip*) exit 1;; *"%d.%d"*) echo 3.11;; *sys.exit*) exit 0;; esac\n'
     )
     python.chmod(0o755)
     environment = {**os.environ, "PYTHON": str(python), "CXX": "no-such-compiler"}

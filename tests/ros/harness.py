@@ -31,6 +31,7 @@ from edgevl_ros.qos import LATCHED, stream_qos
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TIMEOUT_S = 40.0
+CLIENT_SETTLES_S = 0.4
 START_NS = 1_700_000_000_000_000_000
 RGB_TOPIC, DEPTH_TOPIC = "camera/rgb/image_raw", "camera/depth/image_raw"
 INFO_TOPIC, TRUTH_TOPIC = "camera/rgb/camera_info", "truth"
@@ -86,6 +87,7 @@ class Graph:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.probe)
         self._latest: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}
 
     def start(self, executable: str, /, *arguments: str, **parameters: Any) -> NodeProcess:
         """Start a node with parameters and further ROS arguments; it is killed at the end."""
@@ -133,12 +135,24 @@ class Graph:
 
     def call(self, kind: type, name: str, **fields: Any) -> Any:
         """Call a service; its response."""
-        client = self.probe.create_client(kind, name)
-        self.until(client.service_is_ready, f"service {name} to appear")
+        client = self._client(kind, name)
         future = client.call_async(kind.Request(**fields))
         self.until(future.done, f"an answer of {name}")
-        self.probe.destroy_client(client)
         return future.result()
+
+    def _client(self, kind: type, name: str) -> Any:
+        """A client for the service, kept; a new one is given time to be known to the server.
+
+        A server that has not yet found the client's side for answers drops its answer after 0.1 s, and ROS 2
+        shows a client only that its own side is ready: hence the wait.
+        """
+        if name not in self._clients:
+            client = self.probe.create_client(kind, name)
+            self.until(client.service_is_ready, f"service {name} to appear")
+            known_s = time.monotonic() + CLIENT_SETTLES_S
+            self.until(lambda: time.monotonic() > known_s, "the client to settle")
+            self._clients[name] = client
+        return self._clients[name]
 
     def close(self) -> None:
         for node in self.nodes:

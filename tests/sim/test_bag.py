@@ -21,7 +21,14 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bags") / "one"
     progress: list[tuple[int, int]] = []
     summary = write_bag(
-        path, seed=1, split="val", homes=1, first_home=4, frames_per_room=1, hz=2.0, lights="halfway",
+        path,
+        seed=1,
+        split="val",
+        homes=1,
+        first_home=4,
+        frames_per_room=1,
+        hz=2.0,
+        lights="halfway",
         on_progress=lambda done, total: progress.append((done, total)),
     )
     assert summary.homes == ("val-0004",)
@@ -60,7 +67,14 @@ def test_topics_and_camera(bag: Path) -> None:
 
 def test_workers_do_not_change_the_bag(bag: Path, tmp_path: Path) -> None:
     write_bag(
-        tmp_path / "two", seed=1, split="val", homes=1, first_home=4, frames_per_room=1, hz=2.0, lights="halfway",
+        tmp_path / "two",
+        seed=1,
+        split="val",
+        homes=1,
+        first_home=4,
+        frames_per_room=1,
+        hz=2.0,
+        lights="halfway",
         workers=2,
     )
     with BagReader(bag) as one, BagReader(tmp_path / "two") as two:

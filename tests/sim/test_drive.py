@@ -1,5 +1,6 @@
 """A drive: repeatable, smooth, never through furniture, its way the same at every rate."""
 
+import itertools
 import math
 
 import numpy as np
@@ -51,10 +52,10 @@ def test_a_low_rate_samples_the_same_way() -> None:
 def test_motion_is_continuous_and_within_limits() -> None:
     path = path_in("bedroom")
     poses = [path.pose(k / 10) for k in range(600)]
-    for a, b in zip(poses, poses[1:]):
+    for a, b in itertools.pairwise(poses):
         assert math.hypot(b.x - a.x, b.y - a.y) <= SPEED_M_S / 10 * 1.001
         assert abs(b.yaw - a.yaw) <= TURN_RAD_S / 10 * 1.001
-    assert sum(math.hypot(b.x - a.x, b.y - a.y) for a, b in zip(poses, poses[1:])) > 3
+    assert sum(math.hypot(b.x - a.x, b.y - a.y) for a, b in itertools.pairwise(poses)) > 3
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from edgevl_sim import home_seed
-from edgevl_sim.apartment import Camera, Room, build_mesh, build_room
+from edgevl_sim.apartment import Camera, Room, build_room
+from edgevl_sim.mesh import build_mesh
 from edgevl_sim.parts import Material, Part, box, prism
 from edgevl_sim.render import Pose, View, focal_px, render
 

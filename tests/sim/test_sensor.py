@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgevl_sim import Frame, drive, home_seed
-from edgevl_sim.apartment import Mesh
+from edgevl_sim.mesh import Mesh
 from edgevl_sim.render import View
 from edgevl_sim.sensor import exposure_of, sense_depth, sense_rgb
 

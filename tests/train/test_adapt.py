@@ -140,7 +140,7 @@ def test_evaluation_of_bundle_and_teacher(run: Path, sim_bag: Path, teacher_dire
 def test_unlabelled_bags_are_compared_with_the_teacher_only(
     run: Path, bag_without_truth: Path, teacher_directory: Path
 ) -> None:
-    numbers = evaluate(run / "bundle", [bag_without_truth], labels=LABELS, teacher=f"open_clip:@{teacher_directory}")
+    numbers = evaluate(run / "bundle", [bag_without_truth], teacher=f"open_clip:@{teacher_directory}")
     assert numbers["labelled"] == 0
     assert numbers["top1"] == {}
     assert set(numbers["ece"]) == {"rgb", "depth", "rgbd"}

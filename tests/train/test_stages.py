@@ -47,7 +47,8 @@ def test_view_0_is_the_robots_own_input(run_data: RunData, tiny_recipe: Recipe) 
         views=dataclasses.replace(run_data.views, boxes=run_data.views.boxes[:1], flips=run_data.views.flips[:1]),
     )
     quiet = tiny_recipe.depth_augment.model_copy(update={"hole_probability": 0.0, "range_jitter": 0.0})
-    recipe = tiny_recipe.model_copy(update={"depth_augment": quiet})
+    untouched = tiny_recipe.rgb_augment.model_validate(dict.fromkeys(type(tiny_recipe.rgb_augment).model_fields, 0.0))
+    recipe = tiny_recipe.model_copy(update={"depth_augment": quiet, "rgb_augment": untouched})
     batches, _ = make_batches(only_full, recipe, 32, 1, torch.device("cpu"))
     seen = {bytes(image.byte().permute(1, 2, 0).contiguous().numpy()) for image in next(batches(0)).pixels}
     stored = {bytes(image) for array in (run_data.cache.full_rgb, run_data.cache.full_depth) for image in array}
