@@ -100,7 +100,7 @@ class ManagedNode(LifecycleNode):
             try:
                 return callback(*arguments)
             except Exception as error:
-                self.add_error(callback.__name__, error)
+                self.add_error(getattr(callback, "__name__", "callback"), error)
                 return None
 
         return call
@@ -114,7 +114,7 @@ class ManagedNode(LifecycleNode):
                 return await answer if hasattr(answer, "__await__") else answer
             except Exception as error:
                 if not isinstance(error, UserError):
-                    self.add_error(callback.__name__, error)
+                    self.add_error(getattr(callback, "__name__", "callback"), error)
                 setattr(response, "ok" if hasattr(response, "ok") else "success", False)
                 response.message = str(error) or type(error).__name__
                 return response

@@ -18,6 +18,7 @@ from sensor_msgs.msg import Image
 from edgevl_core.images import decode_rgb
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+CLIENT_SETTLES_S = 0.5
 STREAM = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -108,6 +109,9 @@ class Recorder:
         """
         client = self.node.create_client(service_type, name)
         self.spin_until(client.service_is_ready, timeout_s=timeout_s, what=f"service {name} to appear")
+        # ROS 2 tells a client that its own side is ready; a server that does not know the client yet drops its answer.
+        settled_s = time.monotonic() + CLIENT_SETTLES_S
+        self.spin_until(lambda: time.monotonic() > settled_s, timeout_s=timeout_s, what="the client to settle")
         future = client.call_async(request)
         self.spin_until(future.done, timeout_s=timeout_s, what=f"an answer of service {name}")
         self.node.destroy_client(client)

@@ -92,7 +92,7 @@ def test_an_adaptation_ends_with_its_bundle_in_the_classifier(graph, tmp_path, p
         *("--out", str(tmp_path / "runs/run"), "--recipe", "demo.yaml"),
         *("--set", "mode=succeed", "--set", f"bundle={tmp_path / 'bundle'}"),
     ]
-    assert seen["nice"] == os.nice(0) + 10
+    assert seen["nice"] == min(19, os.nice(0) + 10)
     assert "training" in (tmp_path / "runs/run.log").read_text()
     # The run directory is there now: a second adaptation under its name is refused, nothing is written over.
     again = graph.call(Trigger, f"{NODE}/adapt")

@@ -131,10 +131,12 @@ def test_parameter_file_names_declared_parameters_within_their_ranges():
             assert parameter.low is None or parameter.low <= value <= parameter.high
 
 
-def test_parameter_defaults_are_within_their_ranges():
+def test_parameters_are_described_and_numbers_have_a_range():
     for known in PARAMETERS.values():
         for parameter in known.values():
-            assert parameter.low is None or parameter.low <= parameter.default <= parameter.high
+            is_number = isinstance(parameter.default, (int, float)) and not isinstance(parameter.default, bool)
+            assert is_number == (parameter.low is not None), parameter.name
+            assert not is_number or parameter.low <= parameter.default <= parameter.high
             assert not parameter.choices or parameter.default in parameter.choices
             assert descriptor(parameter).description
 

@@ -108,14 +108,13 @@ def test_two_robots_side_by_side_with_the_shipped_parameters(graph, tmp_path):
     assert not answers["/r2"]
 
 
-def test_every_parameter_is_described(graph, tmp_path):
-    start_all(graph, tmp_path)
-    for name in NODES:
-        listed = graph.call(ListParameters, f"{name}/list_parameters").result.names
-        own = [parameter for parameter in listed if not parameter.startswith(("use_sim_time", "start_type_desc"))]
-        described = graph.call(DescribeParameters, f"{name}/describe_parameters", names=own).descriptors
-        assert [d.name for d in described if not d.description] == [], name
-        numbers = (ParameterType.PARAMETER_DOUBLE, ParameterType.PARAMETER_INTEGER)
-        without = [d.name for d in described if d.type in numbers and not (d.floating_point_range or d.integer_range)]
-        assert without == [], name
-        assert "autostart" in {d.name for d in described if d.read_only}, name
+def test_parameters_are_described_on_the_graph(graph):
+    graph.start("label_overlay")
+    listed = graph.call(ListParameters, "label_overlay/list_parameters").result.names
+    own = [name for name in listed if not name.startswith(("use_sim_time", "start_type_desc"))]
+    described = graph.call(DescribeParameters, "label_overlay/describe_parameters", names=own).descriptors
+    assert {d.name for d in described} >= {"autostart", "rgb_topic", "buffer_length", "max_skew_s"}
+    assert [d.name for d in described if not d.description] == []
+    numbers = (ParameterType.PARAMETER_DOUBLE, ParameterType.PARAMETER_INTEGER)
+    assert [d.name for d in described if d.type in numbers and not (d.floating_point_range or d.integer_range)] == []
+    assert [d.name for d in described if d.read_only] == ["autostart"]
