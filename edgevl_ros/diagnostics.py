@@ -55,7 +55,7 @@ class Faults:
         if now_s - self._logged_s.get(where, -math.inf) < LOG_EVERY_S:
             return None
         self._logged_s[where] = now_s
-        return f"{self.last} ({self.count} errors so far)"
+        return self.last if self.count == 1 else f"{self.last} ({self.count} errors so far)"
 
     def recent(self) -> bool:
         """Whether there was one in the last ten seconds: diagnostics stay degraded that long."""

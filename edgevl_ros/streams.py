@@ -80,10 +80,17 @@ class RawStream:
             return f"{self.topic}: published as {', '.join(sorted(kinds))}, expected {TYPE_NAMES[self._kind]}"
         return f"{self.topic}: nothing received yet"
 
+    def _publishers(self) -> int:
+        """Publishers that this subscription is matched with (on Humble and Jazzy: that the topic has)."""
+        if hasattr(self._subscription, "get_publisher_count"):
+            return self._subscription.get_publisher_count()
+        return self._node.count_publishers(self._subscription.topic_name)
+
     def values(self, name: str) -> dict[str, object]:
         """Counts for diagnostics, keys ending in ``name``."""
         now_s = time.monotonic()
         return {
+            f"publishers_{name}": self._publishers(),
             f"received_{name}": self.count.received,
             f"rate_{name}_hz": self.count.rate_hz(now_s),
             f"age_{name}_s": self.count.age_s(now_s),

@@ -6,14 +6,10 @@ are never read.
 """
 
 import logging
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import torch
@@ -30,6 +26,7 @@ from edgevl_train.data import RunData
 from edgevl_train.deliver import Students, deliver, export_students
 from edgevl_train.distil import distil
 from edgevl_train.embeddings import embed_views
+from edgevl_train.interrupt import terminable
 from edgevl_train.precision import resolve_precision
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
@@ -84,7 +81,7 @@ def adapt(
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     out.mkdir(parents=True, exist_ok=True)
-    with _terminable(), RunProgress(out / "status.json", _shares(recipe)) as progress:
+    with terminable(), RunProgress(out / "status.json", _shares(recipe)) as progress:
         bundle = _run(setup, out, progress)
         progress.result(bundle, read_manifest(bundle).bundle_id)
     return bundle
@@ -238,20 +235,3 @@ def _device(recipe: Recipe) -> str:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM, as the adaptation manager sends it, ends the run as cancelled, with its results so far on disk."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python delivers signals to the main thread only
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

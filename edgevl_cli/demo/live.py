@@ -87,7 +87,9 @@ def adapt(recorder: "Recorder", check: Callable[[], None], on_progress: OnProgre
     return str(status.bundle_id)
 
 
-def drive(recorder: "Recorder", bag: Path, logs: Path, check: Callable[[], None], on_progress: OnProgress) -> None:
+def drive(
+    recorder: "Recorder", bag: Path, logs: Path, rate: float, check: Callable[[], None], on_progress: OnProgress
+) -> None:
     """Play the unseen homes to the running classifier; every answer ends up in the recorder."""
     from edgevl_core.pairlog.reader import BagReader
 
@@ -97,7 +99,7 @@ def drive(recorder: "Recorder", bag: Path, logs: Path, check: Callable[[], None]
     recorder.forget_drive()
     # The classifier and the overlay look at RGB, the classifier at depth, the recorder at the truth.
     waits = {"wait_rgb_subscribers": 2, "wait_depth_subscribers": 1, "wait_truth_subscribers": 1}
-    with node("bag_player", {"bag": str(bag), "exit_at_end": False, **waits}, logs) as player:
+    with node("bag_player", {"bag": str(bag), "rate": rate, "exit_at_end": False, **waits}, logs) as player:
 
         def finished() -> bool:
             on_progress(len(seen.scenes), total)

@@ -68,7 +68,7 @@ def run(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:  # noqa: B
         teacher = f"open_clip:@{out / 'teacher'}"
 
         manager_parameters = {
-            "bags": [str(bags / "train"), str(bags / "logged"), str(bags / "val")],
+            "bags": [str(bags / "train"), str(bags / "logged")],
             "teacher": teacher,
             "labels": str(resource(LABELS)),
             "recipe": str(resource(RECIPE)),
@@ -88,7 +88,7 @@ def run(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:  # noqa: B
             ):
                 live.adapt(recorder, live.alive(adaptation_manager=manager, scene_classifier=classifier), on_progress)
             with stages.stage("drive", "homes never seen, lit, then in the dark"), progress("driving") as on_progress:
-                live.drive(recorder, bags / "live", logs, check, on_progress)
+                live.drive(recorder, bags / "live", logs, plan.live_rate, check, on_progress)
         figures = outcome.live_figures(recorder.recording)
         with stages.stage("sheet", "the contact sheet"):
             outcome.contact_sheet(recorder.recording, bags / "live", out / "contact_sheet.png")
@@ -130,7 +130,6 @@ def _simulate(bags: Path, seed: int, plan: Plan) -> None:
     drives: tuple[tuple[str, dict[str, Any]], ...] = (
         ("train", {"split": "train", "homes": direct, "lights": "on", **sparse}),
         ("to_log", {"split": "train", "homes": plan.logged_homes, "first_home": direct, "lights": "on", **sparse}),
-        ("val", {"split": "val", "homes": plan.val_homes, "lights": "on", **sparse}),
         ("test", {"split": "test", "homes": plan.test_homes, "lights": "on", **sparse}),
         (
             "live",

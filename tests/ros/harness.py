@@ -19,6 +19,7 @@ from onnx import helper, numpy_helper
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from std_srvs.srv import Trigger
 
 from edgevl_core.bundle import write_bundle
 from edgevl_core.label_bank import LabelBank
@@ -112,6 +113,23 @@ class Graph:
     def wait_for_hearers(self, stats: Callable[[], dict[str, str]], key: str, number: int = 1) -> None:
         """Wait until a node's statistics count that many matched subscribers."""
         self.until(lambda: int(stats().get(key, 0)) >= number, f"{number} {key}")
+
+    def start_player(self, bag: Path, **parameters: Any) -> Callable[[], dict[str, str]]:
+        """Start a bag_player that stays, and waits for ``resume_player``; its counts."""
+        stats = self.watch_stats("bag_player/status")
+        common = {"exit_at_end": False, "start_paused": True, "start_delay_s": 0.0}
+        self.start("bag_player", bag=str(bag), **{**common, **parameters})
+        return stats
+
+    def resume_player(self, *hearers: tuple[Callable[[], dict[str, str]], str, int]) -> None:
+        """Let the player play once everyone listens: (statistics, key that counts matched ends, least number).
+
+        Both ends must know each other: a best-effort subscriber that its publisher has found, but not the other
+        way round, would miss the first messages.
+        """
+        for stats, key, number in hearers:
+            self.wait_for_hearers(stats, key, number)
+        assert self.call(Trigger, "bag_player/resume").success
 
     def watch_stats(self, topic: str) -> Callable[[], dict[str, str]]:
         """Listen to a node's statistics; the result gives the latest as a mapping, empty before the first."""

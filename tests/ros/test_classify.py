@@ -12,7 +12,6 @@ from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_ros.images import cv2_to_imgmsg
 from edgevl_ros.qos import stream_qos
 from tests.ros import harness
-from tests.ros.harness import Graph
 
 pytestmark = pytest.mark.ros
 NODE = "scene_classifier"
@@ -22,18 +21,10 @@ def stamp_ns(message):
     return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
 
 
-def start_player(graph: Graph, bag, **parameters):
-    """A player that waits for ``resume``; its statistics."""
-    stats = graph.watch_stats("bag_player/status")
-    graph.start("bag_player", bag=str(bag), exit_at_end=False, start_paused=True, **parameters)
-    return stats
-
-
-def resume(graph: Graph, subscribers):
-    """Start the player once every answer will be heard; ``subscribers``: (statistics, key, number)."""
-    for stats, key, number in subscribers:
-        graph.wait_for_hearers(stats, key, number)
-    assert graph.call(Trigger, "bag_player/resume").success
+def listening(stats, scene_subscribers=1):
+    """What must be matched before the first image, so that every one is received and every answer heard."""
+    streams = ("publishers_rgb", "publishers_depth")
+    return [(stats, "scene_subscribers", scene_subscribers), *((stats, stream, 1) for stream in streams)]
 
 
 def accounted(stats):
@@ -54,9 +45,9 @@ def test_every_frame_is_answered_or_superseded_and_drawn(graph, tmp_path):
     graph.start(NODE, bundle=str(tmp_path / "bundle"))
     graph.start("label_overlay")
     overlay_stats = graph.watch_stats("label_overlay/stats")
-    player = start_player(graph, bag, wait_rgb_subscribers=2, wait_depth_subscribers=1, rate=2.0)
-    drawn_for = [(overlay_stats, "image_subscribers", 1), (overlay_stats, "marker_subscribers", 1)]
-    resume(graph, [(stats, "scene_subscribers", 2), *drawn_for])
+    player = graph.start_player(bag, wait_rgb_subscribers=2, wait_depth_subscribers=1, rate=2.0)
+    drawn = [(overlay_stats, key, 1) for key in ("image_subscribers", "marker_subscribers", "publishers_rgb")]
+    graph.resume_player(*listening(stats, 2), *drawn)
 
     graph.until(lambda: player().get("finished") == "true", "the end of the bag")
     sent = player()
@@ -98,8 +89,8 @@ def test_a_slow_student_answers_the_newest_and_counts_the_rest(graph, tmp_path):
     graph.subscribe(SceneClass, f"{NODE}/scene", scenes.append)
     stats = graph.watch_stats(f"{NODE}/stats")
     graph.start(NODE, bundle=str(tmp_path / "bundle"), qos_reliability="reliable", qos_depth=100)
-    player = start_player(graph, bag, wait_rgb_subscribers=1, wait_depth_subscribers=1, qos_depth=200)
-    resume(graph, [(stats, "scene_subscribers", 1)])
+    player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1, qos_depth=200)
+    graph.resume_player(*listening(stats))
     graph.until(lambda: player().get("finished") == "true", "the end of the bag")
     graph.until(lambda: stats().get("pairs") == "60" and accounted(stats), "60 pairs to be dealt with")
     counts = stats()
@@ -118,8 +109,8 @@ def test_one_stream_is_enough_when_the_other_stops(graph, tmp_path):
     graph.subscribe(SceneClass, f"{NODE}/scene", lambda m: modalities.__setitem__(stamp_ns(m), m.modality))
     stats = graph.watch_stats(f"{NODE}/stats")
     graph.start(NODE, bundle=str(tmp_path / "bundle"), fallback_after_s=0.3)
-    player = start_player(graph, bag, wait_rgb_subscribers=1, wait_depth_subscribers=1)
-    resume(graph, [(stats, "scene_subscribers", 1)])
+    player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1)
+    graph.resume_player(*listening(stats))
     graph.until(lambda: player().get("finished") == "true", "the end of the bag")
     graph.until(lambda: stats().get("received_rgb") == "40" and accounted(stats), "40 images to be dealt with")
     counts = stats()
@@ -144,8 +135,8 @@ def test_labels_and_bundles_change_live(graph, tmp_path):
     graph.subscribe(SceneClass, f"{NODE}/scene", scenes.append)
     stats = graph.watch_stats(f"{NODE}/stats")
     graph.start(NODE)  # without a bundle
-    start_player(graph, bag, loop=True, wait_rgb_subscribers=1, wait_depth_subscribers=1)
-    resume(graph, [(stats, "scene_subscribers", 1)])
+    graph.start_player(bag, loop=True, wait_rgb_subscribers=1, wait_depth_subscribers=1)
+    graph.resume_player(*listening(stats))
 
     def next_scene(condition, what):
         count = len(scenes)

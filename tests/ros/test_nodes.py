@@ -94,7 +94,7 @@ def test_two_robots_side_by_side_with_the_shipped_parameters(graph, tmp_path):
         graph.subscribe(SceneClass, f"{robot}/scene_classifier/scene", received.append)
         stats[robot] = graph.watch_stats(f"{robot}/scene_classifier/stats")
         shipped = ("--params-file", str(harness.ROOT / "config/robot.yaml"), "-r", f"__ns:={robot}")
-        graph.start("scene_classifier", *shipped, bundle=str(tmp_path / "bundle"), top_k=2)
+        graph.start("scene_classifier", *shipped, bundle=str(tmp_path / "bundle"), top_k=2, qos_reliability="reliable")
     for robot in answers:
         graph.wait_for_hearers(stats[robot], "scene_subscribers")
     overridden = graph.call(GetParameters, "/r1/scene_classifier/get_parameters", names=["fallback_after_s", "top_k"])

@@ -16,15 +16,19 @@ from tests.ros import harness
 from tests.ros.harness import Graph
 
 pytestmark = pytest.mark.ros
-ALL_ONCE = {f"wait_{stream}_subscribers": 1 for stream in ("rgb", "depth", "camera_info", "truth")}
+ALL = ("rgb", "depth", "camera_info", "truth")
 
 
-def play(graph: Graph, bag, **parameters):
-    """Start a player that stays, and wait until it has sent everything; its counts."""
-    stats = graph.watch_stats("bag_player/status")
-    graph.start("bag_player", bag=str(bag), exit_at_end=False, **parameters)
-    graph.until(lambda: stats().get("finished") == "true", "the end of the bag")
-    return stats()
+def play(graph: Graph, bag, streams, **parameters):
+    """Play the bag's streams to pair_logger once both sides have found each other; the player's counts."""
+    logger = graph.watch_stats("pair_logger/stats")
+    waits = {f"wait_{stream}_subscribers": 1 for stream in streams}
+    player = graph.start_player(bag, **waits, **parameters)
+    graph.resume_player(*((logger, f"publishers_{stream}", 1) for stream in streams))
+    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
+    counts = player()
+    graph.until(lambda: all(logger()[f"received_{s}"] == counts[f"sent_{s}"] for s in streams), "all to be received")
+    return counts
 
 
 def stamps(path):
@@ -40,8 +44,8 @@ def contents(path):
 def test_the_log_of_a_played_bag_is_the_bag(graph, tmp_path):
     bag = harness.write_bag(tmp_path / "bag", frames=40, hz=20, size=(320, 240), depth_offset_ms=7)
     graph.start("pair_logger", directory=str(tmp_path), name="log", truth_topic="truth", min_free_mb=0.0)
-    sent = play(graph, bag, **ALL_ONCE)
-    assert [sent[f"sent_{stream}"] for stream in ("rgb", "depth", "camera_info", "truth")] == ["40"] * 4
+    sent = play(graph, bag, ALL)
+    assert [sent[f"sent_{stream}"] for stream in ALL] == ["40"] * 4
     answer = graph.call(Trigger, "pair_logger/stop")
     assert answer.success
     assert "40 pairs" in answer.message
@@ -54,7 +58,7 @@ def test_live_pairs_are_the_offline_pairs_where_streams_have_gaps(graph, tmp_pat
     bag = harness.write_bag(tmp_path / "bag", frames=60, hz=30, depth_offset_ms=12, without_depth=range(20, 60, 7))
     status = graph.watch(LoggerStatus, "pair_logger/status")
     graph.start("pair_logger", directory=str(tmp_path), name="log", min_free_mb=0.0, camera_info_topic="")
-    play(graph, bag, wait_rgb_subscribers=1, wait_depth_subscribers=1)
+    play(graph, bag, ALL[:2])
     assert graph.call(Trigger, "pair_logger/stop").success
     assert stamps(tmp_path / "log") == stamps(bag)
     last = graph.until(lambda: status().state == "stopped" and status(), "the logger's last status")
@@ -82,7 +86,7 @@ def test_the_rate_rule_keeps_what_it_says_and_logging_starts_and_stops(graph, tm
     again = graph.call(Trigger, "pair_logger/start")
     assert not again.success
     assert "already" in again.message
-    play(graph, bag, wait_rgb_subscribers=1, wait_depth_subscribers=1)
+    play(graph, bag, ALL[:2])
     assert graph.call(Trigger, "pair_logger/flush").success
     stopped = graph.call(Trigger, "pair_logger/stop")
     assert "5 pairs" in stopped.message  # at 0, 200, 400, 600 and 800 ms
@@ -99,28 +103,32 @@ def test_player_keeps_or_replaces_stamps_and_exits_at_the_end(graph, tmp_path):
     bag = harness.write_bag(tmp_path / "bag", frames=5, hz=20)
     received = []
     graph.subscribe(Image, harness.RGB_TOPIC, received.append, reliable=False)
-    kept = graph.start("bag_player", bag=str(bag), wait_rgb_subscribers=1)
-    graph.until(lambda: len(received) == 5, "five images")
-    assert kept.wait() == 0
-    seconds = [message.header.stamp.sec for message in received]
-    assert seconds == [harness.START_NS // 10**9] * 5
-    received.clear()
-    changed = graph.start("bag_player", bag=str(bag), wait_rgb_subscribers=1, restamp=True)
-    graph.until(lambda: len(received) == 5, "five images")
-    assert changed.wait() == 0
-    assert min(message.header.stamp.sec for message in received) > seconds[0] + 10**6
-    assert {message.header.frame_id for message in received} == {harness.FRAME_ID}
+    waits = {"wait_rgb_subscribers": 1, "exit_at_end": True}
+    for restamp in (False, True):
+        received.clear()
+        graph.start_player(bag, restamp=restamp, **waits)
+        graph.until(lambda: graph.probe.count_publishers(harness.RGB_TOPIC) == 1, "the player")
+        graph.resume_player()
+        graph.until(lambda: len(received) == 5, "five images")
+        assert graph.nodes[-1].wait() == 0
+        graph.until(lambda: graph.probe.count_publishers(harness.RGB_TOPIC) == 0, "the player to be gone")
+        seconds = [message.header.stamp.sec for message in received]
+        if restamp:
+            assert min(seconds) > harness.START_NS // 10**9 + 10**6
+        else:
+            assert seconds == [harness.START_NS // 10**9] * 5
+        assert {message.header.frame_id for message in received} == {harness.FRAME_ID}
 
 
 def test_player_loops_on_without_going_back_in_time_and_pauses(graph, tmp_path):
     bag = harness.write_bag(tmp_path / "bag", frames=4, hz=40)
     received = []
     graph.subscribe(Image, harness.RGB_TOPIC, received.append, reliable=False)
-    player = graph.start("bag_player", bag=str(bag), wait_rgb_subscribers=1, loop=True, start_paused=True)
-    assert graph.call(Trigger, "bag_player/resume").success
+    graph.start_player(bag, wait_rgb_subscribers=1, loop=True)
+    graph.resume_player()
     graph.until(lambda: len(received) >= 10, "ten images of a bag of four")
     assert graph.call(Trigger, "bag_player/pause").success
-    assert player.stop() == 0
+    assert graph.nodes[-1].stop() == 0
     times = [message.header.stamp.sec * 10**9 + message.header.stamp.nanosec for message in received]
     assert all(later > earlier for earlier, later in pairwise(times))
 
@@ -159,7 +167,7 @@ def test_a_full_disk_stops_the_log_and_says_so(graph, tmp_path):
     status = graph.watch(LoggerStatus, "pair_logger/status")
     stats = graph.watch_stats("pair_logger/stats")
     node = graph.start("pair_logger", directory=str(tmp_path), name="log", min_free_mb=1.0e6)  # 1 TB
-    play(graph, bag, wait_rgb_subscribers=1, wait_depth_subscribers=1)
+    play(graph, bag, ALL[:2])
     graph.until(lambda: status() and status().state == "stopped", "the log to be stopped")
     graph.until(lambda: "lower the floor" in stats().get("last_error", ""), "the reason")
     assert status().pairs_kept == 0
