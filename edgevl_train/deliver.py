@@ -57,8 +57,7 @@ def deliver(
     """Calibrate each student and write ``out/bundle`` and ``out/bundle_ptq``.
 
     Returns:
-        The bundle, and per student the validation figures: agreement with the teacher's RGB answer and mean
-            cosine to
+        The bundle, and per student the validation figures: agreement with the teacher's RGB answer and mean cosine to
         its embedding, by modality; calibration; bytes.
     """
     rgb, depth = data.cache.full_rgb[data.val], data.cache.full_depth[data.val]
@@ -97,6 +96,7 @@ def deliver(
             temperature=calibration.temperature,
             unknown_threshold=calibration.unknown_threshold,
             provenance=provenance,
-            metrics={"labels": list(labels), "validation": figures[name]},
+            labels=labels,
+            metrics={"validation": figures[name]},
         )
     return out / "bundle", {"students": figures}

@@ -55,7 +55,7 @@ def bundle_predictor(
     bundle = load_bundle(path, threads=threads)
     manifest = bundle.manifest
     engine = Engine(bundle.path / STUDENT_FP32, threads=threads) if fp32 else bundle.engine
-    names = load_labels(labels).names if labels is not None else default_labels(bundle.label_bank, manifest.metrics)
+    names = load_labels(labels).names if labels is not None else manifest.labels
 
     def embed(pairs: Sequence[RgbdPair]) -> Embeddings:
         rgb = [to_input(pair.rgb, manifest.preprocess) for pair in pairs]
@@ -70,12 +70,6 @@ def bundle_predictor(
         manifest.temperature,
         manifest.unknown_threshold,
     )
-
-
-def default_labels(bank: LabelBank, metrics: object) -> Sequence[str]:
-    """The label set a bundle was made for; a bank may hold more words, those of the curation superset."""
-    labels = metrics.get("labels") if isinstance(metrics, dict) else None
-    return [str(name) for name in labels] if isinstance(labels, list) else bank.names
 
 
 def teacher_predictor(teacher: Teacher, labels: Path | str | LabelSet, *, depth_encoding: str = "metric") -> Predictor:

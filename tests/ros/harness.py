@@ -96,6 +96,8 @@ class Graph:
         log = self._directory / f"{len(self.nodes)}_{executable}.log"
         node = NodeProcess(executable, [*arguments, *given], log)
         self.nodes.append(node)
+        for name in [name for name in self._clients if name.startswith(f"{executable}/")]:
+            self.probe.destroy_client(self._clients.pop(name))  # it was matched with an earlier process
         return node
 
     def subscribe(self, kind: type, topic: str, callback: Callable[[Any], None], reliable: bool = True) -> None:
