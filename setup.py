@@ -24,9 +24,7 @@ if "bdist_wheel" in sys.argv:
     for left_over in WORK_DIR.glob("lib*"):  # or a module deleted since the last build would be installed
         shutil.rmtree(left_over)
 
-PYTHON_PACKAGES = [
-    f"edgevl_{part}{below}" for part in ("core", "ros", "train", "sim", "cli") for below in ("", ".*")
-]
+PYTHON_PACKAGES = [f"edgevl_{part}{below}" for part in ("core", "ros", "train", "sim", "cli") for below in ("", ".*")]
 
 setup(
     packages=find_packages(include=PYTHON_PACKAGES) + interfaces["packages"],

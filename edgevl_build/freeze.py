@@ -25,9 +25,7 @@ def installed() -> dict[str, str]:
     The egg-info folders that the ROS wheels carry (rclpy, std_msgs, ...) are no distributions of their own.
     """
     found = [each for each in distributions() if not str(getattr(each, "_path", "")).endswith(".egg-info")]
-    names = {
-        re.sub(r"[-_.]+", "-", each.metadata["Name"]).lower(): each.version.split("+")[0] for each in found
-    }
+    names = {re.sub(r"[-_.]+", "-", each.metadata["Name"]).lower(): each.version.split("+")[0] for each in found}
     return {name: version for name, version in sorted(names.items()) if name not in NOT_LOCKED}
 
 

@@ -42,9 +42,7 @@ def dispatch_source(interfaces: list[tuple[str, str]]) -> str:
         for part in ("functions", "type_support"):
             headers.append(f'#include "{PACKAGE}/{folder}/detail/{snake_case(name)}__{part}.h"\n')
         if folder == "srv":
-            definitions += [
-                f"DEFINE_MESSAGE(srv, {name}_{part})\n" for part in ("Request", "Response", "Event")
-            ]
+            definitions += [f"DEFINE_MESSAGE(srv, {name}_{part})\n" for part in ("Request", "Response", "Event")]
         definitions.append(f"DEFINE_{'SERVICE' if folder == 'srv' else 'MESSAGE'}({folder}, {name})\n")
     return DISPATCH_MACROS.read_text() + "".join(headers) + '\nextern "C" {\n' + "".join(definitions) + "}\n"
 
@@ -86,9 +84,7 @@ def generate(source_root: Path, output: Path) -> list[str]:
             (output_dir / folder / "detail").mkdir(parents=True, exist_ok=True)
         path = output / f"{generator}.json"
         template_dir = PREFIX / "share" / generator / "resource"
-        path.write_text(
-            json.dumps({**arguments, "output_dir": str(output_dir), "template_dir": str(template_dir)})
-        )
+        path.write_text(json.dumps({**arguments, "output_dir": str(output_dir), "template_dir": str(template_dir)}))
         return str(path)
 
     generate_type_hash(argument_file(idl_dir, "rosidl_generator_type_description"))
@@ -113,9 +109,7 @@ def build_settings(sources: list[str], output: Path) -> dict[str, object]:
     libraries = [f"{package}__{suffix}" for package in MESSAGE_PACKAGES for suffix in suffixes]
     libraries += ["rosidl_runtime_c", "rosidl_typesupport_c", *TYPE_SUPPORTS, "rmw", "rcutils", "fastcdr"]
     include_dirs = [str(output / "c"), str(output / "introspection"), np.get_include()]
-    include_dirs += [
-        str(path) for path in sorted((PREFIX / "include").iterdir()) if (path / path.name).is_dir()
-    ]
+    include_dirs += [str(path) for path in sorted((PREFIX / "include").iterdir()) if (path / path.name).is_dir()]
     return {
         "sources": sources,
         "include_dirs": include_dirs,

@@ -35,9 +35,7 @@ def work_dir(root: Path) -> Path:
 def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the target environment's own Python, outside pip's build isolation (two variables)."""
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONNOUSERSITE")}
-    return subprocess.run(
-        [sys.executable, *arguments], env=environment, text=True, capture_output=True, check=False
-    )
+    return subprocess.run([sys.executable, *arguments], env=environment, text=True, capture_output=True, check=False)
 
 
 def generate(root: Path) -> dict[str, list[str]] | None:

@@ -32,9 +32,7 @@ def data_files(root: Path, work_dir: Path) -> list[tuple[str, list[str]]]:
     """
     files = [root / "package.xml"]
     for folder in FOLDERS:
-        files += [
-            path for path in (root / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts
-        ]
+        files += [path for path in (root / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     by_folder: dict[str, list[str]] = {}
     for path in sorted(files):
         relative = path.relative_to(root)

@@ -1,6 +1,6 @@
 """The robot's graph: pair_logger, scene_classifier, label_overlay, adaptation_manager.
 
-ros2 launch edgevl robot.launch.py bundle:=/data/bundle
+ros2 launch edgevl robot.launch.py rgb_topic:=/camera/color/image_raw bundle:=/data/bundle
 """
 
 from edgevl_ros.launching import argument, description, edgevl_node, rviz
@@ -10,6 +10,8 @@ from launch import LaunchDescription
 def generate_launch_description() -> LaunchDescription:
     """Called by ros2 launch."""
     arguments = [
+        argument("rgb_topic", "", "RGB images; empty: as in params_file"),
+        argument("depth_topic", "", "depth images; empty: as in params_file"),
         argument("bundle", "", "student bundle to start with; empty: wait for the first adaptation"),
         argument("directory", "", "where pair_logger makes its logs; empty: as in params_file"),
         argument("bags", "", "bags that adaptation_manager adapts to, a YAML list"),
@@ -19,9 +21,9 @@ def generate_launch_description() -> LaunchDescription:
         argument("rviz", "false", "show the overlay in rviz2"),
     ]
     nodes = [
-        edgevl_node("pair_logger", {"directory": str}),
-        edgevl_node("scene_classifier", {"bundle": str}),
-        edgevl_node("label_overlay"),
+        edgevl_node("pair_logger", {"directory": str, "rgb_topic": str, "depth_topic": str}),
+        edgevl_node("scene_classifier", {"bundle": str, "rgb_topic": str, "depth_topic": str}),
+        edgevl_node("label_overlay", {"rgb_topic": str}),
         edgevl_node("adaptation_manager", {"bags": list, "teacher": str, "labels": str, "recipe": str}),
         rviz(),
     ]
