@@ -72,16 +72,13 @@ def contact_sheet(recording: "Recording", live_bag: Path, path: Path) -> None:
 
     stamps = sorted(recording.truths)
     half = len(stamps) // 2
-    best: dict[str, tuple[int, int]] = {}
-    for lit, dark in zip(stamps[:half], stamps[half:]):
-        truth = recording.truths[lit]
-        if lit not in recording.overlays or dark not in recording.overlays:
-            continue
-        if (
-            truth.room not in best
-            or truth.furniture_fraction > recording.truths[best[truth.room][0]].furniture_fraction
-        ):
-            best[truth.room] = (lit, dark)
+    drawn = [
+        (recording.truths[lit].room, recording.truths[lit].furniture_fraction, lit, dark)
+        for lit, dark in zip(stamps[:half], stamps[half:])
+        if lit in recording.overlays and dark in recording.overlays
+    ]
+    # Of each room the last one in this order stays: the one that shows the most furniture.
+    best = {room: (lit, dark) for room, _, lit, dark in sorted(drawn)}
     wanted = {dark for _, dark in best.values()}
     depths = {pair.stamp_ns: depth_picture(pair.depth_m) for pair in read_pairs(live_bag) if pair.stamp_ns in wanted}
 
