@@ -70,6 +70,14 @@ class NodeProcess:
         """Wait for the end; returns the exit code."""
         return self.process.wait(TIMEOUT_S)
 
+    def end(self) -> None:
+        """Wait for its end after a signal. Killed only where it hangs: that leaves its shared memory behind."""
+        try:
+            self.process.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
@@ -91,7 +99,7 @@ class Graph:
         self._clients: dict[str, Any] = {}
 
     def start(self, executable: str, /, *arguments: str, **parameters: Any) -> NodeProcess:
-        """Start a node with parameters and further ROS arguments; it is killed at the end."""
+        """Start a node with parameters and further ROS arguments; it is stopped at the end."""
         given = [part for key, value in parameters.items() for part in ("-p", f"{key}:={_yaml(value)}")]
         log = self._directory / f"{len(self.nodes)}_{executable}.log"
         node = NodeProcess(executable, [*arguments, *given], log)
@@ -177,8 +185,9 @@ class Graph:
     def close(self) -> None:
         for node in self.nodes:
             if node.process.poll() is None:
-                node.process.kill()
-                node.process.wait()
+                node.process.send_signal(signal.SIGINT)
+        for node in self.nodes:
+            node.end()
         self._executor.shutdown(timeout_sec=0)
         self.probe.destroy_node()
         self._stack.close()
