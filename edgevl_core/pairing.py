@@ -66,13 +66,21 @@ class PairMatcher(Generic[Item]):
             then.
         max_pending: undecided messages kept per stream. Where it is reached, the horizon is in effect
             shorter.
+        eager: a pair is decided as soon as both its messages are there, even if a closer partner might still come.
+            For those who answer about the present and cannot wait a frame for certainty. With equal stamps, or a
+            skew that always is the same and below half a frame period, the pairs are the same.
 
     Attributes:
         counts: "paired" (pairs), and dropped messages by reason.
     """
 
     def __init__(
-        self, max_skew_s: float, horizon_s: float = 2.0, lookahead_s: float = 0.5, max_pending: int = 200
+        self,
+        max_skew_s: float,
+        horizon_s: float = 2.0,
+        lookahead_s: float = 0.5,
+        max_pending: int = 200,
+        eager: bool = False,
     ) -> None:
         if max_skew_s < 0 or horizon_s <= 0 or lookahead_s <= 0 or max_pending < 1:
             raise ValueError("max_skew_s must be >= 0, horizon_s and lookahead_s > 0, max_pending >= 1")
@@ -81,6 +89,7 @@ class PairMatcher(Generic[Item]):
         self._horizon_ns = max(round(horizon_s * _NS), self._max_skew_ns)
         self._lookahead_ns = max(round(lookahead_s * _NS), 2 * self._max_skew_ns)
         self._max_pending = max_pending
+        self._eager = eager
         self._restart()
 
     def _restart(self) -> None:
@@ -138,9 +147,12 @@ class PairMatcher(Generic[Item]):
             next_a, next_b = (min(n, limit + 1) for n in self._next)
             prefix = certain_prefix(a, b, next_a, next_b, self._max_skew_ns)
             if not prefix:
-                if min(self._next) <= limit:
+                open_still = min(self._next) <= limit
+                if open_still and not self._eager:
                     return
                 prefix = forced_prefix(a, b, self._max_skew_ns)
+                if open_still and not prefix.pairs:
+                    return
             self._commit(prefix)
 
     def _commit(self, prefix: Prefix) -> None:

@@ -1,8 +1,7 @@
 """From two image streams to the frames that are classified: RGB and depth together, or one alone. No ROS.
 
-A frame is complete the moment its second image comes. PairMatcher, which the logger uses, gives the best
-pairs but waits for the next frame to be sure where stamps differ; an answer about the present cannot
-wait. With equal stamps, and with skews below half a frame period, both give the same pairs.
+A frame is complete the moment its second image comes (PairMatcher's ``eager``): an answer about the present cannot
+wait for the next frame to be sure that no closer partner comes.
 
 When one stream has been silent for ``fallback_after_s`` while the other goes on, the other's images are
 frames of their own.
@@ -11,10 +10,12 @@ frames of their own.
 from collections import Counter
 from dataclasses import dataclass
 
+from edgevl_core.pairing import Event, Pair, PairMatcher
+
 RGB, DEPTH = 0, 1
 NAMES = ("rgb", "depth")
 MAX_WAITING = 10
-MAX_WAIT_S = 1.0
+HORIZON_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -56,38 +57,48 @@ class FrameSource:
         fallback_after_s: how long the other stream must have been silent.
 
     Attributes:
-        counts: "pairs", "rgb_alone", "depth_alone", "rgb_unmatched", "depth_unmatched"; together they
-        account for
-            every image, but for those that still wait for their partner.
+        counts: "pairs", "rgb_alone", "depth_alone", and by stream what PairMatcher dropped: "rgb_unmatched",
+            "depth_late" …; with ``waiting`` they account for every image.
     """
 
     def __init__(self, use_rgb: bool, use_depth: bool, max_skew_s: float, fallback_after_s: float) -> None:
         self.counts: Counter[str] = Counter()
         self._both = use_rgb and use_depth
-        self._max_skew_ns = round(max_skew_s * 1e9)
+        self._matcher: PairMatcher[Received] = PairMatcher(
+            max_skew_s, horizon_s=HORIZON_S, max_pending=MAX_WAITING, eager=True
+        )
         self._fallback_after_s = fallback_after_s
-        self._waiting: tuple[list[Received], list[Received]] = ([], [])
         self._alone_since_s: list[float | None] = [None, None]
+        self._newest_ns = [0, 0]
+
+    @property
+    def waiting(self) -> int:
+        """Images that wait for their partner."""
+        return self._matcher.pending
 
     def push(self, stream: int, image: Received) -> Frame | None:
         """Add an image of stream RGB or DEPTH; returns the frame that it completes, if any."""
         if not self._both or self._is_alone(stream, image.received_s):
+            self._frame_of(self._matcher.flush())
             self.counts[f"{NAMES[stream]}_alone"] += 1
             return Frame(image, None) if stream == RGB else Frame(None, image)
-        partner = self._take_partner(1 - stream, image.stamp_ns)
-        if partner is not None:
-            self._give_up(stream, len(self._waiting[stream]))  # they came before one that is answered
-            self.counts["pairs"] += 1
-            return Frame(image, partner) if stream == RGB else Frame(partner, image)
-        self._waiting[stream].append(image)
-        self._give_up(stream, len(self._waiting[stream]) - MAX_WAITING)
-        self.expire(image.received_s)
-        return None
+        if image.stamp_ns < self._newest_ns[stream] - HORIZON_S * 1e9:
+            # A bag that starts again, or a clock that was set: for both streams.
+            self._frame_of(self._matcher.flush())
+            self._newest_ns = [image.stamp_ns, image.stamp_ns]
+        self._newest_ns[stream] = image.stamp_ns
+        return self._frame_of(self._matcher.push(stream, image.stamp_ns, image))
 
-    def expire(self, now_s: float) -> None:
-        """Count as unmatched what has waited too long for a partner."""
-        for stream, images in enumerate(self._waiting):
-            self._give_up(stream, sum(now_s - image.received_s > MAX_WAIT_S for image in images))
+    def _frame_of(self, events: list[Event[Received]]) -> Frame | None:
+        """Count the events; an eager matcher gives at most one pair at a time."""
+        frame = None
+        for event in events:
+            if isinstance(event, Pair):
+                self.counts["pairs"] += 1
+                frame = Frame(event.a, event.b)
+            else:
+                self.counts[f"{NAMES[event.stream]}_{event.reason}"] += 1
+        return frame
 
     def _is_alone(self, stream: int, now_s: float) -> bool:
         self._alone_since_s[1 - stream] = None
@@ -95,16 +106,3 @@ class FrameSource:
         if since_s is None:
             self._alone_since_s[stream] = since_s = now_s
         return now_s - since_s > self._fallback_after_s
-
-    def _take_partner(self, stream: int, stamp_ns: int) -> Received | None:
-        images = self._waiting[stream]
-        best = min(images, key=lambda image: abs(image.stamp_ns - stamp_ns), default=None)
-        if best is None or abs(best.stamp_ns - stamp_ns) > self._max_skew_ns:
-            return None
-        self._give_up(stream, images.index(best))
-        return images.pop(0)
-
-    def _give_up(self, stream: int, count: int) -> None:
-        if count > 0:
-            self.counts[f"{NAMES[stream]}_unmatched"] += count
-            del self._waiting[stream][:count]

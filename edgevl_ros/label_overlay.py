@@ -77,7 +77,7 @@ class LabelOverlay(ManagedNode):
         scenes = self.create_subscription(
             SceneClass, self.values["scene_topic"], self.guarded(self._on_scene), result_qos()
         )
-        self.until_deactivate.callback(self.destroy_subscription, scenes)
+        self.subscriptions_end.callback(self.destroy_subscription, scenes)
 
     def _on_rgb(self, stamp_ns: int, cdr: bytes) -> None:
         answered = self._scenes.nearest(stamp_ns, self._max_skew_ns())

@@ -32,6 +32,8 @@ class ManagedNode(LifecycleNode):
     Attributes:
         values: the parameters as read by the last configure.
         until_cleanup, until_deactivate: exit stacks of what configure and activate created.
+        subscriptions_end: exit stack of the subscriptions, which go after all else that activate created: should
+            DDS get stuck in that (see exit_guard), bags are closed and children ended already.
         fault: the UserError of the last failed transition, if it was one.
         exit_code: what the process returns.
 
@@ -43,7 +45,7 @@ class ManagedNode(LifecycleNode):
         super().__init__(name)
         self._table = (*COMMON, *parameters)
         self.values: dict[str, Any] = {}
-        self.until_cleanup, self.until_deactivate = ExitStack(), ExitStack()
+        self.until_cleanup, self.until_deactivate, self.subscriptions_end = ExitStack(), ExitStack(), ExitStack()
         self.faults = Faults()
         self.fault: UserError | None = None
         self.exit_code = 0
@@ -142,27 +144,31 @@ class ManagedNode(LifecycleNode):
             self.values = read(self, self._table)
             self.setup()
 
-        return self._attempt("configure", configure, self.until_cleanup, "inactive")
+        return self._attempt("configure", configure, "inactive", self.until_cleanup)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._attempt("activate", self.start, self.until_deactivate, "active")
+        return self._attempt("activate", self.start, "active", self.until_deactivate, self.subscriptions_end)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._release(self.until_deactivate, "inactive")
+        return self._release(self.until_deactivate, "inactive", self.subscriptions_end)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._release(self.until_cleanup, "unconfigured")
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._release(self.until_deactivate, "inactive")
+        self.on_deactivate(state)
         return self._release(self.until_cleanup, "finalized")
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._release(self.until_deactivate, "inactive")
+        self.on_deactivate(state)
         return self._release(self.until_cleanup, "unconfigured")
 
+    def end_work(self) -> None:
+        """Stop what activation started, but for the subscriptions; deactivating does the rest."""
+        self._release(self.until_deactivate, self.state_label)
+
     def _attempt(
-        self, what: str, action: Callable[[], None], stack: ExitStack, reached: str
+        self, what: str, action: Callable[[], None], reached: str, *stacks: ExitStack
     ) -> TransitionCallbackReturn:
         self.fault = None
         try:
@@ -178,18 +184,19 @@ class ManagedNode(LifecycleNode):
             if reached == "active":
                 self.get_logger().info("active")
             return SUCCESS
-        self._release(stack, self.state_label)
+        for stack in stacks:
+            self._release(stack, self.state_label)
         return FAILURE
 
-    def _release(self, stack: ExitStack, reached: str) -> TransitionCallbackReturn:
+    def _release(self, stack: ExitStack, reached: str, *more: ExitStack) -> TransitionCallbackReturn:
         self.state_label = reached
-        try:
-            stack.close()
-        except Exception as error:
-            # The stack has still run to its end; the state is left, but the process tells that something
-            # failed.
-            self.add_error("release", error)
-            self.exit_code = 1
+        for each in (stack, *more):
+            try:
+                each.close()
+            except Exception as error:
+                # The stack has still run to its end; the state is left, but the process tells that something failed.
+                self.add_error("release", error)
+                self.exit_code = 1
         return SUCCESS
 
     # -- diagnostics ------------------------------------------------------------------------------------

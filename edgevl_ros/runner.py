@@ -19,11 +19,14 @@ from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
 from edgevl_core.errors import UserError
+from edgevl_ros.exit_guard import exit_within
 from edgevl_ros.managed import COMMON, ManagedNode
 from edgevl_ros.parameters import Parameter, accepted
 
 # A signal is seen when the wait set wakes up; this bounds the wait.
 WAKE_S = 0.1
+# What is left to do when the node's own work has ended takes a few hundred milliseconds.
+LEAVE_S = 4
 
 
 def run(create: Callable[[], ManagedNode], parameters: Sequence[Parameter], about: str) -> int:
@@ -72,7 +75,8 @@ def _run(create: Callable[[], ManagedNode], stopping: list[int]) -> int:
     executor.add_node(node)
     try:
         if node.get_parameter("autostart").value and not autostart(node):
-            return 2 if node.fault is not None else 1
+            node.exit_code = 2 if node.fault is not None else 1
+            return node.exit_code
         while not stopping and not node.finished:
             executor.spin_once(timeout_sec=WAKE_S)
     except (ExternalShutdownException, ROSInterruptException):
@@ -93,7 +97,9 @@ def autostart(node: ManagedNode) -> bool:
 
 
 def stop(node: ManagedNode) -> None:
-    """Deactivate and clean up from whichever state the node is in."""
+    """Deactivate and clean up from whichever state the node is in; the process ends soon, whatever DDS does."""
+    node.end_work()
+    exit_within(LEAVE_S, node.exit_code)
     if node.state_label == "active":
         node.trigger_deactivate()
     if node.state_label == "inactive":

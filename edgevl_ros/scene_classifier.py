@@ -31,8 +31,6 @@ from edgevl_ros.stamps import frame_id, to_time
 from edgevl_ros.streams import RawStream, deserialize, image_type
 from edgevl_ros.worker import NewestWorker, in_thread
 
-EXPIRE_PERIOD_S = 0.5
-
 PARAMETERS = (
     Parameter("bundle", "", "student bundle to load at start; empty: wait for ~/load_bundle"),
     Parameter("labels", (), "label set to start with; empty: all labels of the bundle"),
@@ -100,7 +98,6 @@ class SceneClassifier(ManagedNode):
             if used:
                 topic = self.values[f"{name}_topic"]
                 self._streams[name] = RawStream(self, image_type(topic), topic, partial(self._on_image, number))
-        self.add_timer(EXPIRE_PERIOD_S, lambda: self._source.expire(time.monotonic()))
 
     # -- frames -----------------------------------------------------------------------------------------
 
@@ -198,7 +195,8 @@ class SceneClassifier(ManagedNode):
         for name, stream in self._streams.items():
             values.update(stream.values(name))
         values.update({"pairs": 0, "rgb_alone": 0, "depth_alone": 0})
-        values.update(self._source.counts if self._source is not None else {})
+        if self._source is not None:
+            values.update(self._source.counts, waiting=self._source.waiting)
         worker = self._worker
         if worker is not None:
             values.update(

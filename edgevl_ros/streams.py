@@ -52,7 +52,7 @@ class RawStream:
             kind, topic, node.guarded(self._on_message), qos, event_callbacks=events, raw=True
         )
         self._subscription = subscription
-        node.until_deactivate.callback(node.destroy_subscription, subscription)
+        node.subscriptions_end.callback(node.destroy_subscription, subscription)
 
     def _on_message(self, cdr: bytes) -> None:
         self.count.add(len(cdr), time.monotonic())

@@ -13,6 +13,9 @@ if TYPE_CHECKING:  # rclpy may only be imported once the demo has set up its env
 
 START_TIMEOUT_S = 60.0
 ADAPT_TIMEOUT_S = 3600.0
+# Every frame is accounted for at the end: none may be lost on its way.
+DEPTH = {"qos_depth": 50}
+RELIABLE = {"qos_reliability": "reliable", **DEPTH}
 
 
 def alive(**processes: subprocess.Popen[bytes]) -> Callable[[], None]:
@@ -33,8 +36,8 @@ def log_drive(recorder: "Recorder", bag: Path, out: Path, logs: Path, rate: floa
     with BagReader(bag) as reader:
         total = max(topic.count for topic in reader.topics.values())
     seen = recorder.recording
-    to_log = {"directory": str(out.parent), "name": out.name, "truth_topic": "truth"}
-    to_play = {"bag": str(bag), "rate": rate, "exit_at_end": False}
+    to_log = {"directory": str(out.parent), "name": out.name, "truth_topic": "truth", **RELIABLE}
+    to_play = {"bag": str(bag), "rate": rate, "exit_at_end": False, **DEPTH}
     waits = {f"wait_{stream}_subscribers": 1 for stream in ("rgb", "depth", "camera_info", "truth")}
     with node("pair_logger", to_log, logs) as logger, node("bag_player", {**to_play, **waits}, logs) as player:
 
@@ -99,7 +102,9 @@ def drive(
     recorder.forget_drive()
     # The classifier and the overlay look at RGB, the classifier at depth, the recorder at the truth.
     waits = {"wait_rgb_subscribers": 2, "wait_depth_subscribers": 1, "wait_truth_subscribers": 1}
-    with node("bag_player", {"bag": str(bag), "rate": rate, "exit_at_end": False, **waits}, logs) as player:
+    with node(
+        "bag_player", {"bag": str(bag), "rate": rate, "exit_at_end": False, "qos_depth": 50, **waits}, logs
+    ) as player:
 
         def finished() -> bool:
             on_progress(len(seen.scenes), total)

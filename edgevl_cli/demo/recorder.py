@@ -1,5 +1,6 @@
 """What the demo sees of its live drive: every answer, the truth it is held against, and overlay frames."""
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,14 +13,14 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from edgevl.msg import AdaptationStatus, LoggerStatus, SceneClass, SceneTruth
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 
 from edgevl_core.images import decode_rgb
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 CLIENT_SETTLES_S = 0.5
-STREAM = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
+STREAM = 50  # reliable, the last so many
 
 
 def _stamp_ns(message: Any) -> int:
@@ -127,3 +128,5 @@ class Recorder:
         self._executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown()
+        # Else DDS threads would live on into the interpreter's end, where they can hang.
+        gc.collect()

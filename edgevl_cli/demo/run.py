@@ -77,8 +77,8 @@ def run(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:  # noqa: B
             "run_name": run_dir.name,
         }
         with (
-            node("scene_classifier", {}, logs) as classifier,
-            node("label_overlay", {}, logs) as overlay,
+            node("scene_classifier", live.RELIABLE, logs) as classifier,
+            node("label_overlay", live.RELIABLE, logs) as overlay,
         ):
             check = live.alive(scene_classifier=classifier, label_overlay=overlay)
             with (

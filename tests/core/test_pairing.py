@@ -178,6 +178,31 @@ def test_a_pair_is_given_out_when_the_next_frame_shows_it_final() -> None:
     assert pairs(matcher.push(0, 133 * MS, None)) == [(100 * MS, 105 * MS)]
 
 
+@settings(max_examples=150, deadline=None)
+@given(stamps, stamps, skews, st.randoms(use_true_random=False))
+def test_eager_gives_a_pair_with_its_second_message(
+    a: list[int], b: list[int], max_skew: int, rng: random.Random
+) -> None:
+    matcher: PairMatcher[int] = PairMatcher(max_skew / 1e9, eager=True)
+    seen: list[int] = []
+    for number, (stream, stamp) in enumerate(interleaved(a, b, rng)):
+        events = matcher.push(stream, stamp, number)
+        assert all(number in (e.a, e.b) for e in events if isinstance(e, Pair))
+        seen += [item for e in events for item in ((e.a, e.b) if isinstance(e, Pair) else (e.item,))]
+    rest = matcher.flush()
+    assert not pairs(rest)
+    assert sorted(seen + [e.item for e in rest]) == list(range(len(a) + len(b)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(stamps, st.integers(-4, 4), st.randoms(use_true_random=False))
+def test_eager_pairs_are_the_same_at_a_constant_skew(a: list[int], skew: int, rng: random.Random) -> None:
+    a = [10 * x for x in a]
+    b = [x + skew for x in a]
+    found = pairs(feed(PairMatcher(5e-9, eager=True), interleaved(a, b, rng)))
+    assert found == list(zip(a, b)) == pairs(feed(PairMatcher(5e-9), by_stamp(a, b)))
+
+
 def test_a_later_better_partner_is_waited_for() -> None:
     """Greedy would take (0, 9); the optimum drops 0 and takes (10, 9)."""
     assert pairs(feed(PairMatcher(20e-9), by_stamp([0, 10], [9]))) == [(10, 9)]
