@@ -59,6 +59,13 @@ def adapt(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check bags, teacher, labels and recipe; train nothing.")
     ] = False,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Instead of a bundle: what each step is worth, over several seeds.")
+    ] = False,
+    seeds: Annotated[str, typer.Option(help="With --ablate: training seeds.")] = "0,1,2",
+    test: Annotated[
+        list[Path], typer.Option(help="With --ablate: a bag with truth, of other places; may be repeated.")
+    ] = [],  # noqa: B006
 ) -> None:
     """Distil the teacher into a small int8 student for the places in these bags, without a label."""
     _needs_training_extra()
@@ -69,6 +76,13 @@ def adapt(
     resolved = load_recipe(recipe, settings)
     if dry_run:
         print(plan(bags, teacher, labels, out, resolved))
+        return
+    if ablate:
+        from edgevl_cli.ablation import parse_seeds, show_ablation
+        from edgevl_train.ablate import ablate as compare
+
+        show_ablation(compare(bags, teacher, labels, out, resolved, seeds=parse_seeds(seeds), test=test, resume=resume))
+        print(f"all figures: {out}/ablation.json; look at {out}/ablation.png")
         return
     bundle = run(bags, teacher, labels, out, resolved, resume=resume)
     print(f"bundle: {bundle}")

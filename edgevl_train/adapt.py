@@ -50,6 +50,22 @@ class Setup:
     recipe: Recipe
     student: Student
 
+    def new_student(self, seed: int) -> Student:
+        """A student with first weights of its own."""
+        return _student(self.recipe, self.teacher.embed_dim, seed)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What every training over these inputs shares: made once, or found in the run directory."""
+
+    inputs: Inputs
+    cache: Cache
+    split: Split
+    bank: LabelBank
+    data: RunData
+    curation: Curation
+
 
 def adapt(
     bags: Sequence[Path | str],
@@ -129,41 +145,54 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
         precision=resolve_precision(recipe.teacher.precision, _device(recipe)),
         device=_device(recipe),
     )
-    torch.manual_seed(recipe.seed)
-    student = build_student(
-        recipe.student.name,
-        teacher.embed_dim,
-        head=recipe.student.head,
-        backbone=recipe.student.backbone,
-        pretrained=recipe.student.pretrained,
-    )
+    student = _student(recipe, teacher.embed_dim, recipe.seed)
     return Setup(paths, teacher, labels, superset, Path(labels_path), recipe, student)
 
 
-def _run(setup: Setup, out: Path, progress: RunProgress) -> Path:
+def _student(recipe: Recipe, embed_dim: int, seed: int) -> Student:
+    torch.manual_seed(seed)
+    section = recipe.student
+    return build_student(
+        section.name, embed_dim, head=section.head, backbone=section.backbone, pretrained=section.pretrained
+    )
+
+
+def gather(setup: Setup, out: Path, progress: RunProgress) -> Material:
+    """Cache, split, label bank, teacher's embeddings and curation in ``out``; goes on where an earlier run was cut off.
+
+    Raises:
+        UserError: ``out`` belongs to other inputs.
+    """
     recipe = setup.recipe
     progress.stage("cache")
     inputs = describe_inputs(setup.bags, setup.teacher, setup.labels_path, recipe.curation.superset, recipe)
     open_run(out, inputs, recipe)
-    if (out / "bundle").exists():
-        return out / "bundle"
     cache = _cache(setup, inputs, out, progress)
     split = split_pairs(cache.stamp_ns, cache.bag, recipe.split, recipe.seed)
     bank = build_label_bank([setup.labels] + ([setup.superset] if setup.superset else []), setup.teacher.encode_text)
     data, curation = _data(setup, cache, split, bank, out, progress)
+    return Material(inputs, cache, split, bank, data, curation)
+
+
+def _run(setup: Setup, out: Path, progress: RunProgress) -> Path:
+    recipe = setup.recipe
+    material = gather(setup, out, progress)
+    if (out / "bundle").exists():
+        return out / "bundle"
+    cache, split, bank, data = material.cache, material.split, material.bank, material.data
     progress.stage("stage1")
-    fingerprint = inputs.fingerprint
-    stage1 = distil(setup.student, data, recipe, _fabric(recipe), out, fingerprint, progress.update)
+    fingerprint = material.inputs.fingerprint
+    stage1 = distil(setup.student, data, recipe, fabric_of(recipe), out, fingerprint, progress.update)
     progress.stage("stage2")
     quantised = quantised_copy(setup.student, data, recipe)
     # Always in 32 bits: bfloat16 cannot hold the 256 levels that the fake quantisers imitate.
-    stage2 = contrast(quantised, data, recipe, _fabric(recipe, "32-true"), out, fingerprint, progress.update)
+    stage2 = contrast(quantised, data, recipe, fabric_of(recipe, "32-true"), out, fingerprint, progress.update)
     progress.stage("export")
     files = export_students(Students(setup.student.cpu(), quantised.cpu()), data, recipe, out / "onnx")
     report = {
         "pairs": {"all": len(cache), "train": len(data.train), "val": len(data.val), "in_gaps": split.dropped},
         "split_by": split.by,
-        "curation": curation.report,
+        "curation": material.curation.report,
         "bags": cache.index["bags"],
         "stage1": {"epoch": stage1.epoch, "val": stage1.metrics},
         "stage2": {"epoch": stage2.epoch, "val": stage2.metrics},
@@ -220,7 +249,8 @@ def _shares(recipe: Recipe) -> dict[str, float]:
     }
 
 
-def _fabric(recipe: Recipe, precision: str | None = None) -> Fabric:
+def fabric_of(recipe: Recipe, precision: str | None = None) -> Fabric:
+    """Lightning Fabric as the recipe wants it; ``precision``: instead of the recipe's."""
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     return Fabric(
         accelerator=recipe.accelerator,

@@ -1,7 +1,7 @@
 """What can be evaluated: a student bundle or a teacher, behind one small record of functions."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,20 +56,27 @@ def bundle_predictor(
     manifest = bundle.manifest
     engine = Engine(bundle.path / STUDENT_FP32, threads=threads) if fp32 else bundle.engine
     names = load_labels(labels).names if labels is not None else manifest.labels
-
-    def embed(pairs: Sequence[RgbdPair]) -> Embeddings:
-        rgb = [to_input(pair.rgb, manifest.preprocess) for pair in pairs]
-        depth = [to_input(pair.depth_m, manifest.preprocess) for pair in pairs]
-        return _with_fusion(engine(to_batch(rgb)), engine(to_batch(depth)), np.stack(rgb), np.stack(depth))
-
-    return Predictor(
+    predictor = engine_predictor(
         f"bundle {manifest.bundle_id}{' fp32' if fp32 else ''}",
-        embed,
+        engine,
+        manifest.preprocess,
         bundle.label_bank.select(names),
         manifest.logit_scale,
-        manifest.temperature,
-        manifest.unknown_threshold,
     )
+    return replace(predictor, temperature=manifest.temperature, unknown_threshold=manifest.unknown_threshold)
+
+
+def engine_predictor(
+    name: str, engine: Engine, preprocess: Preprocess, bank: LabelBank, logit_scale: float
+) -> Predictor:
+    """A student's ONNX file, not calibrated."""
+
+    def embed(pairs: Sequence[RgbdPair]) -> Embeddings:
+        rgb = [to_input(pair.rgb, preprocess) for pair in pairs]
+        depth = [to_input(pair.depth_m, preprocess) for pair in pairs]
+        return _with_fusion(engine(to_batch(rgb)), engine(to_batch(depth)), np.stack(rgb), np.stack(depth))
+
+    return Predictor(name, embed, bank, logit_scale)
 
 
 def teacher_predictor(teacher: Teacher, labels: Path | str | LabelSet, *, depth_encoding: str = "metric") -> Predictor:

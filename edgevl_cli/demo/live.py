@@ -35,21 +35,21 @@ def log_drive(recorder: "Recorder", bag: Path, out: Path, logs: Path, rate: floa
 
     with BagReader(bag) as reader:
         total = max(topic.count for topic in reader.topics.values())
-    seen = recorder.recording
     to_log = {"directory": str(out.parent), "name": out.name, "truth_topic": "truth", **RELIABLE}
     to_play = {"bag": str(bag), "rate": rate, "exit_at_end": False, **DEPTH}
     waits = {f"wait_{stream}_subscribers": 1 for stream in ("rgb", "depth", "camera_info", "truth")}
     with node("pair_logger", to_log, logs) as logger, node("bag_player", {**to_play, **waits}, logs) as player:
 
         def finished() -> bool:
-            kept = 0 if seen.logger is None else int(seen.logger.pairs_kept)
+            logger_status = recorder.logger()
+            kept = 0 if logger_status is None else int(logger_status.pairs_kept)
             on_progress(kept, total)
-            return seen.counts("bag_player").get("finished") == "true"
+            return recorder.player().get("finished") == "true"
 
-        recorder.spin_until(
+        recorder.client.until(
             finished,
-            timeout_s=START_TIMEOUT_S + total,
-            what="the end of the drive to be logged",
+            "the end of the drive to be logged",
+            START_TIMEOUT_S + total,
             alive=alive(pair_logger=logger, bag_player=player),
         )
     with BagReader(out) as reader:
@@ -65,26 +65,25 @@ def adapt(recorder: "Recorder", check: Callable[[], None], on_progress: OnProgre
     """
     from std_srvs.srv import Trigger
 
-    response = recorder.call(Trigger, "adaptation_manager/adapt", Trigger.Request(), timeout_s=START_TIMEOUT_S)
+    response = recorder.client.call(Trigger, "adaptation_manager/adapt", START_TIMEOUT_S)
     if not response.success:
         raise RuntimeError(f"adaptation_manager refused to adapt: {response.message}")
-    seen = recorder.recording
 
     def ended() -> bool:
-        status = seen.adaptation
+        status = recorder.adaptation()
         if status is None:
             return False
         on_progress(round(status.progress * 1000), 1000)
         return status.state in ("succeeded", "failed", "cancelled")
 
-    recorder.spin_until(ended, timeout_s=ADAPT_TIMEOUT_S, what="the end of the adaptation", alive=check)
-    status = seen.adaptation
-    if status is None or status.state != "succeeded":
-        raise RuntimeError(f"the adaptation did not succeed: {status and status.message}")
-    recorder.spin_until(
-        lambda: seen.counts("scene_classifier").get("bundle_id") == status.bundle_id,
-        timeout_s=START_TIMEOUT_S,
-        what=f"the classifier's use of the new bundle {status.bundle_id}",
+    recorder.client.until(ended, "the end of the adaptation", ADAPT_TIMEOUT_S, alive=check)
+    status = recorder.adaptation()
+    if status.state != "succeeded":
+        raise RuntimeError(f"the adaptation did not succeed: {status.message}")
+    recorder.client.until(
+        lambda: recorder.classifier().get("bundle_id") == status.bundle_id,
+        f"the classifier's use of the new bundle {status.bundle_id}",
+        START_TIMEOUT_S,
         alive=check,
     )
     return str(status.bundle_id)
@@ -98,38 +97,33 @@ def drive(
 
     with BagReader(bag) as reader:
         total = max(topic.count for topic in reader.topics.values())
-    seen = recorder.recording
     recorder.forget_drive()
     # The classifier and the overlay look at RGB, the classifier at depth, the recorder at the truth.
     waits = {"wait_rgb_subscribers": 2, "wait_depth_subscribers": 1, "wait_truth_subscribers": 1}
-    with node(
-        "bag_player", {"bag": str(bag), "rate": rate, "exit_at_end": False, "qos_depth": 50, **waits}, logs
-    ) as player:
+    to_play = {"bag": str(bag), "rate": rate, "exit_at_end": False, **DEPTH, **waits}
+    with node("bag_player", to_play, logs) as player:
 
         def finished() -> bool:
-            on_progress(len(seen.scenes), total)
-            return seen.counts("bag_player").get("finished") == "true"
+            on_progress(len(recorder.scenes), total)
+            return recorder.player().get("finished") == "true"
 
-        recorder.spin_until(
+        recorder.client.until(
             finished,
-            timeout_s=START_TIMEOUT_S + total,
-            what="the end of the live drive",
+            "the end of the live drive",
+            START_TIMEOUT_S + total,
             alive=lambda: (check(), alive(bag_player=player)())[0],
         )
 
         def account() -> tuple[int, ...]:
-            counts = seen.counts("scene_classifier")
+            counts = recorder.classifier()
             names = ("received_rgb", "received_depth", "frames", "answered", "superseded", "failed")
-            return (*(int(counts.get(name, "-1")) for name in names), len(seen.scenes))
+            return (*(int(counts.get(name, "-1")) for name in names), len(recorder.scenes))
 
         # The classifier publishes its account twice a second: the drive has ended when two in a row are the same.
         final = ()
         while final != (now := account()):
             final = now
-            seen.statuses.pop("scene_classifier", None)
-            recorder.spin_until(
-                lambda: "scene_classifier" in seen.statuses,
-                timeout_s=START_TIMEOUT_S,
-                what="the classifier's account of the drive",
-                alive=check,
+            recorder.client.forget("scene_classifier/stats")
+            recorder.client.until(
+                recorder.classifier, "the classifier's account of the drive", START_TIMEOUT_S, alive=check
             )

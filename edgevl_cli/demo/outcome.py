@@ -10,7 +10,7 @@ import numpy as np
 from edgevl_cli.console import size
 
 if TYPE_CHECKING:
-    from edgevl_cli.demo.recorder import Recording
+    from edgevl_cli.demo.recorder import Recorder
 
 NAMED_FRACTION = 0.05
 """A frame with less furniture than this names no room (the evaluation's rule)."""
@@ -23,30 +23,30 @@ MODELS = {
 }
 
 
-def live_figures(recording: "Recording") -> dict[str, Any]:
+def live_figures(recorder: "Recorder") -> dict[str, Any]:
     """Account for every frame of the live drive, whose second half was dark.
 
     sent: RGB-D pairs that the player published; received: pairs that reached the classifier; answered, superseded: what
     became of those; lost = sent - received. Accuracies are over frames that name a room.
     """
-    player, classifier = recording.counts("bag_player"), recording.counts("scene_classifier")
+    player, classifier = recorder.player(), recorder.classifier()
     sent = min(int(player["sent_rgb"]), int(player["sent_depth"]))
     received = min(int(classifier["received_rgb"]), int(classifier["received_depth"]))
-    stamps = sorted(recording.truths)
+    stamps = sorted(recorder.truths)
     dark_from = stamps[len(stamps) // 2]
 
     def accuracy(chosen: list[int]) -> float:
-        named = [s for s in chosen if recording.truths[s].furniture_fraction >= NAMED_FRACTION]
-        right = [recording.scenes[s].label == recording.truths[s].room for s in named if s in recording.scenes]
+        named = [s for s in chosen if recorder.truths[s].furniture_fraction >= NAMED_FRACTION]
+        right = [recorder.scenes[s].label == recorder.truths[s].room for s in named if s in recorder.scenes]
         return float(np.mean(right)) if right else float("nan")
 
-    latencies = [scene.latency_ms for scene in recording.scenes.values()]
+    latencies = [scene.latency_ms for scene in recorder.scenes.values()]
     p50, p95 = np.percentile(latencies, [50, 95]) if latencies else (float("nan"), float("nan"))
-    dark = [recording.scenes[s] for s in stamps if s >= dark_from and s in recording.scenes]
+    dark = [recorder.scenes[s] for s in stamps if s >= dark_from and s in recorder.scenes]
     return {
         "sent": sent,
         "received": received,
-        "answered": len(recording.scenes),
+        "answered": len(recorder.scenes),
         "superseded": int(classifier["superseded"]),
         "lost": sent - received,
         "accuracy": accuracy([s for s in stamps if s < dark_from]),
@@ -64,18 +64,18 @@ def depth_picture(depth_m: np.ndarray) -> np.ndarray:
     return picture
 
 
-def contact_sheet(recording: "Recording", live_bag: Path, path: Path) -> None:
+def contact_sheet(recorder: "Recorder", live_bag: Path, path: Path) -> None:
     """One column a room: the overlay lit, the overlay in the dark at the same place, and the depth it went by."""
     from edgevl_core.atomic import atomic_write
     from edgevl_core.overlay import contact_sheet as tile
     from edgevl_core.pairlog.pairs import read_pairs
 
-    stamps = sorted(recording.truths)
+    stamps = sorted(recorder.truths)
     half = len(stamps) // 2
     drawn = [
-        (recording.truths[lit].room, recording.truths[lit].furniture_fraction, lit, dark)
+        (recorder.truths[lit].room, recorder.truths[lit].furniture_fraction, lit, dark)
         for lit, dark in zip(stamps[:half], stamps[half:])
-        if lit in recording.overlays and dark in recording.overlays
+        if lit in recorder.overlays and dark in recorder.overlays
     ]
     # Of each room the last one in this order stays: the one that shows the most furniture.
     best = {room: (lit, dark) for room, _, lit, dark in sorted(drawn)}
@@ -83,7 +83,7 @@ def contact_sheet(recording: "Recording", live_bag: Path, path: Path) -> None:
     depths = {pair.stamp_ns: depth_picture(pair.depth_m) for pair in read_pairs(live_bag) if pair.stamp_ns in wanted}
 
     def overlay(stamp: int) -> np.ndarray:
-        return cv2.cvtColor(cv2.imdecode(recording.overlays[stamp], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        return cv2.cvtColor(cv2.imdecode(recorder.overlays[stamp], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
     rooms = sorted(best)
     rows = [

@@ -89,11 +89,11 @@ def run(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:  # noqa: B
                 live.adapt(recorder, live.alive(adaptation_manager=manager, scene_classifier=classifier), on_progress)
             with stages.stage("drive", "homes never seen, lit, then in the dark"), progress("driving") as on_progress:
                 live.drive(recorder, bags / "live", logs, plan.live_rate, check, on_progress)
-        figures = outcome.live_figures(recorder.recording)
+        figures = outcome.live_figures(recorder)
         with stages.stage("sheet", "the contact sheet"):
-            outcome.contact_sheet(recorder.recording, bags / "live", out / "contact_sheet.png")
+            outcome.contact_sheet(recorder, bags / "live", out / "contact_sheet.png")
     finally:
-        recorder.close()
+        recorder.client.close()
 
     total = plan.test_homes * len(ROOMS) * plan.frames_per_room
     with (

@@ -1,24 +1,17 @@
 """Real nodes as processes, a probe that listens and calls, and small bags: what the ROS tests share."""
 
-import gc
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import rclpy
 import yaml
-from diagnostic_msgs.msg import DiagnosticStatus
 from onnx import helper, numpy_helper
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from edgevl_core.bundle import write_bundle
@@ -27,12 +20,12 @@ from edgevl_core.manifest import ByModality, Provenance
 from edgevl_core.pairlog import types
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_core.preprocess import Preprocess
+from edgevl_ros.client import Client
 from edgevl_ros.dds import profile_variables
-from edgevl_ros.qos import LATCHED, stream_qos
+from edgevl_ros.qos import stream_qos
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TIMEOUT_S = 40.0
-CLIENT_SETTLES_S = 0.4
 START_NS = 1_700_000_000_000_000_000
 RGB_TOPIC, DEPTH_TOPIC = "camera/rgb/image_raw", "camera/depth/image_raw"
 INFO_TOPIC, TRUTH_TOPIC = "camera/rgb/camera_info", "truth"
@@ -87,16 +80,10 @@ class Graph:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._stack = ExitStack()
         self.nodes: list[NodeProcess] = []
-        self._context = Context()
-        rclpy.init(context=self._context)
-        self._stack.callback(rclpy.try_shutdown, context=self._context)
-        self.probe = Node("probe", context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.probe)
-        self._latest: dict[str, Any] = {}
-        self._clients: dict[str, Any] = {}
+        self._client = Client("probe")
+        self.probe = self._client.node
+        self.watch, self.watch_stats = self._client.watch, self._client.watch_stats
 
     def start(self, executable: str, /, *arguments: str, **parameters: Any) -> NodeProcess:
         """Start a node with parameters and further ROS arguments; it is stopped at the end."""
@@ -104,21 +91,12 @@ class Graph:
         log = self._directory / f"{len(self.nodes)}_{executable}.log"
         node = NodeProcess(executable, [*arguments, *given], log)
         self.nodes.append(node)
-        for name in [name for name in self._clients if name.startswith(f"{executable}/")]:
-            self.probe.destroy_client(self._clients.pop(name))  # it was matched with an earlier process
+        self._client.forget_services(executable)  # it was matched with an earlier process
         return node
 
     def subscribe(self, kind: type, topic: str, callback: Callable[[Any], None], reliable: bool = True) -> None:
         """Listen to a topic with a deep queue."""
-        self.probe.create_subscription(
-            kind, topic, callback, stream_qos("reliable" if reliable else "best_effort", 500)
-        )
-
-    def watch(self, kind: type, topic: str) -> Callable[[], Any]:
-        """Listen to a latched topic; the result gives its latest message, None before the first."""
-        self._latest[topic] = None
-        self.probe.create_subscription(kind, topic, lambda message: self._latest.__setitem__(topic, message), LATCHED)
-        return lambda: self._latest[topic]
+        self._client.subscribe(kind, topic, callback, stream_qos("reliable" if reliable else "best_effort", 500))
 
     def wait_for_hearers(self, stats: Callable[[], dict[str, str]], key: str, number: int = 1) -> None:
         """Wait until a node's statistics count that many matched subscribers."""
@@ -141,46 +119,22 @@ class Graph:
             self.wait_for_hearers(stats, key, number)
         assert self.call(Trigger, "bag_player/resume").success
 
-    def watch_stats(self, topic: str) -> Callable[[], dict[str, str]]:
-        """Listen to a node's statistics; the result gives the latest as a mapping, empty before the first."""
-        latest = self.watch(DiagnosticStatus, topic)
-
-        def values() -> dict[str, str]:
-            status = latest()
-            return {} if status is None else {pair.key: pair.value for pair in status.values}
-
-        return values
-
     def until(self, condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
         """Spin until ``condition`` holds; its value. Fails with the nodes' output when it does not."""
-        deadline_s = time.monotonic() + timeout_s
-        while not (value := condition()):
-            if time.monotonic() > deadline_s:
-                outputs = "\n".join(f"--- {node.name}\n{node.output()}" for node in self.nodes)
-                raise AssertionError(f"{what} did not happen in {timeout_s:g} s\n{outputs}")
-            self._executor.spin_once(timeout_sec=0.05)
-        return value
+        try:
+            return self._client.until(condition, what, timeout_s)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}\n{self._outputs()}") from error
 
     def call(self, kind: type, name: str, **fields: Any) -> Any:
         """Call a service; its response."""
-        client = self._client(kind, name)
-        future = client.call_async(kind.Request(**fields))
-        self.until(future.done, f"an answer of {name}")
-        return future.result()
+        try:
+            return self._client.call(kind, name, TIMEOUT_S, **fields)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}\n{self._outputs()}") from error
 
-    def _client(self, kind: type, name: str) -> Any:
-        """A client for the service, kept; a new one is given time to be known to the server.
-
-        A server that has not yet found the client's side for answers drops its answer after 0.1 s, and ROS 2
-        shows a client only that its own side is ready: hence the wait.
-        """
-        if name not in self._clients:
-            client = self.probe.create_client(kind, name)
-            self.until(client.service_is_ready, f"service {name} to appear")
-            known_s = time.monotonic() + CLIENT_SETTLES_S
-            self.until(lambda: time.monotonic() > known_s, "the client to settle")
-            self._clients[name] = client
-        return self._clients[name]
+    def _outputs(self) -> str:
+        return "\n".join(f"--- {node.name}\n{node.output()}" for node in self.nodes)
 
     def close(self) -> None:
         for node in self.nodes:
@@ -188,10 +142,7 @@ class Graph:
                 node.process.send_signal(signal.SIGINT)
         for node in self.nodes:
             node.end()
-        self._executor.shutdown(timeout_sec=0)
-        self.probe.destroy_node()
-        self._stack.close()
-        gc.collect()  # the probe's DDS threads end now, not in the middle of another test
+        self._client.close()
 
 
 @contextmanager

@@ -167,7 +167,7 @@ def test_what_is_missing_is_said(graph, tmp_path):
     answer = graph.call(Trigger, f"{NODE}/adapt")
     assert not answer.success
     assert "teacher" in answer.message
-    assert state(status, "idle")()
+    graph.until(state(status, "idle"), "the status to say that nothing runs")
     bad = graph.start(NODE, executable=str(tmp_path / "no_such_program"))
     assert bad.wait() == 2
     assert "no_such_program" in bad.output()

@@ -1,0 +1,48 @@
+"""The table of ``edgevl adapt --ablate``."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def parse_seeds(text: str) -> list[int]:
+    """``0,1,2`` as numbers.
+
+    Raises:
+        UserError: it is something else.
+    """
+    from edgevl_core.errors import UserError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UserError(
+            f"--seeds {text!r}: whole numbers with commas between are accepted, for example 0,1,2"
+        ) from error
+
+
+def show_ablation(result: Mapping[str, Any]) -> None:
+    """One line per row, mean +- standard deviation over the seeds; then the paired gains."""
+    figures = list(result["rows"]["stage1_fp32"])
+    where = f"test: {', '.join(result['test'])}" if result["test"] else "validation pairs, against the teacher"
+    table = Table(title=f"ablation over seeds {', '.join(map(str, result['seeds']))} ({where})", title_justify="left")
+    stem = "top1" if result["test"] else "validation_agreement"
+    shown = [name for name in figures if name.startswith(stem)]
+    table.add_column("")
+    for name in shown:
+        table.add_column(name.removeprefix(f"{stem}_") if result["test"] else name, justify="right")
+    for row, values in result["rows"].items():
+        table.add_row(result["names"][row], *(_spread(values[name]) for name in shown))
+    table.add_section()
+    for gain, values in result["gain"].items():
+        table.add_row(gain, *(_spread(values[name], signed=True) for name in shown))
+    console = Console()
+    console.print(table)
+    console.print("a gain smaller than its spread is no gain")
+
+
+def _spread(figure: Mapping[str, Any], signed: bool = False) -> str:
+    mean = f"{figure['mean']:+.3f}" if signed else f"{figure['mean']:.3f}"
+    return f"{mean} ± {figure['std']:.3f}" if len(figure["values"]) > 1 else mean

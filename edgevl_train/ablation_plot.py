@@ -1,0 +1,47 @@
+"""The picture of an ablation: every row's mean, its spread and each seed."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgevl_core.atomic import atomic_write
+
+_COLOURS = {"rgb": "#c44e52", "depth": "#4c72b0"}
+
+
+def headline(result: Mapping[str, Any]) -> str:
+    """The figure that counts: top-1 on test bags where there were some, else agreement on validation pairs."""
+    return "top1" if result["test"] else "validation_agreement"
+
+
+def draw_ablation(result: Mapping[str, Any], path: Path) -> None:
+    """Bars (mean over seeds), error bars (sample standard deviation) and one dot per seed, RGB and depth."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # without pyplot: no global state, no display
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    stem, rows = headline(result), list(result["rows"])
+    lowest = 1.0
+    for offset, (modality, colour) in zip((-0.2, 0.2), _COLOURS.items()):
+        found = [result["rows"][row][f"{stem}_{modality}"] for row in rows]
+        at = [i + offset for i in range(len(rows))]
+        means = [figures["mean"] for figures in found]
+        stds = [figures["std"] if len(figures["values"]) > 1 else 0.0 for figures in found]
+        bars = axes.bar(at, means, 0.38, yerr=stds, capsize=3, color=colour, label=modality)
+        axes.bar_label(bars, fmt="%.3f", fontsize=7, label_type="center", color="white")
+        for x, figures in zip(at, found):
+            axes.plot([x] * len(figures["values"]), figures["values"], "k.", markersize=4)
+            lowest = min(lowest, *figures["values"])
+    axes.set_xticks(range(len(rows)), [result["names"][row].replace(", ", ",\n") for row in rows], fontsize=8)
+    axes.set_ylim(max(0.0, lowest - 0.15), 1.0)
+    where = (
+        f"top-1 on {', '.join(result['test'])}" if result["test"] else "agreement with the teacher, validation pairs"
+    )
+    axes.set_title(f"{where}; training seeds {', '.join(map(str, result['seeds']))}", fontsize=10)
+    axes.legend(fontsize=8, loc="lower left")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    atomic_write(path, buffer.getvalue())

@@ -1,0 +1,75 @@
+"""``edgevl adapt --ablate``: every row is trained, compared over seeds, and gone on with."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgevl_core.errors import UserError
+from edgevl_core.resources import resource
+from edgevl_train.ablate import ROWS, ablate
+from edgevl_train.quantise import op_counts
+from edgevl_train.recipe import Recipe, load_recipe
+
+pytestmark = pytest.mark.train
+LABELS = resource("config/labels/home.yaml")
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    settings = (
+        "student={name: test_resnet, size_px: 32, backbone: {output_stride: 16}}",
+        "cache.size_px=32",
+        "views.count=1",
+        "split.val_fraction=0.2",
+        "stage1={epochs: 1, batch: 16}",
+        "stage2={epochs: 1, batch: 16, lr: 1.0e-3, calibration_pairs: 16, triplet_weight: 1.0}",
+    )
+    return load_recipe(resource("config/train/demo.yaml"), settings)
+
+
+def test_rows_are_trained_compared_and_resumed(
+    sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    spec, out = f"open_clip:@{teacher_directory}", tmp_path / "ablation"
+    result = ablate([sim_bag], spec, LABELS, out, recipe, seeds=(3, 4), test=[sim_bag])
+    assert json.loads((out / "ablation.json").read_text()) == result
+    assert (out / "ablation.png").read_bytes().startswith(b"\x89PNG")
+    assert list(result["rows"]) == list(ROWS)
+    for figures in result["rows"].values():
+        mean = figures["top1_mean"]
+        assert mean["values"] == pytest.approx(
+            [(a + b) / 2 for a, b in zip(figures["top1_rgb"]["values"], figures["top1_depth"]["values"])]
+        )
+        assert (mean["mean"], mean["std"]) == pytest.approx((np.mean(mean["values"]), np.std(mean["values"], ddof=1)))
+    gain = result["gain"]["stage2_int8 - ptq_int8"]["validation_cosine_rgb"]["values"]
+    rows = [result["rows"][row]["validation_cosine_rgb"]["values"] for row in ("stage2_int8", "ptq_int8")]
+    assert gain == pytest.approx(list(np.subtract(*rows)))
+    for seed in (3, 4):
+        files = {row: out / f"seed_{seed}" / f"{row}.onnx" for row in ROWS}
+        # By its validation score the best epoch may be 0 in both trainings, so the trainings themselves are compared.
+        qat, stage2 = (
+            json.loads((out / f"seed_{seed}" / row / "metrics.jsonl").read_text().splitlines()[-1])
+            for row in ("qat_int8", "stage2_int8")
+        )
+        assert qat["loss"] == pytest.approx(qat["loss_rgb"] + qat["loss_depth"], abs=2e-6)
+        assert stage2["loss"] > stage2["loss_rgb"] + stage2["loss_depth"] + 0.01
+        assert "QLinearConv" not in op_counts(files["stage1_fp32"])
+        assert all(op_counts(files[row])["QLinearConv"] > 5 for row in ("ptq_int8", "qat_int8", "stage2_int8"))
+    written = {file: file.stat().st_mtime_ns for file in out.rglob("*.onnx")}
+    assert ablate([sim_bag], spec, LABELS, out, recipe, seeds=(3, 4), test=[sim_bag], resume=True) == result
+    assert written == {file: file.stat().st_mtime_ns for file in out.rglob("*.onnx")}
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 1)])
+def test_senseless_seeds_are_refused(seeds: tuple[int, ...], sim_bag: Path, recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="seeds"):
+        ablate([sim_bag], "open_clip:none", LABELS, tmp_path / "out", recipe, seeds=seeds)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_second_stage_is_refused(sim_bag: Path, recipe: Recipe, tmp_path: Path) -> None:
+    without = recipe.model_copy(update={"stage2": recipe.stage2.model_copy(update={"epochs": 0})})
+    with pytest.raises(UserError, match=r"stage2\.epochs"):
+        ablate([sim_bag], "open_clip:none", LABELS, tmp_path / "out", without)
