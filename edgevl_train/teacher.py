@@ -48,7 +48,7 @@ def load_teacher(spec: str, *, batch: int = 64, precision: str = "32-true", devi
     if library != "open_clip" or not rest:
         raise UserError(f"teacher {spec!r}: {ACCEPTED}")
     config, at, checkpoint = rest.partition("@")
-    with _quiet_open_clip():
+    with quiet_open_clip():
         if at:
             loaded = _from_files(spec, config, Path(checkpoint))
         else:
@@ -77,6 +77,13 @@ def load_teacher(spec: str, *, batch: int = 64, precision: str = "32-true", devi
         batch=batch,
         precision=precision,
     )
+
+
+def image_tower_bytes(name: str) -> int:
+    """float32 size of a CLIP image tower, counted on a model without storage: no weights are needed."""
+    with quiet_open_clip(), torch.device("meta"):
+        model = open_clip.create_model(name, pretrained=None, device="meta")
+    return sum(4 * p.numel() for p in model.visual.parameters())
 
 
 def _from_tag(spec: str, name: str, tag: str) -> tuple[Any, Any, Path, str]:
@@ -170,12 +177,17 @@ def _usual_preprocess(spec: str, name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _quiet_open_clip() -> Iterator[None]:
-    """open_clip warns on the root logger that a model has random weights, which are loaded just after."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.CRITICAL)
+def quiet_open_clip() -> Iterator[None]:
+    """Keep back what says nothing to the user; the error that counts is raised.
+
+    On the root logger open_clip warns that a model has random weights, which are loaded just after or never needed; the
+    hub's client tells of each of its attempts.
+    """
+    levels = {logger: logger.level for logger in (logging.getLogger(), logging.getLogger("huggingface_hub"))}
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        root.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)

@@ -19,7 +19,7 @@ def offline_figures(
     from edgevl_core.bundle import STUDENT_FP32, STUDENT_INT8
     from edgevl_train.evaluate import evaluate_all
     from edgevl_train.predictors import bundle_predictor, teacher_predictor
-    from edgevl_train.teacher import load_teacher
+    from edgevl_train.teacher import image_tower_bytes, load_teacher
 
     bundle, baseline = run_dir / "bundle", run_dir / "bundle_ptq"
     teacher = load_teacher(teacher_spec)
@@ -37,7 +37,7 @@ def offline_figures(
     }
     sizes = {name: path.stat().st_size for name, path in files.items()}
     sizes["teacher"] = sum(p.numel() * p.element_size() for p in teacher.model.visual.parameters())
-    sizes["vit_b_32_image_tower"] = _image_tower_bytes("ViT-B-32")
+    sizes["vit_b_32_image_tower"] = image_tower_bytes("ViT-B-32")
     return {
         "top1": {name: result["top1"] for name, result in figures.items()},
         "top1_all_frames": {name: result["top1_all_frames"] for name, result in figures.items()},
@@ -47,16 +47,6 @@ def offline_figures(
         "size_bytes": sizes,
         "latency_ms": {name: _median_ms(path) for name, path in files.items()},
     }
-
-
-def _image_tower_bytes(name: str) -> int:
-    """float32 size of a CLIP image tower, counted on a model without storage: no weights are needed."""
-    import open_clip
-    import torch
-
-    with torch.device("meta"):
-        model = open_clip.create_model(name, pretrained=None, device="meta")
-    return sum(4 * p.numel() for p in model.visual.parameters())
 
 
 def _median_ms(onnx_path: Path, repetitions: int = 200) -> float:
