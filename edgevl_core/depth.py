@@ -21,6 +21,9 @@ INVERSE_UNIT_M = 0.2
 
 ENCODINGS = ("metric", "minmax")
 
+NEAREST_MEDIAN_M, FARTHEST_MEDIAN_M = 0.05, 50.0
+"""A scene whose median depth lies outside is none that a robot's camera sees."""
+
 
 def to_metres(raw: NDArray[Any], encoding: str) -> DepthArray:
     """A depth image in metres.
@@ -47,6 +50,17 @@ def to_metres(raw: NDArray[Any], encoding: str) -> DepthArray:
         depth_m[~((depth_m > 0) & (depth_m < np.inf))] = np.nan
         return depth_m
     raise ImageFormatError(f"{encoding!r} is no depth encoding: 16UC1 (millimetres) or 32FC1 (metres) are")
+
+
+def unit_doubt(depth_m: DepthArray) -> str:
+    """Why the unit of a depth image, (H, W) metres, is to be doubted; empty where it is not, or nothing is valid."""
+    valid = depth_m[np.isfinite(depth_m)]
+    median_m = float(np.median(valid)) if len(valid) else 1.0
+    if median_m > FARTHEST_MEDIAN_M:
+        return "too far for a room, as if millimetres stood where metres should"
+    if median_m < NEAREST_MEDIAN_M:
+        return "too near for a camera, as if metres stood where millimetres should"
+    return ""
 
 
 def decode_depth(msg: Any) -> DepthArray:

@@ -1,0 +1,56 @@
+"""``edgevl doctor``: what is installed, what runs, what is wrong, and the fix for each finding."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgevl_core.errors import UserError
+from edgevl_core.findings import Finding
+
+_MARKS = {True: "ok ", False: "BAD", None: "-  "}
+
+
+def command(
+    live: Annotated[bool, typer.Option("--live", help="Look at the running graph too: nodes, QoS, cameras.")] = False,
+    rgb: Annotated[str, typer.Option(help="With --live: RGB topic; empty: the one that edgevl's nodes ask for.")] = "",
+    depth: Annotated[str, typer.Option(help="With --live: depth topic, likewise.")] = "",
+    seconds: Annotated[float, typer.Option(min=1.0, help="With --live: how long to listen.")] = 5.0,
+    bundle: Annotated[Path | None, typer.Option(help="A student bundle to check as well.")] = None,
+) -> None:
+    """Look at this machine and, with --live, at the running robot; each finding comes with its fix."""
+    bad = False
+    for finding in _findings(live, rgb, depth, seconds, bundle):
+        print(f"{_MARKS[finding.ok]} {finding.what}", flush=True)
+        if finding.ok is not True and finding.fix:
+            print(f"      fix: {finding.fix}", flush=True)
+        bad |= finding.ok is False
+    if bad:
+        raise typer.Exit(2)
+
+
+def _findings(live: bool, rgb: str, depth: str, seconds: float, bundle: Path | None) -> Iterator[Finding]:
+    from edgevl_cli.doctor.environment import environment
+
+    yield from environment()
+    if bundle is not None:
+        yield _bundle(bundle)
+    if live:
+        from importlib.util import find_spec
+
+        if not find_spec("rclpy") or not find_spec("edgevl"):
+            raise UserError("--live needs ROS 2's rclpy and edgevl's messages in this Python: see the findings above")
+        from edgevl_ros.inspection import inspect
+
+        yield from inspect(rgb, depth, seconds)
+
+
+def _bundle(path: Path) -> Finding:
+    from edgevl_core.bundle import load_bundle
+
+    try:
+        loaded = load_bundle(path)
+    except UserError as error:
+        return Finding(False, str(error), "copy the bundle again, or adapt anew")
+    return Finding(True, f"bundle {loaded.manifest.bundle_id}: hashes and golden inputs agree")

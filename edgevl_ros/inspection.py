@@ -1,0 +1,164 @@
+"""A look at the running graph: edgevl's nodes, who hears whom, and what the cameras send."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+from rclpy.qos import QoSCompatibility, qos_check_compatible
+
+from edgevl_core.findings import Finding
+from edgevl_ros.camera_check import CameraCheck
+from edgevl_ros.client import Client
+
+NODES = ("pair_logger", "scene_classifier", "label_overlay", "adaptation_manager", "bag_player")
+LISTENERS = ("pair_logger", "scene_classifier", "label_overlay")
+IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+DISCOVERY_S = 1.5
+ANSWER_S = 5.0
+
+
+class Endpoint(NamedTuple):
+    """A publisher or subscription: full name of its node, message type, QoS."""
+
+    node: str
+    kind: str
+    qos: Any
+
+
+def inspect(rgb_topic: str, depth_topic: str, seconds: float) -> Iterator[Finding]:
+    """Findings about the graph that this process can see.
+
+    Args:
+        rgb_topic, depth_topic: camera topics to listen to; empty: those that edgevl's nodes subscribe to.
+        seconds: how long.
+    """
+    client = Client("edgevl_doctor")
+    try:
+        _spin(client, DISCOVERY_S)
+        nodes = {
+            f"{namespace.rstrip('/')}/{name}": name for name, namespace in client.node.get_node_names_and_namespaces()
+        }
+        ours = {full: name for full, name in nodes.items() if name in NODES}
+        if not ours:
+            yield Finding(
+                None, "no edgevl node is running that this process can see", "start one; is ROS_DOMAIN_ID the same?"
+            )
+        yield from _states(client, ours)
+        yield from _reports(client, ours)
+        publishers, subscriptions = _endpoints(client)
+        yield from _connections(publishers, subscriptions, ours)
+        chosen = {
+            "rgb": rgb_topic or _asked_for(subscriptions, ours, depth=False),
+            "depth": depth_topic or _asked_for(subscriptions, ours, depth=True),
+        }
+        checks = {
+            name: CameraCheck(client, topic, publishers[topic][0].kind)
+            for name, topic in chosen.items()
+            if publishers.get(topic)
+        }
+        for name, topic in chosen.items():
+            if topic and name not in checks and (rgb_topic if name == "rgb" else depth_topic):
+                yield Finding(False, f"{topic}: nobody publishes it", _image_topics(publishers))
+        if checks:
+            _spin(client, seconds)
+            for check in checks.values():
+                yield from check.findings(seconds)
+            if len(checks) == 2:
+                yield checks["rgb"].skew_to(checks["depth"])
+    finally:
+        client.close()
+
+
+def _spin(client: Client, seconds: float) -> None:
+    until_s = time.monotonic() + seconds
+    client.until(lambda: time.monotonic() > until_s, "the time to pass", seconds + ANSWER_S)
+
+
+def _states(client: Client, ours: Mapping[str, str]) -> Iterator[Finding]:
+    for full in ours:
+        try:
+            state = client.call(GetState, f"{full}/get_state", ANSWER_S).current_state
+        except TimeoutError:
+            yield Finding(False, f"{full} does not answer", "look at its log; is it busy, or gone?")
+            continue
+        active = state.id == State.PRIMARY_STATE_ACTIVE
+        steps = "configure, then activate" if state.id == State.PRIMARY_STATE_UNCONFIGURED else "activate"
+        yield Finding(active, f"{full} is {state.label}", "" if active else f"ros2 lifecycle set {full} {steps}")
+
+
+def _reports(client: Client, ours: Mapping[str, str]) -> Iterator[Finding]:
+    """What the nodes say of themselves on their latched statistics."""
+    topics = [(full, f"{full}/{'status' if name == 'bag_player' else 'stats'}") for full, name in ours.items()]
+    latest = {full: client.watch(DiagnosticStatus, topic) for full, topic in topics}
+    _spin(client, DISCOVERY_S)
+    for full, seen in latest.items():
+        report = seen()
+        if report is not None and report.level != DiagnosticStatus.OK:
+            yield Finding(False if report.level == DiagnosticStatus.ERROR else None, f"{full}: {report.message}")
+
+
+def _endpoints(client: Client) -> tuple[dict[str, list[Endpoint]], dict[str, list[Endpoint]]]:
+    """Publishers and subscriptions by topic, but for this process's own."""
+
+    def of(infos: Any) -> list[Endpoint]:
+        found = [
+            Endpoint(f"{info.node_namespace.rstrip('/')}/{info.node_name}", info.topic_type, info.qos_profile)
+            for info in infos
+        ]
+        return [endpoint for endpoint in found if endpoint.node != client.node.get_fully_qualified_name()]
+
+    topics = [name for name, _ in client.node.get_topic_names_and_types()]
+    return (
+        {topic: of(client.node.get_publishers_info_by_topic(topic)) for topic in topics},
+        {topic: of(client.node.get_subscriptions_info_by_topic(topic)) for topic in topics},
+    )
+
+
+def _connections(
+    publishers: Mapping[str, list[Endpoint]], subscriptions: Mapping[str, list[Endpoint]], ours: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Subscriptions of edgevl's nodes that hear nobody, and why."""
+    for topic, listeners in subscriptions.items():
+        for listener in listeners:
+            if ours.get(listener.node) not in LISTENERS:
+                continue
+            senders = publishers.get(topic, [])
+            if not senders and listener.kind in IMAGES:
+                yield Finding(
+                    False, f"{listener.node} listens to {topic}: nobody publishes it", _image_topics(publishers)
+                )
+            for sender in senders:
+                if sender.kind != listener.kind:
+                    yield Finding(
+                        False,
+                        f"{topic}: {sender.node} publishes {sender.kind}, {listener.node} expects {listener.kind}",
+                        "correct the topic's name: compressed topics end in /compressed or /compressedDepth",
+                    )
+                    continue
+                verdict, reason = qos_check_compatible(sender.qos, listener.qos)
+                if verdict == QoSCompatibility.ERROR:
+                    yield Finding(
+                        False,
+                        f"{topic}: the QoS of {sender.node} and {listener.node} do not match ({reason.strip()})",
+                        f"set qos_reliability of {listener.node} to best_effort",
+                    )
+
+
+def _image_topics(publishers: Mapping[str, list[Endpoint]]) -> str:
+    images = sorted(topic for topic, senders in publishers.items() if any(s.kind in IMAGES for s in senders))
+    if not images:
+        return "start the camera: no image topic is published"
+    return f"set rgb_topic and depth_topic; image topics here: {', '.join(images)}"
+
+
+def _asked_for(subscriptions: Mapping[str, list[Endpoint]], ours: Mapping[str, str], *, depth: bool) -> str:
+    """The first image topic that one of our nodes listens to and whose name speaks of depth, or does not."""
+    for topic, listeners in sorted(subscriptions.items()):
+        if ("depth" in topic) == depth and any(
+            listener.kind in IMAGES and ours.get(listener.node) in LISTENERS for listener in listeners
+        ):
+            return topic
+    return ""
