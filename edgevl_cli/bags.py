@@ -23,6 +23,7 @@ class Split(str, Enum):
 
 
 OutBag = Annotated[Path, typer.Option("--out", help="Directory of the new rosbag2; must not exist.")]
+SHOWN = 5  # names of unreadable pairs
 Json = Annotated[Path | None, typer.Option("--json", help="Write the numbers here (- for standard output).")]
 
 log = typer.Typer(no_args_is_help=True, help="Look into a bag, or save what a damaged one still holds.")
@@ -61,17 +62,37 @@ def sim(
 
 
 def import_pairs(
-    source: Annotated[Path, typer.Argument(help="A folder with pairs.csv (stamp_s, rgb, depth).")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="A folder with pairs.csv, ScanNet, SUN RGB-D, NYU Depth V2 or EuroSAT."),
+    ],
     out: OutBag,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Only a part. ScanNet: train, val, test or a list of scans. SUN RGB-D: a list of folders. NYU Depth "
+            "V2: a list of image numbers. EuroSAT: train or test. A list is a text file, one name a line."
+        ),
+    ] = None,
+    json: Json = None,
 ) -> None:
-    """Make a rosbag2 of a folder of RGB-D pairs."""
-    from edgevl_core.importers.folder import import_folder
+    """Make a rosbag2 of a public RGB-D collection, or of a folder of pairs; which it is shows in its layout."""
+    from dataclasses import asdict
+
+    from edgevl_core.importers.kinds import import_collection
 
     with progress(f"importing {source.name}") as on_progress:
-        summary = import_folder(source, out, on_progress=on_progress)
-    for line in summary.unreadable:
+        summary = import_collection(source, out, split=split, on_progress=on_progress)
+    for note in summary.notes:
+        print(f"note: {note}")
+    for reason, count in summary.left_out.items():
+        print(f"left out: {count} {reason}")
+    for line in summary.unreadable[:SHOWN]:
         print(f"skipped: {line}")
-    print(f"{out}: {summary.pairs} pairs, {len(summary.unreadable)} unreadable")
+    if len(summary.unreadable) > SHOWN:
+        print(f"skipped: {len(summary.unreadable) - SHOWN} more, all of them with --json FILE")
+    print(f"{out}: {summary.pairs} pairs, {len(summary.unreadable)} unreadable, {size(summary.bytes)}")
+    write_json(asdict(summary), json)
 
 
 @log.command()

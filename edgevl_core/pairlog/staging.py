@@ -11,6 +11,8 @@ from edgevl_core.atomic import fsync_directory
 from edgevl_core.errors import UserError
 from edgevl_core.pairlog.writer import BagWriter
 
+_CENTURY_S = 3.2e9
+
 
 @contextmanager
 def staged_bag(path: Path | str, compression: str = "zstd") -> Iterator[BagWriter]:
@@ -25,10 +27,12 @@ def staged_bag(path: Path | str, compression: str = "zstd") -> Iterator[BagWrite
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        # Nothing is to be saved from a half-made bag: no syncs but the one that closes it.
-        with BagWriter(staging / path.name, compression=compression, sync_interval_s=float("inf")) as writer:
+        # Nothing is to be saved from a half-made bag: no syncs but the one that closes it. Segments are cut by
+        # size alone: the stamps of a collection may span weeks.
+        bag = staging / path.name
+        with BagWriter(bag, compression=compression, sync_interval_s=float("inf"), max_segment_s=_CENTURY_S) as writer:
             yield writer
-        os.rename(staging / path.name, path)
+        os.rename(bag, path)
         fsync_directory(path.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from edgevl_core.errors import UserError
-from edgevl_core.importers.folder import DEPTH_TOPIC, RGB_TOPIC, import_folder
+from edgevl_core.importers.kinds import import_collection
+from edgevl_core.importers.writer import DEPTH_TOPIC, RGB_TOPIC
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import deserialize
@@ -33,7 +34,9 @@ def folder(path: Path, count: int = 3) -> Path:
 def test_rgb_is_kept_byte_for_byte_and_depth_is_raw(tmp_path: Path) -> None:
     source = folder(tmp_path / "source")
     progress = []
-    summary = import_folder(source, tmp_path / "bag", on_progress=lambda done, total: progress.append((done, total)))
+    summary = import_collection(
+        source, tmp_path / "bag", on_progress=lambda done, total: progress.append((done, total))
+    )
     assert (summary.pairs, summary.unreadable) == (3, [])
     assert summary.bytes == (tmp_path / "bag" / "bag_0.mcap").stat().st_size
     assert progress == [(1, 3), (2, 3), (3, 3)]
@@ -77,19 +80,18 @@ def test_wrong_tables_are_refused_and_leave_nothing(tmp_path: Path, table: str, 
     source = folder(tmp_path / "source")
     (source / "pairs.csv").write_text(table)
     with pytest.raises(UserError, match=reason):
-        import_folder(source, tmp_path / "bag")
+        import_collection(source, tmp_path / "bag")
     assert [p.name for p in tmp_path.iterdir()] == ["source"]
 
 
 @pytest.mark.unit
-def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no pairs\.csv"):
-        import_folder(tmp_path / "nowhere", tmp_path / "bag")
+def test_a_bag_that_exists_is_kept_and_a_split_is_refused(tmp_path: Path) -> None:
+    source = folder(tmp_path / "source")
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UserError, match=r"holds no pairs\.csv"):
-        import_folder(tmp_path / "file", tmp_path / "bag")
     with pytest.raises(UserError, match="exists already"):
-        import_folder(folder(tmp_path / "source"), tmp_path / "file")
+        import_collection(source, tmp_path / "file")
+    with pytest.raises(UserError, match=r"pairs\.csv has no splits"):
+        import_collection(source, tmp_path / "bag", split="train")
 
 
 @pytest.mark.unit
@@ -97,17 +99,17 @@ def test_a_few_unreadable_pairs_are_listed(tmp_path: Path) -> None:
     source = folder(tmp_path / "source", count=40)
     (source / "7.jpg").write_bytes(b"no image")
     (source / "9.png").unlink()
-    summary = import_folder(source, tmp_path / "bag")
+    summary = import_collection(source, tmp_path / "bag")
     assert summary.pairs == 38
     assert ["7.jpg" in summary.unreadable[0], "9.png" in summary.unreadable[1]] == [True, True]
     (source / "11.png").write_bytes(b"")
     with pytest.raises(UserError, match="3 of its 40 pairs cannot be read"):
-        import_folder(source, tmp_path / "other")
+        import_collection(source, tmp_path / "other")
 
 
 @pytest.mark.real
 def test_real_pairs(tmp_path: Path, real_data: Path) -> None:
-    summary = import_folder(real_data / "hololens_rgbd", tmp_path / "bag")
+    summary = import_collection(real_data / "hololens_rgbd", tmp_path / "bag")
     assert (summary.pairs, summary.unreadable) == (187, [])
     pairs = read_pairs(tmp_path / "bag")
     found = list(pairs)

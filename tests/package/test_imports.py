@@ -49,7 +49,7 @@ class Layer(NamedTuple):
 
 
 LAYERS = {
-    "edgevl_core": Layer(CORE, late={"tokenizers"}),
+    "edgevl_core": Layer(CORE, late={"tokenizers", "h5py", "tifffile"}),
     "edgevl_sim": Layer({"numpy", "cv2", "edgevl_core"}, late=set()),
     "edgevl_ros": Layer(ROS | {"edgevl", "edgevl_core", "numpy", "pydantic", "yaml"}, late={"cv_bridge"}),
     "edgevl_train": Layer(TRAINING | CORE | {"edgevl_core", "rich"}, late={"matplotlib", "tokenizers"}),
@@ -104,6 +104,7 @@ def test_imports_point_down(package: str) -> None:
         ("edgevl_core", "import torch"),
         ("edgevl_core", "def f():\n    from rclpy.node import Node"),
         ("edgevl_core", "import tokenizers"),
+        ("edgevl_core", "import h5py"),
         ("edgevl_ros", "import importlib\nimportlib.import_module('torch.nn')"),
         ("edgevl_train", "from edgevl.msg import SceneTruth"),
         ("edgevl_sim", "def f():\n    import edgevl_train.student"),

@@ -6,7 +6,7 @@ import pytest
 from edgevl.msg import SceneClass
 
 from edgevl_core.bundle import read_manifest
-from edgevl_core.importers.folder import import_folder
+from edgevl_core.importers.kinds import import_collection
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.resources import resource
 from edgevl_sim import write_bag
@@ -36,7 +36,7 @@ def robot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ros_domain: int) -> G
 
 def test_real_pairs_from_the_folder_to_the_answers(real_data: Path, robot: Graph, tmp_path: Path) -> None:
     real, homes = tmp_path / "real", tmp_path / "homes"
-    assert import_folder(real_data / "hololens_rgbd", real).pairs == 187
+    assert import_collection(real_data / "hololens_rgbd", real).pairs == 187
     write_bag(homes, seed=0, split="train", homes=2, frames_per_room=2)
     model = {
         "embed_dim": 16,
