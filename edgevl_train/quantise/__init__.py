@@ -4,19 +4,21 @@
 """
 
 from edgevl_train.quantise.calibrate import calibrate, observe_ranges
-from edgevl_train.quantise.export import export_fp32, export_int8
+from edgevl_train.quantise.export import export_float_of, export_fp32, export_int8
 from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.graph import op_counts
-from edgevl_train.quantise.insert import QuantStudent, fake_quantise
+from edgevl_train.quantise.insert import QuantStudent, fake_quantise, float_copy
 from edgevl_train.quantise.ptq import dynamic_int8, ptq_int8
 
 __all__ = [
     "QuantStudent",
     "calibrate",
     "dynamic_int8",
+    "export_float_of",
     "export_fp32",
     "export_int8",
     "fake_quantise",
+    "float_copy",
     "fuse",
     "observe_ranges",
     "op_counts",
