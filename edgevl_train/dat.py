@@ -22,12 +22,12 @@ from torch.nn import functional
 PATCH_PX = 4
 HEAD_DIM = 32
 GROUP_DIM = 128  # channels that share their sampling points: 3 groups in stage 3, 6 in stage 4
-OFFSET_RANGE = 2.0  # the paper's s; in units of 1 / side, so a point moves by up to one cell
+OFFSET_RANGE = 2.0  # the paper's s, here in units of 1 / side: a point moves by up to about one cell
 OFFSET_KERNEL = 5
 
 
 class DeformableAttention(nn.Module):
-    """Attention whose keys and values are read at points shifted from a regular grid (section 3.2, figure 2).
+    """Attention whose keys and values are read at points shifted from a regular grid (section 3.2).
 
     The grid is as fine as the map, as in the paper's classifiers (r = 1). Points have (x, y) in [-1, 1], with
     -1 and 1 the centres of the outermost cells.
@@ -36,9 +36,9 @@ class DeformableAttention(nn.Module):
     reference: Tensor
 
     def __init__(self, dim: int, side: int) -> None:
-        """``dim``: channels, a multiple of 32; ``side``: of the square map."""
+        """``dim``: channels, a multiple of 128; ``side``: of the square map."""
         super().__init__()
-        self.side, self.heads, self.groups = side, dim // HEAD_DIM, max(1, dim // GROUP_DIM)
+        self.side, self.heads, self.groups = side, dim // HEAD_DIM, dim // GROUP_DIM
         group_dim = dim // self.groups
         self.query, self.key, self.value, self.project = (nn.Linear(dim, dim) for _ in range(4))
         self.offset = nn.Sequential(
@@ -55,11 +55,11 @@ class DeformableAttention(nn.Module):
         """(N, S, S, C) -> (N, S, S, C)."""
         query = self.query(x)
         points = self.reference + self._offsets(query)
-        sampled = _sample(self._by_group(x), points)  # eq. 3: x at the points
+        sampled = _sample(self._by_group(x), points)
         sampled = sampled.reshape(-1, self.heads * HEAD_DIM, self.side**2).transpose(1, 2)
         key, value = self._by_head(self.key(sampled)), self._by_head(self.value(sampled))
         scores = self._by_head(query) @ key.transpose(-2, -1) * HEAD_DIM**-0.5
-        weights = (scores + self._bias(points)).softmax(dim=-1)  # eq. 4
+        weights = (scores + self._bias(points)).softmax(dim=-1)
         out = (weights @ value).transpose(1, 2).reshape(x.shape)
         return self.project(out)
 
@@ -88,7 +88,7 @@ class DeformableAttention(nn.Module):
 
 
 class DeformableBlock(nn.Module):
-    """Deformable attention and an MLP, each after a layer norm and added to its input (figure 3)."""
+    """Deformable attention and an MLP, each after a layer norm and added to its input."""
 
     def __init__(self, dim: int, side: int) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ default_cfgs = generate_default_cfgs({"dat_tiny": {"input_size": (3, 224, 224), 
 
 @register_model
 def dat_tiny(**arguments: Any) -> DeformableTransformer:
-    """DAT-T (table 1 of the paper); there are no weights to download."""
+    """DAT-T; there are no weights to download."""
     for name in ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"):
         arguments.pop(name, None)  # timm passes these to every model
     return DeformableTransformer(**arguments)
@@ -184,7 +184,7 @@ def _grid(side: int) -> Tensor:
 
 
 def _sample(maps: Tensor, points: Tensor) -> Tensor:
-    """(M, C, H, W) at (M, A, B, 2) points -> (M, C, A, B); bilinear, 0 outside the map (eq. 5)."""
+    """(M, C, H, W) at (M, A, B, 2) points -> (M, C, A, B); bilinear, 0 outside the map."""
     return functional.grid_sample(maps, points, mode="bilinear", padding_mode="zeros", align_corners=True)
 
 

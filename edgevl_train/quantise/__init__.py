@@ -1,6 +1,7 @@
 """Quantisation-aware training and int8 ONNX export.
 
-``fuse`` -> ``fake_quantise`` -> ``calibrate`` -> train as usual -> ``export_int8``.
+``fuse`` -> ``fake_quantise`` -> ``calibrate`` -> train as usual -> ``export_int8``, and
+``export_float_of`` for runtimes without int8.
 """
 
 from edgevl_train.quantise.calibrate import calibrate, observe_ranges
