@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from edgevl_core.errors import UserError
 from edgevl_core.preprocess import Preprocess
 from edgevl_core.resources import resource
+from edgevl_train import presets
 
 
 class Section(BaseModel):
@@ -19,13 +20,24 @@ class Section(BaseModel):
 
 
 class StudentSection(Section):
-    """Which network is trained; see :func:`edgevl_train.student.build_student`."""
+    """Which network is trained; see :func:`edgevl_train.student.build_student`.
 
-    name: str = "mobilenetv4_conv_medium"
+    For a name among the presets, ``size_px`` and ``head`` default to the preset's.
+    """
+
+    name: str = presets.DEFAULT
     size_px: int = Field(224, ge=16, le=1024)
-    head: Literal["linear", "mlp"] = "linear"
+    head: presets.Head = "linear"
     backbone: dict[str, Any] = {}
     pretrained: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_preset(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("name") not in list(presets.PRESETS):
+            return given
+        preset = presets.PRESETS[given["name"]]
+        return {"size_px": preset.size_px, "head": preset.head} | given
 
 
 class TeacherSection(Section):

@@ -7,21 +7,22 @@ themselves are the quantised activation (scale 1/64, zero point 128).
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import edgevl_train.torchvision_ops  # noqa: F401  (before timm)
+import edgevl_train.torchvision_ops  # before timm
 
 # isort: split
 import timm
 from timm.models.mobilenetv3 import MobileNetV3
 from torch import Tensor, nn
 
+import edgevl_train.dat  # noqa: F401  (makes dat_tiny known to timm)
 from edgevl_core.errors import UserError
+from edgevl_train.presets import Head
 
 PIXEL_ZERO_POINT = 128
 PIXEL_SCALE = 1.0 / 64.0
 _SHORTEST = 1e-12  # a zero vector stays one, instead of NaN
-Head = Literal["linear", "mlp"]
 
 
 class PixelNormalise(nn.Module):
@@ -53,15 +54,17 @@ def build_student(
     embed_dim: int,
     *,
     head: Head = "linear",
+    size_px: int | None = None,
     backbone: Mapping[str, Any] | None = None,
     pretrained: Path | str | None = None,
 ) -> Student:
     """A student with random weights, or with a backbone from a local file.
 
     Args:
-        name: any timm model, for example resnet10t, mobilenetv4_conv_medium, vit_small_patch16_224.
+        name: any timm model, or dat_tiny; edgevl_train/presets.py lists those known to serve well.
         embed_dim: D, the teacher's embedding dimension.
         head: "linear", or "mlp" (two layers, GELU between; hidden width = the backbone's).
+        size_px: side of the images; None: what the backbone is made for. Transformers are built for one size.
         backbone: further arguments of the timm model, for example {"output_stride": 16} or {"img_size": 96}.
         pretrained: a safetensors file with the backbone's weights; a classifier in it is left out.
 
@@ -75,7 +78,10 @@ def build_student(
         raise UserError(f"student {name!r} is not a timm model: {hint}")
     if head not in ("linear", "mlp"):
         raise UserError(f"head {head!r} is not known: accepted are 'linear' and 'mlp'")
-    network = _build_backbone(name, dict(backbone or {}))
+    arguments = dict(backbone or {})
+    if size_px is not None and getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False):
+        arguments.setdefault("img_size", size_px)
+    network = _build_backbone(name, arguments)
     if pretrained is not None:
         _load_backbone(network, name, Path(pretrained))
     width = getattr(network, "head_hidden_size", None) or network.num_features
@@ -88,7 +94,7 @@ def _build_backbone(name: str, arguments: dict[str, Any]) -> nn.Module:
     output_stride = arguments.pop("output_stride", None) if mobile else None
     try:
         network = timm.create_model(name, pretrained=False, num_classes=0, **arguments)
-    except (TypeError, AssertionError, NotImplementedError) as error:
+    except (TypeError, ValueError, AssertionError, NotImplementedError) as error:
         raise UserError(
             f"student {name!r} does not take the backbone arguments {arguments}: {error}; correct them"
         ) from error

@@ -1,22 +1,25 @@
 """Quantisation-aware training and int8 ONNX export.
 
-``fuse`` -> ``fake_quantise`` -> ``calibrate`` -> train as usual -> ``export_int8``.
+``fuse`` -> ``fake_quantise`` -> ``calibrate`` -> train as usual -> ``export_int8``, and
+``export_float_of`` for runtimes without int8.
 """
 
 from edgevl_train.quantise.calibrate import calibrate, observe_ranges
-from edgevl_train.quantise.export import export_fp32, export_int8
+from edgevl_train.quantise.export import export_float_of, export_fp32, export_int8
 from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.graph import op_counts
-from edgevl_train.quantise.insert import QuantStudent, fake_quantise
+from edgevl_train.quantise.insert import QuantStudent, fake_quantise, float_copy
 from edgevl_train.quantise.ptq import dynamic_int8, ptq_int8
 
 __all__ = [
     "QuantStudent",
     "calibrate",
     "dynamic_int8",
+    "export_float_of",
     "export_fp32",
     "export_int8",
     "fake_quantise",
+    "float_copy",
     "fuse",
     "observe_ranges",
     "op_counts",

@@ -6,7 +6,6 @@ fuse linear layers), linear layers are Gemm, and the uint8 pixels go into Dequan
 image between.
 """
 
-import copy
 import io
 import logging
 import warnings
@@ -20,7 +19,7 @@ from torch import Tensor, fx, nn
 from edgevl_core.atomic import atomic_write
 from edgevl_train.quantise.fake import WEIGHT_MAX, ActivationQuantiser, InputQuantiser, QuantisedLayer
 from edgevl_train.quantise.fuse import fuse
-from edgevl_train.quantise.insert import QuantStudent
+from edgevl_train.quantise.insert import QuantStudent, float_copy
 from edgevl_train.student import PIXEL_SCALE, PIXEL_ZERO_POINT, Student
 
 OPSET = 18
@@ -37,18 +36,23 @@ def export_int8(q: QuantStudent, path: Path | str, size_px: int) -> None:
 
     ``q`` is left as it is.
     """
-    network = copy.deepcopy(q.network).cpu().eval()
-    replacements: list[tuple[str, nn.Module]] = []
-    for name, module in network.named_modules():
-        if isinstance(module, InputQuantiser):
-            replacements.append((name, _PixelsDequantised()))
-        elif isinstance(module, ActivationQuantiser):
-            replacements.append((name, _QuantiseDequantise(module)))
-        elif isinstance(module, QuantisedLayer):
-            replacements.append((name, _IntegerLayer(module)))
-    for name, module in replacements:
-        network.set_submodule(name, module)
-    _export(network, Path(path), size_px)
+    network = q.converted(
+        {
+            InputQuantiser: lambda _: _PixelsDequantised(),
+            ActivationQuantiser: _QuantiseDequantise,
+            QuantisedLayer: _IntegerLayer,
+        }
+    )
+    _export(network.cpu(), Path(path), size_px)
+
+
+def export_float_of(q: QuantStudent, path: Path | str, size_px: int) -> None:
+    """Write the float form of a quantised student, for robots whose runtime takes no int8 file.
+
+    The weights are those that were trained through the quantisers; see :func:`float_copy`. Input, output and ``q`` as
+    in :func:`export_int8`.
+    """
+    _export(float_copy(q).cpu(), Path(path), size_px)
 
 
 def _dequantise(q: Tensor, scale: Tensor, zero_point: Tensor | None, axis: int = 0) -> Tensor:

@@ -92,8 +92,8 @@ def weight_scale(weight: Tensor, bias: Tensor | None, input_scale: Tensor) -> Te
 
 
 class QuantisedLayer(nn.Module):
-    """A convolution or linear layer with fake-quantised weights; its input is quantised by the graph before
-    it.
+    """A convolution or linear layer with fake-quantised weights and bias; its input is quantised by the graph
+    before it.
 
     Attributes:
         layer: the float layer, which owns the trained parameters.
@@ -119,10 +119,16 @@ class QuantisedLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         layer, scale = self.layer, self.scale()
+        bias = None if layer.bias is None else _rounded(layer.bias.float(), self.input_scale() * scale)
         zero_point = torch.zeros_like(scale, dtype=torch.int32)
         weight = torch.fake_quantize_per_channel_affine(
             layer.weight.float(), scale, zero_point, 0, -WEIGHT_MAX, WEIGHT_MAX
         )
         if isinstance(layer, nn.Conv2d):
-            return layer._conv_forward(x, weight, layer.bias)
-        return functional.linear(x, weight, layer.bias)
+            return layer._conv_forward(x, weight, bias)
+        return functional.linear(x, weight, bias)
+
+
+def _rounded(x: Tensor, step: Tensor) -> Tensor:
+    """``x`` at whole multiples of ``step``, with the gradient of ``x``."""
+    return x + ((x / step).round() * step - x).detach()

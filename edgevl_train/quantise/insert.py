@@ -11,7 +11,7 @@ curved activations.
 import copy
 import operator
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -51,6 +51,14 @@ class QuantStudent(nn.Module):
         """Every activation quantiser, once, in graph order."""
         return (module for module in self.modules() if isinstance(module, ActivationQuantiser))
 
+    def converted(self, into: Mapping[type[nn.Module], Callable[[Any], nn.Module]]) -> fx.GraphModule:
+        """Copy of the network, each module of the given types replaced by what its function makes of it."""
+        network = copy.deepcopy(self.network)
+        for name, module in list(network.named_modules()):
+            if type(module) in into:
+                network.set_submodule(name, into[type(module)](module))
+        return network.eval()
+
 
 def fake_quantise(fused: fx.GraphModule) -> QuantStudent:
     """Quantised copy of a fused student; its activation ranges are empty until ``calibrate``.
@@ -61,6 +69,17 @@ def fake_quantise(fused: fx.GraphModule) -> QuantStudent:
     inserter = _Inserter(copy.deepcopy(fused))
     inserter.run()
     return QuantStudent(inserter.module, inserter.float_layers)
+
+
+def float_copy(q: QuantStudent) -> fx.GraphModule:
+    """The float form of a quantised student: the same graph and weights as trained, nothing rounded."""
+    return q.converted(
+        {
+            InputQuantiser: lambda _: PixelNormalise(),
+            ActivationQuantiser: lambda _: nn.Identity(),
+            QuantisedLayer: lambda quantised: quantised.layer,
+        }
+    )
 
 
 class _Inserter:

@@ -14,9 +14,11 @@ from edgevl_core.errors import UserError
 from edgevl_train.quantise import (
     calibrate,
     dynamic_int8,
+    export_float_of,
     export_fp32,
     export_int8,
     fake_quantise,
+    float_copy,
     fuse,
     observe_ranges,
     op_counts,
@@ -24,27 +26,16 @@ from edgevl_train.quantise import (
 )
 from edgevl_train.quantise.fake import ActivationQuantiser, QuantisedLayer, weight_scale
 from edgevl_train.student import build_student
+from tests.infer.quantised import cosine, float_kernels, pixels_of, warm_up
 
 pytestmark = pytest.mark.train
 SIZE_PX, DIM = 64, 32
-FLOAT_KERNELS = ("Conv", "FusedConv", "NhwcFusedConv", "Gemm", "FusedGemm", "Relu")
-
-
-def _pixels(count: int, seed: int = 0, size_px: int = SIZE_PX) -> torch.Tensor:
-    """Smooth random pictures, (N, 3, S, S) uint8."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(count, 3, 5, 5, generator=generator) * 255
-    return functional.interpolate(coarse, (size_px, size_px), mode="bicubic").clamp(0, 255).to(torch.uint8)
-
-
-def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
 def _train(network: nn.Module, steps: int, lr: float) -> list[float]:
     """Distil random targets that depend smoothly on the picture; returns the losses."""
     torch.manual_seed(0)
-    pixels = _pixels(128)
+    pixels = pixels_of(128)
     coarse = functional.adaptive_avg_pool2d(pixels.float(), 3).flatten(1)
     coarse = (coarse - coarse.mean(dim=0)) @ torch.randn(27, DIM)
     targets = functional.normalize(coarse, dim=1)
@@ -72,7 +63,7 @@ def student():
 
 @pytest.fixture(scope="module")
 def quantised(student):
-    return calibrate(fake_quantise(fuse(student)), [_pixels(64, seed=1)]).eval()
+    return calibrate(fake_quantise(fuse(student)), [pixels_of(64, seed=1)]).eval()
 
 
 @pytest.fixture(scope="module")
@@ -85,30 +76,63 @@ def files(student, quantised, tmp_path_factory):
 
 @torch.no_grad()
 def test_fusing_changes_nothing(student):
-    fused, pixels = fuse(student), _pixels(4)
+    fused, pixels = fuse(student), pixels_of(4)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
     torch.testing.assert_close(fused(pixels), student(pixels), atol=1e-5, rtol=1e-4)
     assert any(isinstance(module, nn.BatchNorm2d) for module in student.modules())
 
 
+@pytest.mark.parametrize("name", ["mobileone_s0", "repvit_m1", "ghostnetv3_100"])
+@torch.no_grad()
+def test_branches_are_merged_before_quantisation(name):
+    torch.manual_seed(0)
+    student = build_student(name, DIM)
+    warm_up(student, pixels_of(8))
+    fused, pixels = fuse(student), pixels_of(4, seed=1)
+    convolutions, before = (sum(isinstance(m, nn.Conv2d) for m in network.modules()) for network in (fused, student))
+    assert convolutions < before
+    assert not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in fused.modules())
+    torch.testing.assert_close(fused(pixels), student(pixels), atol=1e-4, rtol=0)
+
+
 @torch.no_grad()
 def test_quantisation_stays_close_to_float(student, quantised):
-    pixels = _pixels(16, seed=2)
-    assert _cosine(quantised(pixels).numpy(), student(pixels).numpy()).mean() > 0.98
+    pixels = pixels_of(16, seed=2)
+    assert cosine(quantised(pixels).numpy(), student(pixels).numpy()).mean() > 0.98
     assert quantised.float_layers == []
 
 
 @torch.no_grad()
 def test_float_runtime_agrees(student, files):
-    pixels = _pixels(4, seed=3)
-    assert _cosine(Engine(files / "fp32.onnx")(pixels.numpy()), student(pixels).numpy()).min() > 0.99999
+    pixels = pixels_of(4, seed=3)
+    assert cosine(Engine(files / "fp32.onnx")(pixels.numpy()), student(pixels).numpy()).min() > 0.99999
 
 
 @torch.no_grad()
 def test_integer_runtime_agrees_with_fake_quantisation(quantised, files):
-    pixels = _pixels(32, seed=4)
+    pixels = pixels_of(32, seed=4)
     actual = Engine(files / "int8.onnx")(pixels.numpy())
-    assert _cosine(actual, quantised(pixels).numpy()).mean() >= 0.999
+    assert cosine(actual, quantised(pixels).numpy()).mean() >= 0.999
+
+
+@torch.no_grad()
+def test_the_float_form_keeps_the_trained_weights(quantised, tmp_path):
+    q = copy.deepcopy(quantised)
+    for module in q.modules():  # as if trained on from the float student
+        if isinstance(module, QuantisedLayer):
+            module.layer.weight.mul_(1 + 0.1 * torch.rand_like(module.layer.weight))
+    form = dict(float_copy(q).named_parameters())
+    trained = [m.layer for m in q.modules() if isinstance(m, QuantisedLayer)]
+    assert len(form) == 2 * len(trained)
+    assert all(any(torch.equal(layer.weight, value) for value in form.values()) for layer in trained)
+
+    export_float_of(q, tmp_path / "fp32.onnx", SIZE_PX)
+    operators = {node.op_type for node in onnx.load(tmp_path / "fp32.onnx").graph.node}
+    assert not operators & {"QuantizeLinear", "DequantizeLinear"}
+    pixels = pixels_of(16, seed=9)
+    floating = Engine(tmp_path / "fp32.onnx")(pixels.numpy())
+    assert cosine(floating, q(pixels).numpy()).mean() > 0.99
+    assert cosine(floating, float_copy(q)(pixels).numpy()).min() > 0.99999
 
 
 def test_the_optimised_graph_computes_in_integers(files):
@@ -117,10 +141,10 @@ def test_the_optimised_graph_computes_in_integers(files):
     assert counts["QLinearConv"] == layers
     assert counts["QLinearAdd"] == 4
     assert counts["QGemm"] == 1
-    assert not {name: counts[name] for name in FLOAT_KERNELS if name in counts}
+    assert not float_kernels(counts)
 
 
-def test_the_file_holds_integers_and_takes_pixels(files):
+def test_the_file_holds_integers_and_takespixels_of(files):
     graph = onnx.load(files / "int8.onnx").graph
     assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert {node.op_type for node in graph.node if "pixels" in node.input} == {"DequantizeLinear"}
@@ -132,7 +156,7 @@ def test_the_file_holds_integers_and_takes_pixels(files):
 
 @pytest.mark.parametrize("name", ["int8.onnx", "fp32.onnx"])
 def test_one_picture_alone_or_in_a_batch(files, name):
-    engine, pixels = Engine(files / name), _pixels(4, seed=5).numpy()
+    engine, pixels = Engine(files / name), pixels_of(4, seed=5).numpy()
     assert engine.free_batch
     alone = np.concatenate([engine(pixels[i : i + 1]) for i in range(4)])
     np.testing.assert_allclose(alone, engine(pixels), atol=1e-5)
@@ -140,7 +164,7 @@ def test_one_picture_alone_or_in_a_batch(files, name):
 
 def test_training_through_the_quantisers_learns_and_repeats_itself(student):
     def run():
-        q = calibrate(fake_quantise(fuse(student)), [_pixels(32, seed=1)]).train()
+        q = calibrate(fake_quantise(fuse(student)), [pixels_of(32, seed=1)]).train()
         observe_ranges(q, True)
         return _train(q, 5, 1e-4), q
 
@@ -154,7 +178,7 @@ def test_training_through_the_quantisers_learns_and_repeats_itself(student):
 def test_state_dict_and_deepcopy_carry_the_ranges(student, quantised):
     fresh = fake_quantise(fuse(student))
     fresh.load_state_dict(quantised.state_dict())
-    pixels = _pixels(3, seed=6)
+    pixels = pixels_of(3, seed=6)
     with torch.no_grad():
         expected = quantised(pixels)
         torch.testing.assert_close(fresh.eval()(pixels), expected, rtol=0, atol=0)
@@ -172,7 +196,7 @@ def test_ranges_move_only_while_observing_and_training(quantised):
     before = copy.deepcopy(q.state_dict())
     for observing, training, moves in ((False, True, False), (True, False, False), (True, True, True)):
         observe_ranges(q, observing)
-        q.train(training)(_pixels(2, seed=7))
+        q.train(training)(pixels_of(2, seed=7))
         moved = any(not torch.equal(value, before[name]) for name, value in q.state_dict().items())
         assert moved == moves
 
@@ -203,16 +227,29 @@ def test_a_dead_channel_with_a_large_bias_fits_int32():
     assert scale[1] == pytest.approx(0.01)
 
 
+def test_the_bias_is_rounded_as_in_the_file_and_still_learns():
+    source = ActivationQuantiser()
+    source.high.fill_(255.0)  # scale 1
+    layer = QuantisedLayer(nn.Linear(1, 2), source)
+    with torch.no_grad():
+        layer.layer.weight.fill_(127.0)  # scale 1
+        layer.layer.bias.copy_(torch.tensor([0.4, -2.6]))
+    y = layer(torch.zeros(1, 1))
+    torch.testing.assert_close(y, torch.tensor([[0.0, -3.0]]))
+    y.sum().backward()
+    assert layer.layer.bias.grad.tolist() == [1, 1]
+
+
 def test_calibration_needs_data_and_known_methods(student):
     q = fake_quantise(fuse(student))
     with pytest.raises(UserError, match="0 batches"):
         calibrate(q, [])
     with pytest.raises(UserError, match="percentile 30"):
-        calibrate(q, [_pixels(2)], percentile=30)
+        calibrate(q, [pixels_of(2)], percentile=30)
 
 
 def test_the_percentile_ignores_outliers(student):
-    pixels = [_pixels(16)]
+    pixels = [pixels_of(16)]
     wide, tight = (
         calibrate(fake_quantise(fuse(student)), pixels, method=method, percentile=99.9)
         for method in ("minmax", "percentile")
@@ -223,46 +260,13 @@ def test_the_percentile_ignores_outliers(student):
 
 
 def test_static_and_dynamic_baselines(student, files):
-    pixels = _pixels(32, seed=8).numpy()
-    ptq_int8(files / "fp32.onnx", [_pixels(32, seed=1).numpy()], files / "ptq.onnx")
+    pixels = pixels_of(32, seed=8).numpy()
+    ptq_int8(files / "fp32.onnx", [pixels_of(32, seed=1).numpy()], files / "ptq.onnx")
     dynamic_int8(files / "fp32.onnx", files / "dynamic.onnx")
     expected = Engine(files / "fp32.onnx")(pixels)
     static = Engine(files / "ptq.onnx")
-    assert _cosine(static(pixels), expected).mean() > 0.98
+    assert cosine(static(pixels), expected).mean() > 0.98
     assert op_counts(static.path)["QLinearConv"] == 14
-    assert _cosine(Engine(files / "dynamic.onnx")(pixels), expected).mean() > 0.99
+    assert cosine(Engine(files / "dynamic.onnx")(pixels), expected).mean() > 0.99
     with pytest.raises(UserError, match="0 batches"):
         ptq_int8(files / "fp32.onnx", [], files / "none.onnx")
-
-
-@pytest.mark.parametrize(
-    ("name", "backbone", "head", "expected"),
-    [
-        (
-            "mobilenetv4_conv_small",
-            {"output_stride": 16},
-            "linear",
-            {"QLinearConv": 46, "QLinearAdd": 10, "QGemm": 1},
-        ),
-        (
-            "vit_tiny_patch16_224",
-            {"img_size": 64, "depth": 2},
-            "mlp",
-            {"QLinearConv": 1, "QGemm": 10, "MatMul": 2},
-        ),
-    ],
-)
-def test_other_families_become_integers_too(name, backbone, head, expected, tmp_path):
-    torch.manual_seed(0)
-    student = build_student(name, DIM, head=head, backbone=backbone)
-    with torch.no_grad():
-        student.train()(_pixels(16))
-    q = calibrate(fake_quantise(fuse(student)), [_pixels(16)]).eval()
-    export_int8(q, tmp_path / "int8.onnx", SIZE_PX)
-    engine = Engine(tmp_path / "int8.onnx")
-    counts = op_counts(engine.path)
-    assert {key: counts.get(key) for key in expected} == expected
-    assert not {kernel for kernel in FLOAT_KERNELS if kernel in counts}
-    pixels = _pixels(4, seed=1)
-    with torch.no_grad():
-        assert _cosine(engine(pixels.numpy()), q(pixels).numpy()).mean() > 0.98
