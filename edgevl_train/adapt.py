@@ -5,7 +5,10 @@ Every step leaves its result in the run directory; a run that was cut off goes o
 are never read.
 """
 
+import contextlib
+import io
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -78,11 +81,17 @@ def adapt(
     out = Path(out)
     check_out(out, resume=resume)
     setup = prepare(bags, teacher_spec, labels_path, recipe)
+    fabric = _fabric(recipe)  # from here on several processes, where the recipe or torchrun says so
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
+    if not fabric.is_global_zero:
+        # The first process delivers, and tells that it was stopped.
+        with contextlib.suppress(SystemExit, KeyboardInterrupt), terminable():
+            _run(setup, out, RunProgress(None, _shares(recipe), stream=io.StringIO()), fabric)
+        raise SystemExit(0)
     out.mkdir(parents=True, exist_ok=True)
     with terminable(), RunProgress(out / "status.json", _shares(recipe)) as progress:
-        bundle = _run(setup, out, progress)
+        bundle = _run(setup, out, progress, fabric)
         progress.result(bundle, read_manifest(bundle).bundle_id)
     return bundle
 
@@ -140,25 +149,28 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
     return Setup(paths, teacher, labels, superset, Path(labels_path), recipe, student)
 
 
-def _run(setup: Setup, out: Path, progress: RunProgress) -> Path:
+def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path:
     recipe = setup.recipe
     progress.stage("cache")
     inputs = describe_inputs(setup.bags, setup.teacher, setup.labels_path, recipe.curation.superset, recipe)
-    open_run(out, inputs, recipe)
-    if (out / "bundle").exists():
-        return out / "bundle"
-    cache = _cache(setup, inputs, out, progress)
+    with fabric.rank_zero_first():
+        open_run(out, inputs, recipe)
+        if (out / "bundle").exists():
+            return out / "bundle"
+        cache = _cache(setup, inputs, out, progress)
     split = split_pairs(cache.stamp_ns, cache.bag, recipe.split, recipe.seed)
     bank = build_label_bank([setup.labels] + ([setup.superset] if setup.superset else []), setup.teacher.encode_text)
-    data, curation = _data(setup, cache, split, bank, out, progress)
+    data, curation = _data(setup, cache, split, bank, out, progress, fabric)
     progress.stage("stage1")
     fingerprint = inputs.fingerprint
-    stage1 = distil(setup.student, data, recipe, _fabric(recipe), out, fingerprint, progress.update)
+    stage1 = distil(setup.student, data, recipe, fabric, out, fingerprint, progress.update)
     progress.stage("stage2")
     quantised = quantised_copy(setup.student, data, recipe)
     # Always in 32 bits: bfloat16 cannot hold the 256 levels that the fake quantisers imitate.
     stage2 = contrast(quantised, data, recipe, _fabric(recipe, "32-true"), out, fingerprint, progress.update)
     progress.stage("export")
+    if not fabric.is_global_zero:
+        return out / "bundle"
     files = export_students(Students(setup.student.cpu(), quantised.cpu()), data, recipe, out / "onnx")
     report = {
         "pairs": {"all": len(cache), "train": len(data.train), "val": len(data.val), "in_gaps": split.dropped},
@@ -187,13 +199,13 @@ def _cache(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress) -> Ca
 
 
 def _data(
-    setup: Setup, cache: Cache, split: Split, bank: LabelBank, out: Path, progress: RunProgress
+    setup: Setup, cache: Cache, split: Split, bank: LabelBank, out: Path, progress: RunProgress, fabric: Fabric
 ) -> tuple[RunData, Curation]:
     """Views, the teacher's embeddings of them, and what curation keeps of the training part."""
     recipe, teacher = setup.recipe, setup.teacher
     views = draw_views(len(cache), recipe.views, recipe.seed)
     progress.stage("teacher")
-    targets = embed_views(teacher, cache, views, out, progress.update, only_full=split.val)
+    targets = embed_views(teacher, cache, views, out, progress.update, only_full=split.val, fabric=fabric)
     own = bank.select(setup.labels.names)
     superset = build_label_bank([setup.superset], teacher.encode_text) if setup.superset else own
     of_train = np.asarray(targets[0, split.train], np.float32)
@@ -221,16 +233,36 @@ def _shares(recipe: Recipe) -> dict[str, float]:
 
 
 def _fabric(recipe: Recipe, precision: str | None = None) -> Fabric:
+    """The processes of this run, started and connected: as torchrun has made them, otherwise as the recipe says.
+
+    Raises:
+        UserError: a GPU is asked for that is not here, or the other processes do not come.
+    """
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
-    return Fabric(
-        accelerator=recipe.accelerator,
-        devices=1,
-        precision=precision or resolve_precision(recipe.precision, _device(recipe)),
-    )  # type: ignore[arg-type]
+    devices, nodes = recipe.devices, recipe.num_nodes
+    if torch.distributed.is_torchelastic_launched():
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    try:
+        fabric = Fabric(
+            accelerator=recipe.accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            precision=precision or resolve_precision(recipe.precision, _device(recipe)),  # type: ignore[arg-type]
+        )
+        fabric.launch()
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"accelerator {recipe.accelerator} with {devices} device(s) on {nodes} machine(s): "
+            f"{' '.join(str(error).split())}: correct accelerator, devices and num_nodes"
+        ) from error
+    return fabric
 
 
 def _device(recipe: Recipe) -> str:
-    return "cuda" if recipe.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    """This process's own, before Fabric has started: where torchrun or Fabric put it, the GPU of its number."""
+    gpu = recipe.accelerator != "cpu" and torch.cuda.is_available()
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if gpu else "cpu"
 
 
 def _now() -> str:
