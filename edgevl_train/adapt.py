@@ -7,8 +7,6 @@ are never read.
 
 import contextlib
 import io
-import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -31,6 +29,7 @@ from edgevl_train.distil import distil
 from edgevl_train.embeddings import embed_views
 from edgevl_train.interrupt import terminable
 from edgevl_train.precision import resolve_precision
+from edgevl_train.processes import own_device, start_fabric
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
 from edgevl_train.report import write_report
@@ -81,7 +80,7 @@ def adapt(
     out = Path(out)
     check_out(out, resume=resume)
     setup = prepare(bags, teacher_spec, labels_path, recipe)
-    fabric = _fabric(recipe)  # from here on several processes, where the recipe or torchrun says so
+    fabric = start_fabric(recipe)  # from here on several processes, where the recipe or torchrun says so
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     if not fabric.is_global_zero:
@@ -135,8 +134,8 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
     teacher = load_teacher(
         teacher_spec,
         batch=recipe.teacher.batch,
-        precision=resolve_precision(recipe.teacher.precision, _device(recipe)),
-        device=_device(recipe),
+        precision=resolve_precision(recipe.teacher.precision, own_device(recipe)),
+        device=own_device(recipe),
     )
     torch.manual_seed(recipe.seed)
     student = build_student(
@@ -167,7 +166,7 @@ def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path
     progress.stage("stage2")
     quantised = quantised_copy(setup.student, data, recipe)
     # Always in 32 bits: bfloat16 cannot hold the 256 levels that the fake quantisers imitate.
-    stage2 = contrast(quantised, data, recipe, _fabric(recipe, "32-true"), out, fingerprint, progress.update)
+    stage2 = contrast(quantised, data, recipe, start_fabric(recipe, "32-true"), out, fingerprint, progress.update)
     progress.stage("export")
     if not fabric.is_global_zero:
         return out / "bundle"
@@ -230,39 +229,6 @@ def _shares(recipe: Recipe) -> dict[str, float]:
         "stage2": 2 * per_epoch * recipe.stage2.epochs + 0.5,
         "export": 2.0,
     }
-
-
-def _fabric(recipe: Recipe, precision: str | None = None) -> Fabric:
-    """The processes of this run, started and connected: as torchrun has made them, otherwise as the recipe says.
-
-    Raises:
-        UserError: a GPU is asked for that is not here, or the other processes do not come.
-    """
-    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
-    devices, nodes = recipe.devices, recipe.num_nodes
-    if torch.distributed.is_torchelastic_launched():
-        devices = int(os.environ["LOCAL_WORLD_SIZE"])
-        nodes = int(os.environ["WORLD_SIZE"]) // devices
-    try:
-        fabric = Fabric(
-            accelerator=recipe.accelerator,
-            devices=devices,
-            num_nodes=nodes,
-            precision=precision or resolve_precision(recipe.precision, _device(recipe)),  # type: ignore[arg-type]
-        )
-        fabric.launch()
-    except (RuntimeError, ValueError) as error:
-        raise UserError(
-            f"accelerator {recipe.accelerator} with {devices} device(s) on {nodes} machine(s): "
-            f"{' '.join(str(error).split())}: correct accelerator, devices and num_nodes"
-        ) from error
-    return fabric
-
-
-def _device(recipe: Recipe) -> str:
-    """This process's own, before Fabric has started: where torchrun or Fabric put it, the GPU of its number."""
-    gpu = recipe.accelerator != "cpu" and torch.cuda.is_available()
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if gpu else "cpu"
 
 
 def _now() -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 from edgevl_core.atomic import atomic_write
 from edgevl_core.errors import UserError
 from edgevl_train.cache import Cache
-from edgevl_train.teacher import Teacher, teacher_key
+from edgevl_train.teacher_model import Teacher, teacher_key
 from edgevl_train.views import Views, crop
 
 SAVE_EVERY = 20  # batches
