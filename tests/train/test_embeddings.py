@@ -54,7 +54,7 @@ def test_cut_off_it_goes_on_after_the_last_batch_with_any_batch_size(run_data: R
     with pytest.raises(Stopped):
         run(run_data, tmp_path / "cut", teacher, stop_at=SAVE_EVERY + 5)
     with pytest.raises(Stopped):
-        run(run_data, tmp_path / "cut", make_teacher(batch=7), stop_at=40)
+        run(run_data, tmp_path / "cut", make_teacher(batch=7), stop_at=90)
     rest, told = run(run_data, tmp_path / "cut", teacher)
     assert len(told) < 27  # what was done is not done again
     assert np.allclose(rest, whole, atol=1e-3)
