@@ -18,13 +18,14 @@ from edgevl_core.engine import Engine
 from edgevl_core.errors import UserError
 from edgevl_core.label_bank import LabelBank
 from edgevl_train.ablation_plot import draw_ablation
-from edgevl_train.adapt import Material, Setup, fabric_of, gather, prepare
 from edgevl_train.contrast import contrast, quantised_copy
 from edgevl_train.data import RunData, calibration_pixels, validator
 from edgevl_train.distil import distil
 from edgevl_train.evaluate import evaluate_all
 from edgevl_train.interrupt import terminable
+from edgevl_train.material import gather, new_student, open_inputs, prepare
 from edgevl_train.predictors import engine_predictor
+from edgevl_train.processes import start_fabric
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise import dynamic_int8, export_fp32, export_int8, ptq_int8
 from edgevl_train.recipe import Recipe, Stage2Section
@@ -75,10 +76,19 @@ def ablate(
         raise UserError("stage2.epochs=0: an ablation of stage 2 needs at least one epoch of it")
     check_out(out, resume=resume)
     setup = prepare(bags, teacher_spec, labels_path, recipe)
+    fabric = start_fabric(recipe)
+    if fabric.world_size > 1:
+        raise UserError(f"--ablate in {fabric.world_size} processes: it runs in one; give seeds to machines instead")
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
     out.mkdir(parents=True, exist_ok=True)
     with terminable(), RunProgress(out / "status.json", _shares(recipe, seeds)) as progress:
-        material = gather(setup, out, progress)
-        figures = [_one_seed(setup, material, out, seed, test, progress) for seed in seeds]
+        inputs = open_inputs(setup, out, fabric)
+        material = gather(setup, inputs, out, progress, fabric)
+        bank = material.bank.select(setup.labels.names)
+        figures = [
+            _one_seed(material.data, bank, recipe, inputs.fingerprint, out, seed, test, progress) for seed in seeds
+        ]
     result = {"seeds": list(seeds), "test": [bag.name for bag in test], "names": ROWS} | _compare(figures)
     write_json(out / ABLATION_FILE, result)
     draw_ablation(result, out / "ablation.png")
@@ -86,23 +96,30 @@ def ablate(
 
 
 def _one_seed(
-    setup: Setup, material: Material, out: Path, seed: int, test: Sequence[Path], progress: RunProgress
+    data: RunData,
+    bank: LabelBank,
+    recipe: Recipe,
+    fingerprint: str,
+    out: Path,
+    seed: int,
+    test: Sequence[Path],
+    progress: RunProgress,
 ) -> dict[str, dict[str, float]]:
     """Row -> figures of one training seed; read back where an earlier run has finished it."""
-    directory = out / f"seed_{seed}"
+    directory, fingerprint = out / f"seed_{seed}", f"{fingerprint} training seed {seed}"
     if (directory / FIGURES_FILE).is_file():
         return dict(json.loads((directory / FIGURES_FILE).read_text(encoding="utf-8")))
-    recipe = setup.recipe.model_copy(update={"seed": seed})
-    data, fingerprint = material.data, f"{material.inputs.fingerprint} training seed {seed}"
-    student = setup.new_student(seed)
+    recipe = recipe.model_copy(update={"seed": seed})
+    student = new_student(recipe, bank.vectors.shape[1], seed)
     progress.stage(f"seed {seed}, stage 1")
-    distil(student, data, recipe, fabric_of(recipe), directory, fingerprint, progress.update)
+    distil(student, data, recipe, start_fabric(recipe), directory, fingerprint, progress.update)
     files = {row: directory / f"{row}.onnx" for row in ROWS}
     for row, section in (("qat_int8", _without_contrast(recipe.stage2)), ("stage2_int8", recipe.stage2)):
         progress.stage(f"seed {seed}, {row}")
         variant = recipe.model_copy(update={"stage2": section})
         quantised = quantised_copy(student, data, variant)
-        contrast(quantised, data, variant, fabric_of(recipe, "32-true"), directory / row, fingerprint, progress.update)
+        fabric = start_fabric(recipe, "32-true")
+        contrast(quantised, data, variant, fabric, directory / row, fingerprint, progress.update)
         export_int8(quantised.cpu(), files[row], recipe.student.size_px)
     progress.stage(f"seed {seed}, figures")
     export_fp32(student.cpu(), files["stage1_fp32"], recipe.student.size_px)
@@ -110,7 +127,6 @@ def _one_seed(
     ptq_int8(files["stage1_fp32"], [pixels[i : i + 64] for i in range(0, len(pixels), 64)], files["ptq_int8"])
     dynamic_int8(files["stage1_fp32"], files["dynamic_int8"])
     engines = {row: Engine(file, threads=2) for row, file in files.items()}
-    bank = material.bank.select(setup.labels.names)
     figures = _figures(engines, data, bank, recipe, test)
     write_json(directory / FIGURES_FILE, figures)
     return figures

@@ -5,66 +5,27 @@ Every step leaves its result in the run directory; a run that was cut off goes o
 are never read.
 """
 
-import logging
+import contextlib
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 
 from edgevl_core.bundle import read_manifest
-from edgevl_core.errors import UserError
-from edgevl_core.label_bank import LabelBank, build_label_bank
-from edgevl_core.labels import LabelSet, load_labels
-from edgevl_train.cache import INDEX, Cache, build_cache, cache_key, expected_pairs, open_cache
+from edgevl_train.cache import expected_pairs
 from edgevl_train.contrast import contrast, quantised_copy
-from edgevl_train.curate import Curation, curate
-from edgevl_train.data import RunData
 from edgevl_train.deliver import Students, deliver, export_students
 from edgevl_train.distil import distil
-from edgevl_train.embeddings import embed_views
 from edgevl_train.interrupt import terminable
-from edgevl_train.precision import resolve_precision
+from edgevl_train.material import Setup, gather, open_inputs, prepare
+from edgevl_train.processes import start_fabric
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
 from edgevl_train.report import write_report
-from edgevl_train.rundir import Inputs, check_out, describe_inputs, open_run, write_json
-from edgevl_train.split import Split, split_pairs
-from edgevl_train.student import Student, build_student
-from edgevl_train.teacher import Teacher, load_teacher
-from edgevl_train.views import draw_views
-
-
-@dataclass(frozen=True)
-class Setup:
-    """Everything that is checked before the first slow step."""
-
-    bags: list[Path]
-    teacher: Teacher
-    labels: LabelSet
-    superset: LabelSet | None
-    labels_path: Path
-    recipe: Recipe
-    student: Student
-
-    def new_student(self, seed: int) -> Student:
-        """A student with first weights of its own."""
-        return _student(self.recipe, self.teacher.embed_dim, seed)
-
-
-@dataclass(frozen=True)
-class Material:
-    """What every training over these inputs shares: made once, or found in the run directory."""
-
-    inputs: Inputs
-    cache: Cache
-    split: Split
-    bank: LabelBank
-    data: RunData
-    curation: Curation
+from edgevl_train.rundir import check_out, write_json
 
 
 def adapt(
@@ -94,11 +55,17 @@ def adapt(
     out = Path(out)
     check_out(out, resume=resume)
     setup = prepare(bags, teacher_spec, labels_path, recipe)
+    fabric = start_fabric(recipe)  # from here on several processes, where the recipe or torchrun says so
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
+    if not fabric.is_global_zero:
+        # The first process delivers, and tells that it was stopped.
+        with contextlib.suppress(SystemExit, KeyboardInterrupt), terminable():
+            _run(setup, out, RunProgress(None, _shares(recipe), stream=io.StringIO()), fabric)
+        raise SystemExit(0)
     out.mkdir(parents=True, exist_ok=True)
     with terminable(), RunProgress(out / "status.json", _shares(recipe)) as progress:
-        bundle = _run(setup, out, progress)
+        bundle = _run(setup, out, progress, fabric)
         progress.result(bundle, read_manifest(bundle).bundle_id)
     return bundle
 
@@ -122,72 +89,23 @@ def plan(
     return "\n".join(lines)
 
 
-def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | str, recipe: Recipe) -> Setup:
-    """Load and check the inputs.
-
-    Raises:
-        UserError: no bags or one named twice, a bag without RGB or depth, labels, teacher or student that do
-            not load.
-    """
-    paths = [Path(bag) for bag in bags]
-    if not paths:
-        raise UserError("no bags given: at least one rosbag2 directory is needed")
-    resolved = [path.resolve() for path in paths]
-    if twice := sorted({str(p) for p in paths if resolved.count(p.resolve()) > 1}):
-        raise UserError(f"bags given twice: {', '.join(twice)}: name each once")
-    labels = load_labels(labels_path)
-    superset = load_labels(recipe.curation.superset) if recipe.curation.superset else None
-    for path in paths:
-        expected_pairs(path)
-    teacher = load_teacher(
-        teacher_spec,
-        batch=recipe.teacher.batch,
-        precision=resolve_precision(recipe.teacher.precision, _device(recipe)),
-        device=_device(recipe),
-    )
-    student = _student(recipe, teacher.embed_dim, recipe.seed)
-    return Setup(paths, teacher, labels, superset, Path(labels_path), recipe, student)
-
-
-def _student(recipe: Recipe, embed_dim: int, seed: int) -> Student:
-    torch.manual_seed(seed)
-    section = recipe.student
-    return build_student(
-        section.name, embed_dim, head=section.head, backbone=section.backbone, pretrained=section.pretrained
-    )
-
-
-def gather(setup: Setup, out: Path, progress: RunProgress) -> Material:
-    """Cache, split, label bank, teacher's embeddings and curation in ``out``; goes on where an earlier run was cut off.
-
-    Raises:
-        UserError: ``out`` belongs to other inputs.
-    """
+def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path:
     recipe = setup.recipe
-    progress.stage("cache")
-    inputs = describe_inputs(setup.bags, setup.teacher, setup.labels_path, recipe.curation.superset, recipe)
-    open_run(out, inputs, recipe)
-    cache = _cache(setup, inputs, out, progress)
-    split = split_pairs(cache.stamp_ns, cache.bag, recipe.split, recipe.seed)
-    bank = build_label_bank([setup.labels] + ([setup.superset] if setup.superset else []), setup.teacher.encode_text)
-    data, curation = _data(setup, cache, split, bank, out, progress)
-    return Material(inputs, cache, split, bank, data, curation)
-
-
-def _run(setup: Setup, out: Path, progress: RunProgress) -> Path:
-    recipe = setup.recipe
-    material = gather(setup, out, progress)
+    inputs = open_inputs(setup, out, fabric)
     if (out / "bundle").exists():
         return out / "bundle"
+    material = gather(setup, inputs, out, progress, fabric)
     cache, split, bank, data = material.cache, material.split, material.bank, material.data
     progress.stage("stage1")
-    fingerprint = material.inputs.fingerprint
-    stage1 = distil(setup.student, data, recipe, fabric_of(recipe), out, fingerprint, progress.update)
+    fingerprint = inputs.fingerprint
+    stage1 = distil(setup.student, data, recipe, fabric, out, fingerprint, progress.update)
     progress.stage("stage2")
     quantised = quantised_copy(setup.student, data, recipe)
     # Always in 32 bits: bfloat16 cannot hold the 256 levels that the fake quantisers imitate.
-    stage2 = contrast(quantised, data, recipe, fabric_of(recipe, "32-true"), out, fingerprint, progress.update)
+    stage2 = contrast(quantised, data, recipe, start_fabric(recipe, "32-true"), out, fingerprint, progress.update)
     progress.stage("export")
+    if not fabric.is_global_zero:
+        return out / "bundle"
     files = export_students(Students(setup.student.cpu(), quantised.cpu()), data, recipe, out / "onnx")
     report = {
         "pairs": {"all": len(cache), "train": len(data.train), "val": len(data.val), "in_gaps": split.dropped},
@@ -204,39 +122,6 @@ def _run(setup: Setup, out: Path, progress: RunProgress) -> Path:
     return bundle
 
 
-def _cache(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress) -> Cache:
-    hashes = [digest for _, digest in inputs.bags]
-    directory = out / "cache"
-    if (directory / INDEX).exists():
-        cache = open_cache(directory)
-        if cache.key == cache_key(hashes, setup.recipe):
-            return cache
-        raise UserError(f"training cache {directory} is of other bags or settings: remove it, it is made again")
-    return build_cache(setup.bags, directory, setup.recipe, progress.update, bag_hashes=hashes)
-
-
-def _data(
-    setup: Setup, cache: Cache, split: Split, bank: LabelBank, out: Path, progress: RunProgress
-) -> tuple[RunData, Curation]:
-    """Views, the teacher's embeddings of them, and what curation keeps of the training part."""
-    recipe, teacher = setup.recipe, setup.teacher
-    views = draw_views(len(cache), recipe.views, recipe.seed)
-    progress.stage("teacher")
-    targets = embed_views(teacher, cache, views, out, progress.update, only_full=split.val)
-    own = bank.select(setup.labels.names)
-    superset = build_label_bank([setup.superset], teacher.encode_text) if setup.superset else own
-    of_train = np.asarray(targets[0, split.train], np.float32)
-    names = list(superset.names)
-    curation = curate(of_train, superset.vectors, names, teacher.logit_scale, recipe.curation)
-    pseudo_label = np.full(len(cache), -1, np.int64)
-    pseudo_label[split.train] = curation.pseudo_label
-    kept = split.train[curation.kept]
-    return (
-        RunData(cache, views, targets, kept, split.val, pseudo_label, own.vectors, teacher.logit_scale),
-        curation,
-    )
-
-
 def _shares(recipe: Recipe) -> dict[str, float]:
     """Expected time per stage, in passes of one image through the student's training step; only ratios matter."""
     per_epoch = 2.0
@@ -247,20 +132,6 @@ def _shares(recipe: Recipe) -> dict[str, float]:
         "stage2": 2 * per_epoch * recipe.stage2.epochs + 0.5,
         "export": 2.0,
     }
-
-
-def fabric_of(recipe: Recipe, precision: str | None = None) -> Fabric:
-    """Lightning Fabric as the recipe wants it; ``precision``: instead of the recipe's."""
-    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
-    return Fabric(
-        accelerator=recipe.accelerator,
-        devices=1,
-        precision=precision or resolve_precision(recipe.precision, _device(recipe)),
-    )  # type: ignore[arg-type]
-
-
-def _device(recipe: Recipe) -> str:
-    return "cuda" if recipe.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _now() -> str:

@@ -1,4 +1,4 @@
-"""Photometric augmentation of RGB for ``teacher pretrain``, a whole batch at once."""
+"""Photometric augmentation of RGB, a whole batch at once."""
 
 import math
 
@@ -29,8 +29,16 @@ def jitter_colour(
     Returns:
         (B, 3, H, W) float32, 0..255, a new tensor.
     """
+    draw = torch.rand(4, len(pixels), generator=generator)
+    return shift_colour(pixels, draw, brightness=brightness, contrast=contrast, saturation=saturation, hue_rad=hue_rad)
+
+
+def shift_colour(
+    pixels: Tensor, draw: Tensor, *, brightness: float, contrast: float, saturation: float, hue_rad: float
+) -> Tensor:
+    """:func:`jitter_colour` with the amounts drawn already: ``draw`` (4, B) float32, uniform in 0..1."""
     count = len(pixels)
-    draw = (2 * torch.rand(4, count, generator=generator) - 1).to(pixels.device)
+    draw = (2 * draw - 1).to(pixels.device)
     angle = draw[3] * hue_rad
     chroma = 1 + draw[2] * saturation
     rotation = torch.zeros(count, 3, 3, device=pixels.device)

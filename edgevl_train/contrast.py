@@ -1,8 +1,8 @@
 """Stage 2: quantisation-aware contrastive learning (EdgeVL, arXiv 2403.04908, section 3.3).
 
-What differs from the paper: triplets are mined in the batch, in the same normalised space in which the loss
-    lives; they
-may cross the modalities; and the distillation term stays on.
+What differs from the paper: triplets are mined among all images of the global batch (the paper: among a bank
+that is embedded anew in every epoch), in the same normalised space in which the loss lives (the released code:
+in another); they may cross the modalities where the recipe says so.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,26 @@ def quantised_copy(student: Student, data: RunData, recipe: Recipe) -> QuantStud
     """BatchNorm folded, fake-quantised, ranges set from whole frames of TRAINING pairs; the student stays as it is."""
     quantised = fake_quantise(fuse(student))
     pixels = calibration_pixels(data, recipe, recipe.stage2.calibration_pairs)
-    calibrate(quantised, pixels.split(64))
+    device = next(student.parameters()).device
+    calibrate(quantised, (part.to(device) for part in pixels.split(64)))
     return quantised
+
+
+def gather_pairs(embedding: Tensor, label: Tensor, fabric: Fabric) -> tuple[Tensor, Tensor]:
+    """The global batch of all processes, in the order that one process would have it.
+
+    Gradients flow back to each process's own part, summed over the processes, which the averaging of the
+    weights' gradients undoes: the step is that of one process.
+
+    Args:
+        embedding: (2b, D), RGB first, then depth of the same pairs; label: (b,) int64.
+
+    Returns:
+        (2B, D), RGB of all processes first, then depth; and (B,) int64; B = b times the processes.
+    """
+    pairs, dim = len(label), embedding.shape[1]
+    everywhere = fabric.all_gather(embedding, sync_grads=True).view(-1, 2, pairs, dim)
+    return everywhere.transpose(0, 1).reshape(-1, dim), fabric.all_gather(label).view(-1)
 
 
 def contrast(
@@ -41,40 +59,36 @@ def contrast(
     """Train ``quantised`` in place; it ends with the best epoch's weights, epoch 0 (calibrated only) included."""
     section = recipe.stage2
     distance = DISTANCES[recipe.stage1.loss]
-    batches, steps = make_batches(data, recipe, section.batch, 2, fabric.device)
+    batches, steps = make_batches(data, recipe, section.batch, 2, fabric)
 
     def loss(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        embedding = model(batch.pixels)
-        rgb, depth = distillation_loss(embedding, batch.target, distance)
+        own = model(batch.pixels)
+        rgb, depth = distillation_loss(own, batch.target, distance)
+        embedding, label = gather_pairs(own, batch.pseudo_label, fabric)
         distances = pairwise_distance(embedding)
-        modality = torch.arange(2, device=embedding.device).repeat_interleave(len(batch.target))
+        modality = torch.arange(2, device=embedding.device).repeat_interleave(len(label))
         group = None if section.cross_modal else modality
-        triplets = mine_semi_hard(distances, batch.pseudo_label.repeat(2), section.margin, section.negatives, group)
+        triplets = mine_semi_hard(distances, label.repeat(2), section.margin, section.negatives, group)
         triplet = triplet_loss(distances, triplets, section.margin)
-        total = section.triplet_weight * triplet + section.distil_weight * (rgb + depth)
-        count = torch.tensor(float(len(triplets.anchor)))
         return {
-            "loss": total,
+            "loss": section.triplet_weight * triplet + section.distil_weight * (rgb + depth),
             "loss_rgb": rgb,
             "loss_depth": depth,
             "loss_triplet": triplet,
-            "triplets": count,
+            "triplets": torch.tensor(float(len(triplets.anchor)), device=own.device),
         }
 
     stage = Stage(
         name="stage2",
-        epochs=section.epochs,
-        steps_per_epoch=steps,
-        lr=section.lr,
-        min_lr=section.min_lr,
-        weight_decay=section.weight_decay,
-        clip_norm=section.clip_norm,
+        section=section,
+        steps=steps,
         batches=batches,
         loss=loss,
         validate=validator(data, fabric.device),
         fingerprint=fingerprint,
         score_start=True,
     )
-    best = fit(quantised, stage, fabric, directory, on_progress, seed=recipe.seed)
+    engine = {"seed": recipe.seed, "checkpoint_every_s": recipe.checkpoint_every_s}
+    best = fit(quantised, stage, fabric, directory, on_progress, **engine)
     quantised.load_state_dict(best.state)
     return best

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgevl_train.augment import jitter_colour
+from edgevl_core.errors import UserError
+from edgevl_train.ahead import one_ahead
+from edgevl_train.augment import shift_colour
 from edgevl_train.cache import Cache
 from edgevl_train.recipe import Recipe
-from edgevl_train.views import Views, augment_depth, crop
+from edgevl_train.views import DEPTH_DRAWS, Views, augment_depth, crop
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Batch:
     target: Tensor
     pseudo_label: Tensor
 
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on ``device``."""
+        return Batch(self.pixels.to(device), self.target.to(device), self.pseudo_label.to(device))
+
 
 def view_pixels(data: RunData, rows: NDArray[np.int64], view: NDArray[np.int64], size_px: int) -> tuple[Tensor, Tensor]:
     """RGB and encoded depth of one view per row: twice (B, 3, S, S) float32 of whole numbers 0..255.
@@ -64,32 +71,61 @@ def view_pixels(data: RunData, rows: NDArray[np.int64], view: NDArray[np.int64],
 
 
 def make_batches(
-    data: RunData, recipe: Recipe, batch: int, stage: int, device: torch.device
-) -> tuple[Callable[[int], Iterator[Batch]], int]:
-    """A function epoch -> batches, and the number of batches in an epoch.
+    data: RunData, recipe: Recipe, batch: int, stage: int, fabric: Fabric
+) -> tuple[Callable[[int, int], Iterator[Batch]], int]:
+    """A function (epoch, first) -> this process's batches from number ``first`` on, and the batches in an epoch.
 
-    The order, the views and the augmentation of an epoch depend on seed, stage and epoch alone. Pair i shows
-    view (epoch + i) mod K, so that every epoch holds all kinds of view and K epochs show each pair all of its
-    views. A last batch that is not full is left out.
+    The order of an epoch depends on seed, stage and epoch alone, and so does what is drawn for each pair; a
+    batch is the same whoever asks for it, and however often. Of W processes number r gets the r-th W-th part
+    of each batch, as if one process made all of it and cut it up. Pair i shows view (epoch + i) mod K, so that
+    every epoch holds all kinds of view and K epochs show each pair all of its views. A last batch that is not
+    full is left out.
+
+    Raises:
+        UserError: a batch cannot be shared out equally.
     """
-    batch = min(batch, len(data.train))
+    share = min(batch, len(data.train)) // fabric.world_size
+    if batch % fabric.world_size or not share:
+        raise UserError(
+            f"stage{stage}.batch {batch} of {len(data.train)} pairs cannot be shared by {fabric.world_size} processes: "
+            "use a multiple of their number, and more pairs than processes"
+        )
+    batch = share * fabric.world_size
     steps = len(data.train) // batch
 
-    def batches(epoch: int) -> Iterator[Batch]:
-        order = np.random.default_rng([recipe.seed, stage, epoch]).permutation(data.train)
-        generator = torch.Generator().manual_seed((recipe.seed * 10 + stage) * 100_003 + epoch)
-        for step in range(steps):
-            rows = order[step * batch : (step + 1) * batch]
-            view = (epoch + rows) % data.views.count
-            rgb, depth = view_pixels(data, rows, view, recipe.student.size_px)
-            rgb = jitter_colour(rgb, generator, **recipe.rgb_augment.model_dump()).round_()
-            depth = augment_depth(depth, recipe.depth_augment, recipe.preprocess.depth_encoding, generator)
-            pixels = torch.cat([rgb, depth]).contiguous(memory_format=torch.channels_last)
-            target = torch.from_numpy(np.asarray(data.targets[view, rows], np.float32))
-            labels = torch.from_numpy(data.pseudo_label[rows])
-            yield Batch(pixels.to(device), target.to(device), labels.to(device))
+    def batches(epoch: int, first: int = 0) -> Iterator[Batch]:
+        generator = np.random.default_rng([recipe.seed, stage, epoch])
+        order = generator.permutation(data.train)
+        seeds = generator.integers(2**63, size=len(data.cache))
+        for step in range(first, steps):
+            start = step * batch + fabric.global_rank * share
+            yield _batch(data, recipe, order[start : start + share], epoch, seeds).to(fabric.device)
 
-    return batches, steps
+    return lambda epoch, first=0: one_ahead(batches(epoch, first)), steps
+
+
+def _batch(data: RunData, recipe: Recipe, rows: NDArray[np.int64], epoch: int, seeds: NDArray[np.int64]) -> Batch:
+    view = (epoch + rows) % data.views.count
+    rgb, depth = view_pixels(data, rows, view, recipe.student.size_px)
+    noisy = recipe.depth_augment.noise_m_at_1m > 0
+    colours, holes, noise = _draw(seeds[rows], recipe.student.size_px if noisy else 0)
+    rgb = shift_colour(rgb, colours, **recipe.rgb_augment.model_dump()).round_()
+    depth = augment_depth(depth, recipe.depth_augment, recipe.preprocess.depth_encoding, holes, noise)
+    pixels = torch.cat([rgb, depth]).contiguous(memory_format=torch.channels_last)
+    target = torch.from_numpy(np.asarray(data.targets[view, rows], np.float32))
+    return Batch(pixels, target, torch.from_numpy(data.pseudo_label[rows]))
+
+
+def _draw(seeds: NDArray[np.int64], side_px: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Random numbers of B pairs, each pair's from its own seed: (4, B), (B, 6) uniform, (B, side, side) normal."""
+    generator = torch.Generator()
+    uniform, normal = [], []
+    for seed in seeds.tolist():
+        generator.manual_seed(seed)
+        uniform.append(torch.rand(4 + DEPTH_DRAWS, generator=generator))
+        normal.append(torch.randn(side_px, side_px, generator=generator))
+    drawn = torch.stack(uniform)
+    return drawn[:, :4].T, drawn[:, 4:], torch.stack(normal)
 
 
 def calibration_pixels(data: RunData, recipe: Recipe, pairs: int) -> Tensor:
@@ -120,8 +156,7 @@ def validator(data: RunData, device: torch.device) -> Callable[[nn.Module], dict
     """A function model -> validation metrics against the teacher's RGB; no true label is involved.
 
     ``cos_*``: mean cosine. ``agree_*``: share of pairs with the teacher's answer over the label set.
-        ``score``: what the
-    best epoch maximises, the mean of both agreements.
+    ``score``: what the best epoch maximises, the mean of both agreements.
     """
     target = np.asarray(data.targets[0, data.val], np.float32)
     answer = (target @ data.bank.T).argmax(1)

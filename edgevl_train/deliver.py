@@ -13,7 +13,7 @@ from edgevl_core.label_bank import LabelBank
 from edgevl_core.manifest import BagRecord, Provenance
 from edgevl_train.calibrate import calibrate_confidence
 from edgevl_train.data import RunData, calibration_pixels
-from edgevl_train.quantise import QuantStudent, export_fp32, export_int8
+from edgevl_train.quantise import QuantStudent, export_float_of, export_fp32, export_int8
 from edgevl_train.quantise.ptq import ptq_int8
 from edgevl_train.recipe import Recipe
 from edgevl_train.rundir import software_versions
@@ -32,12 +32,13 @@ class Students:
 
 
 def export_students(students: Students, data: RunData, recipe: Recipe, directory: Path) -> dict[str, Path]:
-    """Write fp32.onnx, int8.onnx and ptq.onnx (ONNX Runtime's static quantisation of the float student)."""
+    """Write fp32.onnx (stage 1), ptq.onnx (made of it), int8.onnx (stage 2) and int8_float.onnx (its float form)."""
     directory.mkdir(exist_ok=True)
-    files = {name: directory / f"{name}.onnx" for name in ("fp32", "int8", "ptq")}
+    files = {name: directory / f"{name}.onnx" for name in ("fp32", "ptq", "int8", "int8_float")}
     size_px = recipe.student.size_px
     export_fp32(students.fp32, files["fp32"], size_px)
     export_int8(students.int8, files["int8"], size_px)
+    export_float_of(students.int8, files["int8_float"], size_px)
     pixels = calibration_pixels(data, recipe, recipe.stage2.calibration_pairs).numpy()
     ptq_int8(files["fp32"], [pixels[i : i + 64] for i in range(0, len(pixels), 64)], files["ptq"])
     return files
@@ -86,7 +87,7 @@ def deliver(
         write_bundle(
             out / directory,
             student_onnx=files[name],
-            student_fp32_onnx=files["fp32"],
+            student_fp32_onnx=files["int8_float" if name == "int8" else "fp32"],
             label_bank=bank,
             golden_pixels=np.ascontiguousarray(golden),
             student=recipe.student.name,

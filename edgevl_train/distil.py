@@ -37,7 +37,7 @@ def distil(
     """Train ``student`` in place; it holds the best epoch's weights afterwards."""
     section = recipe.stage1
     distance = DISTANCES[section.loss]
-    batches, steps = make_batches(data, recipe, section.batch, 1, fabric.device)
+    batches, steps = make_batches(data, recipe, section.batch, 1, fabric)
 
     def loss(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         rgb, depth = distillation_loss(model(batch.pixels), batch.target, distance)
@@ -45,19 +45,15 @@ def distil(
 
     stage = Stage(
         name="stage1",
-        epochs=section.epochs,
-        steps_per_epoch=steps,
-        lr=section.lr,
-        min_lr=section.min_lr,
-        warmup_steps=section.warmup_steps,
-        weight_decay=section.weight_decay,
-        clip_norm=section.clip_norm,
+        section=section,
+        steps=steps,
         batches=batches,
         loss=loss,
         validate=validator(data, fabric.device),
         fingerprint=fingerprint,
     )
     student.to(memory_format=torch.channels_last)
-    best = fit(student, stage, fabric, directory, on_progress, seed=recipe.seed)
+    engine = {"seed": recipe.seed, "checkpoint_every_s": recipe.checkpoint_every_s}
+    best = fit(student, stage, fabric, directory, on_progress, **engine)
     student.load_state_dict(best.state)
     return best

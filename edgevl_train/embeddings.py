@@ -1,17 +1,23 @@
 """The teacher's embeddings of every view of every pair, computed once and mapped from disk."""
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
+from torch import Tensor
 
 from edgevl_core.atomic import atomic_write
+from edgevl_core.errors import UserError
 from edgevl_train.cache import Cache
-from edgevl_train.teacher import Teacher, teacher_key
+from edgevl_train.teacher_model import Teacher, teacher_key
 from edgevl_train.views import Views, crop
 
 SAVE_EVERY = 20  # batches
@@ -25,69 +31,137 @@ def embed_views(
     on_progress: Callable[[int, int, str], None] = lambda done, total, message: None,
     *,
     only_full: NDArray[np.int64] | None = None,
+    fabric: Fabric | None = None,
 ) -> NDArray[np.float16]:
     """Embed the RGB of all views, or go on where an earlier call was cut off.
 
-    The file is keyed by teacher, weights, data and views; a file with another key is made anew. Crops are cut
-    from the cache at its own resolution and then resized to the teacher's (antialiased). The teacher
-    sees the whole frame squashed to a square, where CLIP's own transform would cut off its sides: what lies there is in
+    The files are keyed by teacher, weights, data and views; those with another key are made anew. Which
+    embedding is done is kept for each one, so that any number of processes may go on with them. Crops are cut
+    from the cache at its own resolution and then resized to the teacher's (antialiased). The teacher sees the
+    whole frame squashed to a square, where CLIP's own transform would cut off its sides: what lies there is in
     the student's image too.
 
     Args:
-        directory: where ``teacher_embeddings.f16`` and ``teacher_embeddings.json`` live.
+        directory: where ``teacher_embeddings.f16``, ``.done`` (a byte each) and ``.json`` live.
         only_full: rows of which only view 0 is needed (validation); their other views are left zero.
+        fabric: where several processes share the work, in one directory.
 
     Returns:
         (K, N, D) float16, memory-mapped, read-only; L2-normalised up to rounding.
+
+    Raises:
+        UserError: the disk is full; the files hold embeddings of another dimension.
     """
-    data, meta = directory / "teacher_embeddings.f16", directory / "teacher_embeddings.json"
     shape = (views.count, len(cache), teacher.embed_dim)
     full_rows = np.zeros(0, np.int64) if only_full is None else np.asarray(only_full, np.int64)
     parts = (teacher_key(teacher), cache.key, views.key, hashlib.sha256(full_rows.tobytes()).hexdigest())
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    cropped = np.setdiff1d(np.arange(len(cache)), full_rows)
-    jobs = [
-        (view, rows[start : start + teacher.batch])
-        for view in range(views.count)
-        for rows in [np.arange(len(cache)) if view == 0 else cropped]
-        for start in range(0, len(rows), teacher.batch)
-    ]
-    done = _done(meta, key, data, shape)
-    out = np.memmap(data, np.float16, "r+" if done else "w+", shape=shape)
-
-    def save(finished: int) -> None:
-        out.flush()
-        content = {
-            "key": key,
-            "shape": shape,
-            "teacher": teacher.id,
-            "batches_done": finished,
-            "batches": len(jobs),
-        }
-        atomic_write(meta, json.dumps(content).encode())
-
-    for number in range(done, len(jobs)):
-        view, rows = jobs[number]
-        images = torch.from_numpy(cache.wide_rgb[rows])
-        if view == 0:
-            pixels = images.permute(0, 3, 1, 2)
-        else:
-            boxes, flips = (
-                torch.from_numpy(views.boxes[view, rows]),
-                torch.from_numpy(views.flips[view, rows]),
-            )
-            pixels = crop(images, boxes, flips, images.shape[1], nearest=False)
-        out[view, rows] = teacher.encode_pixels(pixels).numpy().astype(np.float16)
-        on_progress(number + 1, len(jobs), f"view {view + 1} of {views.count}")
-        if (number + 1) % SAVE_EVERY == 0 or number + 1 == len(jobs):
-            save(number + 1)
+    data, marks, meta = (directory / f"teacher_embeddings.{ending}" for ending in ("f16", "done", "json"))
+    rank, processes = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
+    if rank == 0:
+        _prepare(data, marks, meta, key, shape, teacher.id)
+    _wait(fabric)
+    wanted = np.ones(shape[:2], bool)
+    wanted[1:, full_rows] = False
+    missing = wanted & (np.fromfile(marks, np.uint8).reshape(shape[:2]) == 0)
+    _wait(fabric)  # all have read what is missing before the first one changes it
+    jobs = _batches(missing, teacher.batch)
+    total = max(len(_batches(wanted, teacher.batch)), len(jobs))
+    with _Writer(data, marks, shape) as writer:
+        for number, (view, rows) in enumerate(jobs[rank::processes], 1):
+            writer.write(view, rows, teacher.encode_pixels(_pixels(cache, views, view, rows)).numpy())
+            finished = total - len(jobs) + min(number * processes, len(jobs))
+            on_progress(finished, total, f"view {view + 1} of {views.count}")
+    _wait(fabric)
     return np.memmap(data, np.float16, "r", shape=shape)
 
 
-def _done(meta: Path, key: str, data: Path, shape: tuple[int, ...]) -> int:
-    """Batches that an earlier run has finished, 0 where its file is of something else."""
-    if not meta.exists() or not data.exists():
-        return 0
-    content = json.loads(meta.read_text())
-    same = content["key"] == key and data.stat().st_size == 2 * np.prod(shape)
-    return int(content["batches_done"]) if same else 0
+class _Writer:
+    """Writes embeddings and ticks them off, at the latest when the block ends, whatever ends it.
+
+    Not through memory maps: two machines that share a page over a network disk would undo each other's rows.
+    """
+
+    def __init__(self, data: Path, marks: Path, shape: tuple[int, int, int]) -> None:
+        self._paths, self._shape = (data, marks), shape
+        self._pending: list[tuple[int, NDArray[np.int64]]] = []
+
+    def __enter__(self) -> "_Writer":
+        self._data, self._marks = (os.open(path, os.O_WRONLY) for path in self._paths)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._save()
+        os.close(self._data)
+        os.close(self._marks)
+
+    def write(self, view: int, rows: NDArray[np.int64], embeddings: NDArray[np.float32]) -> None:
+        """``embeddings`` (B, D) of one view of ``rows``."""
+        _, pairs, dim = self._shape
+        for row, embedding in zip(rows.tolist(), embeddings.astype(np.float16), strict=True):
+            os.pwrite(self._data, embedding.tobytes(), 2 * dim * (view * pairs + row))
+        self._pending.append((view, rows))
+        if len(self._pending) == SAVE_EVERY:
+            self._save()
+
+    def _save(self) -> None:
+        os.fsync(self._data)
+        for view, rows in self._pending:
+            for row in rows.tolist():
+                os.pwrite(self._marks, b"\1", view * self._shape[1] + row)
+        self._pending = []
+
+
+def _batches(missing: NDArray[np.bool_], batch: int) -> list[tuple[int, NDArray[np.int64]]]:
+    """(view, rows) of what is missing, (K, N) bool, in batches of one view each."""
+    rows_of = [np.flatnonzero(row) for row in missing]
+    return [
+        (view, rows[start : start + batch]) for view, rows in enumerate(rows_of) for start in range(0, len(rows), batch)
+    ]
+
+
+def _pixels(cache: Cache, views: Views, view: int, rows: NDArray[np.int64]) -> Tensor:
+    """(B, 3, C, C): the whole frames (view 0), or their crops at the cache's size."""
+    images = torch.from_numpy(cache.wide_rgb[rows])
+    if view == 0:
+        return images.permute(0, 3, 1, 2)
+    boxes, flips = torch.from_numpy(views.boxes[view, rows]), torch.from_numpy(views.flips[view, rows])
+    return crop(images, boxes, flips, images.shape[1], nearest=False)
+
+
+def _wait(fabric: Fabric | None) -> None:
+    if fabric is not None:
+        fabric.barrier()
+
+
+def _prepare(data: Path, marks: Path, meta: Path, key: str, shape: tuple[int, int, int], teacher: str) -> None:
+    """Make the files, with all the room they need, unless an earlier run of the same has."""
+    sizes = {data: 2 * int(np.prod(shape)), marks: shape[0] * shape[1]}
+    if meta.exists() and all(file.exists() and file.stat().st_size == size for file, size in sizes.items()):
+        content: dict[str, Any] = json.loads(meta.read_text())
+        if content["key"] == key:
+            return
+    if meta.exists() and (dim := json.loads(meta.read_text())["shape"][2]) != shape[2]:
+        raise UserError(
+            f"{data} holds embeddings of {dim} dimensions, teacher {teacher} makes {shape[2]}: they are of another "
+            "teacher; name that one, or choose a new --out"
+        )
+    meta.unlink(missing_ok=True)  # first: without it the files count for nothing
+    for file, size in sizes.items():
+        _reserve(file, size)
+    atomic_write(meta, json.dumps({"key": key, "shape": shape, "teacher": teacher}).encode())
+
+
+def _reserve(file: Path, size: int) -> None:
+    """A file of zeros that has all its blocks: a full disk is found out now, not after hours."""
+    try:
+        with open(file, "wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, size)
+    except OSError as error:
+        file.unlink(missing_ok=True)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise UserError(
+            f"{file} needs {size / 2**20:.1f} MiB, which the disk does not have ({error.strerror}): make room, choose "
+            "another --out, or lower views.count"
+        ) from error

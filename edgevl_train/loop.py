@@ -1,69 +1,28 @@
-"""The training loop that both stages share: epochs, schedule, clipping, validation, checkpoint, exact resume."""
+"""The training loop that both stages share: epochs, validation, the best weights, checkpoints, exact resume."""
 
-import io
+import contextlib
 import json
-import math
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edgevl_core.atomic import atomic_write
-from edgevl_core.errors import UserError
+from edgevl_train.interrupt import signals_held
+from edgevl_train.recipe import StageSection
+from edgevl_train.schedule import make_optimiser
+from edgevl_train.standing import Best, Checkpoint, Metrics, Standing
+from edgevl_train.step import Learner, Stage, diverged, take_step
 
-Metrics = dict[str, float]
+__all__ = ["Best", "Stage", "fit"]
 
-
-@dataclass(frozen=True)
-class Stage:
-    """What the loop needs to know about a stage.
-
-    Attributes:
-        name: prefix of its checkpoint and its lines in metrics.jsonl.
-        epochs, steps_per_epoch: the length of the cosine schedule.
-        lr, min_lr, warmup_steps, weight_decay, clip_norm: AdamW and its surroundings.
-        batches: epoch -> the batches of this epoch, a function of the epoch alone (that makes resume exact).
-        loss: (model, batch) -> {"loss": scalar to minimise, other scalars to log}.
-        validate: model -> metrics; "score" is what the best checkpoint maximises.
-        fingerprint: a checkpoint with another one is refused.
-        score_start: whether the untrained model (epoch 0) is a candidate for the best.
-    """
-
-    name: str
-    epochs: int
-    steps_per_epoch: int
-    lr: float
-    min_lr: float
-    weight_decay: float
-    clip_norm: float
-    batches: Callable[[int], Iterable[Any]]
-    loss: Callable[[nn.Module, Any], dict[str, Tensor]]
-    validate: Callable[[nn.Module], Metrics]
-    fingerprint: str
-    warmup_steps: int = 0
-    score_start: bool = False
-
-
-@dataclass
-class Best:
-    """The best epoch (0: before training), its validation metrics and weights (on the CPU)."""
-
-    epoch: int = -1
-    metrics: Metrics = field(default_factory=dict)
-    state: dict[str, Tensor] = field(default_factory=dict)
-
-
-def learning_rate(stage: Stage, step: int) -> float:
-    """Linear warm-up, then a half cosine from lr to min_lr over all steps of the stage."""
-    if step < stage.warmup_steps:
-        return stage.lr * (step + 1) / stage.warmup_steps
-    total = max(1, stage.epochs * stage.steps_per_epoch - stage.warmup_steps)
-    share = min(1.0, (step - stage.warmup_steps) / total)
-    return stage.min_lr + (stage.lr - stage.min_lr) * (1 + math.cos(math.pi * share)) / 2
+OnProgress = Callable[[int, int, str], None]
 
 
 def fit(
@@ -71,120 +30,171 @@ def fit(
     stage: Stage,
     fabric: Fabric,
     directory: Path,
-    on_progress: Callable[[int, int, str], None] = lambda done, total, message: None,
+    on_progress: OnProgress = lambda done, total, message: None,
     *,
     seed: int = 0,
+    checkpoint_every_s: float = 300.0,
 ) -> Best:
-    """Train ``model`` and return its best epoch; the model holds the last epoch's weights afterwards.
+    """Train ``model`` and return its best epoch; the model holds the last weights afterwards.
 
-    After each epoch ``directory/checkpoints/<stage>.pt`` holds weights, optimiser and best so far, and
-    ``directory/metrics.jsonl`` one more line. A call that finds this checkpoint goes on after it: since each
-    epoch seeds its own randomness, the result is that of an unbroken run, bit for bit on the CPU.
+    ``directory/checkpoints/<stage>.pt`` is written after each epoch, every ``checkpoint_every_s`` seconds
+    between two optimiser steps, and on SIGTERM or SIGINT; ``directory/metrics.jsonl`` gets one line per epoch.
+    A call that finds the checkpoint goes on at the very next batch. Since each batch seeds its own randomness,
+    the result is that of an unbroken run, bit for bit on the CPU.
+
+    With ``ema_decay`` the exponential moving average of the weights is what is validated and kept.
+
+    Several processes: every one calls this. Gradients are averaged, so that each process's equal share of a
+    batch gives the step that one process would make of all of it. The first one validates while the others
+    wait, writes and shows progress. BatchNorm is the exception: in training each process normalises with the
+    statistics of its own share (synchronised BatchNorm exists for CUDA only, and is not used), and the running
+    statistics that are validated and kept are the first process's. Keep a process's share at 16 pairs or more,
+    or take a student with LayerNorm.
 
     Raises:
-        UserError: a loss that is not finite (the last good checkpoint stays), a checkpoint of another recipe.
+        UserError: a loss, gradient or weight that is not finite (the last good checkpoint stays), a
+            checkpoint of another recipe, a full disk.
     """
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": stage.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    wrapped, optimiser = fabric.setup(model, torch.optim.AdamW(groups, lr=stage.lr))
-    checkpoint = directory / "checkpoints" / f"{stage.name}.pt"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    best = Best()
-    start = _restore(checkpoint, stage, model, optimiser, best)
-    if start == 0 and stage.score_start:
-        metrics = _validated(stage, wrapped, best, 0, model)
-        _log(directory, stage.name, 0, metrics)
-    for epoch in range(start, stage.epochs):
-        torch.manual_seed(seed * 1_000_003 + epoch)
-        totals = _epoch(wrapped, optimiser, stage, fabric, epoch, on_progress)
-        metrics = totals | _validated(stage, wrapped, best, epoch + 1, model)
-        _log(directory, stage.name, epoch + 1, metrics)
-        _save(checkpoint, stage, model, optimiser, best, epoch + 1)
-        message = f"epoch {epoch + 1}/{stage.epochs}, loss {totals['loss']:.4f}, validation {metrics['score']:.3f}"
-        on_progress((epoch + 1) * stage.steps_per_epoch, stage.epochs * stage.steps_per_epoch, message)
-    return best
+    wrapped, optimiser = fabric.setup(model, make_optimiser(model, stage.section))
+    average = _average(model, stage.section.ema_decay)
+    parts = {"model": model, "optimiser": optimiser, "precision": fabric.strategy.precision}
+    parts |= {"ema": average} if average is not None else {}
+    checkpoint = Checkpoint(directory / "checkpoints" / f"{stage.name}.pt", stage.fingerprint, parts)
+    standing = checkpoint.restore()
+    run = _Run(
+        stage=stage,
+        fabric=fabric,
+        learner=Learner(wrapped, optimiser, average),
+        judged=average.module if average is not None else model,
+        checkpoint=checkpoint,
+        standing=standing,
+        metrics_path=directory / "metrics.jsonl",
+        on_progress=on_progress,
+        seed=seed,
+        checkpoint_every_s=checkpoint_every_s,
+    )
+    if standing.best.epoch < 0 and stage.score_start:
+        run.log(0, run.validate(0))
+    while standing.epoch < stage.section.epochs and not _exhausted(standing, stage.section):
+        run.train_epoch()
+        run.end_epoch()
+    standing.best.state = fabric.broadcast(standing.best.state)
+    return standing.best
 
 
-def _epoch(
-    model: Any,
-    optimiser: Any,
-    stage: Stage,
-    fabric: Fabric,
-    epoch: int,
-    on_progress: Callable[[int, int, str], None],
-) -> Metrics:
-    model.train()
-    sums: dict[str, float] = {}
-    for number, batch in enumerate(stage.batches(epoch)):
-        step = epoch * stage.steps_per_epoch + number
-        rate = learning_rate(stage, step)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        losses = stage.loss(model, batch)
-        value = float(losses["loss"].detach())
-        if not math.isfinite(value):
-            raise UserError(
-                f"{stage.name}: the loss is {value} at epoch {epoch + 1}, batch {number + 1}: lower {stage.name}.lr or "
-                "clip_norm; the checkpoint of the epoch before is kept"
-            )
-        optimiser.zero_grad(set_to_none=True)
-        fabric.backward(losses["loss"])
-        fabric.clip_gradients(model, optimiser, max_norm=stage.clip_norm)
-        optimiser.step()
-        for name, tensor in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(tensor.detach())
-        on_progress(
-            step + 1,
-            stage.epochs * stage.steps_per_epoch,
-            f"epoch {epoch + 1}/{stage.epochs}, loss {value:.4f}",
-        )
-    return {name: total / stage.steps_per_epoch for name, total in sums.items()}
+@dataclass
+class _Run:
+    """A stage being trained; between two calls ``standing`` tells exactly which batches are in the weights.
+
+    ``judged`` is what is validated and kept: the model, or the average of its weights.
+    """
+
+    stage: Stage
+    fabric: Fabric
+    learner: Learner
+    judged: nn.Module
+    checkpoint: Checkpoint
+    standing: Standing
+    metrics_path: Path
+    on_progress: OnProgress
+    seed: int
+    checkpoint_every_s: float
+    saved_s: float = field(default_factory=time.monotonic)
+
+    def train_epoch(self) -> None:
+        """What is left of the epoch at which ``standing`` is; a signal ends it between two steps, saved."""
+        self.learner.model.train()
+        standing = self.standing
+        with signals_held() as told, contextlib.closing(self._groups()) as groups:
+            for group in groups:
+                place = (standing.epoch, standing.batch, self.seed)
+                history, stop = take_step(self.learner, self.stage, self.fabric, group, *place, told())
+                standing.batch += len(group)
+                for losses in history:
+                    for name, value in losses.items():
+                        standing.sums[name] = standing.sums.get(name, 0.0) + value
+                if stop or time.monotonic() - self.saved_s >= self.checkpoint_every_s:
+                    self.save()
+                if stop:
+                    raise SystemExit(1)  # for where another process was told; here, the signal itself comes next
+                self.show(standing.epoch + 1, f"loss {history[-1]['loss']:.4f}")
+
+    def _groups(self) -> Iterator[list[Any]]:
+        """Batches that make one optimiser step together; the last group of an epoch may be smaller."""
+        group: list[Any] = []
+        batches = self.stage.batches(self.standing.epoch, self.standing.batch)
+        for number, batch in enumerate(batches, self.standing.batch + 1):
+            group.append(batch)
+            if len(group) == self.stage.section.accumulate or number == self.stage.steps:
+                yield group
+                group = []
+
+    def end_epoch(self) -> None:
+        """Validate, log, save."""
+        standing = self.standing
+        try:
+            scores = self.validate(standing.epoch + 1)
+        except (SystemExit, KeyboardInterrupt):
+            self.save()
+            raise
+        metrics = {name: total / self.stage.steps for name, total in standing.sums.items()} | scores
+        standing.epoch, standing.batch, standing.sums = standing.epoch + 1, 0, {}
+        self.log(standing.epoch, metrics)
+        self.save()
+        self.show(standing.epoch, f"loss {metrics['loss']:.4f}, validation {metrics['score']:.3f}")
+
+    def validate(self, epoch: int) -> Metrics:
+        """The first process's figures, known to all; keeps the weights if they are the best so far."""
+        self.judged.eval()
+        metrics: Metrics = {}
+        if self.fabric.is_global_zero:
+            with torch.no_grad(), self.fabric.autocast():
+                metrics = self.stage.validate(self.judged)
+        metrics = self.fabric.broadcast(metrics)
+        best = self.standing.best
+        if best.epoch < 0 or metrics["score"] > best.metrics["score"]:
+            best.epoch, best.metrics = epoch, metrics
+            best.state = {name: tensor.detach().cpu().clone() for name, tensor in self.judged.state_dict().items()}
+        return metrics
+
+    def save(self) -> None:
+        """Write the checkpoint, but never one whose weights are lost."""
+        self.saved_s = time.monotonic()
+        if self.fabric.is_global_zero:
+            if not all(tensor.isfinite().all() for tensor in self.learner.model.module.state_dict().values()):
+                raise diverged(self.stage, "network", self.standing.epoch + 1, self.standing.batch)
+            self.checkpoint.save(self.standing)
+
+    def log(self, epoch: int, metrics: Metrics) -> None:
+        """One line in metrics.jsonl."""
+        if self.fabric.is_global_zero:
+            _log(self.metrics_path, self.stage.name, epoch, metrics)
+
+    def show(self, epoch: int, message: str) -> None:
+        """Tell whoever waits how far this is."""
+        if self.fabric.is_global_zero:
+            steps, epochs = self.stage.steps, self.stage.section.epochs
+            done = self.standing.epoch * steps + self.standing.batch
+            self.on_progress(done, epochs * steps, f"epoch {epoch}/{epochs}, {message}")
 
 
-def _validated(stage: Stage, wrapped: Any, best: Best, epoch: int, model: nn.Module) -> Metrics:
-    wrapped.eval()
-    with torch.no_grad():
-        metrics = stage.validate(wrapped)
-    if best.epoch < 0 or metrics["score"] > best.metrics["score"]:
-        best.epoch, best.metrics = epoch, metrics
-        best.state = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
-    return metrics
+def _average(model: nn.Module, decay: float) -> AveragedModel | None:
+    """The exponential moving average of weights and BatchNorm statistics; the first step sets it."""
+    if not decay:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
-def _log(directory: Path, stage: str, epoch: int, metrics: Metrics) -> None:
+def _exhausted(standing: Standing, section: StageSection) -> bool:
+    """Whether ``patience`` epochs have gone by without a better score."""
+    return bool(section.patience) and standing.epoch - max(standing.best.epoch, 0) >= section.patience
+
+
+def _log(path: Path, stage: str, epoch: int, metrics: Metrics) -> None:
     """One line per stage and epoch; a line that a cut-off run has left for this epoch, or later ones, is replaced."""
-    path = directory / "metrics.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     kept = [line for line in lines if not ((old := json.loads(line))["stage"] == stage and old["epoch"] >= epoch)]
     rounded = {name: round(value, 6) for name, value in metrics.items()}
     kept.append(json.dumps({"stage": stage, "epoch": epoch, **rounded}))
+    path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, ("\n".join(kept) + "\n").encode())
-
-
-def _save(path: Path, stage: Stage, model: nn.Module, optimiser: Any, best: Best, epoch: int) -> None:
-    content = {
-        "fingerprint": stage.fingerprint,
-        "epoch": epoch,
-        "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "best": {"epoch": best.epoch, "metrics": best.metrics, "state": best.state},
-    }
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    atomic_write(path, buffer.getvalue())
-
-
-def _restore(path: Path, stage: Stage, model: nn.Module, optimiser: Any, best: Best) -> int:
-    """Epochs already done; 0 where there is no checkpoint."""
-    if not path.exists():
-        return 0
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if content["fingerprint"] != stage.fingerprint:
-        raise UserError(
-            f"{path} was made by another recipe, teacher or data: resume with those, or choose a new --out directory"
-        )
-    model.load_state_dict(content["model"])
-    optimiser.load_state_dict(content["optimiser"])
-    best.epoch, best.metrics, best.state = (content["best"][key] for key in ("epoch", "metrics", "state"))
-    return int(content["epoch"])

@@ -2,6 +2,8 @@
 
 import torch
 
+from edgevl_core.errors import UserError
+
 
 def resolve_precision(precision: str, device: str) -> str:
     """Fabric's name of the precision to train in; anything but "auto" is taken as it is.
@@ -11,7 +13,12 @@ def resolve_precision(precision: str, device: str) -> str:
 
     Args:
         device: torch's name of the device, "cpu" or "cuda".
+
+    Raises:
+        UserError: "16-mixed" without a GPU.
     """
+    if precision == "16-mixed" and not device.startswith("cuda"):
+        raise UserError("precision 16-mixed needs a GPU, this run is on the CPU: use precision auto, or 32-true")
     if precision != "auto":
         return precision
     if device.startswith("cuda"):

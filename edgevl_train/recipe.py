@@ -87,11 +87,16 @@ class ViewsSection(Section):
 
 
 class DepthAugmentSection(Section):
-    """Depth-only augmentation in stage 1 and 2: rectangular holes, and one shift of the range per image."""
+    """Depth-only augmentation in stage 1 and 2, see :func:`edgevl_train.views.augment_depth`.
+
+    Rectangular holes, one shift of the range per image, and noise per pixel whose standard deviation is
+    ``noise_m_at_1m`` metres at 1 m and grows with the square of the range.
+    """
 
     hole_probability: float = Field(0.3, ge=0, le=1)
     hole_max_side: float = Field(0.4, gt=0, le=1)
     range_jitter: float = Field(0.03, ge=0, lt=0.5)
+    noise_m_at_1m: float = Field(0.0, ge=0, le=0.1)
 
 
 class RgbAugmentSection(Section):
@@ -116,7 +121,33 @@ class CurationSection(Section):
     superset: Path | None = None
 
 
-class Stage1Section(Section):
+class StageSection(Section):
+    """What both stages have: AdamW and its schedule, see :func:`edgevl_train.loop.fit`.
+
+    ``batch`` is the global one, over all processes; ``accumulate`` batches make one optimiser step.
+    ``warmup_steps`` counts optimiser steps. ``ema_decay`` 0: no average of the weights. ``patience`` 0: no
+    early stop.
+    """
+
+    epochs: int
+    batch: int
+    lr: float = Field(gt=0)
+    min_lr: float = Field(ge=0)
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(ge=0)
+    clip_norm: float = Field(5.0, gt=0)
+    accumulate: int = Field(1, ge=1)
+    ema_decay: float = Field(0.0, ge=0, lt=1)
+    patience: int = Field(0, ge=0, description="epochs without a better validation score")
+
+    @model_validator(mode="after")
+    def _falls(self) -> "StageSection":
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr {self.min_lr:g} is above lr {self.lr:g}: the rate falls from lr to min_lr")
+        return self
+
+
+class Stage1Section(StageSection):
     """Distillation, METHOD.md "Stage 1"."""
 
     epochs: int = Field(120, ge=1)
@@ -124,12 +155,10 @@ class Stage1Section(Section):
     loss: Literal["l1", "cosine", "mse"] = "cosine"
     lr: float = Field(1e-3, gt=0)
     min_lr: float = Field(5e-6, ge=0)
-    warmup_steps: int = Field(0, ge=0)
     weight_decay: float = Field(0.05, ge=0)
-    clip_norm: float = Field(5.0, gt=0)
 
 
-class Stage2Section(Section):
+class Stage2Section(StageSection):
     """Quantisation-aware contrastive learning, METHOD.md "Stage 2". ``epochs: 0`` calibrates only."""
 
     epochs: int = Field(20, ge=0)
@@ -137,7 +166,6 @@ class Stage2Section(Section):
     lr: float = Field(1e-4, gt=0)
     min_lr: float = Field(1e-6, ge=0)
     weight_decay: float = Field(0.0, ge=0)
-    clip_norm: float = Field(5.0, gt=0)
     margin: float = Field(0.3, gt=0)
     negatives: int = Field(3, ge=1)
     cross_modal: bool = True
@@ -159,12 +187,20 @@ class CalibrationSection(Section):
 
 
 class Recipe(Section):
-    """Everything that decides a run, besides bags, teacher and labels."""
+    """Everything that decides a run, besides bags, teacher and labels.
+
+    ``devices`` processes on each of ``num_nodes`` machines train together; under torchrun, its own numbers
+    count. A stage is saved every ``checkpoint_every_s`` seconds, at each epoch's end, and when it is told to
+    stop.
+    """
 
     seed: int = Field(0, ge=0)
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, ge=1)
+    num_nodes: int = Field(1, ge=1)
     threads: int = Field(0, ge=0, description="0: as torch decides")
+    checkpoint_every_s: float = Field(300.0, ge=0)
     student: StudentSection = StudentSection()
     teacher: TeacherSection = TeacherSection()
     cache: CacheSection = CacheSection()
@@ -179,12 +215,28 @@ class Recipe(Section):
     calibration: CalibrationSection = CalibrationSection()
 
     @model_validator(mode="after")
-    def _cache_is_large_enough(self) -> "Recipe":
+    def _sections_agree(self) -> "Recipe":
+        faults = []
         if self.cache.size_px < self.student.size_px:
-            raise ValueError(
+            faults.append(
                 f"cache.size_px {self.cache.size_px} is below student.size_px {self.student.size_px}: "
                 "crops would be enlarged; use at least the student's"
             )
+        if self.precision == "16-mixed" and self.accelerator == "cpu":
+            faults.append("precision 16-mixed needs a GPU, accelerator is cpu: use precision auto")
+        if self.depth_augment.noise_m_at_1m and self.preprocess.depth_encoding == "minmax":
+            faults.append(
+                f"depth_augment.noise_m_at_1m {self.depth_augment.noise_m_at_1m:g} is in metres, which "
+                "preprocess.depth_encoding minmax does not keep: use 0, or metric"
+            )
+        processes = self.devices * self.num_nodes
+        faults += [
+            f"{name}.batch {section.batch} is not a multiple of devices x num_nodes = {processes}"
+            for name, section in (("stage1", self.stage1), ("stage2", self.stage2))
+            if section.batch % processes
+        ]
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
 
     def robot_preprocess(self) -> Preprocess:

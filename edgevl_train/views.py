@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from edgevl_core.depth import LINEAR_RANGE_M
 from edgevl_train.recipe import DepthAugmentSection, ViewsSection
 
 
@@ -84,22 +85,38 @@ def crop(images: Tensor, boxes: Tensor, flips: Tensor, size_px: int, *, nearest:
     return functional.grid_sample(pixels, grid, mode=mode, padding_mode="border", align_corners=False).round_()
 
 
-def augment_depth(codes: Tensor, section: DepthAugmentSection, encoding: str, generator: torch.Generator) -> Tensor:
-    """Missing patches and a slightly wrong scale, as depth cameras have them.
+DEPTH_DRAWS = 6
+"""Uniform numbers that :func:`augment_depth` wants per image."""
+_SMALLEST_FACTOR = 0.1  # noise never turns a range negative
+
+
+def augment_depth(
+    codes: Tensor, section: DepthAugmentSection, encoding: str, draw: Tensor, noise: Tensor | None = None
+) -> Tensor:
+    """A slightly wrong scale, noise that grows with the square of the range, missing patches: as depth cameras do.
+
+    A stereo or structured-light camera measures disparity, d = c / z, with a constant error, hence an error
+    of z^2 in the range z. All changes of the range are one factor per pixel, which scales the linear code and
+    divides the inverse one: both keep telling the same depth, and invalid pixels (0) stay 0.
 
     Args:
         codes: (B, 3, S, S) float32 0..255, encoded depth (``metric``: linear, inverse, validity).
         encoding: "metric" or "minmax"; minmax has no scale, so only holes are made.
-        generator: on the CPU; all randomness comes from it.
+        draw: (B, 6) float32, uniform in 0..1.
+        noise: (B, S, S) float32, standard normal; needed where ``section.noise_m_at_1m`` is not 0.
 
     Returns:
         (B, 3, S, S) float32 of whole numbers 0..255, a new tensor.
     """
-    count, _, height, width = codes.shape
-    draw = torch.rand(count, 6, generator=generator).to(codes.device)
-    if encoding == "metric" and section.range_jitter:
+    height, width = codes.shape[-2:]
+    draw = draw.to(codes.device)
+    if encoding == "metric" and (section.range_jitter or section.noise_m_at_1m):
         factor = (1 + section.range_jitter * (2 * draw[:, 0] - 1)).view(-1, 1, 1)
         linear, inverse, valid = codes.unbind(1)
+        if section.noise_m_at_1m:
+            range_m = linear * (LINEAR_RANGE_M / 255)
+            relative = section.noise_m_at_1m * range_m * noise.to(codes.device)  # of the range: sigma z^2 / z
+            factor = (factor * (1 + relative)).clamp_min(_SMALLEST_FACTOR)
         codes = torch.stack([linear * factor, inverse / factor, valid], 1).round().clamp(0, 255)
     side_y, side_x = draw[:, 1] * section.hole_max_side, draw[:, 2] * section.hole_max_side
     top, left = draw[:, 3] * (1 - side_y), draw[:, 4] * (1 - side_x)

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +69,7 @@ def test_a_bag_that_fails_leaves_no_cache(sim_bag: Path, tiny_recipe: Recipe, tm
     assert not (tmp_path / "cache").exists()
 
 
-def test_embeddings_of_all_views_once_and_resumable(
+def test_embeddings_of_all_views_once(
     sim_bag: Path, teacher_directory: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
     cache = build_cache([sim_bag], tmp_path / "cache", tiny_recipe)
@@ -93,14 +92,7 @@ def test_embeddings_of_all_views_once_and_resumable(
 
     calls: list[int] = []
     embed_views(teacher, cache, views, tmp_path, lambda done, *_: calls.append(done), only_full=val)
-    assert calls == []  # nothing was computed again
-    meta = tmp_path / "teacher_embeddings.json"
-    content = json.loads(meta.read_text())
-    meta.write_text(json.dumps(content | {"batches_done": 10}))
-    again = np.array(embed_views(teacher, cache, views, tmp_path, lambda done, *_: calls.append(done), only_full=val))
-    assert calls[0] == 11
-    assert np.array_equal(whole, again)
+    assert calls == []  # nothing was computed again; how a run cut off goes on: test_embeddings.py
     other = draw_views(len(cache), tiny_recipe.views, 1)
-    calls.clear()
     embed_views(teacher, cache, other, tmp_path, lambda done, *_: calls.append(done), only_full=val)
     assert calls[0] == 1

@@ -12,8 +12,8 @@ from edgevl_core.errors import UserError
 from edgevl_train.contrast import contrast, quantised_copy
 from edgevl_train.data import RunData, make_batches
 from edgevl_train.distil import distil
-from edgevl_train.loop import Stage, learning_rate
-from edgevl_train.recipe import Recipe
+from edgevl_train.recipe import Recipe, Stage1Section
+from edgevl_train.schedule import learning_rate
 from edgevl_train.student import Student, build_student
 
 pytestmark = pytest.mark.train
@@ -33,7 +33,7 @@ def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
 
 
 def test_batches_depend_on_seed_and_epoch_alone(run_data: RunData, tiny_recipe: Recipe) -> None:
-    batches, steps = make_batches(run_data, tiny_recipe, 32, 1, torch.device("cpu"))
+    batches, steps = make_batches(run_data, tiny_recipe, 32, 1, fabric())
     first, second = list(batches(4)), list(batches(4))
     assert len(first) == steps == len(run_data.train) // 32
     assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(first, second, strict=True))
@@ -49,17 +49,17 @@ def test_view_0_is_the_robots_own_input(run_data: RunData, tiny_recipe: Recipe) 
     quiet = tiny_recipe.depth_augment.model_copy(update={"hole_probability": 0.0, "range_jitter": 0.0})
     untouched = tiny_recipe.rgb_augment.model_validate(dict.fromkeys(type(tiny_recipe.rgb_augment).model_fields, 0.0))
     recipe = tiny_recipe.model_copy(update={"depth_augment": quiet, "rgb_augment": untouched})
-    batches, _ = make_batches(only_full, recipe, 32, 1, torch.device("cpu"))
+    batches, _ = make_batches(only_full, recipe, 32, 1, fabric())
     seen = {bytes(image.byte().permute(1, 2, 0).contiguous().numpy()) for image in next(batches(0)).pixels}
     stored = {bytes(image) for array in (run_data.cache.full_rgb, run_data.cache.full_depth) for image in array}
     assert seen <= stored
 
 
 def test_schedule() -> None:
-    stage = Stage("s", 4, 10, 1.0, 0.1, 0.0, 1.0, list, lambda m, b: {}, lambda m: {}, "", warmup_steps=5)
-    assert learning_rate(stage, 0) == pytest.approx(0.2)
-    assert learning_rate(stage, 5) == pytest.approx(1.0)
-    assert learning_rate(stage, 40) == pytest.approx(0.1)
+    section = Stage1Section(lr=1.0, min_lr=0.1, warmup_steps=5)
+    assert learning_rate(section, 0, 40) == pytest.approx(0.2)
+    assert learning_rate(section, 5, 40) == pytest.approx(1.0)
+    assert learning_rate(section, 40, 40) == pytest.approx(0.1)
 
 
 def test_both_stages_learn(run_data: RunData, tiny_recipe: Recipe, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgevl_core.depth import encode_depth
+from edgevl_core.depth import LINEAR_RANGE_M, encode_depth
 from edgevl_train.recipe import DepthAugmentSection, ViewsSection
 from edgevl_train.views import augment_depth, crop, draw_views
 
@@ -66,7 +66,8 @@ def test_depth_augmentation_makes_holes_and_scales_both_channels() -> None:
     depth_m = np.full((64, 32, 32), 2.0, np.float32)
     codes = torch.from_numpy(encode_depth(depth_m, "metric")).permute(0, 3, 1, 2).float()
     section = DepthAugmentSection(hole_probability=0.5, hole_max_side=0.5, range_jitter=0.2)
-    out = augment_depth(codes, section, "metric", torch.Generator().manual_seed(0))
+    draw = torch.rand(64, 6, generator=torch.Generator().manual_seed(0))
+    out = augment_depth(codes, section, "metric", draw)
     hole = (out == 0).all(1)
     assert 10 < hole.any(dim=(1, 2)).sum() < 54
     assert set(out[:, 2].unique().tolist()) == {0.0, 255.0}
@@ -74,11 +75,29 @@ def test_depth_augmentation_makes_holes_and_scales_both_channels() -> None:
     ratio = centre[:, 0] / codes[0, 0, 0, 0] * (centre[:, 1] / codes[0, 1, 0, 0])
     assert (ratio - 1).abs().max() < 0.08  # nearer in one channel is nearer in the other, up to rounding
     assert centre[:, 0].std() > 1
-    again = augment_depth(codes, section, "metric", torch.Generator().manual_seed(0))
-    assert torch.equal(out, again)
+    assert torch.equal(out, augment_depth(codes, section, "metric", draw))
+
+
+def test_depth_noise_grows_with_the_square_of_the_range_in_both_codes() -> None:
+    depth_m = np.full((2, 64, 64), 2.0, np.float32)
+    depth_m[1] = 4.0
+    depth_m[:, :8] = np.nan
+    codes = torch.from_numpy(encode_depth(depth_m, "metric")).permute(0, 3, 1, 2).float()
+    section = DepthAugmentSection(hole_probability=0, range_jitter=0, noise_m_at_1m=0.03)
+    noise = torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(0))
+    out = augment_depth(codes, section, "metric", torch.zeros(2, 6), noise)
+    assert (out[:, :, :8] == 0).all()  # invalid stays invalid
+    assert (out[:, 2, 8:] == 255).all()
+    range_m = out[:, 0, 8:] * (LINEAR_RANGE_M / 255)
+    near, far = range_m.std(dim=(1, 2)).tolist()
+    assert near == pytest.approx(0.03 * 4, rel=0.06)
+    assert far == pytest.approx(0.03 * 16, rel=0.06)
+    same_depth = codes[:, 1] * codes[:, 0] / out[:, 0]  # nearer in one code is nearer in the other, up to rounding
+    assert ((out[:, 1] - same_depth)[:, 8:].abs() < 1).all()
 
 
 def test_minmax_depth_keeps_its_values_outside_holes() -> None:
     codes = torch.full((8, 3, 16, 16), 100.0)
-    out = augment_depth(codes, DepthAugmentSection(), "minmax", torch.Generator().manual_seed(0))
+    draw = torch.rand(8, 6, generator=torch.Generator().manual_seed(0))
+    out = augment_depth(codes, DepthAugmentSection(), "minmax", draw)
     assert set(out.unique().tolist()) <= {0.0, 100.0}

@@ -1,0 +1,140 @@
+"""What every training over the same inputs shares: bags and teacher checked, pairs, views, targets, curation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from edgevl_core.errors import UserError
+from edgevl_core.label_bank import LabelBank, build_label_bank
+from edgevl_core.labels import LabelSet, load_labels
+from edgevl_train.cache import INDEX, Cache, build_cache, cache_key, expected_pairs, open_cache
+from edgevl_train.curate import Curation, curate
+from edgevl_train.data import RunData
+from edgevl_train.embeddings import embed_views
+from edgevl_train.precision import resolve_precision
+from edgevl_train.processes import own_device
+from edgevl_train.progress import RunProgress
+from edgevl_train.recipe import Recipe
+from edgevl_train.rundir import Inputs, describe_inputs, open_run
+from edgevl_train.split import Split, split_pairs
+from edgevl_train.student import Student, build_student
+from edgevl_train.teacher import Teacher, load_teacher
+from edgevl_train.views import draw_views
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that is checked before the first slow step."""
+
+    bags: list[Path]
+    teacher: Teacher
+    labels: LabelSet
+    superset: LabelSet | None
+    labels_path: Path
+    recipe: Recipe
+    student: Student
+
+
+@dataclass(frozen=True)
+class Material:
+    """Made once, or found in the run directory."""
+
+    cache: Cache
+    split: Split
+    bank: LabelBank
+    data: RunData
+    curation: Curation
+
+
+def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | str, recipe: Recipe) -> Setup:
+    """Load and check the inputs.
+
+    Raises:
+        UserError: no bags or one named twice, a bag without RGB or depth, labels, teacher or student that do
+            not load.
+    """
+    paths = [Path(bag) for bag in bags]
+    if not paths:
+        raise UserError("no bags given: at least one rosbag2 directory is needed")
+    resolved = [path.resolve() for path in paths]
+    if twice := sorted({str(p) for p in paths if resolved.count(p.resolve()) > 1}):
+        raise UserError(f"bags given twice: {', '.join(twice)}: name each once")
+    labels = load_labels(labels_path)
+    superset = load_labels(recipe.curation.superset) if recipe.curation.superset else None
+    for path in paths:
+        expected_pairs(path)
+    teacher = load_teacher(
+        teacher_spec,
+        batch=recipe.teacher.batch,
+        precision=resolve_precision(recipe.teacher.precision, own_device(recipe)),
+        device=own_device(recipe),
+    )
+    student = new_student(recipe, teacher.embed_dim, recipe.seed)
+    return Setup(paths, teacher, labels, superset, Path(labels_path), recipe, student)
+
+
+def new_student(recipe: Recipe, embed_dim: int, seed: int) -> Student:
+    """The recipe's student with first weights that ``seed`` decides."""
+    torch.manual_seed(seed)
+    section = recipe.student
+    return build_student(
+        section.name,
+        embed_dim,
+        head=section.head,
+        size_px=section.size_px,
+        backbone=section.backbone,
+        pretrained=section.pretrained,
+    )
+
+
+def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:
+    """Make the run directory for these inputs, or check that it belongs to them.
+
+    Raises:
+        UserError: it belongs to others.
+    """
+    recipe = setup.recipe
+    inputs = describe_inputs(setup.bags, setup.teacher, setup.labels_path, recipe.curation.superset, recipe)
+    with fabric.rank_zero_first():
+        open_run(out, inputs, recipe)
+    return inputs
+
+
+def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabric: Fabric) -> Material:
+    """Cache, split, label bank, teacher's embeddings and curation in ``out``; goes on where an earlier run was cut off.
+
+    Begins the stages "cache" and "teacher" of ``progress``.
+    """
+    recipe, teacher = setup.recipe, setup.teacher
+    progress.stage("cache")
+    with fabric.rank_zero_first():
+        cache = _cache(setup, inputs, out, progress)
+    split = split_pairs(cache.stamp_ns, cache.bag, recipe.split, recipe.seed)
+    bank = build_label_bank([setup.labels] + ([setup.superset] if setup.superset else []), teacher.encode_text)
+    views = draw_views(len(cache), recipe.views, recipe.seed)
+    progress.stage("teacher")
+    targets = embed_views(teacher, cache, views, out, progress.update, only_full=split.val, fabric=fabric)
+    own = bank.select(setup.labels.names)
+    superset = build_label_bank([setup.superset], teacher.encode_text) if setup.superset else own
+    of_train = np.asarray(targets[0, split.train], np.float32)
+    curation = curate(of_train, superset.vectors, list(superset.names), teacher.logit_scale, recipe.curation)
+    pseudo_label = np.full(len(cache), -1, np.int64)
+    pseudo_label[split.train] = curation.pseudo_label
+    kept = split.train[curation.kept]
+    data = RunData(cache, views, targets, kept, split.val, pseudo_label, own.vectors, teacher.logit_scale)
+    return Material(cache, split, bank, data, curation)
+
+
+def _cache(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress) -> Cache:
+    hashes = [digest for _, digest in inputs.bags]
+    directory = out / "cache"
+    if (directory / INDEX).exists():
+        cache = open_cache(directory)
+        if cache.key == cache_key(hashes, setup.recipe):
+            return cache
+        raise UserError(f"training cache {directory} is of other bags or settings: remove it, it is made again")
+    return build_cache(setup.bags, directory, setup.recipe, progress.update, bag_hashes=hashes)
