@@ -71,8 +71,10 @@ def evaluate_all(
         UserError: the bags hold no pairs; a label to leave out that is not there, or that no frame shows; retrieval
             without a teacher; teacher and model of different dimensions or labels.
     """
-    if retrieval_s is not None and (teacher is None or not 0 <= retrieval_s < np.inf):
-        raise UserError(f"retrieval within {retrieval_s} s: a time >= 0 is accepted, together with --teacher")
+    if retrieval_s is not None and not 0 <= retrieval_s < np.inf:
+        raise UserError(f"--retrieval {retrieval_s}: a time in seconds >= 0 is accepted")
+    if retrieval_s is not None and teacher is None:
+        raise UserError(f"--retrieval {retrieval_s}: looks among a teacher's embeddings; pass --teacher as well")
     for predictor in predictors.values():  # before the slow part
         bank, _ = split_bank(predictor.bank, leave_out)
         if teacher is not None:

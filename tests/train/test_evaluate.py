@@ -163,13 +163,15 @@ def test_each_model_embeds_each_image_once(bundle: Path, rooms: Path, monkeypatc
 
 
 def test_what_is_refused_is_refused_in_one_line(bundle: Path, rooms: Path, rooms_without_truth: Path) -> None:
+    wide = replace(colour_bank(), vectors=np.eye(3, 4, dtype=np.float32))
     cases = [
         (rooms, None, {"leave_out": ["pink"]}, "pink: not in the label set"),
         (rooms, None, {"leave_out": ["red", "green"]}, "at least 2"),
         (rooms_without_truth, None, {"leave_out": ["red"]}, "0 frames show it"),
-        (rooms, None, {"retrieval_s": 0.5}, "together with --teacher"),
-        (rooms, TEACHER, {"retrieval_s": -1.0}, "a time >= 0"),
+        (rooms, None, {"retrieval_s": 0.5}, "pass --teacher"),
+        (rooms, TEACHER, {"retrieval_s": -1.0}, "seconds >= 0"),
         (rooms, Reference(colour_of, colour_bank().select(["red"])), {}, "lacks labels"),
+        (rooms, Reference(colour_of, wide), {}, "4 dimensions, the model 3"),
     ]
     for bag, teacher, options, words in cases:
         with pytest.raises(UserError, match=words) as refusal:
