@@ -1,9 +1,8 @@
-"""Tables that people look at: a bag, an evaluation, a bundle."""
+"""Tables that people look at: a bag, a bundle."""
 
-from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 MODALITIES = {"rgb": "RGB", "depth": "depth", "rgbd": "RGB + depth"}
 
 
-def _table(title: str, *columns: str) -> Table:
+def figure_table(title: str, *columns: str) -> Table:
     """A table whose first column is text and whose others are figures."""
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
@@ -33,7 +32,7 @@ def show_log(info: "LogInfo") -> None:
         f"{info.path}: {info.messages} messages, {size(info.bytes)} in {info.segments} segments, "
         f"{info.duration_s:.1f} s from {start:%Y-%m-%d %H:%M:%S} UTC"
     )
-    topics = _table("topics", "topic", "type", "messages")
+    topics = figure_table("topics", "topic", "type", "messages")
     for topic in info.topics:
         topics.add_row(topic.name, topic.type, str(topic.messages))
     console.print(topics)
@@ -47,27 +46,12 @@ def show_log(info: "LogInfo") -> None:
             f"p95 {p.skew_p95_s * 1e3:.2f} ms; {dropped}"
         )
     if info.coverage:
-        coverage = _table("true rooms (evaluation only)", "room", "frames")
+        coverage = figure_table("true rooms (evaluation only)", "room", "frames")
         for room, frames in info.coverage.items():
             coverage.add_row(room, str(frames))
         console.print(coverage)
     for loss in info.losses:
         console.print(f"[yellow]lost:[/yellow] {loss}")
-
-
-def show_evaluation(numbers: Mapping[str, Any]) -> None:
-    """Top-1 per modality and what else was measured."""
-    console = Console()
-    console.print(f"{numbers['samples']} pairs, {len(numbers['labels'])} labels")
-    rows: dict[str, dict[str, float]] = {}
-    for figure in ("top1", "macro", "top1_all_frames", "teacher_agreement", "teacher_cosine", "abstention", "ece"):
-        for modality, value in (numbers.get(figure) or {}).items():
-            rows.setdefault(modality, {})[figure] = value
-    figures = list(next(iter(rows.values()), {}))
-    table = _table("by modality", "", *(figure.replace("_", " ") for figure in figures))
-    for modality, values in rows.items():
-        table.add_row(MODALITIES.get(modality, modality), *(f"{values[figure]:.3f}" for figure in figures))
-    console.print(table)
 
 
 def show_bundle(path: Path, manifest: "Manifest") -> None:
@@ -79,11 +63,11 @@ def show_bundle(path: Path, manifest: "Manifest") -> None:
         f"student {manifest.student}, {p.size_px} px, depth as {p.depth_encoding}, {manifest.embedding_dim} dims"
     )
     console.print(f"teacher {manifest.teacher}")
-    files = _table("files", "file", "size", "sha256")
+    files = figure_table("files", "file", "size", "sha256")
     for name, digest in manifest.files.items():
         files.add_row(name, size((path / name).stat().st_size), digest[:12])
     console.print(files)
-    calibration = _table("calibration", "", "temperature", "unknown below")
+    calibration = figure_table("calibration", "", "temperature", "unknown below")
     for modality, name in MODALITIES.items():
         calibration.add_row(
             name,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgevl_cli.console import write_json
+from edgevl_cli.console import progress, write_json
 from edgevl_core.errors import UserError
 
 Bags = Annotated[list[Path], typer.Argument(help="rosbag2 directories or .mcap files.")]
@@ -89,21 +89,52 @@ def adapt(
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle, or a teacher (open_clip:…).")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A bundle, a teacher (open_clip:…), or a run of edgevl adapt or a checkpoint in it.",
+        ),
+    ],
     bags: Bags,
     labels: Annotated[Path | None, typer.Option("--labels", help="Labels (default: the bundle's own).")] = None,
     teacher: Annotated[str | None, typer.Option("--teacher", help="Compare with this teacher as well.")] = None,
+    leave_out: Annotated[
+        list[str],
+        typer.Option("--leave-out", help="Label taken out: are its frames called unknown? May be repeated."),
+    ] = [],  # noqa: B006  (typer copies it)
+    retrieval: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="How often the teacher's RGB within so many seconds is retrieved first."),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the figures into this .png file.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the numbers here (- for stdout).")] = None,
 ) -> None:
     """Top-1 where the bags carry truth, agreement with the teacher where they do not."""
     _needs_training_extra()
-    from edgevl_cli.tables import show_evaluation
+    from edgevl_cli.evaluation_tables import show_evaluation
+    from edgevl_train.cache import expected_pairs
     from edgevl_train.evaluate import evaluate as run
+    from edgevl_train.evaluation_plot import write_plot
 
-    numbers = run(model, bags, labels=labels, teacher=teacher)
+    if plot is not None and plot.suffix != ".png":
+        raise UserError(f"--plot {plot}: a file name that ends in .png is accepted")
+    total = sum(expected_pairs(bag) for bag in bags)
+    with progress("evaluating") as on_progress:
+        numbers = run(
+            model,
+            bags,
+            labels=labels,
+            teacher=teacher,
+            leave_out=leave_out,
+            retrieval_s=retrieval,
+            on_progress=lambda pairs: on_progress(pairs, total),
+        )
     if str(json) != "-":
         show_evaluation(numbers)
     write_json(numbers, json)
+    if plot is not None:
+        write_plot(numbers, plot)
 
 
 def report(run: Annotated[Path, typer.Argument(help="The run directory of edgevl adapt.")]) -> None:

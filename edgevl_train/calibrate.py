@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.fusion import depth_quality, mix, probabilities, rgb_quality
-from edgevl_core.manifest import ByModality
+from edgevl_core.fusion import depth_quality, probabilities, rgb_quality
+from edgevl_core.manifest import ByModality, Modality
+from edgevl_train.answers import Embedded, answers
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -42,33 +43,54 @@ def calibrate_confidence(
     """Fit one temperature and one threshold for RGB, depth and both.
 
     The temperature minimises the negative log-likelihood of the teacher's answers (Guo et al., "On
-    calibration of modern neural networks", ICML 2017). The threshold is the confidence below which a share
-    ``false_unknown`` of the answers that agree with the teacher would be called unknown.
+    calibration of modern neural networks", ICML 2017). The threshold is that of :func:`unknown_threshold`. Those of
+    "rgbd" are fitted where both cameras see, since the classifier uses them nowhere else; the figures cover all pairs.
 
     Args:
         rgb_pixels, depth_pixels: (M, S, S, 3) uint8 network inputs of validation pairs, M >= 1.
         embed: the deployed engine: (N, 3, S, S) uint8 -> (N, D).
         bank: (C, D) text vectors of the label set.
         target: (M, D) the teacher's embedding of the RGB image of each pair.
+        false_unknown: share of right answers that may be called unknown, 0..1.
     """
-    answer = (target @ bank.T).argmax(1)
+    teachers = (target @ bank.T).argmax(1)
     rgb, depth = (_embedded(pixels, embed) for pixels in (rgb_pixels, depth_pixels))
-    weights = np.stack([rgb_quality(rgb_pixels), depth_quality(depth_pixels)])
-    embeddings = {"rgb": rgb, "depth": depth, "rgbd": mix(np.stack([rgb, depth]), weights)}
-    figures: dict[str, dict[str, float]] = {}
-    for name, embedding in embeddings.items():
-        temperature = fit_temperature(embedding, bank, logit_scale, answer)
-        p = probabilities(embedding, bank, logit_scale, temperature)
-        right = p.argmax(1) == answer
-        length = np.maximum(np.linalg.norm(embedding, axis=1), 1e-12)
-        figures[name] = {
-            "temperature": temperature,
-            "unknown_threshold": float(np.quantile(p.max(1)[right], false_unknown)) if right.any() else 0.0,
-            "agreement": float(right.mean()),
-            "cosine": float(((embedding * target).sum(1) / length).mean()),
-            "ece": expected_calibration_error(p.max(1), right),
-        }
-    return Calibration(**{key: ByModality(**{name: figures[name][key] for name in figures}) for key in figures["rgb"]})
+    embedded = Embedded(rgb, depth, np.stack([rgb_quality(rgb_pixels), depth_quality(depth_pixels)]))
+    embeddings = embedded.by_modality()
+    everywhere = np.ones(len(target), bool)
+    both = embedded.fused() if embedded.fused().any() else everywhere
+    used: dict[Modality, NDArray[np.bool_]] = {"rgb": everywhere, "depth": everywhere, "rgbd": both}
+
+    def each(figure: Callable[[Modality], float]) -> ByModality:
+        return ByModality(**{name: figure(name) for name in used})
+
+    temperature = each(lambda m: fit_temperature(embeddings[m][used[m]], bank, logit_scale, teachers[used[m]]))
+    found = answers(embedded, bank, logit_scale, temperature, ByModality(rgb=0.0, depth=0.0, rgbd=0.0))
+    confidence = {name: answer.confidence for name, answer in found.items()}
+    right = {name: answer.label == teachers for name, answer in found.items()}
+    return Calibration(
+        temperature=temperature,
+        unknown_threshold=each(lambda m: unknown_threshold(confidence[m][used[m]], right[m][used[m]], false_unknown)),
+        agreement=each(lambda m: float(right[m].mean())),
+        cosine=each(lambda m: mean_cosine(embeddings[m], target)),
+        ece=each(lambda m: expected_calibration_error(confidence[m], right[m])),
+    )
+
+
+def mean_cosine(embeddings: NDArray[np.float32], target: NDArray[np.float32]) -> float:
+    """Of (N, D) embeddings of any length to (N, D) unit vectors; an embedding of length 0 counts as 0."""
+    length = np.maximum(np.linalg.norm(embeddings, axis=1), 1e-12)
+    return float(((embeddings * target).sum(1) / length).mean())
+
+
+def unknown_threshold(confidence: NDArray[np.float32], right: NDArray[np.bool_], false_unknown: float) -> float:
+    """Highest confidence below which at most a share ``false_unknown`` of the right answers lies; 0 if none is right.
+
+    It is one of the confidences seen: answers below it are unknown, it itself is known.
+    """
+    if not right.any():
+        return 0.0
+    return float(np.quantile(confidence[right], false_unknown, method="lower"))
 
 
 def fit_temperature(

@@ -1,26 +1,30 @@
-"""What can be evaluated: a student bundle or a teacher, behind one small record of functions."""
+"""What can be evaluated: a bundle, a checkpoint or a teacher, behind one small record of functions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from edgevl_core.bundle import STUDENT_FP32, load_bundle
+from edgevl_core.bundle import LABEL_BANK_FILE, STUDENT_FP32, load_bundle
 from edgevl_core.depth import encode_depth
 from edgevl_core.engine import Engine
 from edgevl_core.errors import UserError
-from edgevl_core.fusion import depth_quality, mix, rgb_quality
-from edgevl_core.label_bank import LabelBank, build_label_bank
+from edgevl_core.fusion import depth_quality, rgb_quality
+from edgevl_core.label_bank import LabelBank, build_label_bank, load_label_bank
 from edgevl_core.labels import Label, LabelSet, load_labels
-from edgevl_core.manifest import ByModality
+from edgevl_core.manifest import MANIFEST_FILE, ByModality, read_manifest
 from edgevl_core.pairlog.pairs import RgbdPair
 from edgevl_core.preprocess import Preprocess, to_batch, to_input
+from edgevl_train.answers import Embedded
+from edgevl_train.checkpoint import check_teacher, find_checkpoint, load_student, run_of
+from edgevl_train.recipe import load_recipe
 from edgevl_train.teacher import Teacher, load_teacher
 
 ONES, ZEROS = ByModality(rgb=1.0, depth=1.0, rgbd=1.0), ByModality(rgb=0.0, depth=0.0, rgbd=0.0)
-Embeddings = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -28,17 +32,45 @@ class Predictor:
     """A model with its label set.
 
     Attributes:
-        embed: pairs -> {"rgb", "depth", "rgbd"}: (N, D) float32; rgb and depth are L2-normalised.
         bank: the label set in use.
-        temperature, unknown_threshold: as in the manifest; a teacher has 1 and 0.
+        temperature, unknown_threshold: as in the manifest; a model without calibration has 1 and 0.
     """
 
     id: str
-    embed: Callable[[Sequence[RgbdPair]], Embeddings]
+    embed: Callable[[Sequence[RgbdPair]], Embedded]
     bank: LabelBank
     logit_scale: float
     temperature: ByModality = ONES
     unknown_threshold: ByModality = ZEROS
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A teacher to compare with: ``encode`` gives (N, D) float32, L2-normalised, of the RGB images alone."""
+
+    encode: Callable[[Sequence[RgbdPair]], NDArray[np.float32]]
+    bank: LabelBank
+
+
+def load_predictor(model: Path | str, labels: Path | None, teacher: Teacher | None = None) -> Predictor:
+    """A teacher's spec, a bundle's directory, or a run directory of ``edgevl adapt`` or a checkpoint in it.
+
+    Args:
+        labels: label file; None: the labels the bundle, or the run's bundle, was made for.
+        teacher: encodes the labels of a checkpoint whose run has no bundle yet.
+
+    Raises:
+        UserError: none of these; a teacher without labels; whatever loading finds wrong.
+    """
+    if str(model).startswith("open_clip:"):
+        if labels is None:
+            raise UserError(
+                f"{model}: a teacher has no label set of its own: pass --labels, for example config/labels/home.yaml"
+            )
+        return teacher_predictor(load_teacher(str(model)), labels)
+    if (Path(model) / MANIFEST_FILE).is_file():
+        return bundle_predictor(model, labels=labels)
+    return checkpoint_predictor(find_checkpoint(Path(model)), labels=labels, teacher=teacher)
 
 
 def bundle_predictor(
@@ -56,13 +88,9 @@ def bundle_predictor(
     manifest = bundle.manifest
     engine = Engine(bundle.path / STUDENT_FP32, threads=threads) if fp32 else bundle.engine
     names = load_labels(labels).names if labels is not None else manifest.labels
-    predictor = engine_predictor(
-        f"bundle {manifest.bundle_id}{' fp32' if fp32 else ''}",
-        engine,
-        manifest.preprocess,
-        bundle.label_bank.select(names),
-        manifest.logit_scale,
-    )
+    name = f"bundle {manifest.bundle_id}{' fp32' if fp32 else ''}"
+    bank = bundle.label_bank.select(names)
+    predictor = engine_predictor(name, engine, manifest.preprocess, bank, manifest.logit_scale)
     return replace(predictor, temperature=manifest.temperature, unknown_threshold=manifest.unknown_threshold)
 
 
@@ -70,43 +98,55 @@ def engine_predictor(
     name: str, engine: Engine, preprocess: Preprocess, bank: LabelBank, logit_scale: float
 ) -> Predictor:
     """A student's ONNX file, not calibrated."""
+    return Predictor(name, _student_embedding(engine, preprocess), bank, logit_scale)
 
-    def embed(pairs: Sequence[RgbdPair]) -> Embeddings:
-        rgb = [to_input(pair.rgb, preprocess) for pair in pairs]
-        depth = [to_input(pair.depth_m, preprocess) for pair in pairs]
-        return _with_fusion(engine(to_batch(rgb)), engine(to_batch(depth)), np.stack(rgb), np.stack(depth))
 
-    return Predictor(name, embed, bank, logit_scale)
+def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teacher: Teacher | None = None) -> Predictor:
+    """The best weights of a stage, run by torch: stage 1's float student, or stage 2's fake-quantised one.
+
+    Label vectors, logit scale, temperatures and thresholds are those of the run's bundle (as for its float student);
+    before there is one, ``labels`` encoded by the run's ``teacher``, without calibration.
+
+    Raises:
+        UserError: no such checkpoint or recipe; no bundle and no labels or teacher; a teacher that is not the run's.
+    """
+    run = run_of(checkpoint)
+    recipe = load_recipe(run / "recipe.yaml")
+    name = f"checkpoint {run.name}/{checkpoint.stem}"
+    bundle = run / "bundle"
+    if bundle.is_dir():
+        manifest, bank = read_manifest(bundle), load_label_bank(bundle / LABEL_BANK_FILE)
+        bank = bank.select(load_labels(labels).names if labels is not None else manifest.labels)
+        rest = (manifest.logit_scale, manifest.temperature, manifest.unknown_threshold)
+    elif labels is not None and teacher is not None:
+        check_teacher(run, teacher)
+        bank, rest = build_label_bank([load_labels(labels)], teacher.encode_text), (teacher.logit_scale, ONES, ZEROS)
+    else:
+        raise UserError(
+            f"{checkpoint}: the run has no bundle yet to take the label vectors from: pass --labels and --teacher, "
+            "the ones given to `edgevl adapt`"
+        )
+    student = load_student(checkpoint, recipe.student, bank.vectors.shape[1])
+    return Predictor(name, _student_embedding(_on_numpy(student), recipe.robot_preprocess()), bank, *rest)
 
 
 def teacher_predictor(teacher: Teacher, labels: Path | str | LabelSet, *, depth_encoding: str = "metric") -> Predictor:
     """A teacher on RGB with its own preprocessing, and on encoded depth taken for a picture."""
-    label_set = labels if isinstance(labels, LabelSet) else load_labels(labels)
     small = Preprocess(size_px=64, depth_encoding=depth_encoding)  # type: ignore[arg-type]
 
-    def embed(pairs: Sequence[RgbdPair]) -> Embeddings:
+    def embed(pairs: Sequence[RgbdPair]) -> Embedded:
         rgb = teacher.encode_image([pair.rgb for pair in pairs])
         depth = teacher.encode_image([encode_depth(pair.depth_m, depth_encoding) for pair in pairs])
-        rgb_small = np.stack([to_input(pair.rgb, small) for pair in pairs])
-        depth_small = np.stack([to_input(pair.depth_m, small) for pair in pairs])
-        return _with_fusion(rgb, depth, rgb_small, depth_small)
+        return Embedded(rgb, depth, _quality(*_inputs(pairs, small)))
 
-    return Predictor(teacher.id, embed, build_label_bank([label_set], teacher.encode_text), teacher.logit_scale)
+    bank = build_label_bank([_label_set(labels)], teacher.encode_text)
+    return Predictor(teacher.id, embed, bank, teacher.logit_scale)
 
 
-def load_predictor(model: Path | str, labels: Path | None, threads: int = 2) -> Predictor:
-    """A bundle's directory or a teacher's spec.
-
-    Raises:
-        UserError: a teacher without labels; whatever loading finds wrong.
-    """
-    if not str(model).startswith("open_clip:"):
-        return bundle_predictor(model, labels=labels, threads=threads)
-    if labels is None:
-        raise UserError(
-            f"{model}: a teacher has no label set of its own: pass --labels, for example config/labels/home.yaml"
-        )
-    return teacher_predictor(load_teacher(str(model)), labels)
+def teacher_reference(teacher: Teacher, labels: Path | str | LabelSet) -> Reference:
+    """A teacher's view of the RGB images, and its vectors of a label set."""
+    bank = build_label_bank([_label_set(labels)], teacher.encode_text)
+    return Reference(lambda pairs: teacher.encode_image([pair.rgb for pair in pairs]), bank)
 
 
 def label_set_of(bank: LabelBank) -> LabelSet:
@@ -118,11 +158,35 @@ def label_set_of(bank: LabelBank) -> LabelSet:
     )
 
 
-def _with_fusion(
-    rgb: NDArray[np.float32],
-    depth: NDArray[np.float32],
-    rgb_pixels: NDArray[np.uint8],
-    depth_pixels: NDArray[np.uint8],
-) -> Embeddings:
-    weights = np.stack([rgb_quality(rgb_pixels), depth_quality(depth_pixels)])
-    return {"rgb": rgb, "depth": depth, "rgbd": mix(np.stack([rgb, depth]), weights)}
+def _label_set(labels: Path | str | LabelSet) -> LabelSet:
+    return labels if isinstance(labels, LabelSet) else load_labels(labels)
+
+
+def _student_embedding(
+    network: Callable[[NDArray[np.uint8]], NDArray[np.float32]], preprocess: Preprocess
+) -> Callable[[Sequence[RgbdPair]], Embedded]:
+    """Pairs through the robot's preprocessing and a network (N, 3, S, S) uint8 -> (N, D)."""
+
+    def embed(pairs: Sequence[RgbdPair]) -> Embedded:
+        rgb, depth = _inputs(pairs, preprocess)
+        return Embedded(network(to_batch(rgb)), network(to_batch(depth)), _quality(rgb, depth))
+
+    return embed
+
+
+def _inputs(
+    pairs: Sequence[RgbdPair], preprocess: Preprocess
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+    return [to_input(pair.rgb, preprocess) for pair in pairs], [to_input(pair.depth_m, preprocess) for pair in pairs]
+
+
+def _quality(rgb: list[NDArray[np.uint8]], depth: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    return np.stack([rgb_quality(np.stack(rgb)), depth_quality(np.stack(depth))])
+
+
+def _on_numpy(student: nn.Module) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    @torch.inference_mode()
+    def network(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return student(torch.from_numpy(pixels)).float().numpy()
+
+    return network

@@ -1,11 +1,22 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from edgevl_core.fusion import probabilities
-from edgevl_train.calibrate import calibrate_confidence, expected_calibration_error, fit_temperature
+from edgevl_train.calibrate import (
+    calibrate_confidence,
+    expected_calibration_error,
+    fit_temperature,
+    mean_cosine,
+    unknown_threshold,
+)
 
 pytestmark = pytest.mark.unit
 BANK = np.eye(8, 16, dtype=np.float32)
+few = settings(max_examples=40, deadline=None)
+confidences = arrays(np.float32, st.integers(1, 80), elements=st.floats(0, 1, width=32))
 
 
 def noisy(count: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -58,3 +69,69 @@ def test_each_modality_has_its_own_temperature_and_threshold() -> None:
     assert (p.max(1)[right] < result.unknown_threshold.rgb).mean() == pytest.approx(0.1, abs=0.01)
     assert result.agreement.rgb == pytest.approx(right.mean())
     assert 0 < result.cosine.rgbd <= 1
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.floats(0.3, 6), st.integers(0, 1000))
+def test_a_known_temperature_is_recovered(temperature: float, seed: int) -> None:
+    """Answers drawn from the probabilities of a temperature are most likely under it."""
+    x, _ = noisy(4000, 0.4, seed)
+    p = probabilities(x, BANK, 10.0, temperature).astype(np.float64)
+    drawn = (p.cumsum(1) < np.random.default_rng(seed).random((4000, 1))).sum(1).clip(max=7)
+    assert fit_temperature(x, BANK, 10.0, drawn) == pytest.approx(temperature, rel=0.15)
+
+
+@few
+@given(confidences, st.integers(0, 1000))
+def test_calibration_error_is_bounded_and_blind_to_order(confidence: np.ndarray, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    right = rng.random(len(confidence)) < confidence
+    error = expected_calibration_error(confidence, right)
+    overall = abs(float(confidence.mean(dtype=np.float64)) - right.mean())
+    assert overall - 1e-6 <= error <= 1  # bins can only hide less than the whole does
+    order = rng.permutation(len(confidence))
+    assert expected_calibration_error(confidence[order], right[order]) == pytest.approx(error, abs=1e-6)
+
+
+@few
+@given(confidences, st.floats(0, 0.99), st.integers(0, 1000))
+def test_threshold_gives_the_share_of_false_unknowns(confidence: np.ndarray, share: float, seed: int) -> None:
+    right = np.random.default_rng(seed).random(len(confidence)) < 0.7
+    threshold = unknown_threshold(confidence, right, share)
+    mine = confidence[right]
+    if not len(mine):
+        assert threshold == 0
+        return
+    assert threshold in mine
+    assert (mine < threshold).mean() <= share + 1e-9
+    above = mine[mine > threshold]
+    if len(above):  # the next confidence would already be too high
+        assert (mine < above.min()).mean() >= share - 1 / len(mine)
+
+
+def test_mean_cosine_asks_for_direction_only() -> None:
+    target = np.eye(3, dtype=np.float32)
+    assert mean_cosine(target * 0.3, target) == pytest.approx(1)
+    assert mean_cosine(np.roll(target, 1, axis=0), target) == 0
+    assert mean_cosine(np.zeros((3, 3), np.float32), target) == 0
+
+
+def test_both_cameras_are_calibrated_where_both_see() -> None:
+    """In the dark the robot answers from depth with depth's temperature: those pairs must not shape the one of both."""
+    rgb, kind = noisy(400, 0.1)
+    depth, _ = noisy(400, 0.1)
+    lit = np.full((400, 4, 4, 3), 128, np.uint8)
+    lit[:, ::2] = 60
+    half = lit.copy()
+    half[200:] = 0
+    rgb[200:] = noisy(200, 0.1, seed=9)[0]
+
+    def fit(pixels: np.ndarray, rows: slice) -> float:
+        outputs = iter(part for x in (rgb[rows], depth[rows]) for part in np.array_split(x, range(64, len(x), 64)))
+        images = pixels[rows], lit[rows]
+        return calibrate_confidence(
+            *images, lambda p: next(outputs), BANK, 20.0, BANK[kind[rows]], 0.1
+        ).temperature.rgbd
+
+    assert fit(half, slice(None)) == fit(lit, slice(0, 200))
+    assert fit(half, slice(None)) != fit(lit, slice(None))

@@ -1,0 +1,66 @@
+"""How far each camera is believed: never further the darker it is, nor the more holes it has."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgevl_core.fusion import depth_quality, mix, probabilities, rgb_quality
+from edgevl_core.preprocess import Preprocess, to_input
+
+pytestmark = pytest.mark.unit
+few = settings(max_examples=40, deadline=None)
+SCENE = np.random.default_rng(0).integers(60, 256, (32, 32, 3), dtype=np.uint8)
+
+
+@few
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_darker_is_never_believed_more(one: float, other: float) -> None:
+    dim, bright = ((SCENE * light).astype(np.uint8) for light in sorted((one, other)))
+    assert 0 <= rgb_quality(dim) <= rgb_quality(bright) <= 1
+
+
+def test_from_lights_out_to_full_light() -> None:
+    assert rgb_quality(SCENE) == 1
+    assert rgb_quality((SCENE * 0.02).astype(np.uint8)) == 0
+    half = np.random.default_rng(0).choice(np.array([0, 40], np.uint8), (32, 32, 1)).repeat(3, 2)
+    assert rgb_quality(half) == pytest.approx((half.mean() - 8) / 24, abs=1e-3)
+
+
+@few
+@given(st.integers(0, 32), st.integers(0, 32), st.sampled_from(["metric", "minmax"]))
+def test_more_holes_are_never_believed_more(one: int, other: int, encoding: str) -> None:
+    p = Preprocess(size_px=32, depth_encoding=encoding)
+
+    def quality(seen_columns: int) -> float:
+        depth_m = np.full((32, 32), np.nan, np.float32)
+        depth_m[:, :seen_columns] = np.linspace(0.5, 4, 32)[:, None]
+        return float(depth_quality(to_input(depth_m, p)))
+
+    few_seen, many_seen = sorted((one, other))
+    assert 0 <= quality(few_seen) <= quality(many_seen) <= 1
+    valid = many_seen / 32
+    assert quality(many_seen) == pytest.approx(np.clip((valid - 0.1) / 0.3, 0, 1), abs=1e-5)
+
+
+@few
+@given(st.integers(0, 10_000), st.floats(0, 1, width=32), st.floats(0, 1, width=32))
+def test_the_mixture_lies_between_both_cameras(seed: int, rgb: float, depth: float) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(2, 6)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    mixture = mix(x, np.array([rgb, depth], np.float32))
+    assert np.linalg.norm(mixture) <= 1 + 1e-6
+    text = rng.normal(size=6).astype(np.float32)
+    low, high = sorted(x @ text)
+    assert low - 1e-4 <= mixture @ text <= high + 1e-4
+    if rgb > depth:  # the one that is believed more decides more
+        assert mixture @ x[0] >= mixture @ x[1] - 1e-5
+
+
+def test_cameras_that_disagree_make_less_sure() -> None:
+    bank = np.eye(3, dtype=np.float32)
+    even = np.ones(2, np.float32)
+    agree, disagree = (probabilities(mix(bank[rows], even), bank, 10.0, 1.0).max() for rows in ([0, 0], [0, 1]))
+    assert disagree == pytest.approx(0.5, abs=0.01)
+    assert agree > 0.99
