@@ -18,8 +18,8 @@ from lightning_fabric import Fabric
 from edgevl_core.bundle import read_manifest
 from edgevl_core.errors import UserError
 from edgevl_core.label_bank import LabelBank, build_label_bank
-from edgevl_core.labels import LabelSet, load_labels
-from edgevl_train.cache import INDEX, Cache, build_cache, cache_key, expected_pairs, open_cache
+from edgevl_core.labels import LabelSet, label_file, load_labels
+from edgevl_train.cache import INDEX, Cache, build_cache, cache_key, expected_pairs, find_bags, open_cache
 from edgevl_train.contrast import contrast, quantised_copy
 from edgevl_train.curate import Curation, curate
 from edgevl_train.data import RunData
@@ -62,9 +62,9 @@ def adapt(
     """Distil the teacher into a student for the places in ``bags``.
 
     Args:
-        bags: rosbag2 directories or files with RGB and depth.
+        bags: rosbag2 directories or files with RGB and depth, or glob patterns of them.
         teacher_spec: see :func:`edgevl_train.teacher.load_teacher`.
-        labels_path: the robot's label file.
+        labels_path: the robot's label file, or the name of a shipped one.
         out: run directory: recipe.yaml, inputs.json, status.json, metrics.jsonl, cache/,
             teacher_embeddings.*, checkpoints/, onnx/, report.json, report.png, bundle/, bundle_ptq/ (the
             baseline). A new one, unless ``resume``.
@@ -113,9 +113,7 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
         UserError: no bags or one named twice, a bag without RGB or depth, labels, teacher or student that do
             not load.
     """
-    paths = [Path(bag) for bag in bags]
-    if not paths:
-        raise UserError("no bags given: at least one rosbag2 directory is needed")
+    paths = find_bags(bags)
     resolved = [path.resolve() for path in paths]
     if twice := sorted({str(p) for p in paths if resolved.count(p.resolve()) > 1}):
         raise UserError(f"bags given twice: {', '.join(twice)}: name each once")
@@ -137,13 +135,14 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
         backbone=recipe.student.backbone,
         pretrained=recipe.student.pretrained,
     )
-    return Setup(paths, teacher, labels, superset, Path(labels_path), recipe, student)
+    return Setup(paths, teacher, labels, superset, label_file(labels_path), recipe, student)
 
 
 def _run(setup: Setup, out: Path, progress: RunProgress) -> Path:
     recipe = setup.recipe
     progress.stage("cache")
-    inputs = describe_inputs(setup.bags, setup.teacher, setup.labels_path, recipe.curation.superset, recipe)
+    superset = label_file(recipe.curation.superset) if recipe.curation.superset else None
+    inputs = describe_inputs(setup.bags, setup.teacher, setup.labels_path, superset, recipe)
     open_run(out, inputs, recipe)
     if (out / "bundle").exists():
         return out / "bundle"
