@@ -55,7 +55,8 @@ def main() -> None:
     megabytes = 2 * SIZE_PX**2 * 3 / 1e6
     print(
         f"cache at {SIZE_PX} px, {PAIRS} pairs of {megabytes:.3f} MB: random reading {pairs_s:.0f} pairs/s "
-        f"({pairs_s * megabytes:.0f} MB/s), median of {ROUNDS}, slowest {PAIRS / max(seconds):.0f}; wanted {WANTED_PAIRS_S}"
+        f"({pairs_s * megabytes:.0f} MB/s), median of {ROUNDS}, slowest {PAIRS / max(seconds):.0f}, "
+        f"{WANTED_PAIRS_S} wanted"
     )
     print(f"writing {PAIRS / written_s:.0f} pairs/s, verifying all checksums {PAIRS / verified_s:.0f} pairs/s")
 

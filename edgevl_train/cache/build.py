@@ -1,5 +1,6 @@
 """Bags into a cache: room on the disk is checked, blocks are decoded, appended, and the index is written."""
 
+import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from edgevl_core.pairlog.disk import free_bytes
 from edgevl_train.cache.bags import expected_pairs, hash_bag
 from edgevl_train.cache.decode import Bag, bag_blocks
 from edgevl_train.cache.layout import Cache, Row, cache_key, file_rows, input_sizes, open_cache
-from edgevl_train.cache.parts import DiskFull, Parts
+from edgevl_train.cache.parts import Parts
 from edgevl_train.recipe import Recipe
 
 
@@ -54,17 +55,19 @@ def build_cache(
                     for arrays, line in bag_blocks(bag, parts.of_bag(bag.number), recipe.cache.max_skew_s, sizes, pool):
                         parts.append(arrays, line)
                         on_progress(len(parts), total, f"{bag.path.name}: {_stored(parts, bag)} pairs")
-        except DiskFull as error:
+            parts.finish(
+                {
+                    "key": key,
+                    "pairs": len(parts),
+                    "sizes_px": sizes_px,
+                    "bags": [parts.of_bag(bag.number)[-1]["report"] for bag in todo],
+                    "blocks": [{"pairs": block["pairs"], "sha256": block["sha256"]} for block in parts.blocks],
+                }
+            )
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
             raise _no_room(directory, _bytes_to_come(parts, todo, rows), free(parts.staging)) from error
-        parts.finish(
-            {
-                "key": key,
-                "pairs": len(parts),
-                "sizes_px": sizes_px,
-                "bags": [parts.of_bag(bag.number)[-1]["report"] for bag in todo],
-                "blocks": [{"pairs": block["pairs"], "sha256": block["sha256"]} for block in parts.blocks],
-            }
-        )
     return open_cache(directory)
 
 

@@ -1,6 +1,6 @@
 """One bag, decoded in blocks of pairs by threads: OpenCV decodes and resizes without Python's lock.
 
-Reading a bag takes a twentieth of the time of decoding it, so that one thread reads for all. Images go through
+Reading a bag takes about a tenth of the time of decoding it, so that one thread reads for all. Images go through
 :func:`edgevl_core.preprocess.to_input`. The true room in a bag is not looked at.
 """
 

@@ -5,12 +5,12 @@ Nothing is synced on the way. The checksums find out what a crash or a power cut
 last block that is whole in all files.
 """
 
-import errno
 import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from io import RawIOBase
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,10 +23,6 @@ from edgevl_core.errors import UserError
 from edgevl_train.cache.layout import INDEX, Row, block_digest
 
 JOURNAL = "journal.jsonl"
-
-
-class DiskFull(OSError):
-    """A block did not fit on the disk; those before it are whole."""
 
 
 class Parts:
@@ -52,7 +48,7 @@ class Parts:
         self.staging = directory.with_name(f".{directory.name}.building")
         self.staging.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            self._journal = stack.enter_context(open(self.staging / JOURNAL, "a+b"))
+            self._journal = stack.enter_context(open(self.staging / JOURNAL, "a+b", 0))
             try:
                 fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -60,7 +56,8 @@ class Parts:
             for path in self.staging.iterdir():
                 if path.name not in {*rows, JOURNAL}:
                     path.unlink()
-            self._files = {name: stack.enter_context(open(self.staging / name, "ab")) for name in rows}
+            # Without buffers: on a full disk their rest would be written, and fail, once more when a file is closed.
+            self._files = {name: stack.enter_context(open(self.staging / name, "ab", 0)) for name in rows}
             self.blocks = self._go_on(_line({"key": key}))
             self._stack = stack.pop_all()
 
@@ -80,23 +77,12 @@ class Parts:
         return [block for block in self.blocks if block["bag"] == number]
 
     def append(self, arrays: Mapping[str, NDArray[Any]], block: Mapping[str, Any]) -> None:
-        """Write the rows of one block, then its line; ``pairs`` and ``sha256`` are added to ``block``.
-
-        Raises:
-            DiskFull: there is no room for it.
-        """
+        """Write the rows of one block, then its line; ``pairs`` and ``sha256`` are added to ``block``."""
         buffers = [np.ascontiguousarray(arrays[name]).reshape(-1).data for name in self._rows]
         line = {**block, "pairs": len(arrays["stamp_ns.i64"]), "sha256": block_digest(buffers)}
-        try:
-            for file, buffer in zip(self._files.values(), buffers, strict=True):
-                file.write(buffer)
-                file.flush()
-            self._journal.write(_line(line))
-            self._journal.flush()
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull(*error.args) from error
-            raise
+        for file, buffer in zip(self._files.values(), buffers, strict=True):
+            _write(file, buffer)
+        _write(self._journal, _line(line))
         self.blocks.append(line)
 
     def finish(self, index: Mapping[str, Any]) -> None:
@@ -122,8 +108,7 @@ class Parts:
                 file.truncate(pairs * row.bytes)
         self._journal.truncate(sum(map(len, lines[: 1 + len(blocks)])))
         if not lines:
-            self._journal.write(header)
-            self._journal.flush()
+            _write(self._journal, header)
         return blocks
 
     def _whole(self, lines: list[bytes]) -> Iterator[dict[str, Any]]:
@@ -139,6 +124,12 @@ class Parts:
                 if not line.endswith(b"\n") or block_digest(parts) != block["sha256"]:
                     return
                 yield block
+
+
+def _write(file: RawIOBase, data: bytes | memoryview) -> None:
+    rest = memoryview(data).cast("B")
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _line(content: Mapping[str, Any]) -> bytes:
