@@ -1,5 +1,6 @@
 """Label files (config/labels/*.yaml): the words a scene may be called, and sentences that describe them."""
 
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgevl_core.errors import UserError
+from edgevl_core.resources import resource
 
 _VOWELS = "aeiou"
 
@@ -17,6 +19,7 @@ class Label(BaseModel):
 
     Attributes:
         name: what is published, for example "living room".
+        words: what the templates say in its place, where a name is no plain speech ("copy/mail room").
         prompts: whole sentences that describe it, used beside the templates.
         synonyms: other words a user may say for it; they are not encoded.
     """
@@ -24,6 +27,7 @@ class Label(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1)
+    words: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
     synonyms: tuple[str, ...] = ()
 
@@ -48,7 +52,8 @@ class LabelSet(BaseModel):
 
     def texts(self, label: Label) -> list[str]:
         """What the text tower encodes for a label: every template filled in, then its own prompts."""
-        return [fill_template(template, label.name) for template in self.templates] + list(label.prompts)
+        words = label.words or (label.name,)
+        return [fill_template(template, word) for word in words for template in self.templates] + list(label.prompts)
 
 
 def fill_template(template: str, name: str) -> str:
@@ -58,18 +63,37 @@ def fill_template(template: str, name: str) -> str:
 
 
 def normalise_word(word: str) -> str:
-    """The form in which two words are compared: case-folded, white space and underscores as one space."""
-    return " ".join(word.replace("_", " ").casefold().split())
+    """The form in which two words are compared: case-folded, white space and underscores as one space.
+
+    Accents count, but not how they are encoded ("é" is one character or two).
+    """
+    return " ".join(unicodedata.normalize("NFC", word.replace("_", " ").casefold()).split())
+
+
+def label_file(path: Path | str) -> Path:
+    """``path``, or the shipped ``config/labels/<name>.yaml`` where it is a bare name such as "home".
+
+    Raises:
+        UserError: no file of that name is shipped.
+    """
+    path = Path(path)
+    if path.suffix or len(path.parts) > 1 or path.exists():
+        return path
+    folder = resource("config/labels")
+    if not (shipped := folder / f"{path}.yaml").is_file():
+        names = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+        raise UserError(f"labels {str(path)!r}: no set of this name is shipped; there are {names}; or pass a YAML file")
+    return shipped
 
 
 def load_labels(path: Path | str) -> LabelSet:
-    """Read and check a label file.
+    """Read and check a label file, or the shipped one of a bare name.
 
     Raises:
         UserError: no such file, not YAML, unknown keys, no labels, a template without ``{}``, or a name or
-            synonym that occurs twice (compared case-folded).
+            synonym that occurs twice (compared by :func:`normalise_word`).
     """
-    path = Path(path)
+    path = label_file(path)
     if not path.is_file():
         raise UserError(
             f"labels file {path}: no such file; pass a YAML file with 'labels', see config/labels/home.yaml"

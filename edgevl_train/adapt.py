@@ -39,9 +39,9 @@ def adapt(
     """Distil the teacher into a student for the places in ``bags``.
 
     Args:
-        bags: rosbag2 directories or files with RGB and depth.
+        bags: rosbag2 directories or files with RGB and depth, or glob patterns of them.
         teacher_spec: see :func:`edgevl_train.teacher.load_teacher`.
-        labels_path: the robot's label file.
+        labels_path: the robot's label file, or the name of a shipped one.
         out: run directory: recipe.yaml, inputs.json, status.json, metrics.jsonl, cache/,
             teacher_embeddings.*, checkpoints/, onnx/, report.json, report.png, bundle/, bundle_ptq/ (the
             baseline). A new one, unless ``resume``.

@@ -10,8 +10,8 @@ from lightning_fabric import Fabric
 
 from edgevl_core.errors import UserError
 from edgevl_core.label_bank import LabelBank, build_label_bank
-from edgevl_core.labels import LabelSet, load_labels
-from edgevl_train.cache import INDEX, Cache, build_cache, cache_key, expected_pairs, open_cache
+from edgevl_core.labels import LabelSet, label_file, load_labels
+from edgevl_train.cache import INDEX, Cache, build_cache, cache_key, expected_pairs, find_bags, open_cache
 from edgevl_train.curate import Curation, curate
 from edgevl_train.data import RunData
 from edgevl_train.embeddings import embed_views
@@ -57,9 +57,7 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
         UserError: no bags or one named twice, a bag without RGB or depth, labels, teacher or student that do
             not load.
     """
-    paths = [Path(bag) for bag in bags]
-    if not paths:
-        raise UserError("no bags given: at least one rosbag2 directory is needed")
+    paths = find_bags(bags)
     resolved = [path.resolve() for path in paths]
     if twice := sorted({str(p) for p in paths if resolved.count(p.resolve()) > 1}):
         raise UserError(f"bags given twice: {', '.join(twice)}: name each once")
@@ -74,7 +72,7 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
         device=own_device(recipe),
     )
     student = new_student(recipe, teacher.embed_dim, recipe.seed)
-    return Setup(paths, teacher, labels, superset, Path(labels_path), recipe, student)
+    return Setup(paths, teacher, labels, superset, label_file(labels_path), recipe, student)
 
 
 def new_student(recipe: Recipe, embed_dim: int, seed: int) -> Student:
@@ -98,7 +96,8 @@ def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:
         UserError: it belongs to others.
     """
     recipe = setup.recipe
-    inputs = describe_inputs(setup.bags, setup.teacher, setup.labels_path, recipe.curation.superset, recipe)
+    superset = label_file(recipe.curation.superset) if recipe.curation.superset else None
+    inputs = describe_inputs(setup.bags, setup.teacher, setup.labels_path, superset, recipe)
     with fabric.rank_zero_first():
         open_run(out, inputs, recipe)
     return inputs

@@ -48,11 +48,14 @@ class TeacherSection(Section):
 
 
 class CacheSection(Section):
-    """The training cache. ``size_px`` is the side of the images that crops are cut from (>= student.size_px)."""
+    """The training cache. ``size_px`` is the side of the images that crops are cut from (>= student.size_px).
+
+    ``workers``: threads that decode, 0 for one per core.
+    """
 
     size_px: int = Field(256, ge=16, le=1024)
     max_skew_s: float = Field(0.02, gt=0)
-    workers: int = Field(2, ge=1)
+    workers: int = Field(0, ge=0)
 
 
 class PreprocessSection(Section):
@@ -112,13 +115,19 @@ class RgbAugmentSection(Section):
 
 
 class CurationSection(Section):
-    """Which pairs are kept, by the teacher's confidence on RGB; see curate.py."""
+    """Which pairs are kept, by the teacher's confidence on RGB; see curate.py.
+
+    ``superset``: a label file, or the name of a shipped one (indoor_superset); None: the robot's own labels.
+    ``merge_above``: labels whose text vectors' cosine is above it count as one, 1 is off. At 0.95 a teacher has no word
+    for the difference: rooms it knows lie below 0.3 (the demo's teacher), words it never saw above 0.92.
+    """
 
     method: Literal["per_class_top_q", "ratio", "threshold"] = "per_class_top_q"
     q: float = Field(0.9, gt=0, le=1)
     ratio: float = Field(0.25, gt=0, le=1)
     threshold: float = Field(0.25, ge=0, le=1)
     superset: Path | None = None
+    merge_above: float = Field(0.95, gt=0, le=1)
 
 
 class StageSection(Section):

@@ -1,7 +1,8 @@
-"""One picture of a run: losses, validation figures, sizes."""
+"""One picture of a run: losses, validation figures, sizes, what curation kept."""
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from edgevl_core.atomic import atomic_write
 from edgevl_core.errors import UserError
 
 _COLOURS = {"rgb": "#c44e52", "depth": "#4c72b0", "rgbd": "#55a868"}
+_MOST_BARS = 24
 _STUDENTS = {"fp32": "float", "ptq": "int8, PTQ", "int8": "int8, QAT"}
 
 
@@ -33,9 +35,9 @@ def _draw(lines: list[dict[str, Any]], report: dict[str, Any]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # without pyplot: no global state, no display
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    figure = Figure(figsize=(14.5, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    losses, agreement, students, sizes = figure.subplots(1, 4, width_ratios=[3, 3, 2.4, 1.6])
+    losses, agreement, students, sizes, curation = figure.subplots(1, 5, width_ratios=[3, 3, 2.4, 1.6, 2.4])
     _curves(losses, lines, "loss_", "loss")
     _curves(agreement, lines, "agree_", "agreement with the teacher's RGB answer")
     agreement.set_ylim(0, 1)
@@ -53,6 +55,7 @@ def _draw(lines: list[dict[str, Any]], report: dict[str, Any]) -> bytes:
     sizes.set(xticks=range(len(found)), xticklabels=[_STUDENTS[name] for name in found])
     sizes.tick_params(axis="x", rotation=30)
     sizes.set_title("size, MB", fontsize=9)
+    _kept_and_dropped(curation, report["curation"])
     pairs = report["pairs"]
     figure.suptitle(
         f"{pairs['train']} training pairs, {pairs['val']} validation pairs (split by {report['split_by']})", fontsize=10
@@ -76,3 +79,21 @@ def _curves(axes: Any, lines: list[dict[str, Any]], prefix: str, title: str) -> 
     axes.set_xlabel("epoch (stage 1 | stage 2)", fontsize=8)
     axes.set_title(title, fontsize=9)
     axes.legend(fontsize=7)
+
+
+def _kept_and_dropped(axes: Any, curation: Mapping[str, Mapping[str, Any]]) -> None:
+    """A bar for each pseudo-label that the teacher gave, the most frequent on top; "+2": two more labels are in it."""
+    given = [item for item in curation.items() if item[1]["candidates"]]
+    found = sorted(given, key=lambda item: -item[1]["candidates"])
+    shown = found[:_MOST_BARS]
+    names = [name + (f" +{len(figures['merged'])}" if figures["merged"] else "") for name, figures in shown]
+    kept, dropped = ([figures[key] for _, figures in shown] for key in ("kept", "dropped"))
+    at = range(len(shown))
+    axes.barh(at, kept, color="#55a868")
+    axes.barh(at, dropped, left=kept, color="#cccccc")
+    axes.set_yticks(at, names, fontsize=min(8, 110 / max(1, len(shown))))
+    axes.invert_yaxis()
+    axes.tick_params(axis="x", labelsize=7)
+    axes.set_xlabel("pairs: green kept, grey dropped", fontsize=8)
+    part = f" ({len(shown)} of {len(found)})" if len(found) > len(shown) else ""
+    axes.set_title(f"pairs by pseudo-label{part}", fontsize=9)

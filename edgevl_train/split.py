@@ -77,7 +77,8 @@ def _last_blocks(
             train[rows] = True
             continue
         val[rows[-held:]] = True
-        first_ns = stamp_ns[rows[-held]]
+        first_ns = int(stamp_ns[rows[-held]])
         earlier = rows[:-held]
-        train[earlier[stamp_ns[earlier] <= first_ns - section.gap_s * 1e9]] = True
+        # In whole nanoseconds: a stamp of today as a float is 256 ns coarse.
+        train[earlier[stamp_ns[earlier] <= first_ns - round(section.gap_s * 1e9)]] = True
     return train, val

@@ -5,8 +5,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.serde import SerdeError
@@ -18,7 +19,17 @@ from edgevl_core.pairlog.reader import BagReader, Message
 from edgevl_core.pairlog.streams import Streams, find_streams
 from edgevl_core.pairlog.types import SCENE_TRUTH, deserialize, header_stamp_ns
 
-__all__ = ["PairReader", "RgbdPair", "Streams", "Truth", "find_streams", "message_stamp_ns", "read_pairs"]
+__all__ = [
+    "PairReader",
+    "RecordedPair",
+    "RgbdPair",
+    "Streams",
+    "Truth",
+    "UnreadableImage",
+    "find_streams",
+    "message_stamp_ns",
+    "read_pairs",
+]
 
 RGB, DEPTH = 0, 1
 _STREAM_NAMES = ("rgb", "depth")
@@ -52,8 +63,38 @@ class RgbdPair:
     truth: Truth | None
 
 
+class UnreadableImage(ValueError):
+    """An image of a pair that cannot be decoded; the text says which and why."""
+
+    def __init__(self, stream: Literal["rgb", "depth"], reason: str) -> None:
+        super().__init__(f"{stream}: {reason}")
+        self.stream = stream
+
+
+@dataclass(frozen=True)
+class RecordedPair:
+    """One pair as it stands in the bag. Decoding is what costs time: :meth:`decode` may run in any thread."""
+
+    stamp_ns: int
+    rgb: Message
+    depth: Message
+    skew_s: float
+    truth: Truth | None
+
+    def decode(self) -> RgbdPair:
+        """The pair with its images.
+
+        Raises:
+            UnreadableImage: one of them is broken, empty, or of an encoding that is not known.
+        """
+        rgb, depth_m = _image("rgb", self.rgb, decode_rgb), _image("depth", self.depth, decode_depth)
+        return RgbdPair(self.stamp_ns, rgb, depth_m, self.skew_s, self.truth)
+
+
 class PairReader(Iterator[RgbdPair]):
     """Iterates over the pairs of a bag in time order, decoding only what is paired; see :func:`read_pairs`.
+
+    A pair with a broken image is passed over and counted: one bad frame must not end a drive.
 
     Attributes:
         stats: complete once the iteration has ended: "pairs"; messages dropped, as "rgb unmatched", "depth
@@ -74,12 +115,24 @@ class PairReader(Iterator[RgbdPair]):
         self._max_skew_ns = round(max_skew_s * 1e9)
         self._matcher: PairMatcher[Message] = PairMatcher(max_skew_s)
         self._truths: deque[tuple[int, Truth]] = deque()
-        self._pairs = self._read()
+        self._recorded = self._read()
 
     def __next__(self) -> RgbdPair:
-        return next(self._pairs)
+        for recorded in self._recorded:
+            try:
+                pair = recorded.decode()
+            except UnreadableImage as fault:
+                self.stats[f"{fault.stream} unreadable"] += 1
+            else:
+                self.stats["pairs"] += 1
+                return pair
+        raise StopIteration
 
-    def _read(self) -> Iterator[RgbdPair]:
+    def recorded(self) -> Iterator[RecordedPair]:
+        """The same pairs before decoding, for who decodes elsewhere; "pairs" and "unreadable" are then not counted."""
+        return self._recorded
+
+    def _read(self) -> Iterator[RecordedPair]:
         streams = self.streams
         number = {streams.rgb: RGB, streams.depth: DEPTH}
         names = {streams.rgb, streams.depth} | ({streams.truth} if streams.truth else set())
@@ -94,10 +147,10 @@ class PairReader(Iterator[RgbdPair]):
                     newest_ns = max(newest_ns, stamp_ns)
                     ready.extend(self._paired(self._matcher.push(number[message.topic], stamp_ns, message)))
                 while ready and self._truth_is_known(ready[0].stamp_ns, newest_ns):
-                    yield from self._decode(ready.popleft())
+                    yield self._with_truth(ready.popleft())
             ready.extend(self._paired(self._matcher.flush()))
             while ready:
-                yield from self._decode(ready.popleft())
+                yield self._with_truth(ready.popleft())
 
     def _paired(self, events: list[Event[Message]]) -> Iterator[Pair[Message]]:
         for event in events:
@@ -106,20 +159,8 @@ class PairReader(Iterator[RgbdPair]):
             else:
                 yield event
 
-    def _decode(self, pair: Pair[Message]) -> Iterator[RgbdPair]:
-        rgb = self._image(pair.a, decode_rgb, "rgb unreadable")
-        depth_m = None if rgb is None else self._image(pair.b, decode_depth, "depth unreadable")
-        if rgb is not None and depth_m is not None:
-            self.stats["pairs"] += 1
-            yield RgbdPair(pair.stamp_ns, rgb, depth_m, pair.skew_s, self._truth_of(pair.stamp_ns))
-
-    def _image(self, message: Message, decode: Callable[[Any], NDArray[Any]], reason: str) -> Any:
-        """The decoded image; None, and counted, where it is broken: one bad frame must not end a drive."""
-        try:
-            return decode(deserialize(message.data, message.msgtype))
-        except (ImageFormatError, SerdeError, struct.error, ValueError, IndexError):
-            self.stats[reason] += 1
-            return None
+    def _with_truth(self, pair: Pair[Message]) -> RecordedPair:
+        return RecordedPair(pair.stamp_ns, pair.a, pair.b, pair.skew_s, self._truth_of(pair.stamp_ns))
 
     def _add_truth(self, message: Message) -> None:
         truth = deserialize(message.data, SCENE_TRUTH)
@@ -154,6 +195,16 @@ def read_pairs(
         UserError: no such bag, nothing in it, or a stream is missing (at once, not at the first pair).
     """
     return PairReader(path, rgb, depth, max_skew_s)
+
+
+def _image(stream: Literal["rgb", "depth"], message: Message, decode: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
+    try:
+        image = decode(deserialize(message.data, message.msgtype))
+    except (ImageFormatError, SerdeError, struct.error, ValueError, IndexError, cv2.error) as error:
+        raise UnreadableImage(stream, " ".join(str(error).split()) or type(error).__name__) from error
+    if not image.size:
+        raise UnreadableImage(stream, f"an image of shape {image.shape} is empty")
+    return image
 
 
 def message_stamp_ns(data: bytes) -> int:

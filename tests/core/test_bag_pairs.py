@@ -1,5 +1,6 @@
 """From a bag to decoded pairs, streams found by type."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgevl_core.errors import UserError
-from edgevl_core.pairlog.pairs import Streams, Truth, find_streams, message_stamp_ns, read_pairs
+from edgevl_core.pairlog.pairs import Streams, Truth, UnreadableImage, find_streams, message_stamp_ns, read_pairs
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import (
     COMPRESSED_IMAGE,
@@ -73,6 +74,21 @@ def test_a_broken_image_costs_its_pair_only(tmp_path: Path) -> None:
     pairs = read_pairs(tmp_path / "bag")
     assert [p.stamp_ns for p in pairs] == [stamp(0), stamp(3)]
     assert pairs.stats == {"pairs": 2, "rgb unreadable": 1, "depth unreadable": 1}
+
+
+def test_pairs_can_be_had_undecoded_and_say_what_is_wrong(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", 3)
+    decoded = list(read_pairs(bag))
+    recorded = list(read_pairs(bag).recorded())
+    assert [pair.truth for pair in recorded] == [pair.truth for pair in decoded]
+    assert all((a.decode().rgb == b.rgb).all() for a, b in zip(recorded, decoded, strict=True))
+    topics = {"/rgb": raw(COLOUR[:0], "rgb8"), "/depth": raw(DEPTH, "16UC1")}
+    for pair, reason in (
+        (next(read_pairs(write_images(tmp_path / "empty", topics)).recorded()), r"rgb: .*empty"),
+        (replace(recorded[0], depth=replace(recorded[0].depth, data=recorded[0].depth.data[:60])), r"depth: "),
+    ):
+        with pytest.raises(UnreadableImage, match=reason):
+            pair.decode()
 
 
 def test_truth_belongs_to_its_moment(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Label files and the label bank."""
 
+import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from edgevl_core.errors import UserError
 from edgevl_core.label_bank import build_label_bank, load_label_bank
-from edgevl_core.labels import LabelSet, fill_template, load_labels
+from edgevl_core.labels import LabelSet, fill_template, label_file, load_labels
 from tests.infer.tiny import colour_bank
 
 pytestmark = pytest.mark.unit
@@ -22,11 +24,70 @@ def test_home_names_the_eight_rooms():
     assert load_labels(CONFIG / "home.yaml").names == ROOMS
 
 
-def test_the_superset_holds_the_rooms_and_about_fifty_places():
-    indoor = load_labels(CONFIG / "indoor.yaml")
+def test_the_supersets_hold_the_rooms_and_as_many_places_as_they_should():
+    indoor, satellite = (load_labels(f"{kind}_superset") for kind in ("indoor", "satellite"))
     assert set(ROOMS) <= set(indoor.names)
     assert 45 <= len(indoor.names) <= 60
-    assert len({name.removesuffix("s") for name in indoor.names}) == len(indoor.names)
+    assert 35 <= len(satellite.names) <= 45
+    for names in (indoor.names, satellite.names):
+        assert len({name.removesuffix("s") for name in names}) == len(names)
+
+
+SHIPPED = sorted(CONFIG.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_a_shipped_file_has_plain_names_that_differ_beyond_case_and_accents(file):
+    labels = load_labels(file)
+    taken: dict[str, str] = {}
+    for label in labels.labels:
+        assert re.fullmatch(r"[a-z]+(?:[ /'-][a-z]+)*", label.name)
+        for word in (label.name, *label.synonyms):
+            bare = "".join(c for c in unicodedata.normalize("NFKD", word.casefold()) if c.isalnum())
+            assert taken.setdefault(bare, label.name) == label.name
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "text"),
+    [
+        ("scannet", 21, "a photo of a mail room"),
+        ("sunrgbd", 19, "a photo of an office"),
+        ("nyuv2", 27, "a photo of an indoor balcony"),
+        ("eurosat", 10, "a satellite image of an annual crop field"),
+    ],
+)
+def test_a_data_sets_labels_and_their_prompts(name, count, text):
+    labels = load_labels(name)
+    texts = [text for label in labels.labels for text in labels.texts(label)]
+    assert len(labels.names) == count
+    assert text in texts
+    assert not any("/" in text or "_" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("name", "spelling", "label"),
+    [
+        ("scannet", "Bedroom / Hotel", "bedroom/hotel"),
+        ("scannet", "ComputerCluster", "computer cluster"),
+        ("scannet", "Misc.", "misc"),
+        ("sunrgbd", "rest_space", "rest space"),
+        ("nyuv2", "excercise_room", "exercise room"),
+        ("eurosat", "SeaLake", "sea or lake"),
+    ],
+)
+def test_a_data_sets_own_spelling_finds_its_label(name, spelling, label):
+    bank = build_label_bank([load_labels(name)], _encode)
+    assert bank.names[bank.find(spelling)] == label
+
+
+def test_a_shipped_set_is_found_by_name_and_a_wrong_name_lists_them(tmp_path, monkeypatch):
+    assert label_file("home") == CONFIG / "home.yaml"
+    assert label_file(tmp_path / "home") == tmp_path / "home"
+    with pytest.raises(UserError, match=r"'hoem'.*eurosat, home, indoor_superset"):
+        load_labels("hoem")
+    monkeypatch.chdir(tmp_path)
+    Path("home").write_text("labels: [cave]")
+    assert load_labels("home").names == ("cave",)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +110,13 @@ def test_own_prompts_come_after_the_templates(tmp_path):
     assert labels.names == ("gym", "attic")
 
 
+def test_words_stand_for_the_name_in_templates(tmp_path):
+    path = tmp_path / "labels.yaml"
+    path.write_text("labels: [{name: copy/mail room, words: [copy room, office]}]")
+    labels = load_labels(path)
+    assert labels.texts(labels.labels[0]) == ["a photo of a copy room", "a photo of an office"]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -57,6 +125,7 @@ def test_own_prompts_come_after_the_templates(tmp_path):
         ("labels: [kitchen, Kitchen]", "'kitchen' occurs more than once"),
         ("labels: [{name: hall, synonyms: [lobby]}, {name: LOBBY}]", "'lobby' occurs more than once"),
         ("labels: [living_room, living  room]", "'living room' occurs more than once"),
+        ("labels: [café, {name: bar, synonyms: [cafe\u0301]}]", "'café' occurs more than once"),
         ("labels: [{name: hall, prompt: x}]", "labels.0.prompt"),
         ("labels: [' ']", "blank"),
         ("labels: [hall]\ntemplates: [a photo]", "have no '{}'"),
@@ -100,7 +169,7 @@ def test_a_later_set_only_adds_words_that_are_not_taken():
 
 
 def test_both_shipped_files_make_one_bank():
-    files = [load_labels(CONFIG / name) for name in ("home.yaml", "indoor.yaml")]
+    files = [load_labels(CONFIG / name) for name in ("home.yaml", "indoor_superset.yaml")]
     bank = build_label_bank(files, _encode)
     assert bank.names[:8] == ROOMS
     assert len(bank.names) == len(files[1].names)

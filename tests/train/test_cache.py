@@ -34,6 +34,7 @@ def test_cache_holds_the_robots_own_inputs(sim_bag: Path, tiny_recipe: Recipe, t
         "sha256": hash_bag(sim_bag),
         "pairs": 96,
         "dropped": {},
+        "unreadable": [],
         "losses": [],
     }
 
@@ -55,10 +56,18 @@ def test_equal_sizes_are_stored_once(sim_bag: Path, tiny_recipe: Recipe, tmp_pat
     assert not (tmp_path / "cache/wide_rgb.u8").exists()
 
 
-def test_damaged_cache_is_named(sim_bag: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+def test_damage_is_found_in_sizes_always_and_in_content_when_asked(
+    sim_bag: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
     build_cache([sim_bag], tmp_path / "cache", tiny_recipe)
     file = tmp_path / "cache/full_rgb.u8"
-    file.write_bytes(file.read_bytes()[:-5])
+    content = bytearray(file.read_bytes())
+    content[70_000] ^= 1
+    file.write_bytes(content)
+    assert len(open_cache(tmp_path / "cache")) == 96
+    with pytest.raises(UserError, match=r"checksum of pairs 0 to 95 is wrong"):
+        open_cache(tmp_path / "cache", verify=True)
+    file.write_bytes(content[:-5])
     with pytest.raises(UserError, match=r"cache.*full_rgb\.u8"):
         open_cache(tmp_path / "cache")
 

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgevl_core.errors import UserError
 from edgevl_train.recipe import SplitSection
@@ -64,3 +66,62 @@ def test_an_empty_part_is_an_error(lengths: tuple[int, ...], section: SplitSecti
     stamp_ns, bag = stamps(*lengths)
     with pytest.raises(UserError, match="split"):
         split_pairs(stamp_ns, bag, section, seed=0)
+
+
+def test_the_gap_is_exact_to_the_nanosecond() -> None:
+    last = 1_700_000_000 * 10**9
+    stamp_ns = np.array([last - 20 * 10**9, last - 5 * 10**9, last - 5 * 10**9 + 1, last])
+    split = split_pairs(stamp_ns, np.zeros(4, int), SplitSection(by="time", val_fraction=0.25, gap_s=5), seed=0)
+    assert (split.train.tolist(), split.val.tolist(), split.dropped) == ([0, 1], [3], 1)
+
+
+@st.composite
+def recordings(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Stamps of today, to the nanosecond, of some bags; rows in any order."""
+    start = draw(st.integers(1_600_000_000, 1_900_000_000)) * 10**9
+    gaps = draw(st.lists(st.lists(st.integers(0, 3_000_000_000), min_size=1, max_size=40), min_size=1, max_size=5))
+    stamp_ns = np.concatenate([start + np.cumsum(of_bag) for of_bag in gaps]).astype(np.int64)
+    bag = np.repeat(np.arange(len(gaps)), [len(of_bag) for of_bag in gaps])
+    order = np.random.default_rng(draw(st.integers(0, 2**16))).permutation(len(bag))
+    return stamp_ns[order], bag[order]
+
+
+sections = st.builds(
+    SplitSection,
+    by=st.sampled_from(["auto", "bag", "time"]),
+    val_fraction=st.floats(0.01, 0.49),
+    gap_s=st.sampled_from([0.0, 0.1, 1 / 3, 5.0]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(recordings(), sections, st.integers(0, 5))
+def test_no_validation_pair_is_near_a_training_pair_of_its_bag(
+    recording: tuple[np.ndarray, np.ndarray], section: SplitSection, seed: int
+) -> None:
+    stamp_ns, bag = recording
+    try:
+        split = split_pairs(stamp_ns, bag, section, seed)
+    except UserError:
+        return  # a part would be empty: said, not made up
+    for number in np.unique(bag):
+        train, val = (rows[bag[rows] == number] for rows in (split.train, split.val))
+        if len(train) and len(val):
+            assert split.by == "time"
+            assert np.abs(stamp_ns[train][:, None] - stamp_ns[val]).min() >= round(section.gap_s * 1e9)
+
+
+@settings(max_examples=150, deadline=None)
+@given(recordings(), sections, st.integers(0, 5))
+def test_every_pair_is_trained_on_or_validated_or_counted_as_dropped(
+    recording: tuple[np.ndarray, np.ndarray], section: SplitSection, seed: int
+) -> None:
+    try:
+        split = split_pairs(*recording, section, seed)
+    except UserError:
+        return
+    rows = np.concatenate([split.train, split.val])
+    assert len(np.unique(rows)) == len(rows) == len(recording[0]) - split.dropped
+    assert len(split.train)
+    assert len(split.val)
+    assert split.dropped == 0 or split.by == "time"
