@@ -24,6 +24,8 @@ from edgevl_core.manifest import (
     read_manifest,
 )
 from edgevl_core.preprocess import Preprocess
+from edgevl_core.text_encoder import TEXT_FILES, OnnxTextEncoder
+from edgevl_core.vocabulary import check_encoder
 
 __all__ = ["Bundle", "Manifest", "load_bundle", "read_manifest", "write_bundle"]
 
@@ -44,6 +46,11 @@ class Bundle:
     label_bank: LabelBank
     engine: Engine
 
+    @property
+    def text_encoder(self) -> Path | None:
+        """The directory with the text encoder's files, where the bundle has one."""
+        return self.path if TEXT_FILES[0] in self.manifest.files else None
+
 
 def write_bundle(
     path: Path | str,
@@ -61,6 +68,7 @@ def write_bundle(
     provenance: Provenance,
     labels: Sequence[str] | None = None,
     metrics: Mapping[str, JsonValue] | None = None,
+    text_encoder: Path | str | None = None,
 ) -> Manifest:
     """Write a bundle directory; it appears whole or not at all.
 
@@ -72,9 +80,11 @@ def write_bundle(
         golden_pixels: (K, 3, S, S) uint8, a few network inputs of both modalities; their embeddings are
             computed here.
         labels: names of the label set to start with; None: every label of the bank.
+        text_encoder: directory with text_encoder.onnx and tokenizer.json, as ``export_text_encoder`` writes them, for
+            words that the bank has not; None: the bundle goes without.
 
     Raises:
-        UserError: ``path`` exists; students, label bank, preprocessing and golden inputs do not fit each
+        UserError: ``path`` exists; students, label bank, text encoder, preprocessing and golden inputs do not fit each
             other.
     """
     engines = {STUDENT_INT8: Engine(student_onnx), STUDENT_FP32: Engine(student_fp32_onnx)}
@@ -82,6 +92,8 @@ def write_bundle(
         _check_fit(engine, label_bank, preprocess)
     if golden_pixels.ndim != 4 or not len(golden_pixels):
         raise UserError(f"golden inputs of shape {golden_pixels.shape}: (K, 3, S, S) with K >= 1 is needed")
+    if text_encoder is not None:
+        check_encoder(label_bank, OnnxTextEncoder(text_encoder))
     chosen = label_bank if labels is None else label_bank.select(labels)
     golden = {_golden_key(name): engine(golden_pixels) for name, engine in engines.items()}
     with atomic_directory(path) as directory:
@@ -91,7 +103,10 @@ def write_bundle(
         np.savez(buffer, pixels=golden_pixels, **golden)  # type: ignore[arg-type]  # numpy's stub misreads **
         (directory / GOLDEN_FILE).write_bytes(buffer.getvalue())
         label_bank.save(directory / LABEL_BANK_FILE)
-        files = {name: sha256_file(directory / name) for name in REQUIRED_FILES}
+        if text_encoder is not None:
+            for name in TEXT_FILES:
+                shutil.copyfile(Path(text_encoder) / name, directory / name)
+        files = {file.name: sha256_file(file) for file in sorted(directory.iterdir())}
         manifest = Manifest(
             bundle_id=_bundle_id(files),
             student=student,
@@ -138,6 +153,8 @@ def load_bundle(path: Path | str, *, threads: int = 1, providers: Sequence[str] 
 def _check_files(path: Path, manifest: Manifest) -> None:
     if unlisted := [name for name in REQUIRED_FILES if name not in manifest.files]:
         raise UserError(f"{path}: the manifest lists no hash for {', '.join(unlisted)}: make the bundle again")
+    if len(listed := [name for name in TEXT_FILES if name in manifest.files]) == 1:
+        raise UserError(f"{path}: of the text encoder it has {listed[0]} only: make the bundle again")
     for name, expected in manifest.files.items():
         if not (path / name).is_file():
             raise UserError(f"{path}: {name} is missing: copy the bundle again, all of its files")

@@ -1,6 +1,6 @@
 """From images to a scene in words: student, label bank, calibration, and both cameras weighed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,13 @@ from edgevl_core.manifest import Modality
 from edgevl_core.preprocess import to_input
 
 Image = NDArray[np.uint8] | NDArray[np.float32]
+# (N,) float32 probabilities in the label set's order -> those to publish, and the index of the label.
+Choose = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], int]]
+
+
+def most_probable(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    """Each frame by itself."""
+    return probabilities, int(probabilities.argmax())
 
 
 @dataclass(frozen=True)
@@ -21,8 +28,9 @@ class Scene:
     """One answer.
 
     Attributes:
-        label: the most probable label, also where it is not known well enough.
-        confidence: its calibrated probability, 0..1.
+        label: the most probable label, also where it is not known well enough; under hysteresis the one in force,
+            which then may be another than ``labels[0]``.
+        confidence: its calibrated probability, 0..1; smoothed over time where that was asked for.
         known: confidence reaches the modality's threshold, and the input was worth looking at.
         labels: the whole label set, most probable first.
         scores: their probabilities, in that order; the sum is 1.
@@ -66,8 +74,8 @@ class Classifier:
         label_set_version: counts successful label changes; 1 at first.
     """
 
-    def __init__(self, bundle: Bundle, labels: Sequence[str] | None = None) -> None:
-        """``labels``: the label set to start with; None: the one the bundle was made for.
+    def __init__(self, bundle: Bundle, labels: Sequence[str] | None = None, bank: LabelBank | None = None) -> None:
+        """``labels``: the label set to start with; None: the one the bundle was made for. ``bank``: see set_labels.
 
         Raises:
             UserError: ``labels`` is empty or has words that the bank does not know.
@@ -75,10 +83,11 @@ class Classifier:
         self.bundle_id = bundle.manifest.bundle_id
         self.label_set_version = 0
         self._bundle, self._manifest = bundle, bundle.manifest
+        self._bank: LabelBank = bundle.label_bank
         self._active: LabelBank = bundle.label_bank
         size_px = self._manifest.preprocess.size_px
         self._pixels = np.zeros((2, 3, size_px, size_px), dtype=np.uint8)
-        change = self.set_labels(self._manifest.labels if labels is None else labels)
+        change = self.set_labels(self._manifest.labels if labels is None else labels, bank)
         if not change.ok:
             raise UserError(change.message)
 
@@ -87,25 +96,36 @@ class Classifier:
         """The label set in force."""
         return self._active.names
 
-    def set_labels(self, names: Sequence[str]) -> LabelChange:
+    @property
+    def bank(self) -> LabelBank:
+        """The words that may be chosen: the bundle's, and those that ``set_labels`` was given since."""
+        return self._bank
+
+    def set_labels(self, names: Sequence[str], bank: LabelBank | None = None) -> LabelChange:
         """Choose the words of the next answers; between two frames, without loading anything.
 
         Names and synonyms count in any case; a synonym becomes its label's name, a repetition is left out and
         noted. An empty list, or one with unknown words, changes nothing.
+
+        Args:
+            names: the words.
+            bank: replaces the bank in use where the change is made; from
+                :func:`edgevl_core.vocabulary.bank_with`, which adds words to it.
         """
-        bank = self._bundle.label_bank
+        bank = self._bank if bank is None else bank
         rows = [bank.find(name) for name in names]
         unknown = tuple(name for name, row in zip(names, rows) if row is None)
         if not names:
             return self._unchanged("no labels given: at least one is needed; the label set stays as it is", ())
         if unknown:
+            without = "" if self._bundle.text_encoder else " and has no text encoder for other words"
             return self._unchanged(
-                f"unknown labels: {', '.join(unknown)}; this bundle knows {', '.join(bank.names)}; "
+                f"unknown labels: {', '.join(unknown)}; this bundle knows {', '.join(bank.names)}{without}; "
                 "the label set stays as it is",
                 unknown,
             )
         chosen = tuple(dict.fromkeys(bank.names[row] for row in rows if row is not None))
-        self._active = bank.select(chosen)
+        self._bank, self._active = bank, bank.select(chosen)
         self.label_set_version += 1
         message = f"{len(chosen)} labels"
         if repeated := len(names) - len(chosen):
@@ -117,16 +137,23 @@ class Classifier:
     def _unchanged(self, message: str, unknown: tuple[str, ...]) -> LabelChange:
         return LabelChange(False, message, self.labels, unknown, self.label_set_version)
 
-    def classify(self, rgb: NDArray[np.uint8] | None = None, depth_m: NDArray[np.float32] | None = None) -> Scene:
+    def classify(
+        self,
+        rgb: NDArray[np.uint8] | None = None,
+        depth_m: NDArray[np.float32] | None = None,
+        choose: Choose = most_probable,
+    ) -> Scene:
         """Name one scene from what its cameras saw.
 
         With both, the cameras are weighed by input quality, and one that sees nothing (lights out, nearly all
-        holes)
-        is left out: ``modality`` says what was used. Where nothing useful is seen at all, ``known`` is False.
+        holes) is left out: ``modality`` says what was used. Where nothing useful is seen at all, ``known`` is False.
 
         Args:
             rgb: (H, W, 3) uint8.
             depth_m: (H, W) float32 metres, NaN invalid.
+            choose: from the frame's probabilities to the answer's, such as a
+                :class:`edgevl_core.smoothing.Smoother`. Not asked about a frame that shows nothing useful: such a
+                frame is answered by itself and leaves no trace.
 
         Raises:
             UserError: neither is given, or one is of another kind.
@@ -134,11 +161,12 @@ class Classifier:
         modality, embedding, useful = self._look(rgb, depth_m)
         manifest = self._manifest
         scores = probabilities(embedding, self._active.vectors, manifest.logit_scale, manifest.temperature.of(modality))
+        scores, index = choose(scores) if useful else most_probable(scores)
         order = np.argsort(-scores, kind="stable")
-        confidence = float(scores[order[0]])
+        confidence = float(scores[index])
         names = self._active.names
         return Scene(
-            label=names[order[0]],
+            label=names[index],
             confidence=confidence,
             known=useful and confidence >= manifest.unknown_threshold.of(modality),
             labels=tuple(names[i] for i in order),

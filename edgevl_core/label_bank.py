@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgevl_core.atomic import atomic_write
 from edgevl_core.errors import UserError
-from edgevl_core.labels import Label, LabelSet, normalise_word
+from edgevl_core.labels import DEFAULT_TEMPLATES, Label, LabelSet, normalise_word
 
 TextEncoder = Callable[[list[str]], NDArray[np.float32]]
 
@@ -25,12 +25,14 @@ class LabelBank:
         prompts: per label the sentences its vector was made from.
         synonyms: per label the other words for it.
         vectors: (N, D) float32, L2-normalised.
+        templates: sentences that a new word is put into (see :class:`edgevl_core.labels.LabelSet`).
     """
 
     names: tuple[str, ...]
     prompts: tuple[tuple[str, ...], ...]
     synonyms: tuple[tuple[str, ...], ...]
     vectors: NDArray[np.float32]
+    templates: tuple[str, ...] = DEFAULT_TEMPLATES
 
     def find(self, word: str) -> int | None:
         """Row of the label that ``word`` (a name or a synonym, in any case) stands for; None if unknown."""
@@ -51,11 +53,37 @@ class LabelBank:
             prompts=tuple(self.prompts[row] for row in known),
             synonyms=tuple(self.synonyms[row] for row in known),
             vectors=np.ascontiguousarray(self.vectors[known]),
+            templates=self.templates,
+        )
+
+    def extend(self, words: Sequence[str], encode_text: TextEncoder) -> "LabelBank":
+        """The bank with further labels behind its own, made from its templates as its own were.
+
+        Args:
+            words: names that the bank has not, without repetitions.
+            encode_text: sentences -> (N, D) float32, L2-normalised, in the bank's space.
+
+        Raises:
+            UserError: no words.
+        """
+        own = LabelSet(templates=self.templates, labels=tuple(Label(name=word) for word in words))
+        new = build_label_bank([own], encode_text)
+        return LabelBank(
+            names=self.names + new.names,
+            prompts=self.prompts + new.prompts,
+            synonyms=self.synonyms + new.synonyms,
+            vectors=np.concatenate([self.vectors, new.vectors]),
+            templates=self.templates,
         )
 
     def save(self, path: Path | str) -> None:
         """Write ``label_bank.npz``: ``vectors`` (N, D) float32 and ``words``, JSON text (no pickle)."""
-        words = {"names": self.names, "prompts": self.prompts, "synonyms": self.synonyms}
+        words = {
+            "names": self.names,
+            "prompts": self.prompts,
+            "synonyms": self.synonyms,
+            "templates": self.templates,
+        }
         text = np.frombuffer(json.dumps(words, ensure_ascii=False).encode(), dtype=np.uint8)
         buffer = io.BytesIO()
         np.savez(buffer, vectors=self.vectors.astype(np.float32), words=text)
@@ -74,13 +102,14 @@ def build_label_bank(label_sets: Iterable[LabelSet], encode_text: TextEncoder) -
     ensembling, Radford et al. 2021, section 3.1.4).
 
     Args:
-        label_sets: the robot's own set first; a label of a later set is added only where none of its words is
-            taken.
+        label_sets: the robot's own set first, whose templates the bank keeps; a label of a later set is added only
+            where none of its words is taken.
         encode_text: sentences -> (N, D) float32, L2-normalised.
 
     Raises:
         UserError: no label at all.
     """
+    label_sets = list(label_sets)
     chosen: list[tuple[Label, list[str]]] = []
     taken: set[str] = set()
     for label_set in label_sets:
@@ -93,14 +122,20 @@ def build_label_bank(label_sets: Iterable[LabelSet], encode_text: TextEncoder) -
         raise UserError("label bank: no labels given; at least one is needed")
     vectors = encode_text([text for _, texts in chosen for text in texts])
     ends = np.cumsum([len(texts) for _, texts in chosen])[:-1]
-    means = np.stack([part.mean(axis=0) for part in np.split(np.asarray(vectors, dtype=np.float64), ends)])
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    means = [mean_direction(part) for part in np.split(vectors, ends)]
     return LabelBank(
         names=tuple(label.name for label, _ in chosen),
         prompts=tuple(tuple(texts) for _, texts in chosen),
         synonyms=tuple(label.synonyms for label, _ in chosen),
-        vectors=means.astype(np.float32),
+        vectors=np.stack(means),
+        templates=label_sets[0].templates,
     )
+
+
+def mean_direction(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, D) unit vectors -> (D,) float32, their mean brought back to unit length."""
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    return np.asarray(mean / np.linalg.norm(mean), dtype=np.float32)
 
 
 def load_label_bank(path: Path | str) -> LabelBank:
@@ -115,8 +150,9 @@ def load_label_bank(path: Path | str) -> LabelBank:
             words = json.loads(arrays["words"].tobytes().decode())
         names = tuple(words["names"])
         prompts, synonyms = (tuple(tuple(row) for row in words[key]) for key in ("prompts", "synonyms"))
+        templates = tuple(words.get("templates", DEFAULT_TEMPLATES))  # banks of the first releases have none
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"label bank {path} cannot be read ({error}): make the bundle again") from error
     if not names or vectors.ndim != 2 or not len(names) == len(prompts) == len(synonyms) == len(vectors):
         raise UserError(f"label bank {path}: {len(names)} names, vectors {vectors.shape}; make the bundle again")
-    return LabelBank(names, prompts, synonyms, vectors)
+    return LabelBank(names, prompts, synonyms, vectors, templates)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edgevl_core.errors import UserError
 from edgevl_core.resources import resource
 
+DEFAULT_TEMPLATES = ("a photo of {a} {}",)
 _VOWELS = "aeiou"
 
 
@@ -42,7 +43,7 @@ class LabelSet(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    templates: tuple[str, ...] = ("a photo of {a} {}",)
+    templates: tuple[str, ...] = DEFAULT_TEMPLATES
     labels: tuple[Label, ...]
 
     @property

@@ -26,6 +26,7 @@ TRACK: Colour = (70, 74, 82)
 CAPTION_BAR: Colour = (28, 30, 34)
 PANEL_OPACITY = 0.8
 SHOWN_SCORES = 3
+JPEG_QUALITY = 85
 _SPELT = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "ø": "o", "Ø": "O", "ł": "l", "đ": "d"})
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 
@@ -67,6 +68,8 @@ def draw_scene(rgb: RgbImage, scene: SceneFields) -> RgbImage:
     height, width = picture.shape[:2]
     unit = max(min(height / 240, width / 320), 0.4)  # drawn as on 320 x 240, larger on larger images
     rows = min(SHOWN_SCORES, len(scene.labels), len(scene.scores))
+    # Under hysteresis the label in force may not be the one with the best score.
+    named = list(scene.labels).index(scene.label) if scene.label in scene.labels else 0
     margin, pad, line = round(6 * unit), round(8 * unit), round(13 * unit)
     top = height - margin - (2 * pad + round(22 * unit) + rows * line)
     _shade(picture, (margin, top), (width - margin, height - margin), round(6 * unit))
@@ -94,9 +97,17 @@ def draw_scene(rgb: RgbImage, scene: SceneFields) -> RgbImage:
             scene.scores[row],
             (left, right, y),
             unit,
-            colour if row == 0 else GREY,
+            colour if row == named else GREY,
         )
     return picture
+
+
+def encode_jpeg(rgb: RgbImage) -> bytes:
+    """A JPEG file of an (H, W, 3) uint8 RGB image."""
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:
+        raise ValueError(f"OpenCV made no JPEG of an image of shape {rgb.shape}")
+    return bytes(data)
 
 
 def contact_sheet(images: Sequence[RgbImage], captions: Sequence[str], columns: int) -> RgbImage:

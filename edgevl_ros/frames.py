@@ -72,6 +72,11 @@ class FrameSource:
         self._newest_ns = [0, 0]
 
     @property
+    def frames(self) -> int:
+        """Frames so far, however many images they had."""
+        return sum(self.counts[name] for name in ("pairs", "rgb_alone", "depth_alone"))
+
+    @property
     def waiting(self) -> int:
         """Images that wait for their partner."""
         return self._matcher.pending

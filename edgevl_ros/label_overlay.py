@@ -1,15 +1,18 @@
 """label_overlay: draws each scene into the RGB image it belongs to, for rviz: an Image and a text Marker.
 
-An answer comes a little after its image, so recent images wait, as bytes, until an answer names their stamp.
+An answer comes a little after its image, so recent images wait, as bytes, until an answer names their stamp. Nothing is
+kept or drawn while nobody looks. The subscriptions stay even then: taking one down just when a viewer leaves is what
+Fast DDS can get stuck in (see exit_guard).
 """
 
+import array
 from collections import OrderedDict
 
 from edgevl.msg import SceneClass
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from visualization_msgs.msg import Marker
 
-from edgevl_core.overlay import draw_scene
+from edgevl_core.overlay import draw_scene, encode_jpeg
 from edgevl_ros.diagnostics import OK, WARN, Report
 from edgevl_ros.images import cv2_to_imgmsg, cv_bridge, to_rgb
 from edgevl_ros.managed import ManagedNode
@@ -24,10 +27,13 @@ PARAMETERS = (
     Parameter("scene_topic", "scene_classifier/scene", "edgevl/SceneClass"),
     Parameter("buffer_length", 60, "images, and answers, that may wait for each other", low=1, high=1000),
     Parameter("max_skew_s", 0.02, "how near an RGB image of an answer from depth is", low=0.0, high=1.0),
+    Parameter("compressed", False, "publish ~/image/compressed (JPEG) as well"),
     Parameter("marker_distance_m", 1.0, "of the text from the camera", low=0.0, high=100.0),
     Parameter("marker_height_m", 0.1, "height of the text's letters", low=0.001, high=10.0),
     *SUBSCRIPTION_QOS,
 )
+# As image_transport names a JPEG of an rgb8 image.
+JPEG_FORMAT = "rgb8; jpeg compressed bgr8"
 KNOWN_RGBA = (0.2, 1.0, 0.3, 1.0)
 UNKNOWN_RGBA = (1.0, 0.6, 0.1, 1.0)
 
@@ -41,9 +47,16 @@ class Waiting(OrderedDict):
         self._length = length
 
     def put(self, stamp_ns: int, item: object) -> None:
+        self.given_up += stamp_ns in self  # a stamp that comes twice
         self[stamp_ns] = item
         while len(self) > self._length:
             self.popitem(last=False)
+            self.given_up += 1
+
+    def give_up_before(self, stamp_ns: int) -> None:
+        """Give up everything older than ``stamp_ns``."""
+        for old in [stamp for stamp in self if stamp < stamp_ns]:
+            del self[old]
             self.given_up += 1
 
     def nearest(self, stamp_ns: int, max_skew_ns: int) -> int | None:
@@ -55,21 +68,27 @@ class Waiting(OrderedDict):
 
 
 class LabelOverlay(ManagedNode):
-    """See the module's text. ~/image (rgb8, stamp and frame of the input), ~/marker."""
+    """See the module's text. ~/image (rgb8, stamp and frame of the input), ~/image/compressed, ~/marker.
+
+    ``~/stats`` accounts for every image: received_rgb = drawn + idle + without_answer + waiting + failed.
+    """
 
     def __init__(self) -> None:
         super().__init__("label_overlay", PARAMETERS)
-        self._drawn = 0
-        self._scenes_received = 0
+        self._drawn = self._idle = self._failed = self._scenes_received = 0
         self._rgb: RawStream | None = None
         self._frames, self._scenes = Waiting(1), Waiting(1)
 
     def setup(self) -> None:
         cv_bridge()  # refuses a broken one now, not at the first image
         self._image = self.add_publisher(Image, "~/image", result_qos())
+        self._compressed = None
+        if self.values["compressed"]:
+            self._compressed = self.add_publisher(CompressedImage, "~/image/compressed", result_qos())
         self._marker = self.add_publisher(Marker, "~/marker", result_qos())
 
     def start(self) -> None:
+        self._drawn = self._idle = self._failed = self._scenes_received = 0
         length = self.values["buffer_length"]
         self._frames, self._scenes = Waiting(length), Waiting(length)
         topic = self.values["rgb_topic"]
@@ -80,6 +99,9 @@ class LabelOverlay(ManagedNode):
         self.subscriptions_end.callback(self.destroy_subscription, scenes)
 
     def _on_rgb(self, stamp_ns: int, cdr: bytes) -> None:
+        if not self._viewers():
+            self._idle += 1
+            return
         answered = self._scenes.nearest(stamp_ns, self._max_skew_ns())
         if answered is not None:
             self._draw(cdr, self._scenes.pop(answered))
@@ -88,25 +110,41 @@ class LabelOverlay(ManagedNode):
 
     def _on_scene(self, scene: SceneClass) -> None:
         self._scenes_received += 1
-        self._publish_marker(scene)
+        if self._marker.get_subscription_count():
+            self._publish_marker(scene)
         stamp_ns = from_time(scene.header.stamp)
         shown = self._frames.nearest(stamp_ns, self._max_skew_ns())
         if shown is None:
-            self._scenes.put(stamp_ns, scene)
+            if self._viewers():
+                self._scenes.put(stamp_ns, scene)
             return
-        self._draw(self._frames[shown], scene)
+        cdr = self._frames.pop(shown)
         # Answers come in time order: images before the answered one will have no answer any more.
-        for old in [stamp for stamp in self._frames if stamp <= shown]:
-            del self._frames[old]
+        self._frames.give_up_before(shown)
+        self._draw(cdr, scene)
+
+    def _viewers(self) -> int:
+        """Who looks at the images."""
+        publishers = (self._image, self._compressed)
+        return sum(publisher.get_subscription_count() for publisher in publishers if publisher is not None)
 
     def _max_skew_ns(self) -> int:
         return round(self.values["max_skew_s"] * 1e9)
 
     def _draw(self, cdr: bytes, scene: SceneClass) -> None:
-        source = deserialize(cdr, self.values["rgb_topic"])
-        message = cv2_to_imgmsg(draw_scene(to_rgb(source), scene), "rgb8")
-        message.header = source.header
-        self._image.publish(message)
+        try:
+            source = deserialize(cdr, self.values["rgb_topic"])
+            picture = draw_scene(to_rgb(source), scene)
+        except Exception:
+            self._failed += 1
+            raise
+        if self._image.get_subscription_count():
+            message = cv2_to_imgmsg(picture, "rgb8")
+            message.header = source.header
+            self._image.publish(message)
+        if self._compressed is not None and self._compressed.get_subscription_count():
+            jpeg = array.array("B", encode_jpeg(picture))
+            self._compressed.publish(CompressedImage(header=source.header, format=JPEG_FORMAT, data=jpeg))
         self._drawn += 1
 
     def _publish_marker(self, scene: SceneClass) -> None:
@@ -125,11 +163,15 @@ class LabelOverlay(ManagedNode):
         values: dict[str, object] = {"drawn": self._drawn, "received_scenes": self._scenes_received}
         if self._rgb is not None:
             values.update(self._rgb.values("rgb"))
-        values["image_subscribers"] = self._image.get_subscription_count()
-        values["marker_subscribers"] = self._marker.get_subscription_count()
-        values["without_answer"] = self._frames.given_up
+        values.update(idle=self._idle, failed=self._failed)
+        values["without_answer"], values["waiting"] = self._frames.given_up, len(self._frames)
         values["without_image"] = self._scenes.given_up
-        return Report(WARN if problem else OK, problem or f"{self._drawn} images drawn", values)
+        values["image_subscribers"] = self._image.get_subscription_count()
+        if self._compressed is not None:
+            values["compressed_subscribers"] = self._compressed.get_subscription_count()
+        values["marker_subscribers"] = self._marker.get_subscription_count()
+        doing = f"{self._drawn} images drawn" if self._viewers() else "idle: nobody looks at the images"
+        return Report(WARN if problem else OK, problem or doing, values)
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -9,6 +10,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 Item = TypeVar("Item")
+FAILED = "failed"
 
 
 def in_thread(node: Node, work: Callable[[], Any]) -> Future:
@@ -81,25 +83,35 @@ class QueueWorker:
 class NewestWorker(Generic[Item]):
     """Processes items in one thread; an item that waits is replaced by a newer one and counted as superseded.
 
-    Attributes:
-        offered, done, superseded, failed: offered = done + superseded + failed once it is idle.
+    Args:
+        process: called with an item in the thread; returns what became of it, one of ``outcomes``. An item that raises
+            counts as "failed".
+        on_error: called in the thread with each exception that ``process`` raised.
+        outcomes: keys of ``counts``, beside "superseded" and "in_progress".
     """
 
-    def __init__(self, process: Callable[[Item], None], on_error: Callable[[Exception], None]) -> None:
-        self.offered = self.done = self.superseded = self.failed = 0
+    def __init__(
+        self, process: Callable[[Item], str], on_error: Callable[[Exception], None], outcomes: tuple[str, ...]
+    ) -> None:
         self._process = process
         self._on_error = on_error
+        self._counts = Counter({"superseded": 0, FAILED: 0, **dict.fromkeys(outcomes, 0)})
         self._waiting: Item | None = None
+        self._busy = False
         self._closing = False
         self._change = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="newest worker", daemon=True)
         self._thread.start()
 
+    def counts(self) -> dict[str, int]:
+        """What became of the items offered so far; the numbers add up to how many there were, at any moment."""
+        with self._change:
+            return {**self._counts, "in_progress": int(self._busy) + int(self._waiting is not None)}
+
     def offer(self, item: Item) -> None:
         with self._change:
-            self.offered += 1
             if self._waiting is not None:
-                self.superseded += 1
+                self._counts["superseded"] += 1
             self._waiting = item
             self._change.notify()
 
@@ -116,12 +128,14 @@ class NewestWorker(Generic[Item]):
                 while self._waiting is None and not self._closing:
                     self._change.wait()
                 item, self._waiting = self._waiting, None
-            if item is None:
-                return
+                if item is None:
+                    return
+                self._busy = True
+            outcome = FAILED
             try:
-                self._process(item)
+                outcome = self._process(item)
             except Exception as error:
-                self.failed += 1
                 self._on_error(error)
-            else:
-                self.done += 1
+            with self._change:
+                self._busy = False
+                self._counts[outcome] += 1

@@ -9,9 +9,14 @@ from edgevl_core.bundle import load_bundle, read_manifest
 from edgevl_core.engine import Engine
 from edgevl_core.errors import UserError
 from edgevl_core.hashing import sha256_file
+from edgevl_core.label_bank import build_label_bank
+from edgevl_core.labels import Label, LabelSet
 from edgevl_core.manifest import Manifest, manifest_bytes
 from edgevl_core.preprocess import Preprocess
+from edgevl_core.text_encoder import OnnxTextEncoder
+from edgevl_core.vocabulary import bank_with
 from tests.infer.tiny import colour_bank, write_colour_bundle, write_student
+from tests.infer.tiny_text import write_text_encoder
 
 pytestmark = pytest.mark.unit
 
@@ -190,3 +195,53 @@ def test_engine_refuses_a_network_that_is_no_student(tmp_path):
     onnx.save(model, tmp_path / "float.onnx")
     with pytest.raises(UserError, match="is not a student"):
         Engine(tmp_path / "float.onnx")
+
+
+# -- the text encoder ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def speaking_bundle(tmp_path):
+    """A bundle with a text encoder, and the bank that it made."""
+    text = write_text_encoder(tmp_path / "text", 3)
+    labels = tuple(Label(name=name) for name in ("red", "blue"))
+    bank = build_label_bank([LabelSet(templates=("a {} room", "{}"), labels=labels)], OnnxTextEncoder(text))
+    write_colour_bundle(tmp_path / "bundle", label_bank=bank, text_encoder=text)
+    return tmp_path / "bundle"
+
+
+def test_a_text_encoder_is_part_of_the_bundle_and_makes_new_words(speaking_bundle):
+    loaded = load_bundle(speaking_bundle)
+    assert loaded.text_encoder == speaking_bundle
+    assert {"text_encoder.onnx", "tokenizer.json"} <= set(loaded.manifest.files)
+    assert loaded.label_bank.templates == ("a {} room", "{}")
+    bank = bank_with(loaded.label_bank, ["blue", "grün"], loaded.text_encoder)
+    assert bank.names == ("red", "blue", "grün")
+    np.testing.assert_allclose(np.linalg.norm(bank.vectors, axis=1), 1, atol=1e-6)
+
+
+def test_a_bundle_goes_without_a_text_encoder(bundle):
+    assert load_bundle(bundle).text_encoder is None
+
+
+def test_a_damaged_text_encoder_is_refused(speaking_bundle):
+    path = speaking_bundle / "tokenizer.json"
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(UserError, match=r"tokenizer\.json has SHA-256"):
+        load_bundle(speaking_bundle)
+
+
+def test_half_a_text_encoder_is_refused(speaking_bundle):
+    from edgevl_core.bundle import _bundle_id
+
+    files = {name: value for name, value in read_manifest(speaking_bundle).files.items() if name != "tokenizer.json"}
+    _edit(speaking_bundle, files=files, bundle_id=_bundle_id(files))
+    with pytest.raises(UserError, match=r"it has text_encoder\.onnx only"):
+        load_bundle(speaking_bundle)
+
+
+def test_a_text_encoder_of_another_teacher_is_not_written(tmp_path):
+    text = write_text_encoder(tmp_path / "text", 3)
+    with pytest.raises(UserError, match="does not reproduce the label bank's vector of 'red'"):
+        write_colour_bundle(tmp_path / "bundle", text_encoder=text)
+    assert not (tmp_path / "bundle").exists()

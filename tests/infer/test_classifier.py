@@ -1,5 +1,7 @@
 """Images in, words out: probabilities, fusion by quality, labels changed at run time."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,8 @@ from edgevl_core.classifier import Classifier
 from edgevl_core.errors import UserError
 from edgevl_core.fusion import depth_quality, mix, probabilities, rgb_quality
 from edgevl_core.preprocess import Preprocess, to_input
-from tests.infer.tiny import COLOURS, colour_image, write_colour_bundle
+from edgevl_core.smoothing import Smoother
+from tests.infer.tiny import COLOURS, colour_bank, colour_image, write_colour_bundle
 
 pytestmark = pytest.mark.unit
 
@@ -140,6 +143,48 @@ def test_the_answer_to_one_frame_does_not_change_with_the_next(classifier):
     kept = first.embedding.copy()
     classifier.classify(rgb=colour_image("blue"))
     np.testing.assert_array_equal(first.embedding, kept)
+
+
+# -- smoothing and new words -----------------------------------------------------------------------------
+
+
+def test_a_label_in_force_is_the_answer_and_confidence_is_its_smoothed_score(classifier):
+    smoother = Smoother(smoothing_s=1.0, hysteresis=0.9)
+    first = classifier.classify(rgb=colour_image("red"), choose=partial(smoother.update, 0))
+    later = classifier.classify(rgb=colour_image("blue"), choose=partial(smoother.update, 1_900_000_000))
+    assert first.label == later.label == "red"
+    assert later.labels[0] == "blue"
+    assert later.confidence == later.scores[later.labels.index("red")]
+    weight = 1 - np.exp(-1.9)
+    alone = classifier.classify(rgb=colour_image("blue"))
+    expected = first.confidence + weight * (alone.scores[alone.labels.index("red")] - first.confidence)
+    assert later.confidence == pytest.approx(expected, abs=1e-6)
+    assert sum(later.scores) == pytest.approx(1, abs=1e-6)
+    assert list(later.scores) == sorted(later.scores, reverse=True)
+
+
+def test_a_frame_that_shows_nothing_leaves_no_trace_in_smoothing(classifier):
+    smoother = Smoother(smoothing_s=1.0)
+    before = classifier.classify(rgb=colour_image("red"), choose=partial(smoother.update, 0))
+    dark = classifier.classify(rgb=DARK, choose=partial(smoother.update, 100_000_000))
+    after = classifier.classify(rgb=colour_image("red"), choose=partial(smoother.update, 200_000_000))
+    assert dark.scores == classifier.classify(rgb=DARK).scores
+    assert not dark.known
+    np.testing.assert_allclose(before.scores, after.scores, atol=1e-6)
+
+
+def test_a_larger_bank_brings_new_words_between_two_frames(classifier):
+    bank = colour_bank()
+    pink = np.array([[1.0, 0.2, 0.4]], np.float32)
+    larger = bank.extend(["Pink"], lambda texts: np.repeat(pink / np.linalg.norm(pink), len(texts), axis=0))
+    change = classifier.set_labels(["blue", "pink"], larger)
+    assert (change.ok, change.effective, change.version) == (True, ("blue", "Pink"), 2)
+    assert classifier.classify(rgb=colour_image("red")).label == "Pink"
+    assert classifier.set_labels(["pink"]).ok  # remembered
+
+
+def test_a_refusal_says_that_there_is_no_text_encoder(classifier):
+    assert "has no text encoder" in classifier.set_labels(["台所"]).message
 
 
 def test_quality_is_between_nothing_and_one():

@@ -32,6 +32,7 @@ TRAINING = {
     "torchvision",
     "lightning_fabric",
     "open_clip",
+    "ftfy",  # comes with open_clip, which cleans texts with it
     "timm",
     "onnx",
     "onnxscript",
@@ -51,7 +52,9 @@ class Layer(NamedTuple):
 LAYERS = {
     "edgevl_core": Layer(CORE, late={"tokenizers", "h5py", "tifffile"}),
     "edgevl_sim": Layer({"numpy", "cv2", "edgevl_core"}, late=set()),
-    "edgevl_ros": Layer(ROS | {"edgevl", "edgevl_core", "numpy", "pydantic", "yaml"}, late={"cv_bridge"}),
+    "edgevl_ros": Layer(
+        ROS | {"edgevl", "edgevl_core", "numpy", "pydantic", "yaml"}, late={"cv_bridge", "vision_msgs"}
+    ),
     "edgevl_train": Layer(TRAINING | CORE | {"edgevl_core", "rich"}, late={"matplotlib", "tokenizers"}),
     # Everything, but only when a command needs it: test_the_command_line_starts_light.
     "edgevl_cli": Layer(ROS | TRAINING | CORE | PROJECT | {"typer", "rich", "matplotlib"}, late=set()),

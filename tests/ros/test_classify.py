@@ -12,26 +12,9 @@ from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_ros.images import cv2_to_imgmsg
 from edgevl_ros.qos import stream_qos
 from tests.ros import harness
+from tests.ros.classifying import NODE, accounted, listening, stamp_ns, unaccounted
 
 pytestmark = pytest.mark.ros
-NODE = "scene_classifier"
-
-
-def stamp_ns(message):
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-
-
-def listening(stats, scene_subscribers=1):
-    """What must be matched before the first image, so that every one is received and every answer heard."""
-    streams = ("publishers_rgb", "publishers_depth")
-    return [(stats, "scene_subscribers", scene_subscribers), *((stats, stream, 1) for stream in streams)]
-
-
-def accounted(stats):
-    """Whether the classifier has dealt with every frame."""
-    counts = stats()
-    done = sum(int(counts.get(key, 0)) for key in ("answered", "superseded", "failed"))
-    return counts and int(counts.get("frames", 0)) > 0 and done == int(counts["frames"])
 
 
 def test_every_frame_is_answered_or_superseded_and_drawn(graph, tmp_path):
@@ -60,6 +43,7 @@ def test_every_frame_is_answered_or_superseded_and_drawn(graph, tmp_path):
     assert counts["pairs"] == counts["frames"] == 40
     assert counts["answered"] + counts["superseded"] == 40
     assert counts["failed"] == counts["errors"] == 0
+    assert set(unaccounted(stats).values()) == {0}
     assert stats()["bundle_id"] == bundle_id
     assert float(stats()["latency_p95_ms"]) > 0
     graph.until(lambda: len(scenes) == counts["answered"], "all answers")
@@ -115,6 +99,7 @@ def test_one_stream_is_enough_when_the_other_stops(graph, tmp_path):
     graph.until(lambda: stats().get("received_rgb") == "40" and accounted(stats), "40 images to be dealt with")
     counts = stats()
     assert int(counts["pairs"]) == 15
+    assert set(unaccounted(stats).values()) == {0}
     alone = int(counts["rgb_alone"])
     assert 10 <= alone <= 20  # 25 images without depth, those of the first 0.3 s wait for it in vain
     assert int(counts["answered"]) + int(counts["superseded"]) == 15 + alone

@@ -1,0 +1,114 @@
+"""scene_classifier and label_overlay do no more than is asked of them, and say so."""
+
+import time
+
+import pytest
+from edgevl.msg import SceneClass
+from edgevl.srv import LoadBundle, SetLabels
+from sensor_msgs.msg import CompressedImage
+
+from edgevl_core.images import decode_rgb
+from tests.ros import harness
+from tests.ros.classifying import NODE, accounted, listening, numbers, stamp_ns, unaccounted
+
+pytestmark = pytest.mark.ros
+
+
+def test_nothing_is_decoded_while_nobody_listens(graph, tmp_path):
+    harness.write_test_bundle(tmp_path / "bundle")
+    bag = harness.write_bag(tmp_path / "bag", frames=20, hz=20)
+    stats, always = graph.watch_stats(f"{NODE}/stats"), graph.watch_stats("always/stats")
+    graph.start(NODE, bundle=str(tmp_path / "bundle"))
+    graph.start(NODE, "-r", "__node:=always", bundle=str(tmp_path / "bundle"), idle_without_subscribers=False)
+    graph.start_player(bag, loop=True, wait_rgb_subscribers=2, wait_depth_subscribers=2)
+    graph.resume_player(*listening(stats, 0), *listening(always, 0))
+    graph.until(lambda: int(stats().get("idle", 0)) >= 10, "idle frames")
+    assert numbers(stats, "answered", "superseded", "failed", "in_progress") == dict.fromkeys(
+        ("answered", "superseded", "failed", "in_progress"), 0
+    )
+    assert stats()["inference_p50_ms"] == "nan"
+    graph.until(lambda: int(always().get("answered", 0)) >= 10, "answers that nobody hears")
+    assert always()["idle"] == "0"
+
+    scenes = []
+    graph.subscribe(SceneClass, f"{NODE}/scene", scenes.append)
+    graph.until(lambda: scenes, "an answer, now that somebody listens")
+    assert set(unaccounted(stats).values()) == {0}
+
+
+def test_frames_beyond_the_rate_are_counted(graph, tmp_path):
+    harness.write_test_bundle(tmp_path / "bundle")
+    bag = harness.write_bag(tmp_path / "bag", frames=30, hz=30)
+    scenes = []
+    graph.subscribe(SceneClass, f"{NODE}/scene", scenes.append)
+    stats = graph.watch_stats(f"{NODE}/stats")
+    # One frame in 100 s: the first, however slow the machine is.
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), max_rate_hz=0.01, qos_reliability="reliable", qos_depth=100)
+    player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1, qos_depth=100)
+    graph.resume_player(*listening(stats))
+    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
+    graph.until(lambda: stats().get("frames") == "30" and accounted(stats), "30 frames to be dealt with")
+    assert numbers(stats, "answered", "rate_limited") == {"answered": 1, "rate_limited": 29}
+    graph.until(lambda: len(scenes) == 1, "the answer")
+    assert stamp_ns(scenes[0]) == harness.START_NS
+
+
+def test_the_overlay_rests_until_somebody_looks_and_speaks_jpeg(graph, tmp_path):
+    harness.write_test_bundle(tmp_path / "bundle")
+    bag = harness.write_bag(tmp_path / "bag", frames=20, hz=10, size=(320, 240))
+    overlay, stats = graph.watch_stats("label_overlay/stats"), graph.watch_stats(f"{NODE}/stats")
+    graph.start(NODE, bundle=str(tmp_path / "bundle"))
+    graph.start("label_overlay", compressed=True)
+    graph.start_player(bag, loop=True, wait_rgb_subscribers=2, wait_depth_subscribers=1)
+    graph.resume_player(*listening(stats), (overlay, "publishers_rgb", 1))
+    graph.until(lambda: int(overlay().get("idle", 0)) >= 5, "images that nobody looks at")
+    assert numbers(overlay, "drawn", "waiting") == {"drawn": 0, "waiting": 0}
+
+    pictures = []
+    graph.subscribe(CompressedImage, "label_overlay/image/compressed", pictures.append)
+    graph.until(lambda: len(pictures) >= 3, "pictures")
+    assert pictures[0].format == "rgb8; jpeg compressed bgr8"
+    assert bytes(pictures[0].data[:2]) == b"\xff\xd8"
+    picture = decode_rgb(pictures[0])
+    assert picture.shape == (240, 320, 3)
+    assert picture[225:230, 100:220].std() < picture[20:100].std() / 2  # the panel over the noise
+    assert pictures[0].header.frame_id == harness.FRAME_ID
+    graph.until(lambda: int(overlay()["drawn"]) >= 3, "the count of pictures")
+    assert overlay()["image_subscribers"] == "0"
+    counts = numbers(overlay, "received_rgb", "drawn", "idle", "without_answer", "waiting", "failed")
+    assert sum(counts.values()) == 2 * counts["received_rgb"]
+
+
+def test_answers_go_on_while_bundles_and_labels_change(graph, tmp_path):
+    ids = [harness.write_test_bundle(tmp_path / name, seed=k) for k, name in enumerate(("first", "second"))]
+    bag = harness.write_bag(tmp_path / "bag", frames=80, hz=10)
+    heard: list[tuple[float, SceneClass]] = []
+    graph.subscribe(SceneClass, f"{NODE}/scene", lambda scene: heard.append((time.monotonic(), scene)))
+    stats = graph.watch_stats(f"{NODE}/stats")
+    graph.start(NODE, bundle=str(tmp_path / "first"), qos_reliability="reliable", qos_depth=100)
+    player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1, qos_depth=100)
+    # The services are found before the bag plays.
+    assert graph.call(SetLabels, f"{NODE}/set_labels", labels=[]).ok
+    assert not graph.call(LoadBundle, f"{NODE}/load_bundle", path="").ok
+    graph.resume_player(*listening(stats))
+    graph.until(lambda: len(heard) >= 10, "answers")
+    for name in ("second", "first", "second"):
+        assert graph.call(LoadBundle, f"{NODE}/load_bundle", path=str(tmp_path / name)).ok
+    asked_s = time.monotonic()
+    change = graph.call(SetLabels, f"{NODE}/set_labels", labels=["office", "kitchen"])
+    assert change.ok
+
+    def renamed():
+        return next((s for s, m in heard if m.bundle_id == ids[1] and m.label_set_version == change.version), None)
+
+    first_s = graph.until(renamed, "an answer with the new label set")
+    print(f"label change: {(first_s - asked_s) * 1e3:.0f} ms from the request to the first answer at 10 Hz")
+    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
+    graph.until(lambda: stats().get("frames") == "80" and accounted(stats), "80 frames to be dealt with")
+    assert set(unaccounted(stats).values()) == {0}
+    assert stats()["failed"] == "0"
+    graph.until(lambda: len(heard) == int(stats()["answered"]), "all answers")
+    frames = [round((stamp_ns(scene) - harness.START_NS) / 1e8) for _, scene in heard]
+    assert frames == sorted(frames)
+    assert max(b - a for a, b in zip([-1, *frames], [*frames, 80])) <= 2  # two frame periods at most without an answer
+    assert {scene.bundle_id for _, scene in heard} == set(ids)
