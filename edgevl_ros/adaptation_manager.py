@@ -1,201 +1,218 @@
 """adaptation_manager: runs ``edgevl adapt`` beside the robot's work; the classifier gets the new bundle.
 
-One adaptation at a time, in a child process with low priority. A service starts it and a latched topic
-tells how it goes: that is all an action would add, in a form that `ros2 service call` can drive.
+One adaptation at a time, in a child process with low priority, here or on a workstation. A service or a trigger starts
+it and a latched topic tells how it goes: that is all an action would add, in a form that `ros2 service call` can drive.
+A bundle that is not better than the current one is kept, but not loaded.
 """
 
 import math
 import time
-from pathlib import Path
 
-from edgevl.msg import AdaptationStatus
+from edgevl.msg import AdaptationStatus, LoggerStatus
 from edgevl.srv import LoadBundle
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from edgevl_core.errors import UserError
-from edgevl_ros.child import Child, Progress, adapt_arguments, edgevl_command, read_progress
+from edgevl_ros.acceptance import outdated
+from edgevl_ros.adaptation import Adaptation
+from edgevl_ros.adaptation_settings import PARAMETERS, settings
 from edgevl_ros.diagnostics import ERROR, OK, Report
+from edgevl_ros.handover import HandOver, Outcome
+from edgevl_ros.jobs import BundleRef, Progress, log_file
 from edgevl_ros.managed import ManagedNode
-from edgevl_ros.parameters import Parameter
+from edgevl_ros.memory import after_load, after_rollback, previous
 from edgevl_ros.qos import LATCHED
 from edgevl_ros.runner import run
+from edgevl_ros.situation import Situation
+from edgevl_ros.triggers import due
 from edgevl_ros.worker import in_thread
 
-PARAMETERS = (
-    # What is executed cannot be changed from outside while the node lives.
-    Parameter("executable", "", "edgevl program; empty: the one installed with this Python", read_only=True),
-    Parameter("bags", (), "rosbag2 directories to adapt to", read_only=True),
-    Parameter("teacher", "", "teacher, e.g. open_clip:ViT-B-32/laion2b_s34b_b79k", read_only=True),
-    Parameter("labels", "", "labels file (YAML)", read_only=True),
-    Parameter("recipe", "", "recipe file; empty: edgevl adapt's own default", read_only=True),
-    Parameter("overrides", (), "recipe overrides, key=value", read_only=True),
-    Parameter("out_dir", "adaptations", "where run directories are made", read_only=True),
-    Parameter("run_name", "", "name of the run directory; empty: run_<UTC date and time>", read_only=True),
-    Parameter("niceness", 10, "of the child process: 0 as the nodes, 19 only idle time", low=0, high=19),
-    Parameter("classifier_service", "scene_classifier/load_bundle", "gets the bundle; empty: nobody"),
-    Parameter("load_timeout_s", 60.0, "how long the classifier may take to load", low=1.0, high=600.0),
-    Parameter("cancel_grace_s", 5.0, "from SIGTERM to SIGKILL", low=0.1, high=300.0),
-    Parameter("status_period_s", 0.5, "how often progress is read and published", low=0.05, high=60.0),
-)
 NO_EXIT_CODE = -1
-FIND_SERVICE_S = 5.0
+# After a trigger that could not start anything (no log yet, say).
+RETRY_S = 600.0
+ON_REQUEST = "asked for by service"
 
 
 class AdaptationManager(ManagedNode):
-    """See the module's text. ~/adapt, ~/cancel; ~/status (edgevl/AdaptationStatus, latched)."""
+    """See the module's text. ~/adapt, ~/cancel, ~/rollback; ~/status (edgevl/AdaptationStatus, latched)."""
 
     def __init__(self) -> None:
         super().__init__("adaptation_manager", PARAMETERS)
-        self._child: Child | None = None
-        self._run: Path | None = None
-        self._cancelled = False
-        self._load: Future | None = None
-        self._handing_over = False
-        self._deadline_s = math.inf
+        self._adaptation: Adaptation | None = None
+        self._hand_over: HandOver | None = None
+        self._retry_at_s = 0.0
         self._now = AdaptationStatus(state="idle", eta_s=math.nan, exit_code=NO_EXIT_CODE)
 
     def setup(self) -> None:
-        edgevl_command(self.values["executable"])
+        self._settings = settings(self.values)
+        self._adaptation = Adaptation(self._settings.directory)
         self._status = self.add_publisher(AdaptationStatus, "~/status", LATCHED)
         self.add_service(Trigger, "~/adapt", self._on_adapt)
         self.add_service(Trigger, "~/cancel", self._on_cancel)
+        self.add_service(Trigger, "~/rollback", self._on_rollback)
         service = self.values["classifier_service"]
         self._loader = self.create_client(LoadBundle, service) if service else None
         if self._loader is not None:
             self.until_cleanup.callback(self.destroy_client, self._loader)
 
     def start(self) -> None:
-        self.until_deactivate.callback(self._end_child)
+        self.until_deactivate.callback(self._leave)
+        self._situation = Situation(self, self._on_logger)
+        if self._adaptation.find():
+            self._started("found again")
         self.add_timer(self.values["status_period_s"], self._poll)
         self._publish()
+
+    # -- starting ---------------------------------------------------------------------------------------
+
+    def _begin(self, reason: str) -> None:
+        if self._adaptation.at_work or self._hand_over is not None:
+            raise UserError("an adaptation runs already, or a bundle is being loaded: wait for it, or call ~/cancel")
+        plan = self._settings.plan(self._current(), self._adaptation.memory.pairs.open_log(), reason)
+        self._adaptation.begin(plan, self.values["niceness"])
+        self._started(reason)
+
+    def _started(self, how: str) -> None:
+        self._now = AdaptationStatus(state="running", stage="starting", eta_s=math.nan, exit_code=NO_EXIT_CODE)
+        run = self._adaptation.plan.run
+        self._say(how, f"adaptation in {run} ({how}), output in {log_file(run)}")
+
+    def _consider(self) -> None:
+        """Start unasked where a trigger says so."""
+        reason = due(self._settings.rules, self._situation.seen(self._adaptation.memory))
+        if not reason or time.monotonic() < self._retry_at_s:
+            return
+        try:
+            self._begin(reason)
+        except UserError as error:
+            self._retry_at_s = time.monotonic() + RETRY_S
+            self._say(f"not started ({reason}): {error}")
+
+    def _on_logger(self, status: LoggerStatus) -> None:
+        before = self._adaptation.memory.pairs
+        after = before.see(status.path, status.pairs_kept, status.state == "logging")
+        if (after.closed, after.path) != (before.closed, before.path):
+            self._adaptation.remember(pairs=after)
+        else:  # a count that grows is not worth a write to disk
+            self._adaptation.memory.pairs = after
 
     # -- services ---------------------------------------------------------------------------------------
 
     def _on_adapt(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self.state_label != "active":
-            raise UserError(f"adaptation_manager is {self.state_label}: activate it first")
-        if self._child is not None or self._handing_over:
-            raise UserError(f"an adaptation runs already in {self._run}: wait for it, or call ~/cancel")
-        for name in ("bags", "teacher", "labels"):
-            if not self.values[name]:
-                raise UserError(f"parameter {name} is empty: `edgevl adapt` needs it")
-        run = self._new_run()
-        command = edgevl_command(self.values["executable"]) + adapt_arguments(
-            self.values["bags"],
-            self.values["teacher"],
-            self.values["labels"],
-            run,
-            self.values["recipe"],
-            self.values["overrides"],
-        )
-        # Beside the run directory, which `edgevl adapt` makes itself and which must not exist before.
-        self._child = Child(command, run.with_name(f"{run.name}.log"), self.values["niceness"])
-        self._run, self._cancelled = run, False
-        self._now = AdaptationStatus(state="running", stage="starting", eta_s=math.nan, exit_code=NO_EXIT_CODE)
-        self._publish()
-        self.get_logger().info(f"adapting in {run}, output in {self._child.log}")
-        response.success, response.message = True, str(run)
+        self._must_be_active()
+        self._begin(ON_REQUEST)
+        response.success, response.message = True, str(self._adaptation.plan.run)
         return response
 
     async def _on_cancel(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        child = self._child
-        if child is None:
+        if not self._adaptation.at_work:
             raise UserError("no adaptation is running: nothing to cancel")
-        self._cancelled = True
-        await in_thread(self, lambda: child.end(self.values["cancel_grace_s"]))
+        await in_thread(self, lambda: self._adaptation.end(self.values["cancel_grace_s"]))
         self._poll()
-        response.success, response.message = True, f"cancelled {self._run}"
+        response.success, response.message = True, f"cancelled {self._adaptation.plan.run}"
         return response
 
-    def _new_run(self) -> Path:
-        directory = Path(self.values["out_dir"]).expanduser()
-        directory.mkdir(parents=True, exist_ok=True)
-        run = directory / (self.values["run_name"] or time.strftime("run_%Y%m%dT%H%M%SZ", time.gmtime()))
-        if run.exists():
-            raise UserError(f"{run} exists already: give another run_name, or remove it first")
-        return run
+    async def _on_rollback(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._must_be_active()
+        if self._loader is None:
+            raise UserError("parameter classifier_service is empty: nobody to load the earlier bundle")
+        if self._hand_over is not None:
+            raise UserError("a bundle is being loaded: try again when that is done")
+        target = previous(self._adaptation.memory.history, self._current())
+        answer = Future()
+        self._hand_over = HandOver(self._loader, target.path, self.values["load_timeout_s"], answer.set_result)
+        outcome = await answer
+        if outcome.state != "loaded":
+            raise UserError(f"not rolled back to {target.path}: {outcome.message}")
+        self._adaptation.remember(history=after_rollback(self._adaptation.memory.history, target))
+        self._now.bundle_path, self._now.bundle_id = target.path, target.id
+        self._say(f"rolled back to {target.path}")
+        response.success, response.message = True, self._now.message
+        return response
 
-    # -- the child's progress ---------------------------------------------------------------------------
+    def _must_be_active(self) -> None:
+        if self.state_label != "active":
+            raise UserError(f"adaptation_manager is {self.state_label}: activate it first")
+
+    # -- progress and end -------------------------------------------------------------------------------
 
     def _poll(self) -> None:
-        if self._handing_over:
-            self._poll_hand_over()
-        elif self._child is not None:
-            code = self._child.exit_code()
-            progress = self._progress()
-            if code is not None:
-                self._on_exit(code, progress)
+        if self._hand_over is not None:
+            if self._hand_over.poll():
+                self._hand_over = None
+        elif self._adaptation.at_work:
+            progress = self._adaptation.look()
+            if progress is not None:
+                self._take(progress)
         else:
+            self._consider()
             return
         self._publish()
 
-    def _progress(self) -> Progress | None:
-        """What the child last said of itself, taken over into the status."""
-        try:
-            progress = read_progress(self._run)
-        except UserError as error:  # told, and no reason to lose sight of the child
-            self.add_error("status", error)
-            return None
-        if progress is not None:
-            self._take(progress)
-        return progress
-
     def _take(self, progress: Progress) -> None:
-        self._now.stage, self._now.progress = progress.stage, min(1.0, max(0.0, progress.progress))
-        self._now.eta_s = math.nan if progress.eta_s is None else progress.eta_s
-        self._now.message = progress.message
-        self._now.bundle_path, self._now.bundle_id = progress.bundle_path, progress.bundle_id
+        now, reason = self._now, self._adaptation.plan.reason
+        now.stage, now.progress = progress.stage, min(1.0, max(0.0, progress.progress))
+        now.eta_s = math.nan if progress.eta_s is None else progress.eta_s
+        because = "" if reason == ON_REQUEST else f"started: {reason}"
+        now.message = "; ".join(text for text in (progress.message, because) if text)
+        now.bundle_path, now.bundle_id = progress.bundle_path, progress.bundle_id
+        if progress.state != "running":
+            now.eta_s, now.exit_code = math.nan, NO_EXIT_CODE if progress.exit_code is None else progress.exit_code
+            self._judge(progress)
 
-    def _on_exit(self, code: int, progress: Progress | None) -> None:
-        child, self._child = self._child, None
-        self._now.exit_code, self._now.eta_s = code, math.nan
-        if self._cancelled:
-            self._settle("cancelled", f"cancelled in stage {self._now.stage or 'starting'}")
-        elif code != 0:
-            told = progress.message if progress is not None and progress.state == "failed" else ""
-            self._settle("failed", told or child.last_line() or f"exit code {code}, see {child.log}")
-        elif progress is None or progress.state != "succeeded" or not progress.bundle_path:
-            self._settle("failed", f"{self._run}/status.json names no bundle; see {child.log}")
+    def _judge(self, ended: Progress) -> None:
+        """A job has ended: its bundle to the classifier, or the reason why not."""
+        plan = self._adaptation.plan
+        if ended.state != "succeeded":
+            self._settle(ended.state, ended.message)
+        elif refused := ended.refused or (outdated(plan.current, self._current()) if plan.held_back else ""):
+            self._settle("succeeded", f"bundle not loaded: {refused}")
         elif self._loader is None:
-            self._settle("succeeded", progress.message or "done")
+            self._settle("succeeded", ended.message or "done")
         else:
-            self._hand_over()
+            self._now.stage, self._now.progress = "load", 1.0
+            self._now.message = "the classifier tests the bundle"
+            before, timeout_s = self._current(), self.values["load_timeout_s"]
+            self._hand_over = HandOver(
+                self._loader, ended.bundle_path, timeout_s, lambda outcome: self._loaded(before, outcome)
+            )
 
-    def _hand_over(self) -> None:
-        """From now on ``_poll`` asks the classifier to load the bundle."""
-        self._now.stage, self._now.progress = "load", 1.0
-        self._now.message = "the classifier tests the bundle"
-        self._handing_over = True
-        self._deadline_s = time.monotonic() + FIND_SERVICE_S
-
-    def _poll_hand_over(self) -> None:
-        late = time.monotonic() > self._deadline_s
-        service = self._loader.srv_name
-        if self._load is None and self._loader.service_is_ready():
-            self._load = self._loader.call_async(LoadBundle.Request(path=self._now.bundle_path))
-            self._deadline_s = time.monotonic() + self.values["load_timeout_s"]
-        elif self._load is None and late:
-            self._settle("succeeded", f"bundle not loaded yet: nobody offers {service}")
-        elif self._load is not None and self._load.done():
-            answer = self._load.result()
-            self._settle("succeeded" if answer.ok else "failed", answer.message)
-        elif self._load is not None and late:
-            self._loader.remove_pending_request(self._load)
-            self._settle("failed", f"{service} did not answer in {self.values['load_timeout_s']:g} s")
+    def _loaded(self, before: BundleRef | None, outcome: Outcome) -> None:
+        if outcome.state == "abandoned":
+            return  # the job stays in memory: the next life of this node goes on from here
+        if outcome.state == "loaded":
+            loaded = BundleRef(path=self._now.bundle_path, id=outcome.bundle_id)
+            self._adaptation.remember(history=after_load(self._adaptation.memory.history, before, loaded))
+        self._settle("failed" if outcome.state == "refused" else "succeeded", outcome.message)
 
     def _settle(self, state: str, message: str) -> None:
-        self._handing_over, self._load = False, None
-        self._now.state, self._now.message = state, message
-        log = self.get_logger().error if state == "failed" else self.get_logger().info
-        log(f"adaptation {state}: {message}")
+        self._now.state = state
+        self._adaptation.remember(job=None)
+        self._say(message)
+        if removed := self._adaptation.tidy(self.values["keep_bundles"], self._current()):
+            self.get_logger().info(f"removed old runs: {', '.join(path.name for path in removed)}")
 
-    def _end_child(self) -> None:
-        self._handing_over, self._load = False, None
-        if self._child is None:
-            return
-        self._cancelled = True
-        self._on_exit(self._child.end(self.values["cancel_grace_s"]), None)
+    def _leave(self) -> None:
+        if self._hand_over is not None:
+            self._hand_over.abandon()
+            self._hand_over = None
+        if self._adaptation.at_work and self.values["end_child_on_stop"]:
+            self._adaptation.end(self.values["cancel_grace_s"])
+            self._poll()
+        self._adaptation.let_go()
+
+    # -- what is known and told -------------------------------------------------------------------------
+
+    def _current(self) -> BundleRef | None:
+        """The bundle in use: the classifier's, or before it has been heard of, the last that was loaded."""
+        history = self._adaptation.memory.history
+        return self._situation.bundle(history[-1] if history else None)
+
+    def _say(self, message: str, to_log: str = "") -> None:
+        self._now.message = message
+        log = self.get_logger().error if self._now.state == "failed" else self.get_logger().info
+        log(to_log or f"adaptation {self._now.state}: {message}")
         self._publish()
 
     def _publish(self) -> None:
@@ -203,11 +220,11 @@ class AdaptationManager(ManagedNode):
         self._status.publish(self._now)
 
     def report(self) -> Report:
-        now = self._now
-        values = {"adaptation": now.state, "stage": now.stage, "progress": now.progress}
-        values["bundle_id"] = now.bundle_id
-        if self._run is not None:
-            values["run"] = self._run
+        now, adaptation = self._now, self._adaptation
+        values = {"adaptation": now.state, "stage": now.stage, "progress": now.progress, "bundle_id": now.bundle_id}
+        values["new_pairs"] = adaptation.memory.pairs.closed
+        if adaptation.plan is not None:
+            values |= {"run": adaptation.plan.run, "reason": adaptation.plan.reason}
         level = ERROR if now.state == "failed" else OK
         return Report(level, f"{now.state}: {now.message}" if now.message else now.state, values)
 

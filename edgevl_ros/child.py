@@ -1,7 +1,7 @@
-"""The adaptation's child process: its command, a clean environment, its status file, and its end. No ROS.
+"""A child process that outlives a crash of the node that started it: started, found again, ended. No ROS.
 
-The child trains with torch, which the robot's nodes never import; it has its own process group, so that
-a cancel ends what it started too, and a lower priority than the robot's own work.
+It has its own process group, so that its end is also the end of what it started, its output goes to a file, and its
+priority is lower than that of the robot's own work.
 """
 
 import os
@@ -9,45 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgevl_core.errors import UserError
 
 BOOTSTRAP_GUARD = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
-
-
-class Progress(BaseModel):
-    """RUN/status.json, written by ``edgevl adapt``: progress 0..1 of the whole, eta in seconds."""
-
-    model_config = ConfigDict(frozen=True)
-
-    state: Literal["running", "succeeded", "failed", "cancelled"]
-    stage: str = ""
-    progress: float = 0.0
-    eta_s: float | None = None
-    message: str = ""
-    bundle_path: str = ""
-    bundle_id: str = ""
-    exit_code: int | None = None
-
-
-def read_progress(run: Path) -> Progress | None:
-    """The run's progress; None before the first status (it is replaced atomically, never half written).
-
-    Raises:
-        UserError: the file is there and is no status.
-    """
-    path = run / "status.json"
-    try:
-        return Progress.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        raise UserError(f"{path}: not a status of edgevl adapt: {error.errors()[0]['msg']}") from error
+LOOK_EVERY_S = 0.02
 
 
 def edgevl_command(executable: str) -> list[str]:
@@ -66,18 +35,6 @@ def edgevl_command(executable: str) -> list[str]:
     return [str(beside)] if beside.exists() else [sys.executable, "-m", "edgevl_cli.main"]
 
 
-def adapt_arguments(
-    bags: Sequence[str], teacher: str, labels: str, out: Path, recipe: str, overrides: Sequence[str]
-) -> list[str]:
-    """Arguments of ``edgevl adapt``; an empty recipe is left to its default."""
-    arguments = ["adapt", *bags, "--teacher", teacher, "--labels", labels, "--out", str(out)]
-    if recipe:
-        arguments += ["--recipe", recipe]
-    for override in overrides:
-        arguments += ["--set", override]
-    return arguments
-
-
 def clean_environment(environment: Mapping[str, str], prefix: str = sys.prefix) -> dict[str, str]:
     """``environment`` without what the ROS wheels put there for this process.
 
@@ -93,57 +50,87 @@ def clean_environment(environment: Mapping[str, str], prefix: str = sys.prefix) 
     return cleaned
 
 
-class Child:
-    """A started process in a group of its own, its output in a file.
+def low_priority(niceness: int) -> list[str]:
+    """The prefix of a command for less processor, and where ionice is installed the disk only while it is idle."""
+    # -t: where the system does not allow another class of disk access, the command runs all the same.
+    disk = ["ionice", "-t", "-c", "3"] if shutil.which("ionice") else []
+    return [*disk, "nice", "-n", str(niceness)]
+
+
+def born(pid: int) -> str:
+    """When the process ``pid`` was started, exact enough to tell it from a later one of that number; "": none runs.
+
+    The boot's id, then clock ticks since boot (field 22 of proc(5)'s stat). A zombie has ended.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if fields[0] in "ZX" else f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {fields[19]}"
+
+
+def last_line(log: Path) -> str:
+    """The last line of a program's output, where a command line puts its one-line error; may be empty."""
+    try:
+        with open(log, "rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 4096))
+            lines = stream.read().decode("utf-8", errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        return ""
+    return lines[-1].strip() if lines else ""
+
+
+def start_child(command: Sequence[str], log: Path, niceness: int) -> "Child":
+    """Start a program in a group of its own.
 
     Args:
         command: program and arguments.
         log: file for stdout and stderr; its directory must exist.
         niceness: 0 (as this process) to 19 (only idle time).
     """
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            [*low_priority(niceness), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=clean_environment(os.environ),
+            start_new_session=True,
+        )
+    return Child(process.pid, born(process.pid), process)
 
-    def __init__(self, command: Sequence[str], log: Path, niceness: int) -> None:
-        self.log = log
-        with open(log, "wb") as output:
-            self._process = subprocess.Popen(
-                ["nice", "-n", str(niceness), *command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=clean_environment(os.environ),
-                start_new_session=True,
-            )
 
-    @property
-    def pid(self) -> int:
-        """Process id, and id of the process group."""
-        return self._process.pid
+class Child:
+    """A process that leads a group: one's own (``process``), or one found again by its number and its birth.
 
-    def exit_code(self) -> int | None:
-        """None while it runs; negative: ended by that signal."""
-        return self._process.poll()
+    Attributes:
+        pid, born: see :func:`born`; what must be remembered to find it again.
+    """
 
-    def end(self, grace_s: float) -> int:
-        """SIGTERM to the group, SIGKILL to what is left after ``grace_s``; returns the exit code."""
-        if self._process.poll() is None:
-            self._signal(signal.SIGTERM)
-            try:
-                self._process.wait(grace_s)
-            except subprocess.TimeoutExpired:
-                self._signal(signal.SIGKILL)
-        code = self._process.wait()
-        self._signal(signal.SIGKILL)  # grandchildren that outlived their parent
-        return code
+    def __init__(self, pid: int, born: str, process: subprocess.Popen[bytes] | None = None) -> None:
+        self.pid, self.born = pid, born
+        self._process = process
 
-    def last_line(self) -> str:
-        """The last line of its output, where a command line puts its one-line error; may be empty."""
-        with open(self.log, "rb") as stream:
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 4096))
-            lines = stream.read().decode("utf-8", errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else ""
+    def is_running(self) -> bool:
+        """Whether this very process still runs."""
+        if self._process is not None:
+            self._process.poll()  # one's own is a zombie until it is asked for
+        return self.born != "" and born(self.pid) == self.born
+
+    def end(self, grace_s: float) -> None:
+        """SIGTERM to the group, SIGKILL to what is left after ``grace_s``; nothing where it has ended already."""
+        if not self.is_running():
+            return
+        self._signal(signal.SIGTERM)
+        deadline_s = time.monotonic() + grace_s
+        while self.is_running() and time.monotonic() < deadline_s:
+            time.sleep(LOOK_EVERY_S)
+        self._signal(signal.SIGKILL)  # also grandchildren that outlived their parent
+        while self.is_running():
+            time.sleep(LOOK_EVERY_S)
 
     def _signal(self, number: int) -> None:
         try:
-            os.killpg(self._process.pid, number)
+            os.killpg(self.pid, number)
         except ProcessLookupError:
             return  # the group is gone already

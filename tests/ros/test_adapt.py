@@ -2,14 +2,19 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from edgevl.msg import AdaptationStatus
+from edgevl.msg import AdaptationStatus, LoggerStatus
+from sensor_msgs.msg import BatteryState
 from std_srvs.srv import Trigger
 
+from edgevl_ros.child import born
+from edgevl_ros.qos import LATCHED
 from tests.ros import harness
 from tests.ros.harness import Graph
 
@@ -57,10 +62,7 @@ def grandchild_of(graph: Graph, run: Path) -> int:
 
 def is_gone(pid: int) -> bool:
     """Whether a process has ended (a zombie that nobody reaps counts)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+    return born(pid) == ""
 
 
 def test_an_adaptation_ends_with_its_bundle_in_the_classifier(graph, tmp_path, program):
@@ -83,7 +85,7 @@ def test_an_adaptation_ends_with_its_bundle_in_the_classifier(graph, tmp_path, p
     assert answer.message == str(tmp_path / "runs/run")
     final = graph.until(state(status, "succeeded", "failed"), "the end of the adaptation")
     assert (final.state, final.exit_code, final.progress) == ("succeeded", 0, 1.0)
-    assert final.bundle_path == str(tmp_path / "bundle")
+    assert final.bundle_path == str(tmp_path / "runs/run/bundle")
     graph.until(lambda: stats().get("bundle_id") == bundle_id, "the bundle in the classifier")
 
     seen = json.loads((tmp_path / "runs/run/seen.json").read_text())
@@ -93,6 +95,7 @@ def test_an_adaptation_ends_with_its_bundle_in_the_classifier(graph, tmp_path, p
         *("--set", "mode=succeed", "--set", f"bundle={tmp_path / 'bundle'}"),
     ]
     assert seen["nice"] == min(19, os.nice(0) + 10)
+    assert seen["disk"] == ("idle" if shutil.which("ionice") else "")
     assert "training" in (tmp_path / "runs/run.log").read_text()
     # The run directory is there now: a second adaptation under its name is refused, nothing is written over.
     again = graph.call(Trigger, f"{NODE}/adapt")
@@ -111,11 +114,12 @@ def test_a_failure_tells_the_childs_reason(graph, tmp_path, program):
 
 def test_a_bundle_that_the_classifier_refuses_is_a_failure(graph, tmp_path, program):
     graph.start("scene_classifier")
+    (tmp_path / "no_bundle").mkdir()
     _, status = start(
         graph,
         tmp_path,
         "succeed",
-        f"bundle={tmp_path}",
+        f"bundle={tmp_path / 'no_bundle'}",
         executable=program,
         classifier_service="scene_classifier/load_bundle",
     )
@@ -168,6 +172,134 @@ def test_what_is_missing_is_said(graph, tmp_path):
     assert not answer.success
     assert "teacher" in answer.message
     graph.until(state(status, "idle"), "the status to say that nothing runs")
-    bad = graph.start(NODE, executable=str(tmp_path / "no_such_program"))
+    bad = graph.start(NODE, executable=str(tmp_path / "no_such_program"), out_dir=str(tmp_path / "bad"))
     assert bad.wait() == 2
     assert "no_such_program" in bad.output()
+
+
+def test_wrong_parameters_end_the_node_with_one_line(graph, tmp_path):
+    node, _ = start(graph, tmp_path, "fail", trigger_time="25:00-26:00", remote_host="-oProxyCommand=x")
+    assert node.wait() == 2
+    told = [line for line in node.output().splitlines() if "25:00-26:00" in line]
+    assert len(told) == 1
+    assert "HH:MM-HH:MM" in told[0]
+    assert "Traceback" not in node.output()
+
+
+def test_an_adaptation_that_outlives_the_node_is_found_by_the_next(graph, tmp_path, program):
+    harness.write_test_bundle(tmp_path / "bundle")
+    go_on = tmp_path / "go_on"
+    given = (f"bundle={tmp_path / 'bundle'}", f"until={go_on}")
+    first, status = start(graph, tmp_path, "succeed", *given, executable=program, end_child_on_stop=False)
+    assert graph.call(Trigger, f"{NODE}/adapt").success
+    graph.until(lambda: state(status, "running")() and status().stage == "distil", "the child at work")
+    assert first.stop() == 0
+    graph.forget(f"{NODE}/status")
+    start(graph, tmp_path, "succeed", *given, executable=program)
+    found = graph.until(lambda: state(status, "running")() and status().stage == "distil" and status(), "to be found")
+    assert found.message == "epoch 1 of 4"
+    assert "runs already" in graph.call(Trigger, f"{NODE}/adapt").message
+    go_on.touch()
+    final = graph.until(state(status, "succeeded", "failed"), "the end of the adaptation")
+    assert (final.state, final.exit_code, final.bundle_path) == ("succeeded", 0, str(tmp_path / "runs/run/bundle"))
+
+
+def test_only_a_better_bundle_is_loaded_and_a_rollback_undoes_it(graph, tmp_path, program):
+    old, new = (harness.write_test_bundle(tmp_path / name, seed=seed) for seed, name in enumerate(["old", "new"]))
+    stats = graph.watch_stats("scene_classifier/stats")
+    graph.start("scene_classifier", bundle=str(tmp_path / "old"))
+    graph.until(lambda: stats().get("bundle_id") == old, "the classifier with its bundle")
+    held_back = tmp_path / "april"
+    held_back.mkdir()
+
+    def adapt(name: str, agreement: float):
+        (held_back / "agreement.json").write_text(json.dumps({old: (0.8, 0.8), new: (agreement, agreement)}))
+        node, status = start(
+            graph,
+            tmp_path,
+            "succeed",
+            f"bundle={tmp_path / 'new'}",
+            executable=program,
+            run_name=name,
+            held_back=[str(held_back)],
+            classifier_service="scene_classifier/load_bundle",
+        )
+        graph.until(lambda: graph.probe.count_subscribers("scene_classifier/stats") >= 2, "the manager to listen")
+        graph.until(state(status, "idle"), "the manager")
+        assert graph.call(Trigger, f"{NODE}/adapt").success
+        return node, graph.until(state(status, "succeeded", "failed"), "the end of the adaptation")
+
+    node, final = adapt("worse", 0.79)
+    assert final.state == "succeeded"
+    assert final.message.startswith("bundle not loaded: agreement with the teacher on")
+    assert (tmp_path / "runs/worse/bundle").is_dir()
+    nothing = graph.call(Trigger, f"{NODE}/rollback")
+    assert not nothing.success
+    assert "nothing to roll back to" in nothing.message
+    assert stats()["bundle_id"] == old
+    assert node.stop() == 0
+    graph.forget(f"{NODE}/status")
+
+    _, final = adapt("better", 0.81)
+    assert (final.state, final.message) == ("succeeded", f"loaded {tmp_path / 'runs/better/bundle'}")
+    graph.until(lambda: stats()["bundle_id"] == new, "the new bundle in the classifier")
+    status = graph.watch(AdaptationStatus, f"{NODE}/status")
+    back = graph.call(Trigger, f"{NODE}/rollback")
+    assert (back.success, back.message) == (True, f"rolled back to {tmp_path / 'old'}")
+    graph.until(lambda: stats()["bundle_id"] == old, "the old bundle in the classifier")
+    told = graph.until(lambda: status() and status().bundle_id == old and status(), "the status to tell")
+    assert told.message == back.message
+
+
+def test_new_pairs_start_an_adaptation_to_the_closed_logs(graph, tmp_path, program):
+    harness.write_bag(tmp_path / "logs/pairs_1", frames=2)
+    harness.write_bag(tmp_path / "logs/pairs_2", frames=2)
+    publisher = graph.probe.create_publisher(LoggerStatus, "pair_logger/status", LATCHED)
+    publisher.publish(LoggerStatus(state="logging", path=str(tmp_path / "logs/pairs_1"), pairs_kept=30))
+    _, status = start(
+        graph,
+        tmp_path,
+        "fail",
+        executable=program,
+        bags=[],
+        log_directory=str(tmp_path / "logs"),
+        trigger_new_pairs=30,
+    )
+    graph.until(state(status, "idle"), "the manager, which waits: the log is open")
+    graph.until(publisher.get_subscription_count, "the manager to listen")
+    publisher.publish(LoggerStatus(state="logging", path=str(tmp_path / "logs/pairs_2"), pairs_kept=1))
+    final = graph.until(state(status, "failed"), "the adaptation")
+    assert final.message == f"error: {tmp_path / 'logs/pairs_1'} has no depth topic"
+    seen = json.loads((tmp_path / "runs/run/seen.json").read_text())
+    assert seen["arguments"][:3] == ["adapt", str(tmp_path / "logs/pairs_1"), "--teacher"]
+    stats = graph.watch_stats(f"{NODE}/stats")
+    graph.until(lambda: stats().get("reason") == "30 new pairs", "the reason")
+
+
+def test_the_dock_starts_an_adaptation_and_the_status_says_why(graph, tmp_path, program):
+    _, status = start(graph, tmp_path, "hang", executable=program, trigger_battery_topic="battery")
+    publisher = graph.probe.create_publisher(BatteryState, "battery", 1)
+    docked = BatteryState(power_supply_status=BatteryState.POWER_SUPPLY_STATUS_CHARGING, percentage=0.9)
+
+    def told():
+        publisher.publish(docked)
+        return state(status, "running")() and status().stage == "distil" and status()
+
+    running = graph.until(told, "the adaptation")
+    assert running.message == "epoch 1 of 4; started: on the dock, battery at 90%"
+
+
+def test_the_time_of_day_starts_an_adaptation_once(graph, tmp_path, program):
+    around_now = [datetime.now() + timedelta(hours=hours) for hours in (-1, 1)]
+    window = f"{around_now[0]:%H:%M}-{around_now[1]:%H:%M}"
+    _, status = start(graph, tmp_path, "fail", executable=program, trigger_time=window)
+    graph.until(state(status, "failed"), "the adaptation")
+    stats = graph.watch_stats(f"{NODE}/stats")
+    assert window in graph.until(lambda: stats().get("reason"), "the reason")
+    # Its interval holds across a restart: the next manager lets the window be.
+    graph.nodes[-1].stop()
+    graph.forget(f"{NODE}/status")
+    start(graph, tmp_path, "fail", executable=program, trigger_time=window, run_name="second")
+    graph.until(state(status, "idle"), "the second manager")
+    assert graph.call(Trigger, f"{NODE}/cancel").message == "no adaptation is running: nothing to cancel"
+    assert not (tmp_path / "runs/second.plan.json").exists()

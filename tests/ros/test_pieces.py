@@ -12,7 +12,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from edgevl_core.errors import UserError
-from edgevl_ros import child, stamps
+from edgevl_ros import child, jobs, stamps
 from edgevl_ros.counters import Recent, StreamCount
 from edgevl_ros.frames import DEPTH, MAX_WAITING, RGB, FrameSource, Received
 from edgevl_ros.images import cv2_to_imgmsg, cv_bridge, imgmsg_to_cv2, to_depth_m, to_rgb
@@ -210,13 +210,13 @@ def test_environment_loses_what_the_ros_wheels_added():
     assert child.clean_environment({"LD_LIBRARY_PATH": own}) == {}
 
 
-def test_adapt_arguments(tmp_path):
-    arguments = child.adapt_arguments(["a", "b"], "T", "l.yaml", tmp_path, "r.yaml", ["seed=1", "student=x"])
+def test_adapt_arguments():
+    arguments = jobs.adapt_arguments(["a", "b"], "T", "l.yaml", "run", "r.yaml", ["seed=1", "student=x"])
     assert arguments == [
-        *("adapt", "a", "b", "--teacher", "T", "--labels", "l.yaml", "--out", str(tmp_path)),
+        *("adapt", "a", "b", "--teacher", "T", "--labels", "l.yaml", "--out", "run"),
         *("--recipe", "r.yaml", "--set", "seed=1", "--set", "student=x"),
     ]
-    assert "--recipe" not in child.adapt_arguments(["a"], "T", "l", tmp_path, "", [])
+    assert "--recipe" not in jobs.adapt_arguments(["a"], "T", "l", "run", "", [])
 
 
 def test_an_executable_that_is_none_is_refused():
@@ -225,18 +225,19 @@ def test_an_executable_that_is_none_is_refused():
 
 
 def test_progress_file(tmp_path):
-    assert child.read_progress(tmp_path) is None
-    (tmp_path / "status.json").write_text('{"state": "running", "stage": "distil", "progress": 0.5, "eta_s": 3}')
-    progress = child.read_progress(tmp_path)
+    file = tmp_path / "status.json"
+    assert jobs.read(jobs.Progress, file) is None
+    file.write_text('{"state": "running", "stage": "distil", "progress": 0.5, "eta_s": 3}')
+    progress = jobs.read(jobs.Progress, file)
     assert (progress.state, progress.stage, progress.progress, progress.eta_s) == (
         "running",
         "distil",
         0.5,
         3,
     )
-    (tmp_path / "status.json").write_text('{"state": "confused"}')
-    with pytest.raises(UserError, match="not a status"):
-        child.read_progress(tmp_path)
+    file.write_text('{"state": "confused"}')
+    with pytest.raises(UserError, match=r"status\.json: not a progress record"):
+        jobs.read(jobs.Progress, file)
 
 
 # -- counts ----------------------------------------------------------------------------------------------

@@ -1,0 +1,132 @@
+"""adaptation_manager's parameters, and what follows from them: trigger rules, the workstation, a run's plan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgevl_core.errors import UserError
+from edgevl_ros.child import edgevl_command
+from edgevl_ros.jobs import BundleRef, Plan, Remote
+from edgevl_ros.parameters import Parameter
+from edgevl_ros.places import check_remote
+from edgevl_ros.runs import closed_logs, make_directory, new_run, without
+from edgevl_ros.triggers import Rules, parse_window
+
+PARAMETERS = (
+    # What is executed, and where, cannot be changed from outside while the node lives.
+    Parameter("executable", "", "edgevl program; empty: the one installed with this Python", read_only=True),
+    Parameter("bags", (), "rosbag2 directories to adapt to", read_only=True),
+    Parameter("log_directory", "", "adapt to all closed logs in it too; empty: only to bags", read_only=True),
+    Parameter("teacher", "", "teacher, e.g. open_clip:ViT-B-32/laion2b_s34b_b79k", read_only=True),
+    Parameter("labels", "", "labels file (YAML)", read_only=True),
+    Parameter("recipe", "", "recipe file; empty: edgevl adapt's own default", read_only=True),
+    Parameter("overrides", (), "recipe overrides, key=value", read_only=True),
+    Parameter("out_dir", "adaptations", "where run directories are made", read_only=True),
+    Parameter("run_name", "", "name of the run directory; empty: run_<UTC date and time>", read_only=True),
+    Parameter("niceness", 10, "of the child process: 0 as the nodes, 19 only idle time", low=0, high=19),
+    Parameter("end_child_on_stop", True, "end the adaptation with the node; false: it goes on and is found again"),
+    Parameter("cancel_grace_s", 5.0, "from SIGTERM to SIGKILL", low=0.1, high=300.0),
+    Parameter("status_period_s", 0.5, "how often progress is read and published", low=0.05, high=60.0),
+    # Unasked: all of it is off by default.
+    Parameter("trigger_new_pairs", 0, "adapt after so many pairs in closed logs; 0: off", low=0, high=100_000_000),
+    Parameter("trigger_battery_topic", "", "sensor_msgs/BatteryState: adapt while it charges; empty: off"),
+    Parameter("trigger_battery_min", 0.8, "share of charge from which on", low=0.0, high=1.0),
+    Parameter("trigger_time", "", "adapt at a time of day, HH:MM-HH:MM, local time; empty: off"),
+    Parameter("trigger_mode", "any", "of the triggers that are on, which must hold", choices=("any", "all")),
+    Parameter("min_interval_h", 20.0, "unasked, at most one adaptation in this time", low=0.0, high=8760.0),
+    Parameter("logger_status", "pair_logger/status", "edgevl/LoggerStatus, for new pairs and the open log"),
+    # Whether the new bundle is used.
+    Parameter("classifier_service", "scene_classifier/load_bundle", "gets the bundle; empty: nobody"),
+    Parameter("load_timeout_s", 60.0, "how long the classifier may take to load", low=1.0, high=600.0),
+    Parameter("held_back", (), "bags never adapted to, newest last: bundles are compared on them", read_only=True),
+    Parameter("min_gain", 0.0, "needed on the newest held-back bag, agreement with the teacher", low=0.0, high=1.0),
+    Parameter("max_loss", 0.01, "allowed on each earlier one", low=0.0, high=1.0),
+    Parameter("keep_bundles", 5, "runs with a bundle to keep; current and previous always are", low=1, high=10_000),
+    # Pictures leave the robot only when told to.
+    Parameter("remote_host", "", "adapt on this machine through ssh, name or user@name; empty: here", read_only=True),
+    Parameter("remote_directory", "edgevl", "for bags and runs on remote_host", read_only=True),
+    Parameter("remote_command", ("edgevl",), "edgevl program on remote_host, and its first arguments", read_only=True),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the parameters mean; made by :func:`settings`.
+
+    Attributes:
+        values: the parameters.
+        directory: out_dir, which exists.
+        program: the edgevl command of this machine, empty where the adaptation runs elsewhere.
+        remote: where it runs, None: here.
+        rules: when it starts unasked.
+    """
+
+    values: Mapping[str, Any]
+    directory: Path
+    program: tuple[str, ...]
+    remote: Remote | None
+    rules: Rules
+
+    def plan(self, current: BundleRef | None, open_log: str, reason: str) -> Plan:
+        """The plan of a new run.
+
+        Args:
+            current: the bundle in use.
+            open_log: the log being written, which is left out.
+
+        Raises:
+            UserError: something `edgevl adapt` needs is missing, or the run exists.
+        """
+        values = self.values
+        bags = values["bags"]
+        if values["log_directory"]:
+            logs = closed_logs(Path(values["log_directory"]).expanduser(), open_log)
+            bags = without([*bags, *logs], values["held_back"])
+            if not bags:
+                raise UserError(f"no closed log with messages in {values['log_directory']}: nothing to adapt to")
+        for name, value in (("bags", bags), ("teacher", values["teacher"]), ("labels", values["labels"])):
+            if not value:
+                raise UserError(f"parameter {name} is empty: `edgevl adapt` needs it")
+        same = ("teacher", "labels", "recipe", "overrides", "held_back", "min_gain", "max_loss")
+        return Plan(
+            run=new_run(self.directory, values["run_name"]),
+            program=self.program,
+            bags=bags,
+            remote=self.remote,
+            current=current,
+            reason=reason,
+            **{name: values[name] for name in same},
+        )
+
+
+def settings(values: Mapping[str, Any]) -> Settings:
+    """Check the parameters against each other and make out_dir.
+
+    Raises:
+        UserError: in one line what is wrong.
+    """
+    rules = Rules(
+        new_pairs=values["trigger_new_pairs"],
+        min_battery=values["trigger_battery_min"] if values["trigger_battery_topic"] else None,
+        window=parse_window(values["trigger_time"]) if values["trigger_time"] else None,
+        mode=values["trigger_mode"],
+        min_interval_h=values["min_interval_h"],
+    )
+    if rules.used() and not (values["bags"] or values["log_directory"]):
+        raise UserError("a trigger is on, but bags and log_directory are empty: name what to adapt to")
+    if rules.new_pairs and not (values["logger_status"] and values["log_directory"]):
+        raise UserError("trigger_new_pairs needs logger_status and log_directory: new pairs are in new logs")
+    kept = without(values["bags"], values["held_back"])
+    if both := [bag for bag in values["bags"] if bag not in kept]:
+        raise UserError(f"bags and held_back both name {', '.join(both)}: a bag is for one of them (or named twice)")
+    remote = None
+    if values["remote_host"]:
+        remote = Remote(
+            host=values["remote_host"],
+            directory=values["remote_directory"].rstrip("/"),
+            command=values["remote_command"],
+        )
+        check_remote(remote)
+    program = () if remote else tuple(edgevl_command(values["executable"]))
+    return Settings(values, make_directory(values["out_dir"], "out_dir"), program, remote, rules)

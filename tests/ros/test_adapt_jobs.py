@@ -1,0 +1,271 @@
+"""Jobs as real processes, without a node: here and on a workstation, across restarts, compared, cancelled."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgevl_ros import jobs
+from edgevl_ros.adaptation import Adaptation
+from edgevl_ros.child import Child, born, start_child
+from edgevl_ros.jobs import BundleRef, Plan, Progress, Remote
+
+pytestmark = pytest.mark.unit
+HERE = Path(__file__).parent
+TIMEOUT_S = 60.0
+
+
+def until(condition: Callable[[], object], what: str) -> object:
+    """Wait until ``condition`` holds; its value."""
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while not (value := condition()):
+        assert time.monotonic() < deadline_s, f"{what} did not happen"
+        time.sleep(0.02)
+    return value
+
+
+def is_gone(pid: int) -> bool:
+    return born(pid) == ""
+
+
+def ended(adaptation: Adaptation) -> Progress:
+    """How the job at work ended."""
+
+    def look() -> Progress | None:
+        progress = adaptation.look()
+        return progress if progress is not None and progress.state != "running" else None
+
+    return until(look, f"the end of the job; {jobs.log_file(adaptation.plan.run)}")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """What the stand-in makes its bundle of; its id is "new"."""
+    path = tmp_path / "made"
+    path.mkdir()
+    (path / "manifest.json").write_text('{"bundle_id": "new"}')
+    return path
+
+
+@pytest.fixture
+def plan(tmp_path: Path, bundle: Path) -> Plan:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "home.yaml").write_text("labels: []\n")
+    (tmp_path / "bag").mkdir()
+    (tmp_path / "bag/data.mcap").write_text("pictures")
+    return Plan(
+        run=tmp_path / "runs/run",
+        program=(sys.executable, str(HERE / "adapt_child.py")),
+        bags=(str(tmp_path / "bag"),),
+        teacher="T",
+        labels=str(tmp_path / "home.yaml"),
+        overrides=("mode=succeed", f"bundle={bundle}"),
+    )
+
+
+def changed(plan: Plan, mode: str = "", *overrides: str, **fields: object) -> Plan:
+    """``plan`` with another mode, further overrides, other fields."""
+    kept = plan.overrides[1:] if mode else plan.overrides
+    given = ((f"mode={mode}",) if mode else ()) + kept + overrides
+    return plan.model_copy(update={"overrides": given, **fields})
+
+
+# -- across restarts -------------------------------------------------------------------------------------
+
+
+def test_a_job_goes_on_when_its_starter_is_killed_and_is_found_again(tmp_path, plan):
+    go_on = tmp_path / "go_on"
+    jobs.write(tmp_path / "plan.json", changed(plan, "", f"until={go_on}"))
+    starter = (
+        "import os, signal; from pathlib import Path; from edgevl_ros import jobs; "
+        "from edgevl_ros.adaptation import Adaptation; "
+        f"plan = jobs.read(jobs.Plan, Path({str(tmp_path / 'plan.json')!r})); "
+        "Adaptation(plan.run.parent).begin(plan, 0); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", starter], check=False).returncode == -signal.SIGKILL
+    second = Adaptation(tmp_path / "runs")
+    assert second.find()
+    assert second.at_work
+    assert second.plan.run == plan.run
+    until(lambda: (seen := second.look()) and seen.stage == "distil", "its progress")
+    go_on.touch()
+    final = ended(second)
+    assert (final.state, final.exit_code, final.bundle_id) == ("succeeded", 0, "new")
+    assert final.bundle_path == str(plan.run / "bundle")
+    # Ended, but not dealt with: the next life finds it too, with the same end.
+    third = Adaptation(tmp_path / "runs")
+    assert third.find()
+    assert ended(third) == final
+    third.remember(job=None)
+    assert not Adaptation(tmp_path / "runs").find()
+
+
+def test_another_process_of_the_same_number_is_not_taken_for_the_job(tmp_path, plan):
+    first = Adaptation(tmp_path / "runs")
+    first.begin(changed(plan, "hang"), 0)
+    until(lambda: (plan.run / "grandchild").exists(), "the job at work")
+    first.end(1.0)
+    assert first.look().state == "cancelled"
+    started = first.memory.job
+    other = start_child(["sleep", "600"], tmp_path / "log", 0)
+    try:
+        assert Child(other.pid, other.born).is_running()
+        first.remember(job=started.model_copy(update={"pid": other.pid}))
+        second = Adaptation(tmp_path / "runs")
+        assert second.find()
+        second.end(1.0)  # must not touch the stranger
+        assert other.is_running()
+        assert second.look().state == "cancelled"
+    finally:
+        other.end(1.0)
+    assert not other.is_running()
+
+
+def test_a_job_that_is_killed_is_told_as_such(tmp_path, plan):
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(changed(plan, "hang"), 0)
+    grandchild = int(until(lambda: (file := plan.run / "grandchild").exists() and file.read_text(), "work"))
+    os.killpg(adaptation.memory.job.pid, signal.SIGKILL)
+    final = ended(adaptation)
+    assert (final.state, final.exit_code) == ("failed", None)
+    assert "ended without a word" in final.message
+    until(lambda: is_gone(grandchild), "the end of the grandchild")
+
+
+def test_an_error_of_the_training_is_the_reason(tmp_path, plan):
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(changed(plan, "fail"), 0)
+    final = ended(adaptation)
+    assert (final.state, final.exit_code) == ("failed", 2)
+    assert final.message == f"error: {plan.bags[0]} has no depth topic"
+
+
+# -- comparison ------------------------------------------------------------------------------------------
+
+
+def held_back(tmp_path: Path, **agreement: dict[str, tuple[float, float]]) -> dict[str, object]:
+    """Fields of a plan: bags with what the stand-in says of each bundle on them (rgb, depth); a current bundle."""
+    for name, by_bundle in agreement.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "agreement.json").write_text(json.dumps(by_bundle))
+    (tmp_path / "old").mkdir()
+    current = BundleRef(path=str(tmp_path / "old"), id="old")
+    return {"held_back": tuple(str(tmp_path / name) for name in agreement), "current": current, "max_loss": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("march", "april", "refused"),
+    [
+        ({"old": (0.9, 0.7), "new": (0.9, 0.7)}, {"old": (0.6, 0.6), "new": (0.7, 0.7)}, ""),
+        ({"old": (0.9, 0.7), "new": (0.9, 0.7)}, {"old": (0.6, 0.6), "new": (0.7, 0.5)}, "april 0.6000, now 0.6000"),
+        ({"old": (0.9, 0.7), "new": (0.9, 0.5)}, {"old": (0.6, 0.6), "new": (0.7, 0.7)}, "march 0.7000, now 0.8000"),
+        ({"old": (0.9, 0.7)}, {"old": (0.6, 0.6)}, "lacks labels of"),
+    ],
+)
+def test_a_bundle_is_compared_on_what_was_held_back(tmp_path, plan, march, april, refused):
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(changed(plan, **held_back(tmp_path, march=march, april=april)), 0)
+    final = ended(adaptation)
+    assert (final.state, final.exit_code) == ("succeeded", 0)
+    assert (plan.run / "bundle").is_dir()
+    assert refused in final.refused if refused else final.refused == ""
+
+
+def test_the_first_bundle_has_nothing_to_beat(tmp_path, plan):
+    fields = held_back(tmp_path, march={})
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(changed(plan, **{**fields, "current": None}), 0)
+    assert ended(adaptation).refused == ""
+
+
+# -- on a workstation ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def workstation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home directory of a host "desk", reached by stand-ins for ssh and rsync."""
+    home, programs = tmp_path / "desk's home", tmp_path / "programs"
+    home.mkdir()
+    programs.mkdir()
+    (home / "known_hosts").write_text("desk\n")
+    for name in ("ssh", "rsync"):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{HERE / "remote_tools.py"}" {name} "$@"\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("WORKSTATION", str(home))
+    monkeypatch.setenv("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "1")
+    return home
+
+
+def remote(plan: Plan, host: str = "desk") -> dict[str, object]:
+    """Fields of a plan that is carried out there."""
+    return {"remote": Remote(host=host, directory="work/edgevl", command=plan.program), "program": ()}
+
+
+def test_a_workstation_adapts_and_compares_for_the_robot(tmp_path, plan, workstation):
+    odd = tmp_path / "bag; $(touch 'oh no')"
+    shutil.copytree(plan.bags[0], odd)
+    fields = held_back(tmp_path, april={"old": (0.6, 0.6), "new": (0.7, 0.7)})
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(changed(plan, **fields, **remote(plan), bags=(*plan.bags, str(odd))), 0)
+    final = ended(adaptation)
+    log = jobs.log_file(plan.run).read_text()
+    assert (final.state, final.exit_code, final.refused) == ("succeeded", 0, ""), log
+    assert "agreement with the teacher" in log
+    assert final.bundle_path == str(plan.run / "bundle")
+    assert (plan.run / "bundle/manifest.json").read_text() == '{"bundle_id": "new"}'
+    assert (plan.run / "inputs.json").is_file()
+    there = workstation / "work/edgevl"
+    seen = json.loads((there / "runs/run/seen.json").read_text())
+    used = [workstation / path for path in seen["arguments"][1:3]]
+    assert [path.name for path in used] == ["bag", odd.name]
+    assert [(path / "data.mcap").read_text() for path in used] == ["pictures", "pictures"]
+    assert not list(tmp_path.rglob("oh no"))
+    assert "WORKSTATION" not in seen["environment"]
+
+
+def test_cancel_ends_the_job_on_the_workstation(tmp_path, plan, workstation):
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(changed(plan, "hang", **remote(plan)), 0)
+    file = workstation / "work/edgevl/runs/run/grandchild"
+    grandchild = int(until(lambda: file.exists() and file.read_text(), "the job at work there"))
+    until(lambda: (seen := adaptation.look()) and seen.stage == "distil", "its progress here")
+    adaptation.end(5.0)
+    assert adaptation.look().state == "cancelled"
+    until(lambda: is_gone(grandchild), "the end of what it had started there")
+    assert not plan.run.exists()
+
+
+def test_a_robot_that_breaks_down_leaves_no_job_on_the_workstation(tmp_path, plan, workstation):
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(changed(plan, "hang", **remote(plan)), 0)
+    file = workstation / "work/edgevl/runs/run/grandchild"
+    grandchild = int(until(lambda: file.exists() and file.read_text(), "the job at work there"))
+    os.killpg(adaptation.memory.job.pid, signal.SIGKILL)
+    assert ended(adaptation).state == "failed"
+    until(lambda: is_gone(grandchild), "the end of what it had started there")
+
+
+def test_a_host_whose_key_is_not_known_gets_nothing(tmp_path, plan, workstation):
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(changed(plan, **remote(plan, host="stranger")), 0)
+    final = ended(adaptation)
+    assert (final.state, final.exit_code) == ("failed", 255)
+    assert final.message.endswith("Host key verification failed.")
+    assert not (workstation / "work").exists()
+
+
+def test_the_reason_of_a_failure_there_is_told_here(tmp_path, plan, workstation):
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(changed(plan, "fail", **remote(plan)), 0)
+    final = ended(adaptation)
+    assert (final.state, final.exit_code) == ("failed", 2)
+    assert "has no depth topic" in final.message

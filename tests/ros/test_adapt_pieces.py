@@ -1,0 +1,314 @@
+"""The adaptation's decisions, each from what is passed in: when to start, whether to load, what to keep."""
+
+import json
+import math
+import os
+from datetime import time
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from sensor_msgs.msg import BatteryState
+
+from edgevl_core.errors import UserError
+from edgevl_ros import jobs, memory, runs
+from edgevl_ros.acceptance import Compared, agreement, outdated, verdict
+from edgevl_ros.adaptation_settings import PARAMETERS, settings
+from edgevl_ros.jobs import BundleRef
+from edgevl_ros.places import There
+from edgevl_ros.situation import docked_at, stats_topic
+from edgevl_ros.triggers import PairCount, Rules, Seen, Window, due, parse_window
+
+pytestmark = pytest.mark.unit
+NOON, NIGHT = time(12, 0), time(3, 30)
+A, B, C = (BundleRef(path=f"/bundles/{name}", id=name) for name in "abc")
+
+
+# -- triggers --------------------------------------------------------------------------------------------
+
+
+def test_nothing_starts_unless_it_is_asked_for():
+    everything = Seen(now=NIGHT, new_pairs=10**6, docked_at=1.0)
+    assert due(Rules(), everything) == ""
+    assert not Rules().used()
+
+
+@pytest.mark.parametrize(
+    ("rules", "no", "yes", "reason"),
+    [
+        (Rules(new_pairs=40), Seen(NOON, new_pairs=39), Seen(NOON, new_pairs=40), "40 new pairs"),
+        (Rules(min_battery=0.8), Seen(NOON, docked_at=0.79), Seen(NOON, docked_at=0.8), "on the dock, battery at 80%"),
+        (Rules(min_battery=0.0), Seen(NOON), Seen(NOON, docked_at=0.0), "on the dock, battery at 0%"),
+        (Rules(window=Window(time(2), time(5))), Seen(NOON), Seen(NIGHT), "03:30 is within 02:00-05:00"),
+    ],
+)
+def test_each_trigger_alone(rules, no, yes, reason):
+    assert rules.used()
+    assert due(rules, no) == ""
+    assert due(rules, yes) == reason
+
+
+def test_any_of_them_or_all_that_are_set():
+    any_of = Rules(new_pairs=40, window=Window(time(2), time(5)))
+    all_of = Rules(new_pairs=40, window=Window(time(2), time(5)), mode="all")
+    assert due(any_of, Seen(NOON, new_pairs=50)) == "50 new pairs"
+    assert due(all_of, Seen(NOON, new_pairs=50)) == ""
+    assert due(all_of, Seen(NIGHT, new_pairs=50)) == "50 new pairs, 03:30 is within 02:00-05:00"
+
+
+def test_at_most_one_in_the_interval():
+    rules = Rules(new_pairs=1, min_interval_h=20)
+    assert due(rules, Seen(NOON, new_pairs=9, since_last_h=19.9)) == ""
+    assert due(rules, Seen(NOON, new_pairs=9, since_last_h=20.0)) != ""
+    assert due(rules, Seen(NOON, new_pairs=9, since_last_h=math.inf)) != ""
+
+
+@given(st.times(), st.integers(0, 1439), st.integers(0, 1439))
+def test_a_window_and_its_complement_share_no_minute_and_leave_none(now, start, end):
+    start_at, end_at = time(*divmod(start, 60)), time(*divmod(end, 60))
+    if start != end:
+        assert Window(start_at, end_at).holds(now) != Window(end_at, start_at).holds(now)
+
+
+def test_windows_are_read_across_midnight():
+    window = parse_window("22:30-04:00")
+    assert [window.holds(time(*at)) for at in ((22, 29), (22, 30), (0, 0), (3, 59), (4, 0))] == [
+        *(False, True, True, True, False)
+    ]
+    for text in ("22:30", "24:00-04:00", "2:30-4:00", "02:00-02:00", "02:00-05:00 "):
+        with pytest.raises(UserError, match="time of day"):
+            parse_window(text)
+
+
+def test_pairs_count_when_their_log_is_closed_and_only_once():
+    count = PairCount().see("a", 10, True).see("a", 30, True)
+    assert (count.closed, count.open_log()) == (0, "a")
+    count = count.see("a", 31, False)
+    assert (count.closed, count.open_log()) == (31, "")
+    # The status is latched: a logger, or this node, that starts again makes it come again.
+    count = PairCount.model_validate_json(count.model_dump_json()).see("a", 31, False)
+    assert count.closed == 31
+    # A logger that crashed never said "stopped"; its pairs count when it goes on to another log.
+    count = count.see("b", 5, True).see("c", 1, True)
+    assert count.closed == 36
+    assert count.adapted().see("c", 2, False).closed == 2
+
+
+def test_a_battery_counts_while_it_charges_or_is_full():
+    charging, full, discharging = (
+        BatteryState(power_supply_status=status, percentage=0.9)
+        for status in (
+            BatteryState.POWER_SUPPLY_STATUS_CHARGING,
+            BatteryState.POWER_SUPPLY_STATUS_FULL,
+            BatteryState.POWER_SUPPLY_STATUS_DISCHARGING,
+        )
+    )
+    assert docked_at(charging) == docked_at(full) == pytest.approx(0.9)
+    assert docked_at(discharging) is None
+    charging.percentage = math.nan
+    assert docked_at(charging) is None
+
+
+# -- acceptance ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("compared", "refused"),
+    [
+        ([], ""),
+        ([Compared("new", 0.80, 0.81)], ""),
+        ([Compared("new", 0.80, 0.80)], "new"),
+        ([Compared("old", 0.90, 0.89), Compared("new", 0.80, 0.81)], ""),
+        ([Compared("old", 0.90, 0.88), Compared("new", 0.80, 0.95)], "old"),
+        ([Compared("oldest", 0.5, 0.9), Compared("old", 0.9, 0.9), Compared("new", 0.8, 0.7)], "new"),
+    ],
+)
+def test_better_on_the_newest_and_no_forgetting(compared, refused):
+    reason = verdict(compared, min_gain=0.0, max_loss=0.01)
+    assert bool(reason) == bool(refused)
+    assert f"on {refused} " in reason if refused else reason == ""
+
+
+def test_a_gain_must_be_more_than_asked_for():
+    assert verdict([Compared("new", 0.80, 0.85)], min_gain=0.05, max_loss=0.0) != ""
+    assert verdict([Compared("new", 0.80, 0.86)], min_gain=0.05, max_loss=0.0) == ""
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.1), st.floats(0, 0.1))
+def test_a_bundle_never_replaces_its_equal(one, other, min_gain, max_loss):
+    assert verdict([Compared("old", one, one), Compared("new", other, other)], min_gain, max_loss) != ""
+
+
+def test_agreement_is_the_mean_of_rgb_and_depth():
+    assert agreement({"teacher_agreement": {"rgb": 0.9, "depth": 0.7, "rgbd": 0.0}}, "x") == pytest.approx(0.8)
+    for figures in ({}, {"teacher_agreement": {}}, {"teacher_agreement": {"rgb": 0.9}}):
+        with pytest.raises(UserError, match="no teacher_agreement"):
+            agreement(figures, "x")
+
+
+def test_a_comparison_counts_while_its_rival_is_in_use():
+    assert outdated(A, A) == outdated(None, None) == outdated(A, None) == ""
+    assert "/bundles/b is in use" in outdated(A, B)
+    assert "nothing" in outdated(None, B)
+
+
+# -- history ---------------------------------------------------------------------------------------------
+
+
+def on_disk(directory: Path, *names: str) -> list[BundleRef]:
+    """Bundles that exist."""
+    for name in names:
+        (directory / name).mkdir()
+    return [BundleRef(path=str(directory / name), id=name) for name in names]
+
+
+def test_rollback_goes_back_bundle_by_bundle(tmp_path):
+    first, second, third = on_disk(tmp_path, "first", "second", "third")
+    history = memory.after_load((), first, second)  # first: the classifier had it before this node loaded anything
+    history = memory.after_load(history, second, third)
+    assert history == (first, second, third)
+    back = memory.previous(history, third)
+    assert back == second
+    history = memory.after_rollback(history, back)
+    assert memory.previous(history, second) == first
+    history = memory.after_rollback(history, first)
+    with pytest.raises(UserError, match="nothing to roll back to"):
+        memory.previous(history, first)
+
+
+def test_rollback_from_a_bundle_that_somebody_else_loaded(tmp_path):
+    mine, theirs = on_disk(tmp_path, "mine", "theirs")
+    assert memory.previous((mine,), theirs) == mine
+    (tmp_path / "mine").rmdir()
+    with pytest.raises(UserError, match="no longer there"):
+        memory.previous((mine,), theirs)
+
+
+def test_the_history_is_bounded_and_survives(tmp_path):
+    history: tuple[BundleRef, ...] = ()
+    for number in range(100):
+        history = memory.after_load(history, None, BundleRef(path=str(number), id=str(number)))
+    assert len(history) == memory.MAX_HISTORY
+    kept = memory.Memory(history=history, started_s=1.5, pairs=PairCount(closed=3))
+    memory.keep(tmp_path, kept)
+    assert memory.recall(tmp_path) == kept
+    assert memory.recall(tmp_path / "elsewhere") == memory.Memory()
+    (tmp_path / memory.FILE).write_text("{")
+    with pytest.raises(UserError, match="remove the file"):
+        memory.recall(tmp_path)
+
+
+# -- files -----------------------------------------------------------------------------------------------
+
+
+def make_run(directory: Path, name: str, age_s: float, *, bundle: bool = True, inputs: bool = True) -> Path:
+    """A run of this manager with all its files."""
+    run = directory / name
+    run.mkdir()
+    if bundle:
+        (run / "bundle").mkdir()
+    if inputs:
+        (run / "inputs.json").write_text("{}")
+    for file in (jobs.plan_file(run), jobs.progress_file(run), jobs.log_file(run)):
+        file.write_text("")
+    at = 1.7e9 - age_s
+    os.utime(jobs.plan_file(run), (at, at))
+    return run
+
+
+def test_old_runs_go_but_not_what_is_in_use_or_not_ours(tmp_path):
+    named = {name: make_run(tmp_path, name, age_s) for age_s, name in enumerate(["r9", "r8", "r7", "r6", "r5"])}
+    failed = make_run(tmp_path, "failed", 0.5, bundle=False)
+    not_a_run = make_run(tmp_path, "notes", 99, inputs=False)
+    by_hand = tmp_path / "by_hand"
+    (by_hand / "bundle").mkdir(parents=True)
+    (by_hand / "inputs.json").write_text("{}")
+    removed = runs.remove_old_runs(tmp_path, 2, [named["r6"] / "bundle", Path("/elsewhere/bundle")])
+    assert removed == [named["r7"], named["r5"]]
+    left = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert left == {"r9", "r8", "r6", failed.name, not_a_run.name, by_hand.name}
+    assert not list(tmp_path.glob("r7*"))
+
+
+def make_bag(directory: Path, messages: int) -> Path:
+    """A directory with a bag's metadata."""
+    directory.mkdir(parents=True)
+    content = {"rosbag2_bagfile_information": {"message_count": messages}}
+    (directory / "metadata.yaml").write_text(yaml.safe_dump(content))
+    return directory
+
+
+def test_logs_are_adapted_to_once_they_are_closed_and_hold_something(tmp_path):
+    for name, messages in (("pairs_1", 4), ("pairs_2", 0), ("pairs_3", 6)):
+        make_bag(tmp_path / name, messages)
+    (tmp_path / "no_bag").mkdir()
+    damaged = make_bag(tmp_path / "pairs_4", 1)
+    (damaged / "metadata.yaml").write_text("{")
+    assert runs.closed_logs(tmp_path, "") == [str(tmp_path / "pairs_1"), str(tmp_path / "pairs_3")]
+    assert runs.closed_logs(tmp_path, str(tmp_path / "x/../pairs_3")) == [str(tmp_path / "pairs_1")]
+
+
+# -- parameters ------------------------------------------------------------------------------------------
+
+
+def values(tmp_path: Path, **given: object) -> dict[str, object]:
+    """All parameters, the given ones over their defaults."""
+    defaults = {parameter.name: parameter.default for parameter in PARAMETERS}
+    return {**defaults, "out_dir": str(tmp_path / "runs"), "executable": "true", **given}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"trigger_time": "25:00-26:00", "bags": ("a",)}, "HH:MM-HH:MM"),
+        ({"trigger_time": "02:00-05:00"}, "name what to adapt to"),
+        ({"trigger_new_pairs": 5, "bags": ("a",)}, "trigger_new_pairs needs"),
+        ({"bags": ("a", "b"), "held_back": ("./b",)}, "both name b"),
+        ({"remote_host": "-oProxyCommand=x"}, "remote_host = '-oProxyCommand=x'"),
+        ({"remote_host": "a b"}, "remote_host"),
+        ({"remote_host": "robot@host", "remote_directory": "a;b"}, "remote_directory = 'a;b'"),
+        ({"remote_host": "robot@host", "remote_directory": "../up"}, "remote_directory"),
+        ({"remote_host": "host", "remote_command": ()}, "remote_command is empty"),
+        ({"executable": "no_such_program"}, "no_such_program"),
+        ({"out_dir": "/proc/none"}, "out_dir = /proc/none cannot be made"),
+    ],
+)
+def test_wrong_parameters_are_refused_in_one_line(tmp_path, given, told):
+    with pytest.raises(UserError, match=told.replace("(", r"\(")) as error:
+        settings(values(tmp_path, **given))
+    assert "\n" not in str(error.value)
+
+
+def test_a_plan_takes_the_closed_logs_but_for_those_held_back(tmp_path):
+    first, newest, log, open_log = (str(make_bag(tmp_path / "logs" / name, 1)) for name in ("a", "b", "c", "d"))
+    given = values(
+        tmp_path,
+        bags=(first,),
+        log_directory=str(tmp_path / "logs"),
+        held_back=(newest,),
+        teacher="T",
+        labels="L",
+        run_name="run",
+    )
+    made = settings(given).plan(A, open_log, "why")
+    assert made.bags == (first, log)
+    assert (made.current, made.held_back, made.reason, made.remote) == (A, (newest,), "why", None)
+    assert made.run == tmp_path / "runs/run"
+    assert jobs.Plan.model_validate_json(made.model_dump_json()) == made
+
+
+def test_the_classifier_is_heard_beside_its_service():
+    assert stats_topic("scene_classifier/load_bundle") == "scene_classifier/stats"
+    assert stats_topic("/robot/classifier/load_bundle") == "/robot/classifier/stats"
+
+
+def test_no_value_reaches_the_workstations_shell_unquoted():
+    nasty = "bag'; touch /tmp/x; $(reboot)"
+    command = There(jobs.Remote(host="h", directory="d", command=("edgevl",))).command(["edgevl", "adapt", nasty])
+    assert command[0] == "ssh"
+    assert command[-2] == "h"
+    shown = os.popen(f'set -- {command[-1]}; for part in "$@"; do printf \'%s\\n\' "$part"; done').read()
+    assert shown.splitlines()[-3:] == ["edgevl", "adapt", nasty]
+    assert json.dumps(command[1:-3]).count("yes") == 2
