@@ -102,6 +102,7 @@ def test_a_transformer_in_integers_trained_and_dynamic(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # exporting takes minutes where the processor is shared
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_as_it_is_runs_in_integers(name, tmp_path):
     preset = PRESETS[name]
