@@ -143,7 +143,7 @@ def test_the_track_gives_the_nearest_pose_and_no_old_one() -> None:
     for k in range(1000):
         track.add(k * S // 10, at(k))
     assert track.at(99 * S + S // 100) == at(990)
-    assert track.at(99 * S + S) is None
+    assert track.at(101 * S) is None
     assert track.at(0) is None  # forgotten
     track.add(3 * S, at(-1.0))  # the clock was set back
     assert track.at(3 * S) == at(-1.0)

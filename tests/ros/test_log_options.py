@@ -28,7 +28,7 @@ MS = 1_000_000
 def start(graph: Graph, directory: Path, **parameters: object):
     """A pair_logger that loses nothing on the way; its statistics."""
     stats = graph.watch_stats("pair_logger/stats")
-    common = {"directory": str(directory), "min_free_mb": 0.0, "qos_reliability": "reliable"}
+    common = {"directory": str(directory), "min_free_mb": 0.0, "qos_reliability": "reliable", "qos_depth": 100}
     graph.start("pair_logger", **{**common, **parameters})
     return stats
 
@@ -156,10 +156,10 @@ def test_the_budget_holds_while_logs_come_and_go(graph: Graph, tmp_path: Path) -
 
 def test_what_contradicts_itself_is_refused(graph: Graph, tmp_path: Path) -> None:
     cases = [
-        (dict(depth_only=True, min_sharpness=30.0), "min_sharpness = 30 judges RGB, depth_only leaves it out"),
-        (dict(min_distance_m=0.2), "min_distance_m = 0.2 needs a pose: set odometry_topic"),
-        (dict(max_total_mb=100.0), "max_total_mb = 100 is too small for max_segment_mb = 256: give at least 1032"),
-        (dict(depth_only=True, depth_topic=""), "depth_topic is empty"),
+        ({"depth_only": True, "min_sharpness": 30.0}, "min_sharpness = 30 judges RGB, depth_only leaves it out"),
+        ({"min_distance_m": 0.2}, "min_distance_m = 0.2 needs a pose: set odometry_topic"),
+        ({"max_total_mb": 100.0}, "max_total_mb = 100 is too small for max_segment_mb = 256: give at least 1032"),
+        ({"depth_only": True, "depth_topic": ""}, "depth_topic is empty"),
     ]
     nodes = [(graph.start("pair_logger", directory=str(tmp_path), **values), text) for values, text in cases]
     for node, text in nodes:
