@@ -46,7 +46,12 @@ PARAMETERS = (
     ),
     Parameter("sync_interval_s", 2.0, "how much a power cut may cost", low=0.0, high=600.0),
     Parameter("min_free_mb", 500.0, "free disk space below which nothing is written", low=0.0, high=1.0e6),
-    Parameter("compression", "zstd", "of the bag's chunks", choices=("zstd", "none")),
+    Parameter(
+        "compression",
+        "zstd",
+        "of the bag's chunks: zstd is smallest, lz4 a third of its work, none for topics that are compressed",
+        choices=("zstd", "lz4", "none"),
+    ),
     Parameter("queue_length", 200, "messages that may wait for the disk", low=10, high=100000),
     *SUBSCRIPTION_QOS,
 )

@@ -95,7 +95,7 @@ class PairLogger(ManagedNode):
     def _on_new_segment(self, log: PairLog) -> None:
         """The moment to keep the budget: the segment before has its final size."""
         if self._shelf.is_outgrown(log):
-            self._close()
+            self._close("logging")
             self._open(next_part=True)
         else:
             self._shelf.make_room()
@@ -115,14 +115,14 @@ class PairLogger(ManagedNode):
             log.flush()
             self._synced_pairs = log.pairs_kept
 
-    def _close(self) -> str:
+    def _close(self, state: str = "stopped") -> str:
         if self._log is None:
             return "was not logging"
         log = self._log
         try:
             log.close()
         finally:
-            self._closed, self._log, self._state = log, None, "stopped"
+            self._closed, self._log, self._state = log, None, state
         text = f"{log.pairs_kept} pairs in {log.path}"
         self.get_logger().info(text)
         return text

@@ -1,12 +1,15 @@
 """pair_logger's options: reduced and depth-only logs, motion, scenes, the budget, and what contradicts itself."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from edgevl.msg import SceneClass
+from mcap.reader import make_reader
 from nav_msgs.msg import Odometry
+from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import Trigger
 
 from edgevl_core.errors import UserError
@@ -16,6 +19,7 @@ from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.retention import MARK
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_ros.log_account import ByteRate, Coverage
+from edgevl_ros.logger_streams import message_type
 from edgevl_ros.qos import stream_qos
 from edgevl_ros.stamps import to_time
 from tests.ros import harness
@@ -54,19 +58,32 @@ def send(graph: Graph, kind: type, topic: str, messages: list, stats, stream: st
     graph.until(lambda: stats()[f"received_{stream}"] == str(len(messages)), f"all of {topic}")
 
 
+def facts(log: Path) -> dict[str, str]:
+    """What a log says of itself: the last record holds."""
+    with open(min(log.glob("*.mcap")), "rb") as stream:
+        return [record.metadata for record in make_reader(stream).iter_metadata() if record.name == MARK][-1]
+
+
 def test_a_log_of_reduced_resolution(graph: Graph, tmp_path: Path) -> None:
     bag = harness.write_bag(tmp_path / "bag", frames=5, hz=20, size=(64, 48))
-    stats = start(graph, tmp_path, name="log", log_scale=0.5)
+    stats = start(graph, tmp_path, name="log", log_scale=0.5, depth_camera_info_topic="depth_info")
+    infos = []
+    for k in range(5):
+        info = CameraInfo(width=64, height=48, k=[60.0, 0.0, 32.0, 0.0, 60.0, 24.0, 0.0, 0.0, 1.0])
+        info.header.stamp, info.header.frame_id = to_time(harness.START_NS + k * 50 * MS), harness.FRAME_ID
+        infos.append(info)
+    send(graph, CameraInfo, "depth_info", infos, stats, "depth_camera_info")
     last = play(graph, bag, stats, ("rgb", "depth", "camera_info"))
-    assert last["registered"] == "unknown, no camera_info of depth"
+    assert last["registered"] == "yes"
+    assert facts(tmp_path / "log") == {"log_scale": "0.5", "depth_only": "false", "registered": "yes"}
     before, after = (list(read_pairs(path)) for path in (bag, tmp_path / "log"))
     assert [pair.stamp_ns for pair in after] == [pair.stamp_ns for pair in before]
     assert {(pair.rgb.shape, pair.depth_m.shape) for pair in after} == {((24, 32, 3), (24, 32))}
     blocks = before[0].rgb.reshape(24, 2, 32, 2, 3).mean((1, 3))
     assert np.abs(after[0].rgb - blocks).max() <= 0.5
     with BagReader(tmp_path / "log") as reader:
-        infos = [types.deserialize(m.data, m.msgtype) for m in reader.messages([harness.INFO_TOPIC])]
-    assert [(info.width, info.height, info.k[0], info.k[2]) for info in infos] == [(32, 24, 30.0, 15.75)] * 5
+        logged = [types.deserialize(m.data, m.msgtype) for m in reader.messages([harness.INFO_TOPIC, "depth_info"])]
+    assert [(info.width, info.height, info.k[0], info.k[2]) for info in logged] == [(32, 24, 30.0, 15.75)] * 10
 
 
 def test_a_log_of_depth_alone_holds_no_rgb_and_asks_for_none(graph: Graph, tmp_path: Path) -> None:
@@ -144,6 +161,8 @@ def test_the_budget_holds_while_logs_come_and_go(graph: Graph, tmp_path: Path) -
     parts = sorted((path for path in logs.iterdir() if path.name.startswith("log")), key=lambda path: len(path.name))
     assert len(parts) > 1
     assert sum(file.stat().st_size for part in parts for file in part.glob("*.mcap")) <= 12e6
+    if "message_count: 0" in (parts[-1] / "metadata.yaml").read_text():
+        parts.pop()  # begun after the last pair
     kept = sorted(stamp for part in parts for stamp in (pair.stamp_ns for pair in read_pairs(part)))
     assert max(kept) == harness.START_NS + 39 * 50 * MS  # the newest are there
     assert len(kept) == len(set(kept)) > 10
@@ -166,6 +185,12 @@ def test_what_contradicts_itself_is_refused(graph: Graph, tmp_path: Path) -> Non
         assert node.wait() == 2, node.output()
         assert text in node.output()
         assert "Traceback" not in node.output()
+
+
+def test_a_missing_nav_msgs_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nav_msgs.msg", None)
+    with pytest.raises(UserError, match="odometry_topic = odom needs the package nav_msgs"):
+        message_type("odometry", "odom")
 
 
 def test_coverage_waits_for_the_answer_and_gives_up() -> None:
