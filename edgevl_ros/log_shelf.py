@@ -40,6 +40,7 @@ class LogShelf:
         self.directory = Path(values["directory"]).expanduser()
         self.removed_logs = self.removed_bytes = 0
         self._values, self._say = values, say
+        self._part = 1
         self._budget_bytes = int(values["max_total_mb"] * MB)
         self._segment_bytes = int((values["max_segment_mb"] + SEGMENT_SLACK_MB) * MB)
         try:
@@ -96,14 +97,16 @@ class LogShelf:
         )
 
     def _new_path(self, next_part: bool) -> Path:
+        """Of a name, parts are counted on, also past those that were removed: their order stays plain to see."""
         named = self._values["name"]
-        if named and not next_part:
-            return self.directory / named
+        self._part = self._part + 1 if next_part and named else 1
         stem = named or time.strftime("pairs_%Y%m%dT%H%M%SZ", time.gmtime())
-        path, number = self.directory / stem, 1
+        path = self.directory / (stem if self._part == 1 else f"{stem}_{self._part}")
+        if named and not next_part:
+            return path  # one that is taken is the user's mistake
         while path.exists():
-            number += 1
-            path = self.directory / f"{stem}_{number}"
+            self._part += 1
+            path = self.directory / f"{stem}_{self._part}"
         return path
 
 

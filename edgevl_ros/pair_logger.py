@@ -96,7 +96,10 @@ class PairLogger(ManagedNode):
         """The moment to keep the budget: the segment before has its final size."""
         if self._shelf.is_outgrown(log):
             self._close("logging")
-            self._open(next_part=True)
+            try:
+                self._open(next_part=True)
+            finally:
+                self._state = "stopped" if self._log is None else "logging"
         else:
             self._shelf.make_room()
 
