@@ -1,7 +1,6 @@
 """What edgevl's launch files share. Imported by them only: ``launch`` is there where ROS 2 is installed.
 
-Every launch file has the arguments of ``COMMON``; the parameter file comes first, arguments of the
-launch file lie on top of it.
+The parameter file comes first, the camera's preset lies on top of it, arguments of the launch file on top of both.
 """
 
 import os
@@ -32,13 +31,19 @@ def argument(name: str, default: str, description: str) -> DeclareLaunchArgument
     return DeclareLaunchArgument(name, default_value=default, description=description)
 
 
+def camera_argument() -> DeclareLaunchArgument:
+    """The launch argument ``camera``: a preset of config/cameras by its name."""
+    presets = sorted(name.removesuffix(".yaml") for name in os.listdir(share("config", "cameras")))
+    description = "topics of a camera's driver, see config/cameras; empty: as in params_file"
+    return DeclareLaunchArgument("camera", default_value="", choices=["", *presets], description=description)
+
+
 def edgevl_node(executable: str, arguments: Mapping[str, type] = NO_ARGUMENTS, **fixed: object) -> OpaqueFunction:
     """One of edgevl's nodes, named as its executable.
 
     Args:
-        arguments: launch arguments that set the parameter of the same name, as str, float or list (a
-        YAML list of
-            strings), unless they are empty: then the parameter file's value stands.
+        arguments: launch arguments that set the parameter of the same name, as str, float, bool or list (a YAML list
+            of strings), unless they are empty: then the parameter file's value stands.
         fixed: parameters that this launch file sets itself.
     """
 
@@ -46,6 +51,8 @@ def edgevl_node(executable: str, arguments: Mapping[str, type] = NO_ARGUMENTS, *
         texts = {name: LaunchConfiguration(name).perform(context) for name in arguments}
         given = {name: parameter_value(text, arguments[name]) for name, text in texts.items() if text}
         use_sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
+        camera = LaunchConfiguration("camera", default="").perform(context)
+        files = [share("config", "cameras", f"{camera}.yaml")] if camera else []
         parameters = {"use_sim_time": use_sim_time, **given, **fixed}
         return [
             Node(
@@ -53,7 +60,7 @@ def edgevl_node(executable: str, arguments: Mapping[str, type] = NO_ARGUMENTS, *
                 executable=executable,
                 name=executable,
                 output="screen",
-                parameters=[LaunchConfiguration("params_file"), parameters],
+                parameters=[LaunchConfiguration("params_file"), *files, parameters],
             )
         ]
 
@@ -61,9 +68,11 @@ def edgevl_node(executable: str, arguments: Mapping[str, type] = NO_ARGUMENTS, *
 
 
 def parameter_value(text: str, kind: type) -> object:
-    """A launch argument's text as a parameter of type str, float or list (of strings)."""
+    """A launch argument's text as a parameter of type str, float, bool or list (of strings)."""
     if kind is list:
         return [str(item) for item in yaml.safe_load(text)]
+    if kind is bool:
+        return ParameterValue(text, value_type=bool)
     # A plain string would be read as YAML again: "2024" would arrive as a number.
     return float(text) if kind is float else ParameterValue(text, value_type=str)
 

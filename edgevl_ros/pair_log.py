@@ -1,26 +1,34 @@
 """One logging session: streams of serialised messages in, well-chosen RGB-D pairs out to a rosbag2. No ROS.
 
-Pairs are found by stamp, then judged by the keep-rule, then written as the bytes that arrived. Messages
-that go with a pair (camera_info, truth) are written where their stamp is the RGB image's, whichever of
-them arrives first.
+Pairs are found by stamp, then judged by the keep-rule, then written, by default as the bytes that arrived. Messages
+that go with an image (camera_info, truth) are written where their stamp is that image's, whichever of them arrives
+first.
 """
 
+import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edgevl_core.depth import decode_depth
 from edgevl_core.images import decode_rgb
 from edgevl_core.pairing import Event, Pair, PairMatcher
 from edgevl_core.pairlog.keep import KeepRule
-from edgevl_core.pairlog.types import deserialize
+from edgevl_core.pairlog.motion import ODOMETRY, Track, pose_of
+from edgevl_core.pairlog.retention import MARK
+from edgevl_core.pairlog.scaling import scale_depth_msg, scale_info_msg, scale_rgb_msg
+from edgevl_core.pairlog.types import CAMERA_INFO, deserialize, serialize
 from edgevl_core.pairlog.writer import BagWriter
+from edgevl_core.registration import RegistrationCheck
+from edgevl_ros.companions import Companions
 from edgevl_ros.counters import Recent
+from edgevl_ros.frames import RGB, Received
+from edgevl_ros.log_account import Coverage
 
-RGB, DEPTH = 0, 1
 UNREADABLE = "unreadable"
-COMPANION_HORIZON_NS = 2_000_000_000
+INFO_OF = {"camera_info": "rgb", "depth_camera_info": "depth"}
 
 
 @dataclass(frozen=True)
@@ -31,80 +39,91 @@ class LoggedTopic:
     msgtype: str
 
 
-class Companions:
-    """Brings messages of one side stream together with the kept stamps, in whichever order the two arrive.
+@dataclass(frozen=True)
+class Logged:
+    """What goes into a log.
 
-    Both memories are bounded: what is older than the horizon is forgotten.
+    Attributes:
+        rgb: None where depth alone is logged: every depth image then is a pair of its own.
+        rgb_companions, depth_companions: further topics by name of stream, written at the stamps of kept RGB or
+            depth images.
+        scale: 0 < scale <= 1, by which images and their camera_info are reduced.
     """
 
-    def __init__(self, write: Callable[[bytes, int], None]) -> None:
-        self._write = write
-        self._arrived: dict[int, bytes] = {}
-        self._wanted: set[int] = set()
-
-    def arrived(self, stamp_ns: int, cdr: bytes) -> None:
-        if stamp_ns in self._wanted:
-            self._wanted.remove(stamp_ns)
-            self._write(cdr, stamp_ns)
-            return
-        self._arrived[stamp_ns] = cdr
-        for old in [stamp for stamp in self._arrived if stamp < stamp_ns - COMPANION_HORIZON_NS]:
-            del self._arrived[old]
-
-    def kept(self, stamp_ns: int) -> None:
-        cdr = self._arrived.pop(stamp_ns, None)
-        if cdr is not None:
-            self._write(cdr, stamp_ns)
-            return
-        self._wanted = {stamp for stamp in self._wanted if stamp >= stamp_ns - COMPANION_HORIZON_NS}
-        self._wanted.add(stamp_ns)
+    rgb: LoggedTopic | None
+    depth: LoggedTopic
+    rgb_companions: Mapping[str, LoggedTopic] = field(default_factory=dict)
+    depth_companions: Mapping[str, LoggedTopic] = field(default_factory=dict)
+    scale: float = 1.0
 
 
 class PairLog:
-    """A bag being written; used by one thread.
+    """A bag being written; used by one thread, its counts read by others.
 
     Args:
         path: the bag's directory, which must not exist (UserError).
-        rgb, depth: their topics in the bag.
-        companions: further topics by name of stream, written at the stamps of kept RGB images.
+        logged: the topics in the bag.
         matcher, keep: the pairing and the keep-decision.
         open_writer: makes the bag's writer from its path (segment sizes and the like are the caller's).
+
+    Attributes:
+        pairs_kept, bytes_written, segments: of the bag so far.
+        dropped: messages and pairs not written, by reason.
+        skew_s: |RGB stamp - depth stamp| of the latest pairs.
+        delay_s: from the arrival of a kept pair's second image to the bag having both; of the latest pairs. Pairing
+            waits until no better partner can come, so a frame's period is part of it.
+        coverage: kept pairs by scene.
+        registered: whether depth is registered to RGB, in words.
     """
 
     def __init__(
         self,
         path: Path,
-        rgb: LoggedTopic,
-        depth: LoggedTopic,
-        companions: dict[str, LoggedTopic],
-        matcher: PairMatcher[bytes],
+        logged: Logged,
+        matcher: PairMatcher[Received],
         keep: KeepRule,
         open_writer: Callable[[Path], BagWriter],
     ) -> None:
         self.path = path
         self.pairs_kept = 0
-        # A copy: the writer's own may not be asked from another thread while it closes.
-        self.bytes_written = 0
+        # Copies: the writer's own may not be asked from another thread while it closes.
+        self.bytes_written, self.segments = 0, 1
         self.dropped: Counter[str] = Counter()
-        self.skew_s = Recent()
-        self._rgb, self._depth = rgb, depth
-        self._matcher, self._keep = matcher, keep
+        self.skew_s, self.delay_s = Recent(), Recent()
+        self.coverage = Coverage()
+        self._logged, self._matcher, self._keep = logged, matcher, keep
+        self._track = Track()
         self._writer = open_writer(path)
-        self._companions: dict[str, Companions] = {}
-        for topic in (rgb, depth, *companions.values()):
+        self._writer.describe(MARK, {"log_scale": f"{logged.scale:g}", "depth_only": str(logged.rgb is None).lower()})
+        self._registration = RegistrationCheck()
+        images = (logged.depth,) if logged.rgb is None else (logged.rgb, logged.depth)
+        for topic in (*images, *logged.rgb_companions.values(), *logged.depth_companions.values()):
             self._writer.add_topic(topic.name, topic.msgtype)
-        for stream, topic in companions.items():
-            self._companions[stream] = Companions(
-                lambda cdr, stamp_ns, name=topic.name: self._writer.write(name, cdr, stamp_ns)
-            )
+        self._rgb_companions = {name: self._companions(topic) for name, topic in logged.rgb_companions.items()}
+        self._depth_companions = {name: self._companions(topic) for name, topic in logged.depth_companions.items()}
 
-    def add_image(self, stream: int, stamp_ns: int, cdr: bytes) -> None:
+    @property
+    def registered(self) -> str:
+        return self._registration.verdict
+
+    def add_image(self, stream: int, image: Received) -> None:
         """A message of stream RGB or DEPTH."""
-        self._handle(self._matcher.push(stream, stamp_ns, cdr))
+        if self._logged.rgb is None:
+            self._judge(None, image)
+        else:
+            self._handle(self._matcher.push(stream, image.stamp_ns, image))
 
     def add_companion(self, stream: str, stamp_ns: int, cdr: bytes) -> None:
         """A message of one of the companion streams."""
-        self._companions[stream].arrived(stamp_ns, cdr)
+        companions = self._rgb_companions.get(stream) or self._depth_companions[stream]
+        camera = INFO_OF.get(stream)
+        if camera is not None and camera not in self._registration.intrinsics:
+            self._state_registration(self._registration.info(camera, deserialize(cdr, CAMERA_INFO)))
+        companions.arrived(stamp_ns, cdr)
+
+    def add_odometry(self, stamp_ns: int, cdr: bytes) -> None:
+        """A nav_msgs/Odometry."""
+        self._track.add(stamp_ns, pose_of(deserialize(cdr, ODOMETRY)))
 
     def flush(self) -> None:
         """Make durable what was written."""
@@ -114,36 +133,72 @@ class PairLog:
         """Decide the pairs still open, write them, close the bag."""
         try:
             self._handle(self._matcher.flush())
+            self.coverage.finish()
         finally:
             self._writer.close()
             self.bytes_written = self._writer.bytes_written
 
-    def _handle(self, events: list[Event[bytes]]) -> None:
+    def _companions(self, topic: LoggedTopic) -> Companions:
+        def write(cdr: bytes, stamp_ns: int) -> None:
+            self._write(topic, cdr, stamp_ns, scale_info_msg if topic.msgtype == CAMERA_INFO else None)
+
+        return Companions(write)
+
+    def _handle(self, events: list[Event[Received]]) -> None:
         for event in events:
             if isinstance(event, Pair):
-                self._judge(event)
+                self.skew_s.add(event.skew_s)
+                self._judge(event.a, event.b)
             else:
                 self.dropped[("rgb " if event.stream == RGB else "depth ") + event.reason] += 1
 
-    def _judge(self, pair: Pair[bytes]) -> None:
-        self.skew_s.add(pair.skew_s)
-        reason = self._keep.too_soon(pair.stamp_ns)
+    def _judge(self, rgb: Received | None, depth: Received) -> None:
+        stamp_ns = (rgb or depth).stamp_ns
+        pose = self._track.at(stamp_ns)
+        reason = self._keep.without_images(stamp_ns, pose)
         if reason is None:
-            reason = self._verdict(pair)
+            try:
+                rgb_msg, rgb_image = self._decode(rgb, self._logged.rgb, decode_rgb)
+                depth_msg, depth_m = self._decode(depth, self._logged.depth, decode_depth)
+            except ValueError:  # what no training could read is not worth a log; ImageFormatError is a ValueError
+                reason = UNREADABLE
+            else:
+                reason = self._keep.decide(stamp_ns, rgb_image, depth_m, pose)
         if reason is not None:
             self.dropped[reason] += 1
             return
-        self._writer.write(self._rgb.name, pair.a, pair.a_stamp_ns)
-        self._writer.write(self._depth.name, pair.b, pair.b_stamp_ns)
-        for companions in self._companions.values():
-            companions.kept(pair.a_stamp_ns)
-        self.pairs_kept += 1
-        self.bytes_written = self._writer.bytes_written
+        self._keep_pair(rgb, depth)
+        if rgb_image is not None:
+            seen_rgb = (*rgb_image.shape[1::-1], rgb_msg.header.frame_id)
+            seen_depth = (*depth_m.shape[1::-1], depth_msg.header.frame_id)
+            self._state_registration(self._registration.images(rgb=seen_rgb, depth=seen_depth))
 
-    def _verdict(self, pair: Pair[bytes]) -> str | None:
-        try:
-            rgb = decode_rgb(deserialize(pair.a, self._rgb.msgtype))
-            depth_m = decode_depth(deserialize(pair.b, self._depth.msgtype))
-        except ValueError:  # what no training could read is not worth a log; ImageFormatError is a ValueError
-            return UNREADABLE
-        return self._keep.decide(pair.stamp_ns, rgb, depth_m)
+    def _keep_pair(self, rgb: Received | None, depth: Received) -> None:
+        if rgb is not None and self._logged.rgb is not None:
+            self._write(self._logged.rgb, rgb.cdr, rgb.stamp_ns, scale_rgb_msg)
+        self._write(self._logged.depth, depth.cdr, depth.stamp_ns, scale_depth_msg)
+        lead = rgb or depth
+        for companions in self._rgb_companions.values():
+            companions.kept(lead.stamp_ns)
+        for companions in self._depth_companions.values():
+            companions.kept(depth.stamp_ns)
+        self.coverage.kept(lead.stamp_ns)
+        self.pairs_kept += 1
+        self.bytes_written, self.segments = self._writer.bytes_written, len(self._writer.segments)
+        self.delay_s.add(time.monotonic() - max(lead.received_s, depth.received_s))
+
+    def _decode(self, image: Received | None, topic: LoggedTopic | None, decode: Callable[[Any], Any]) -> Any:
+        """The message, and its pixels; None twice for what is not logged."""
+        if image is None or topic is None:
+            return None, None
+        message = deserialize(image.cdr, topic.msgtype)
+        return message, decode(message)
+
+    def _write(self, topic: LoggedTopic, cdr: bytes, stamp_ns: int, reduce: Callable[[Any, float], Any] | None) -> None:
+        if reduce is not None and self._logged.scale < 1.0:
+            cdr = serialize(reduce(deserialize(cdr, topic.msgtype), self._logged.scale))
+        self._writer.write(topic.name, cdr, stamp_ns)
+
+    def _state_registration(self, changed: bool) -> None:
+        if changed:
+            self._writer.describe(MARK, {"registered": self._registration.verdict})

@@ -1,4 +1,4 @@
-"""pair_logger: logs well-chosen RGB-D pairs to a new rosbag2, the bytes as they arrived.
+"""pair_logger: logs well-chosen RGB-D pairs to a new rosbag2, by default the bytes as they arrived.
 
 Subscriptions only queue bytes; one writer thread pairs, judges and writes, so that a slow disk does not
 cost messages: they wait in a bounded queue, and what does not fit is counted as "queue full".
@@ -9,50 +9,25 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-from edgevl.msg import LoggerStatus, SceneTruth
-from sensor_msgs.msg import CameraInfo
+from edgevl.msg import LoggerStatus
 from std_srvs.srv import Trigger
 
 from edgevl_core.errors import UserError
-from edgevl_core.pairing import PairMatcher
-from edgevl_core.pairlog.keep import KeepRule
-from edgevl_core.pairlog.writer import BagWriter, DiskFloorReached
+from edgevl_core.pairlog.disk import DiskFloorReached
 from edgevl_ros.diagnostics import OK, WARN, Report
+from edgevl_ros.log_account import ByteRate
+from edgevl_ros.log_shelf import LogShelf
+from edgevl_ros.logger_parameters import PARAMETERS, check, topics
+from edgevl_ros.logger_streams import addition, message_type
 from edgevl_ros.managed import ManagedNode
-from edgevl_ros.pair_log import DEPTH, RGB, LoggedTopic, PairLog
-from edgevl_ros.parameters import Parameter
-from edgevl_ros.qos import LATCHED, SUBSCRIPTION_QOS
+from edgevl_ros.pair_log import PairLog
+from edgevl_ros.qos import LATCHED
 from edgevl_ros.runner import run
-from edgevl_ros.streams import TYPE_NAMES, RawStream, image_type
+from edgevl_ros.streams import RawStream
 from edgevl_ros.worker import QueueWorker
 
-PARAMETERS = (
-    Parameter("rgb_topic", "camera/rgb/image_raw", "RGB; CompressedImage where it ends in /compressed"),
-    Parameter("depth_topic", "camera/depth/image_raw", "depth, as above; also /compressedDepth"),
-    Parameter("camera_info_topic", "camera/rgb/camera_info", "of the RGB camera; empty: not logged"),
-    Parameter("truth_topic", "", "edgevl/SceneTruth, for evaluation only; empty: not logged"),
-    Parameter("directory", "pair_logs", "where logs are made; also the place for the free-space floor"),
-    Parameter("name", "", "name of the log inside the directory; empty: pairs_<UTC date and time>"),
-    Parameter("log_on_activate", True, "start logging at once; false: wait for ~/start"),
-    Parameter("max_skew_s", 0.02, "largest difference of stamps within a pair", low=0.0, high=1.0),
-    Parameter("min_interval_s", 0.0, "keep at most one pair in this time; 0: no limit", low=0.0, high=3600.0),
-    Parameter("min_novelty", 0.0, "least change against the last kept pair; 0: any", low=0.0, high=1.0),
-    Parameter("min_sharpness", 0.0, "least variance of the Laplacian; 0: any", low=0.0, high=1.0e5),
-    Parameter("min_brightness", 0.0, "least mean grey level; 0: any", low=0.0, high=255.0),
-    Parameter("min_depth_valid", 0.0, "least share of measured depth pixels; 0: any", low=0.0, high=1.0),
-    Parameter("max_segment_mb", 256.0, "size at which the bag starts a new segment", low=1.0, high=65536.0),
-    Parameter("max_segment_s", 300.0, "age at which the bag starts a new segment", low=1.0, high=86400.0),
-    Parameter("sync_interval_s", 2.0, "how much a power cut may cost", low=0.0, high=600.0),
-    Parameter("min_free_mb", 500.0, "free disk space below which nothing is written", low=0.0, high=1.0e6),
-    Parameter("compression", "zstd", "of the bag's chunks", choices=("zstd", "none")),
-    Parameter("queue_length", 200, "messages that may wait for the disk", low=10, high=100000),
-    *SUBSCRIPTION_QOS,
-)
-STREAMS = ("rgb", "depth", "camera_info", "truth")
-KEEP_RULES = ("min_interval_s", "min_novelty", "min_sharpness", "min_brightness", "min_depth_valid")
-MB = 1_000_000
+NEEDED = ("rgb", "depth", "odometry")  # without these nothing, or not all that should be, is kept
 
 
 class PairLogger(ManagedNode):
@@ -67,16 +42,11 @@ class PairLogger(ManagedNode):
         self._streams: dict[str, RawStream] = {}
 
     def setup(self) -> None:
-        for name in ("rgb_topic", "depth_topic"):
-            if not self.values[name]:
-                raise UserError(f"parameter {name} is empty: pair_logger needs an RGB and a depth topic")
-        self._directory = Path(self.values["directory"]).expanduser()
-        try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"parameter directory = {self._directory} cannot be made ({error.strerror}): choose another place"
-            ) from error
+        check(self.values)
+        self._topics = topics(self.values)
+        self._kinds = {stream: message_type(stream, topic) for stream, topic in self._topics.items()}
+        self._shelf = LogShelf(self.values, self.get_logger().info)
+        self._rate = ByteRate()
         self._status = self.add_publisher(LoggerStatus, "~/status", LATCHED)
         self.add_service(Trigger, "~/start", self._on_start)
         self.add_service(Trigger, "~/stop", self._on_stop)
@@ -89,12 +59,9 @@ class PairLogger(ManagedNode):
         if self.values["log_on_activate"]:
             self._open()
         self._streams = {
-            "rgb": self._image_stream(RGB, self.values["rgb_topic"]),
-            "depth": self._image_stream(DEPTH, self.values["depth_topic"]),
+            stream: RawStream(self, self._kinds[stream], topic, partial(self._on_message, stream))
+            for stream, topic in self._topics.items()
         }
-        for stream, kind in (("camera_info", CameraInfo), ("truth", SceneTruth)):
-            if topic := self.values[f"{stream}_topic"]:
-                self._streams[stream] = RawStream(self, kind, topic, partial(self._on_companion, stream))
         self.add_timer(1.0, self._publish_status)
         if self.values["sync_interval_s"] > 0:
             # The writer syncs only while messages come; this makes the last ones before a pause durable too.
@@ -105,50 +72,44 @@ class PairLogger(ManagedNode):
         self._worker.close()
         closed.result()  # raises what closing the bag raised
 
-    # -- streams ----------------------------------------------------------------------------------------
-
-    def _image_stream(self, stream: int, topic: str) -> RawStream:
-        return RawStream(self, image_type(topic), topic, partial(self._on_image, stream))
-
-    def _on_image(self, stream: int, stamp_ns: int, cdr: bytes) -> None:
-        self._offer("rgb" if stream == RGB else "depth", lambda log: log.add_image(stream, stamp_ns, cdr))
-
-    def _on_companion(self, stream: str, stamp_ns: int, cdr: bytes) -> None:
-        self._offer(stream, lambda log: log.add_companion(stream, stamp_ns, cdr))
-
-    def _offer(self, stream: str, add: Callable[[PairLog], None]) -> None:
-        if not self._worker.offer(partial(self._write, add)):
+    def _on_message(self, stream: str, stamp_ns: int, cdr: bytes) -> None:
+        if not self._worker.offer(partial(self._write, addition(stream, stamp_ns, cdr))):
             self._refused[f"{stream} queue full"] += 1
 
     # -- the log; these run in the writer thread, except for the first opening --------------------------
 
     def _write(self, add: Callable[[PairLog], None]) -> None:
-        if self._log is None:
+        log = self._log
+        if log is None:
             return
+        segments = log.segments
         try:
-            add(self._log)
+            add(log)
         except DiskFloorReached as error:
             self.add_error("writing", error)
             self._close()
+            return
+        if log.segments > segments:
+            self._on_new_segment(log)
 
-    def _open(self) -> str:
+    def _on_new_segment(self, log: PairLog) -> None:
+        """The moment to keep the budget: the segment before has its final size."""
+        if self._shelf.is_outgrown(log):
+            self._close("logging")
+            try:
+                self._open(next_part=True)
+            finally:
+                self._state = "stopped" if self._log is None else "logging"
+        else:
+            self._shelf.make_room()
+
+    def _open(self, next_part: bool = False) -> str:
         if self._log is not None:
             raise UserError(f"logging to {self._log.path} already: ~/stop first")
-        topics = {stream: self.values[f"{stream}_topic"] for stream in STREAMS}
-        kinds = {"camera_info": "sensor_msgs/msg/CameraInfo", "truth": "edgevl/msg/SceneTruth"}
         self._refused.clear()
         self._synced_pairs = 0
-        self._log = PairLog(
-            self._new_path(),
-            LoggedTopic(topics["rgb"], TYPE_NAMES[image_type(topics["rgb"])]),
-            LoggedTopic(topics["depth"], TYPE_NAMES[image_type(topics["depth"])]),
-            {stream: LoggedTopic(topics[stream], kind) for stream, kind in kinds.items() if topics[stream]},
-            PairMatcher(self.values["max_skew_s"]),
-            KeepRule(**{rule: self.values[rule] or None for rule in KEEP_RULES}),
-            self._open_writer,
-        )
+        self._log = self._shelf.open(next_part)
         self._state = "logging"
-        self.get_logger().info(f"logging to {self._log.path}")
         return f"logging to {self._log.path}"
 
     def _sync_if_idle(self) -> None:
@@ -157,32 +118,14 @@ class PairLogger(ManagedNode):
             log.flush()
             self._synced_pairs = log.pairs_kept
 
-    def _open_writer(self, path: Path) -> BagWriter:
-        return BagWriter(
-            path,
-            max_segment_bytes=int(self.values["max_segment_mb"] * MB),
-            max_segment_s=self.values["max_segment_s"],
-            sync_interval_s=self.values["sync_interval_s"],
-            min_free_bytes=int(self.values["min_free_mb"] * MB),
-            compression=self.values["compression"],
-        )
-
-    def _new_path(self) -> Path:
-        directory = self._directory
-        if self.values["name"]:
-            return directory / self.values["name"]
-        stem = time.strftime("pairs_%Y%m%dT%H%M%SZ", time.gmtime())
-        names = [stem, *(f"{stem}_{number}" for number in range(2, 100))]
-        return next(directory / name for name in names if not (directory / name).exists())
-
-    def _close(self) -> str:
+    def _close(self, state: str = "stopped") -> str:
         if self._log is None:
             return "was not logging"
         log = self._log
         try:
             log.close()
         finally:
-            self._closed, self._log, self._state = log, None, "stopped"
+            self._closed, self._log, self._state = log, None, state
         text = f"{log.pairs_kept} pairs in {log.path}"
         self.get_logger().info(text)
         return text
@@ -225,13 +168,14 @@ class PairLogger(ManagedNode):
         status = LoggerStatus(state=self._state)
         status.dropped_reasons, status.dropped_counts = list(dropped), list(dropped.values())
         status.header.stamp = self.get_clock().now().to_msg()
-        status.free_bytes = shutil.disk_usage(self._directory).free
+        status.free_bytes = shutil.disk_usage(self._shelf.directory).free
         status.skew_p50_s = status.skew_p95_s = float("nan")
         if log is not None:
             status.pairs_kept = log.pairs_kept
             status.bytes = log.bytes_written
             status.skew_p50_s, status.skew_p95_s = log.skew_s.quantile(0.5), log.skew_s.quantile(0.95)
             status.path = str(log.path)
+            self._rate.sample(time.monotonic(), log.bytes_written)
         self._status.publish(status)
 
     def report(self) -> Report:
@@ -240,13 +184,34 @@ class PairLogger(ManagedNode):
         for name, stream in self._streams.items():
             values.update(stream.values(name))
         if log is not None:
-            values.update(pairs_kept=log.pairs_kept, bytes=log.bytes_written, path=log.path)
+            values.update(account(log), mb_per_s=self._rate.mb_per_s())
+            if "scene" in self._topics:
+                values.update(scenes(log))
         values.update({f"dropped {reason}": count for reason, count in sorted(self._dropped().items())})
-        problems = [self._streams[name].problem() for name in ("rgb", "depth") if name in self._streams]
+        values.update(removed_logs=self._shelf.removed_logs, removed_mb=self._shelf.removed_bytes / 1e6)
+        problems = [self._streams[name].problem() for name in NEEDED if name in self._streams]
         problems = [problem for problem in problems if problem] if self._state == "logging" else []
         kept = log.pairs_kept if log is not None else 0
         message = "; ".join([f"{self._state}, {kept} pairs kept", *problems])
         return Report(WARN if problems else OK, message, values)
+
+
+def account(log: PairLog) -> dict[str, object]:
+    """What a log has to say of itself, for diagnostics."""
+    return {
+        "pairs_kept": log.pairs_kept,
+        "bytes": log.bytes_written,
+        "path": log.path,
+        "registered": log.registered,
+        "receive_to_written_p50_ms": log.delay_s.quantile(0.5) * 1e3,
+        "receive_to_written_p99_ms": log.delay_s.quantile(0.99) * 1e3,
+    }
+
+
+def scenes(log: PairLog) -> dict[str, object]:
+    """Kept pairs by the scene the classifier saw, for diagnostics."""
+    counts = dict(log.coverage.counts)  # a copy: the writer thread goes on counting
+    return {f"scene_{label}": count for label, count in sorted(counts.items())}
 
 
 def main() -> int:

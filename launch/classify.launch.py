@@ -1,17 +1,25 @@
 """Name rooms: scene_classifier and label_overlay, with rviz if wanted.
 
-ros2 launch edgevl classify.launch.py bundle:=/data/bundle rviz:=true
+ros2 launch edgevl classify.launch.py camera:=oakd bundle:=/data/bundle rviz:=true
 """
 
-from edgevl_ros.launching import argument, description, edgevl_node, rviz
+from edgevl_ros.launching import argument, camera_argument, description, edgevl_node, rviz
 from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
     """Called by ros2 launch."""
     arguments = [
+        camera_argument(),
+        argument("rgb_topic", "", "RGB images; empty: as in params_file or the camera's preset"),
+        argument("depth_topic", "", "depth images; empty: likewise"),
         argument("bundle", "", "student bundle; empty: wait for scene_classifier/load_bundle"),
+        argument("labels", "", "label set to start with, a YAML list; empty: all labels of the bundle"),
         argument("rviz", "false", "show the overlay in rviz2"),
     ]
-    nodes = [edgevl_node("scene_classifier", {"bundle": str}), edgevl_node("label_overlay"), rviz()]
+    nodes = [
+        edgevl_node("scene_classifier", {"bundle": str, "labels": list, "rgb_topic": str, "depth_topic": str}),
+        edgevl_node("label_overlay", {"rgb_topic": str}),
+        rviz(),
+    ]
     return description(nodes, arguments)

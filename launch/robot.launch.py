@@ -1,17 +1,18 @@
 """The robot's graph: pair_logger, scene_classifier, label_overlay, adaptation_manager.
 
-ros2 launch edgevl robot.launch.py rgb_topic:=/camera/color/image_raw bundle:=/data/bundle
+ros2 launch edgevl robot.launch.py camera:=realsense bundle:=/data/bundle
 """
 
-from edgevl_ros.launching import argument, description, edgevl_node, rviz
+from edgevl_ros.launching import argument, camera_argument, description, edgevl_node, rviz
 from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
     """Called by ros2 launch."""
     arguments = [
-        argument("rgb_topic", "", "RGB images; empty: as in params_file"),
-        argument("depth_topic", "", "depth images; empty: as in params_file"),
+        camera_argument(),
+        argument("rgb_topic", "", "RGB images; empty: as in params_file or the camera's preset"),
+        argument("depth_topic", "", "depth images; empty: likewise"),
         argument("bundle", "", "student bundle to start with; empty: wait for the first adaptation"),
         argument("directory", "", "where pair_logger makes its logs; empty: as in params_file"),
         argument("bags", "", "bags that adaptation_manager adapts to, a YAML list"),

@@ -1,4 +1,4 @@
-"""Which pairs are worth keeping: often enough, new enough, sharp, lit, with enough depth."""
+"""Which pairs are worth keeping: often enough, from another place, new enough, sharp, lit, with enough depth."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.depth import LINEAR_RANGE_M
+from edgevl_core.pairlog.motion import Pose, distance_m, turn_rad
 
 TOO_SOON = "too_soon"
+NOT_MOVED = "not_moved"
+NO_POSE = "no_pose"
 DARK = "dark"
 BLURRED = "blurred"
 DEPTH_INVALID = "depth_invalid"
@@ -31,6 +34,8 @@ class KeepRule:
         min_brightness: least mean grey level, 0..255. A dark image is useless even with good depth: the
             teacher sees RGB only.
         min_depth_valid: least share of depth pixels with a measurement, 0..1.
+        min_distance_m, min_turn_rad: least motion since the last kept pair, straight from there to here. With both,
+            either of them is enough.
 
     Attributes:
         counts: "kept", and dropped pairs by reason.
@@ -43,6 +48,8 @@ class KeepRule:
         min_sharpness: float | None = None,
         min_brightness: float | None = None,
         min_depth_valid: float | None = None,
+        min_distance_m: float | None = None,
+        min_turn_rad: float | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._min_interval_ns = None if min_interval_s is None else round(min_interval_s * 1e9)
@@ -50,32 +57,58 @@ class KeepRule:
         self._min_sharpness = min_sharpness
         self._min_brightness = min_brightness
         self._min_depth_valid = min_depth_valid
+        self._min_distance_m = min_distance_m
+        self._min_turn_rad = min_turn_rad
         self._last_stamp_ns: int | None = None
-        self._last_thumbnails: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+        self._last_pose: Pose | None = None
+        self._last_thumbnails: list[NDArray[np.float32]] | None = None
 
-    def too_soon(self, stamp_ns: int) -> str | None:
-        """The interval's verdict alone, before anything is decoded; a refusal is counted."""
+    def without_images(self, stamp_ns: int, pose: Pose | None = None) -> str | None:
+        """The verdict of interval and motion, before anything is decoded; a refusal is counted."""
+        reason = self._interval(stamp_ns) or self._motion(pose)
+        if reason is not None:
+            self.counts[reason] += 1
+        return reason
+
+    def _interval(self, stamp_ns: int) -> str | None:
         if self._min_interval_ns is None or self._last_stamp_ns is None:
             return None
         # A clock that was set back must not silence the log until it has caught up.
-        if 0 <= stamp_ns - self._last_stamp_ns < self._min_interval_ns:
-            self.counts[TOO_SOON] += 1
-            return TOO_SOON
-        return None
+        return TOO_SOON if 0 <= stamp_ns - self._last_stamp_ns < self._min_interval_ns else None
 
-    def decide(self, stamp_ns: int, rgb: NDArray[np.uint8], depth_m: NDArray[np.float32]) -> str | None:
+    def _motion(self, pose: Pose | None) -> str | None:
+        if self._min_distance_m is None and self._min_turn_rad is None:
+            return None
+        if pose is None:
+            return NO_POSE
+        last = self._last_pose
+        if last is None:
+            return None
+        moved = self._min_distance_m is not None and distance_m(last, pose) >= self._min_distance_m
+        turned = self._min_turn_rad is not None and turn_rad(last, pose) >= self._min_turn_rad
+        return None if moved or turned else NOT_MOVED
+
+    def decide(
+        self,
+        stamp_ns: int,
+        rgb: NDArray[np.uint8] | None,
+        depth_m: NDArray[np.float32],
+        pose: Pose | None = None,
+    ) -> str | None:
         """None when the pair is kept (and becomes what the next ones are compared with), else the reason.
 
         Args:
-            rgb: (H, W, 3) uint8.
+            rgb: (H, W, 3) uint8; None where depth alone is logged: rules about RGB then have no say.
             depth_m: (H', W') float32 metres, NaN = invalid.
+            pose: the robot's at that stamp; None where it is not known.
         """
-        if reason := self.too_soon(stamp_ns):
+        if reason := self.without_images(stamp_ns, pose):
             return reason
         reason = self._quality(rgb, depth_m)
         thumbnails = None
         if reason is None and self._min_novelty is not None:
-            thumbnails = _thumbnail(rgb_grey(rgb).astype(np.float32) / 255.0), _depth_thumbnail(depth_m)
+            grey = [] if rgb is None else [_thumbnail(rgb_grey(rgb).astype(np.float32) / 255.0)]
+            thumbnails = [*grey, _depth_thumbnail(depth_m)]
             if self._last_thumbnails is not None:
                 before = self._last_thumbnails
                 change = max(float(np.abs(new - old).mean()) for new, old in zip(thumbnails, before))
@@ -86,15 +119,17 @@ class KeepRule:
             return reason
         self.counts["kept"] += 1
         self._last_stamp_ns = stamp_ns
+        self._last_pose = pose
         self._last_thumbnails = thumbnails
         return None
 
-    def _quality(self, rgb: NDArray[np.uint8], depth_m: NDArray[np.float32]) -> str | None:
-        checks: tuple[tuple[str, float | None, Callable[[], float]], ...] = (
-            (DARK, self._min_brightness, lambda: brightness(rgb)),
+    def _quality(self, rgb: NDArray[np.uint8] | None, depth_m: NDArray[np.float32]) -> str | None:
+        checks: list[tuple[str, float | None, Callable[[], float]]] = [
             (DEPTH_INVALID, self._min_depth_valid, lambda: depth_valid_ratio(depth_m)),
-            (BLURRED, self._min_sharpness, lambda: sharpness(rgb)),
-        )
+        ]
+        if rgb is not None:  # the cheapest first, the dearest last
+            checks.insert(0, (DARK, self._min_brightness, lambda: brightness(rgb)))
+            checks.append((BLURRED, self._min_sharpness, lambda: sharpness(rgb)))
         failed = (reason for reason, least, value in checks if least is not None and value() < least)
         return next(failed, None)
 

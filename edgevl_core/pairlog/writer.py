@@ -7,7 +7,7 @@ the next sync, not the message that triggered it.
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from mcap.writer import CompressionType, Writer
 from edgevl_core.atomic import atomic_write
 from edgevl_core.errors import UserError
 from edgevl_core.pairlog.disk import DiskFloor, DiskFloorReached, free_bytes
+from edgevl_core.pairlog.lock import try_lock
 from edgevl_core.pairlog.metadata import METADATA_NAME, QOS_PROFILES, SegmentInfo, metadata_yaml
 from edgevl_core.pairlog.types import definition
 
@@ -72,10 +73,12 @@ class BagWriter:
         self._floor = DiskFloor(self.path, max(min_free_bytes, 2 * chunk_bytes), free)
 
         self._topics: dict[str, tuple[str, str, str, bytes]] = {}  # msgtype, qos, schema encoding and text
+        self._facts: dict[str, dict[str, str]] = {}
         self._segments: list[SegmentInfo] = []
         self._closed_bytes = 0
         self._closed = False
         _make_directory(self.path)
+        self._lock = try_lock(self.path)  # so that retention leaves it alone
         self._syncer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bag-sync")
         self._syncing: Future[None] | None = None
         self._open_segment()
@@ -98,6 +101,15 @@ class BagWriter:
     def segments(self) -> tuple[SegmentInfo, ...]:
         """What each segment holds so far, the open one last."""
         return tuple(self._segments)
+
+    def describe(self, name: str, facts: Mapping[str, str]) -> None:
+        """State facts about the bag, in an MCAP metadata record ``name`` of this and every later segment.
+
+        Facts given under the same name before stay, unless they are given again: the last record holds. rosbag2
+        and rosbags pass such records over.
+        """
+        self._facts[name] = {**self._facts.get(name, {}), **facts}
+        self._writer.add_metadata(name, self._facts[name])
 
     def add_topic(self, name: str, msgtype: str, qos: str = "sensor", schema: tuple[str, str] | None = None) -> None:
         """Announce a topic; the same topic with the same type may be announced again.
@@ -159,12 +171,16 @@ class BagWriter:
             self._closed = True
             self._file.close()
             self._syncer.shutdown()
+            if self._lock is not None:
+                os.close(self._lock)
 
     def _open_segment(self) -> None:
         name = f"{self.path.name}_{len(self._segments)}.mcap"
         self._file: IO[bytes] = open(self.path / name, "xb")  # noqa: SIM115 - lives until the segment is closed
         self._writer = Writer(self._file, chunk_size=self._chunk_bytes, compression=self._compression)
         self._writer.start(profile="ros2", library="edgevl")
+        for record, facts in self._facts.items():
+            self._writer.add_metadata(record, facts)
         self._file.flush()
         self._segments.append(SegmentInfo(name))
         self._schemas: dict[str, int] = {}

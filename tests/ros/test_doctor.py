@@ -35,7 +35,7 @@ def test_a_graph_that_works_has_no_faults(graph, tmp_path):
     stats = graph.watch_stats("scene_classifier/stats")
     graph.start("scene_classifier", bundle=str(tmp_path / "bundle"))
     player = graph.start_player(bag, loop=True, start_paused=False)
-    graph.until(lambda: int(stats().get("answered", 0)) > 5, "the classifier to answer")
+    graph.until(lambda: int(stats().get("received_rgb", 0)) > 5, "the classifier to hear the camera")
     assert player
     result = doctor("--bundle", str(tmp_path / "bundle"))
     assert result.returncode == 0, result.stdout + result.stderr

@@ -17,6 +17,7 @@ from edgevl_ros.parameters import descriptor
 
 pytestmark = pytest.mark.unit
 ROOT = Path(__file__).resolve().parent.parent.parent
+PRESETS = sorted((ROOT / "config/cameras").glob("*.yaml"))
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 MODULES = (adaptation_manager, bag_player, label_overlay, pair_logger, scene_classifier)
 PARAMETERS = {
@@ -84,6 +85,8 @@ def test_launch_files_name_what_exists(path):
         assert (ROOT / Path(*map(ast.literal_eval, call.args))).is_file()
     if calls(tree, "rviz"):
         assert "rviz" in declared
+    # What drives the graph by a bag needs no camera, everything else takes one.
+    assert bool(calls(tree, "camera_argument")) == (path.name != "demo.launch.py")
 
 
 def test_demo_passes_on_arguments_that_robot_declares():
@@ -105,9 +108,9 @@ def test_demo_passes_on_arguments_that_robot_declares():
 def test_shared_launch_code_names_files_that_exist():
     tree = ast.parse((ROOT / "edgevl_ros/launching.py").read_text())
     named = [call for call in calls(tree, "share") if all(isinstance(a, ast.Constant) for a in call.args)]
-    assert len(named) == 3
+    assert len(named) == 4
     for call in named:
-        assert (ROOT / Path(*map(ast.literal_eval, call.args))).is_file()
+        assert (ROOT / Path(*map(ast.literal_eval, call.args))).exists()
 
 
 def test_launch_descriptions_can_be_made_where_launch_is_present():
@@ -119,8 +122,9 @@ def test_launch_descriptions_can_be_made_where_launch_is_present():
         assert module.generate_launch_description().entities
 
 
-def test_parameter_file_names_declared_parameters_within_their_ranges():
-    content = yaml.safe_load((ROOT / "config/robot.yaml").read_text())
+@pytest.mark.parametrize("path", [ROOT / "config/robot.yaml", *PRESETS], ids=lambda path: path.stem)
+def test_parameter_files_name_declared_parameters_within_their_ranges(path):
+    content = yaml.safe_load(path.read_text())
     for node, sections in content.items():
         known = PARAMETERS[node.removeprefix("/**/")]
         assert list(sections) == ["ros__parameters"]
@@ -129,6 +133,22 @@ def test_parameter_file_names_declared_parameters_within_their_ranges():
             assert type(value) is type(parameter.default), name
             assert not parameter.choices or value in parameter.choices
             assert parameter.low is None or parameter.low <= value <= parameter.high
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_a_preset_names_every_topic_of_the_camera_for_all_three_nodes(path):
+    content = yaml.safe_load(path.read_text())
+    nodes = {node.removeprefix("/**/"): sections["ros__parameters"] for node, sections in content.items()}
+    assert set(nodes) == {"pair_logger", "scene_classifier", "label_overlay"}
+    topics = {"rgb_topic", "depth_topic", "camera_info_topic", "depth_camera_info_topic"}
+    assert all(nodes["pair_logger"][topic].startswith("/") for topic in topics)
+    for node, values in nodes.items():
+        camera = topics & set(PARAMETERS[node])
+        assert {topic: values[topic] for topic in camera} == {t: nodes["pair_logger"][t] for t in camera}
+
+
+def test_there_are_presets_for_the_three_makers():
+    assert [path.stem for path in PRESETS] == ["oakd", "orbbec", "realsense"]
 
 
 def test_parameters_are_described_and_numbers_have_a_range():

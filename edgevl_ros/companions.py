@@ -1,0 +1,34 @@
+"""Messages that go with an image: camera_info, truth. No ROS."""
+
+from collections.abc import Callable
+
+COMPANION_HORIZON_NS = 2_000_000_000
+
+
+class Companions:
+    """Brings messages of one side stream together with the kept stamps, in whichever order the two arrive.
+
+    Both memories are bounded: what is older than the horizon is forgotten.
+    """
+
+    def __init__(self, write: Callable[[bytes, int], None]) -> None:
+        self._write = write
+        self._arrived: dict[int, bytes] = {}
+        self._wanted: set[int] = set()
+
+    def arrived(self, stamp_ns: int, cdr: bytes) -> None:
+        if stamp_ns in self._wanted:
+            self._wanted.remove(stamp_ns)
+            self._write(cdr, stamp_ns)
+            return
+        self._arrived[stamp_ns] = cdr
+        for old in [stamp for stamp in self._arrived if stamp < stamp_ns - COMPANION_HORIZON_NS]:
+            del self._arrived[old]
+
+    def kept(self, stamp_ns: int) -> None:
+        cdr = self._arrived.pop(stamp_ns, None)
+        if cdr is not None:
+            self._write(cdr, stamp_ns)
+            return
+        self._wanted = {stamp for stamp in self._wanted if stamp >= stamp_ns - COMPANION_HORIZON_NS}
+        self._wanted.add(stamp_ns)

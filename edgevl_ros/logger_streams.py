@@ -1,0 +1,48 @@
+"""pair_logger's streams: which ROS type each has, and what the log does with a message of it."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from edgevl.msg import SceneClass, SceneTruth
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo
+
+from edgevl_core.errors import UserError
+from edgevl_ros.frames import DEPTH, RGB, Received
+from edgevl_ros.log_account import UNKNOWN
+from edgevl_ros.pair_log import PairLog
+from edgevl_ros.streams import image_type
+
+
+def addition(stream: str, stamp_ns: int, cdr: bytes) -> Callable[[PairLog], None]:
+    """What the writer thread does with a message that has just come."""
+    if stream in ("rgb", "depth"):
+        image = Received(stamp_ns, cdr, time.monotonic())
+        return lambda log: log.add_image(RGB if stream == "rgb" else DEPTH, image)
+    if stream == "odometry":
+        return lambda log: log.add_odometry(stamp_ns, cdr)
+    if stream == "scene":
+        scene = deserialize_message(cdr, SceneClass)
+        return lambda log: log.coverage.answered(stamp_ns, scene.label if scene.known else UNKNOWN)
+    return lambda log: log.add_companion(stream, stamp_ns, cdr)
+
+
+def message_type(stream: str, topic: str) -> Any:
+    """The ROS type of a stream. Raises UserError where a message package is not installed."""
+    if stream == "odometry":
+        return odometry_type(topic)
+    fixed = {"camera_info": CameraInfo, "depth_camera_info": CameraInfo, "truth": SceneTruth, "scene": SceneClass}
+    return fixed.get(stream) or image_type(topic)
+
+
+def odometry_type(topic: str) -> Any:
+    """nav_msgs/Odometry, which nothing else here needs."""
+    try:
+        from nav_msgs.msg import Odometry
+    except ImportError:
+        raise UserError(
+            f"parameter odometry_topic = {topic} needs the package nav_msgs, which is not installed: apt install "
+            "ros-$ROS_DISTRO-nav-msgs (wheels: pip install ros-kilted-nav-msgs), or leave odometry_topic empty"
+        ) from None
+    return Odometry

@@ -1,0 +1,105 @@
+"""Reduced resolution: pixels, encodings, intrinsics; and what is said about registration."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgevl_core.depth import decode_depth
+from edgevl_core.images import decode, decode_rgb
+from edgevl_core.pairlog.scaling import scale_depth_msg, scale_info_msg, scale_rgb_msg
+from edgevl_core.pairlog.types import camera_info_msg, compressed_image_msg, deserialize, image_msg, serialize
+from edgevl_core.registration import RegistrationCheck
+
+pytestmark = pytest.mark.unit
+STAMP, FRAME = 1_700_000_000_123_456_789, "camera"
+RNG = np.random.default_rng(0)
+# Few colours: JPEG halves their resolution.
+SMOOTH = cv2.resize(RNG.integers(100, 140, (3, 4, 3), dtype=np.uint8), (64, 48), interpolation=cv2.INTER_LINEAR)
+DEPTH_MM = RNG.integers(0, 6000, (48, 64), dtype=np.uint16)
+
+
+def round_trip(message: Any) -> Any:
+    """As a bag would give it back."""
+    return deserialize(serialize(message), message.__msgtype__)
+
+
+def test_rgb_is_averaged_over_areas() -> None:
+    small = round_trip(scale_rgb_msg(image_msg(SMOOTH, "bgr8", STAMP, FRAME), 0.5))
+    assert (small.width, small.height, small.encoding) == (32, 24, "rgb8")
+    assert (small.header.stamp.nanosec, small.header.frame_id) == (123_456_789, FRAME)
+    blocks = SMOOTH[..., ::-1].reshape(24, 2, 32, 2, 3).mean((1, 3))
+    assert np.abs(decode_rgb(small) - blocks).max() <= 0.5
+
+
+@pytest.mark.parametrize(("extension", "name"), [(".jpg", "jpeg"), (".png", "png")])
+def test_compressed_rgb_stays_compressed(extension: str, name: str) -> None:
+    data = cv2.imencode(extension, SMOOTH)[1].tobytes()
+    small = round_trip(scale_rgb_msg(compressed_image_msg(data, f"rgb8; {name} compressed bgr8", STAMP, FRAME), 0.5))
+    assert name in small.format
+    expected = cv2.resize(SMOOTH[..., ::-1], (32, 24), interpolation=cv2.INTER_AREA).astype(int)
+    assert np.abs(decode_rgb(small) - expected).mean() < 2
+
+
+@pytest.mark.parametrize(("pixels", "encoding"), [(DEPTH_MM, "16UC1"), (DEPTH_MM / np.float32(1000), "32FC1")])
+def test_depth_takes_pixels_as_they_are(pixels: np.ndarray, encoding: str) -> None:
+    small = round_trip(scale_depth_msg(image_msg(pixels, encoding, STAMP, FRAME), 0.25))
+    assert (small.width, small.height, small.encoding) == (16, 12, encoding)
+    blocks = pixels.reshape(12, 4, 16, 4).transpose(0, 2, 1, 3).reshape(12, 16, 16)
+    assert (decode(small)[..., None] == blocks).any(-1).all()
+
+
+def test_compressed_depth_stays_compressed_and_keeps_its_millimetres() -> None:
+    data = bytes(12) + cv2.imencode(".png", DEPTH_MM)[1].tobytes()
+    small = round_trip(scale_depth_msg(compressed_image_msg(data, "16UC1; compressedDepth png", STAMP, FRAME), 0.5))
+    raw = scale_depth_msg(image_msg(DEPTH_MM, "16UC1", STAMP, FRAME), 0.5)
+    np.testing.assert_array_equal(decode(small), decode(raw))
+    np.testing.assert_array_equal(np.isnan(decode_depth(small)), decode(raw) == 0)
+
+
+def test_camera_info_is_scaled_with_the_image() -> None:
+    """A point in space falls on the same part of the small image as of the large one."""
+    info = camera_info_msg(640, 480, 525.0, 520.0, 319.5, 241.0, STAMP, FRAME)
+    small = round_trip(scale_info_msg(info, 0.3))
+    assert (small.width, small.height) == (192, 144)
+    assert small.header.frame_id == FRAME
+    for matrix, before in (
+        (small.k.reshape(3, 3), info.k.reshape(3, 3)),
+        (small.p.reshape(3, 4), info.p.reshape(3, 4)),
+    ):
+        point = np.array([0.3, -0.2, 1.0, 1.0][: matrix.shape[1]])
+        large_px, small_px = before @ point, matrix @ point
+        np.testing.assert_allclose((small_px[:2] + 0.5) / (192, 144), (large_px[:2] + 0.5) / (640, 480))
+
+
+def info(width: int, height: int, fx: float) -> Any:
+    return camera_info_msg(width, height, fx, fx, width / 2, height / 2, STAMP, FRAME)
+
+
+def test_registration_is_said_from_what_is_known() -> None:
+    check = RegistrationCheck()
+    assert check.verdict.startswith("unknown")
+    assert check.images(rgb=(64, 48, "c"), depth=(64, 48, "c"))
+    assert check.verdict == "unknown, no camera_info of RGB and depth"
+    assert not check.images(rgb=(64, 48, "c"), depth=(64, 48, "c"))  # nothing new
+    assert check.info("rgb", info(64, 48, 60.0))
+    assert check.verdict == "unknown, no camera_info of depth"
+    assert check.info("depth", info(64, 48, 60.1))
+    assert check.verdict == "yes"
+
+
+@pytest.mark.parametrize(
+    ("depth", "fx", "why"),
+    [
+        ((32, 24, "c"), 30.0, "no, sizes differ (RGB 64x48, depth 32x24)"),
+        ((64, 48, "d"), 60.0, "no, frames differ (RGB c, depth d)"),
+        ((64, 48, "c"), 75.0, "no, intrinsics differ (fx of RGB 60.0, of depth 75.0)"),
+    ],
+)
+def test_registration_says_why_not(depth: tuple[int, int, str], fx: float, why: str) -> None:
+    check = RegistrationCheck()
+    check.info("rgb", info(64, 48, 60.0))
+    check.info("depth", info(*depth[:2], fx))
+    assert check.images(rgb=(64, 48, "c"), depth=depth)
+    assert check.verdict == why
