@@ -22,7 +22,8 @@ from edgevl_train.teacher_model import Teacher
 from edgevl_train.text_export import export_text_encoder
 from tests.infer.tiny_text import write_text_encoder
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.train
+ROOT = Path(__file__).resolve().parents[2]
 LENGTH, DIM = 24, 16
 
 
@@ -87,7 +88,7 @@ def test_tokens_are_open_clips(teacher: Teacher, encoder: OnnxTextEncoder) -> No
 
 
 def test_every_word_of_the_label_files_has_open_clips_tokens(teacher: Teacher, encoder: OnnxTextEncoder) -> None:
-    words = [word for file in Path("config/labels").glob("*.yaml") for word in file.read_text().split()]
+    words = [word for file in (ROOT / "config/labels").glob("*.yaml") for word in file.read_text().split()]
     assert len(words) > 100
     np.testing.assert_array_equal(encoder.tokens(words), teacher.tokenizer(words).numpy())
 

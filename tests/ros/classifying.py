@@ -1,7 +1,19 @@
 """What the tests of scene_classifier share: who must hear whom, and that everything is accounted for."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from edgevl_core.bundle import write_bundle
+from edgevl_core.label_bank import build_label_bank
+from edgevl_core.labels import Label, LabelSet
+from edgevl_core.manifest import ByModality, Provenance
+from edgevl_core.preprocess import Preprocess
+from edgevl_core.text_encoder import OnnxTextEncoder
+from tests.infer.tiny_text import write_text_encoder
+from tests.ros import harness
 
 NODE = "scene_classifier"
 FATES = ("answered", "superseded", "failed", "idle", "rate_limited")
@@ -49,3 +61,30 @@ def unaccounted(stats: Stats) -> dict[str, int]:
         "frames": count["frames"] - fates,
         "frames of images": count["frames"] - count["pairs"] - alone,
     }
+
+
+DIM = 16
+
+
+def write_speaking_bundle(path: Path, *, seed: int, layers: int) -> str:
+    """A bundle with a text encoder, slow by ``layers``; returns its bundle_id."""
+    text = write_text_encoder(path.with_suffix(".text"), DIM, seed=seed, layers=layers, width=1024)
+    labels = tuple(Label(name=name) for name in harness.LABELS)
+    ones = ByModality(rgb=1, depth=1, rgbd=1)
+    student = harness.write_student(path.with_suffix(".onnx"), 32, DIM, 0, seed)
+    manifest = write_bundle(
+        path,
+        student_onnx=student,
+        student_fp32_onnx=student,
+        label_bank=build_label_bank([LabelSet(templates=("a {}",), labels=labels)], OnnxTextEncoder(text)),
+        golden_pixels=np.random.default_rng(seed).integers(0, 256, (2, 3, 32, 32), dtype=np.uint8),
+        student="test",
+        teacher="test",
+        preprocess=Preprocess(size_px=32),
+        logit_scale=10.0,
+        temperature=ones,
+        unknown_threshold=ByModality(rgb=0, depth=0, rgbd=0),
+        provenance=Provenance(created="2026-01-01T00:00:00Z"),
+        text_encoder=text,
+    )
+    return manifest.bundle_id

@@ -9,6 +9,7 @@ from visualization_msgs.msg import Marker
 
 from edgevl_core.images import decode_rgb
 from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_ros.answers import vision_types
 from edgevl_ros.images import cv2_to_imgmsg
 from edgevl_ros.qos import stream_qos
 from tests.ros import harness
@@ -62,6 +63,8 @@ def test_every_frame_is_answered_or_superseded_and_drawn(graph, tmp_path):
         assert overlay.header == scene.header
         changed = (decode_rgb(overlay) != pairs[stamp].rgb).any(axis=2)
         assert 0.02 < changed.mean() < 0.9  # drawn upon, and still the picture
+    topics = dict(graph.probe.get_topic_names_and_types())
+    assert (f"/{NODE}/classification" in topics) == (vision_types() is not None)
     assert markers[-1].type == Marker.TEXT_VIEW_FACING
     assert markers[-1].header.frame_id == harness.FRAME_ID
 
@@ -172,8 +175,12 @@ def test_labels_and_bundles_change_live(graph, tmp_path):
 def test_a_classifier_with_a_bad_bundle_does_not_start(graph, tmp_path):
     node = graph.start(NODE, bundle=str(tmp_path))
     other = graph.start(NODE, use_rgb=False, use_depth=False)
+    harness.write_test_bundle(tmp_path / "bundle")
+    third = graph.start(NODE, bundle=str(tmp_path / "bundle"), providers=["WarpDriveExecutionProvider"])
     assert node.wait() == 2
     assert "is not a student bundle" in node.output()
+    assert third.wait() == 2
+    assert "WarpDriveExecutionProvider is not available: choose among" in third.output()
     assert other.wait() == 2
     assert "at least one" in other.output()
 

@@ -8,46 +8,14 @@ from edgevl.msg import SceneClass
 from edgevl.srv import LoadBundle, SetLabels
 from std_msgs.msg import String
 
-from edgevl_core.bundle import write_bundle
-from edgevl_core.label_bank import build_label_bank
-from edgevl_core.labels import Label, LabelSet
-from edgevl_core.manifest import ByModality, Provenance
-from edgevl_core.preprocess import Preprocess
-from edgevl_core.text_encoder import OnnxTextEncoder
-from tests.infer.tiny_text import write_text_encoder
 from tests.ros import harness
-from tests.ros.classifying import NODE, listening, stamp_ns, unaccounted
+from tests.ros.classifying import NODE, listening, stamp_ns, unaccounted, write_speaking_bundle
 
 pytestmark = pytest.mark.ros
-DIM = 16
-
-
-def write_speaking_bundle(path, *, seed: int, layers: int) -> str:
-    """A bundle with a text encoder, slow by ``layers``; returns its bundle_id."""
-    text = write_text_encoder(path.with_suffix(".text"), DIM, seed=seed, layers=layers, width=1024)
-    labels = tuple(Label(name=name) for name in harness.LABELS)
-    ones = ByModality(rgb=1, depth=1, rgbd=1)
-    student = harness.write_student(path.with_suffix(".onnx"), 32, DIM, 0, seed)
-    manifest = write_bundle(
-        path,
-        student_onnx=student,
-        student_fp32_onnx=student,
-        label_bank=build_label_bank([LabelSet(templates=("a {}",), labels=labels)], OnnxTextEncoder(text)),
-        golden_pixels=np.random.default_rng(seed).integers(0, 256, (2, 3, 32, 32), dtype=np.uint8),
-        student="test",
-        teacher="test",
-        preprocess=Preprocess(size_px=32),
-        logit_scale=10.0,
-        temperature=ones,
-        unknown_threshold=ByModality(rgb=0, depth=0, rgbd=0),
-        provenance=Provenance(created="2026-01-01T00:00:00Z"),
-        text_encoder=text,
-    )
-    return manifest.bundle_id
 
 
 def test_new_words_are_encoded_while_frames_go_on(graph, tmp_path):
-    slow = write_speaking_bundle(tmp_path / "slow", seed=0, layers=600)
+    slow = write_speaking_bundle(tmp_path / "slow", seed=0, layers=300)
     fast = write_speaking_bundle(tmp_path / "fast", seed=1, layers=1)
     harness.write_test_bundle(tmp_path / "mute")
     bag = harness.write_bag(tmp_path / "bag", frames=20, hz=20)
