@@ -41,6 +41,7 @@ class AdaptationManager(ManagedNode):
     def __init__(self) -> None:
         super().__init__("adaptation_manager", PARAMETERS)
         self._adaptation: Adaptation | None = None
+        self._situation: Situation | None = None
         self._hand_over: HandOver | None = None
         self._retry_at_s = 0.0
         self._now = AdaptationStatus(state="idle", eta_s=math.nan, exit_code=NO_EXIT_CODE)
@@ -234,6 +235,8 @@ class AdaptationManager(ManagedNode):
         now, adaptation = self._now, self._adaptation
         values = {"adaptation": now.state, "stage": now.stage, "progress": now.progress, "bundle_id": now.bundle_id}
         values |= {"new_pairs": adaptation.memory.pairs.closed, "open_log": adaptation.memory.pairs.open_log()}
+        if self._situation is not None and (current := self._current()) is not None:
+            values["current_bundle"] = current.path
         if adaptation.plan is not None:
             values |= {"run": adaptation.plan.run, "reason": adaptation.plan.reason}
         level = ERROR if now.state == "failed" else OK

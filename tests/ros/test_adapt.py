@@ -223,8 +223,8 @@ def test_only_a_better_bundle_is_loaded_and_a_rollback_undoes_it(graph, tmp_path
             held_back=[str(held_back)],
             classifier_service="scene_classifier/load_bundle",
         )
-        graph.until(lambda: graph.probe.count_subscribers("scene_classifier/stats") >= 2, "the manager to listen")
-        graph.until(state(status, "idle"), "the manager")
+        manager = graph.watch_stats(f"{NODE}/stats")
+        graph.until(lambda: manager().get("current_bundle") == str(tmp_path / "old"), "the manager to know the bundle")
         assert graph.call(Trigger, f"{NODE}/adapt").success
         return node, graph.until(state(status, "succeeded", "failed"), "the end of the adaptation")
 
