@@ -10,6 +10,7 @@ import time
 
 from edgevl.msg import AdaptationStatus, LoggerStatus
 from edgevl.srv import LoadBundle
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
@@ -40,6 +41,7 @@ class AdaptationManager(ManagedNode):
     def __init__(self) -> None:
         super().__init__("adaptation_manager", PARAMETERS)
         self._adaptation: Adaptation | None = None
+        self._situation: Situation | None = None
         self._hand_over: HandOver | None = None
         self._retry_at_s = 0.0
         self._now = AdaptationStatus(state="idle", eta_s=math.nan, exit_code=NO_EXIT_CODE)
@@ -50,7 +52,14 @@ class AdaptationManager(ManagedNode):
         self._status = self.add_publisher(AdaptationStatus, "~/status", LATCHED)
         self.add_service(Trigger, "~/adapt", self._on_adapt)
         self.add_service(Trigger, "~/cancel", self._on_cancel)
-        self.add_service(Trigger, "~/rollback", self._on_rollback)
+        # In a group of its own: it waits for what the timer and the classifier's answer bring.
+        rollback = self.create_service(
+            Trigger,
+            "~/rollback",
+            self.guarded_service(self._on_rollback),
+            callback_group=MutuallyExclusiveCallbackGroup(),
+        )
+        self.until_cleanup.callback(self.destroy_service, rollback)
         service = self.values["classifier_service"]
         self._loader = self.create_client(LoadBundle, service) if service else None
         if self._loader is not None:
@@ -211,9 +220,12 @@ class AdaptationManager(ManagedNode):
 
     def _say(self, message: str, to_log: str = "") -> None:
         self._now.message = message
-        log = self.get_logger().error if self._now.state == "failed" else self.get_logger().info
-        log(to_log or f"adaptation {self._now.state}: {message}")
         self._publish()
+        line = to_log or f"adaptation {self._now.state}: {message}"
+        if self._now.state == "failed":  # two calls: rclpy's logger refuses one that changes its severity
+            self.get_logger().error(line)
+        else:
+            self.get_logger().info(line)
 
     def _publish(self) -> None:
         self._now.header.stamp = self.get_clock().now().to_msg()
@@ -222,7 +234,9 @@ class AdaptationManager(ManagedNode):
     def report(self) -> Report:
         now, adaptation = self._now, self._adaptation
         values = {"adaptation": now.state, "stage": now.stage, "progress": now.progress, "bundle_id": now.bundle_id}
-        values["new_pairs"] = adaptation.memory.pairs.closed
+        values |= {"new_pairs": adaptation.memory.pairs.closed, "open_log": adaptation.memory.pairs.open_log()}
+        if self._situation is not None and (current := self._current()) is not None:
+            values["current_bundle"] = current.path
         if adaptation.plan is not None:
             values |= {"run": adaptation.plan.run, "reason": adaptation.plan.reason}
         level = ERROR if now.state == "failed" else OK

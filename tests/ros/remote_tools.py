@@ -20,8 +20,8 @@ def ssh(arguments: list[str]) -> int:
     while arguments[0] == "-o":
         options.append(arguments[1])
         arguments = arguments[2:]
-    dashes, host, command = arguments
-    assert dashes == "--"
+    host, *words = arguments[1:] if arguments[0] == "--" else arguments
+    command = " ".join(words)
     if not {"StrictHostKeyChecking=yes", "BatchMode=yes"} <= set(options):
         print("would ask whether to trust the host", file=sys.stderr)
         return 255
@@ -52,7 +52,7 @@ def rsync(arguments: list[str]) -> int:
     *sources, target = arguments[7:]
     for host in {name.split(":")[0] for name in (*sources, target) if ":" in name}:
         shell = arguments[5].split()
-        code = subprocess.run([*shell, "--", host, "true"], stdin=subprocess.DEVNULL, check=False).returncode
+        code = subprocess.run([*shell, host, "true"], stdin=subprocess.DEVNULL, check=False).returncode
         if code != 0:
             return code
     assert target.endswith("/")

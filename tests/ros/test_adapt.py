@@ -194,7 +194,6 @@ def test_an_adaptation_that_outlives_the_node_is_found_by_the_next(graph, tmp_pa
     assert graph.call(Trigger, f"{NODE}/adapt").success
     graph.until(lambda: state(status, "running")() and status().stage == "distil", "the child at work")
     assert first.stop() == 0
-    graph.forget(f"{NODE}/status")
     start(graph, tmp_path, "succeed", *given, executable=program)
     found = graph.until(lambda: state(status, "running")() and status().stage == "distil" and status(), "to be found")
     assert found.message == "epoch 1 of 4"
@@ -224,8 +223,8 @@ def test_only_a_better_bundle_is_loaded_and_a_rollback_undoes_it(graph, tmp_path
             held_back=[str(held_back)],
             classifier_service="scene_classifier/load_bundle",
         )
-        graph.until(lambda: graph.probe.count_subscribers("scene_classifier/stats") >= 2, "the manager to listen")
-        graph.until(state(status, "idle"), "the manager")
+        manager = graph.watch_stats(f"{NODE}/stats")
+        graph.until(lambda: manager().get("current_bundle") == str(tmp_path / "old"), "the manager to know the bundle")
         assert graph.call(Trigger, f"{NODE}/adapt").success
         return node, graph.until(state(status, "succeeded", "failed"), "the end of the adaptation")
 
@@ -238,7 +237,6 @@ def test_only_a_better_bundle_is_loaded_and_a_rollback_undoes_it(graph, tmp_path
     assert "nothing to roll back to" in nothing.message
     assert stats()["bundle_id"] == old
     assert node.stop() == 0
-    graph.forget(f"{NODE}/status")
 
     _, final = adapt("better", 0.81)
     assert (final.state, final.message) == ("succeeded", f"loaded {tmp_path / 'runs/better/bundle'}")
@@ -256,6 +254,7 @@ def test_new_pairs_start_an_adaptation_to_the_closed_logs(graph, tmp_path, progr
     harness.write_bag(tmp_path / "logs/pairs_2", frames=2)
     publisher = graph.probe.create_publisher(LoggerStatus, "pair_logger/status", LATCHED)
     publisher.publish(LoggerStatus(state="logging", path=str(tmp_path / "logs/pairs_1"), pairs_kept=30))
+    stats = graph.watch_stats(f"{NODE}/stats")
     _, status = start(
         graph,
         tmp_path,
@@ -265,14 +264,13 @@ def test_new_pairs_start_an_adaptation_to_the_closed_logs(graph, tmp_path, progr
         log_directory=str(tmp_path / "logs"),
         trigger_new_pairs=30,
     )
-    graph.until(state(status, "idle"), "the manager, which waits: the log is open")
-    graph.until(publisher.get_subscription_count, "the manager to listen")
+    graph.until(lambda: stats().get("open_log") == str(tmp_path / "logs/pairs_1"), "the manager to know the open log")
+    assert (status().state, stats()["new_pairs"]) == ("idle", "0")
     publisher.publish(LoggerStatus(state="logging", path=str(tmp_path / "logs/pairs_2"), pairs_kept=1))
     final = graph.until(state(status, "failed"), "the adaptation")
     assert final.message == f"error: {tmp_path / 'logs/pairs_1'} has no depth topic"
     seen = json.loads((tmp_path / "runs/run/seen.json").read_text())
     assert seen["arguments"][:3] == ["adapt", str(tmp_path / "logs/pairs_1"), "--teacher"]
-    stats = graph.watch_stats(f"{NODE}/stats")
     graph.until(lambda: stats().get("reason") == "30 new pairs", "the reason")
 
 
@@ -298,7 +296,6 @@ def test_the_time_of_day_starts_an_adaptation_once(graph, tmp_path, program):
     assert window in graph.until(lambda: stats().get("reason"), "the reason")
     # Its interval holds across a restart: the next manager lets the window be.
     graph.nodes[-1].stop()
-    graph.forget(f"{NODE}/status")
     start(graph, tmp_path, "fail", executable=program, trigger_time=window, run_name="second")
     graph.until(state(status, "idle"), "the second manager")
     assert graph.call(Trigger, f"{NODE}/cancel").message == "no adaptation is running: nothing to cancel"
