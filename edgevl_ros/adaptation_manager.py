@@ -15,18 +15,18 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from edgevl_core.errors import UserError
-from edgevl_ros.acceptance import outdated
-from edgevl_ros.adaptation import Adaptation
-from edgevl_ros.adaptation_settings import PARAMETERS, settings
+from edgevl_ros.adaptation.acceptance import outdated
+from edgevl_ros.adaptation.adaptation import Adaptation
+from edgevl_ros.adaptation.handover import HandOver, Outcome
+from edgevl_ros.adaptation.jobs import BundleRef, Progress, log_file
+from edgevl_ros.adaptation.memory import after_load, after_rollback, previous
+from edgevl_ros.adaptation.settings import PARAMETERS, settings
+from edgevl_ros.adaptation.situation import Situation
+from edgevl_ros.adaptation.triggers import due
 from edgevl_ros.diagnostics import ERROR, OK, Report
-from edgevl_ros.handover import HandOver, Outcome
-from edgevl_ros.jobs import BundleRef, Progress, log_file
 from edgevl_ros.managed import ManagedNode
-from edgevl_ros.memory import after_load, after_rollback, previous
 from edgevl_ros.qos import LATCHED
 from edgevl_ros.runner import run
-from edgevl_ros.situation import Situation
-from edgevl_ros.triggers import due
 from edgevl_ros.worker import in_thread
 
 NO_EXIT_CODE = -1

@@ -16,12 +16,12 @@ from std_srvs.srv import Trigger
 from edgevl_core.errors import UserError
 from edgevl_core.pairlog.disk import DiskFloorReached
 from edgevl_ros.diagnostics import OK, WARN, Report
-from edgevl_ros.log_account import ByteRate
-from edgevl_ros.log_shelf import LogShelf
-from edgevl_ros.logger_parameters import PARAMETERS, check, topics
-from edgevl_ros.logger_streams import addition, message_type
+from edgevl_ros.logger.account import ByteRate
+from edgevl_ros.logger.pair_log import PairLog
+from edgevl_ros.logger.parameters import PARAMETERS, check, topics
+from edgevl_ros.logger.shelf import LogShelf
+from edgevl_ros.logger.streams import addition, message_type
 from edgevl_ros.managed import ManagedNode
-from edgevl_ros.pair_log import PairLog
 from edgevl_ros.qos import LATCHED
 from edgevl_ros.runner import run
 from edgevl_ros.streams import RawStream

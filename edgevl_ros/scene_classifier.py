@@ -23,14 +23,14 @@ from std_msgs.msg import String
 from edgevl_core.errors import UserError
 from edgevl_core.smoothing import RESET_AFTER_S, Smoother
 from edgevl_core.vocabulary import check_words
-from edgevl_ros.answers import to_classification, to_scene_class, vision_types
+from edgevl_ros.classify.answers import to_classification, to_scene_class, vision_types
+from edgevl_ros.classify.frames import DEPTH, RGB, Frame, FrameSource, Received
+from edgevl_ros.classify.gate import Gate
+from edgevl_ros.classify.model import Model, label_set_json, load_model
 from edgevl_ros.counters import Recent
 from edgevl_ros.diagnostics import OK, WARN, Report
-from edgevl_ros.frames import DEPTH, RGB, Frame, FrameSource, Received
-from edgevl_ros.gate import Gate
 from edgevl_ros.images import cv_bridge, to_depth_m, to_rgb
 from edgevl_ros.managed import ManagedNode
-from edgevl_ros.model import Model, label_set_json, load_model
 from edgevl_ros.parameters import Parameter
 from edgevl_ros.qos import LATCHED, SUBSCRIPTION_QOS, result_qos
 from edgevl_ros.runner import run

@@ -41,7 +41,7 @@ def _findings(live: bool, rgb: str, depth: str, seconds: float, bundle: Path | N
 
         if not find_spec("rclpy") or not find_spec("edgevl"):
             raise UserError("--live needs ROS 2's rclpy and edgevl's messages in this Python: see the findings above")
-        from edgevl_ros.inspection import inspect
+        from edgevl_ros.doctor.inspection import inspect
 
         yield from inspect(rgb, depth, seconds)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from edgevl_ros import jobs
-from edgevl_ros.adaptation import Adaptation
-from edgevl_ros.child import Child, born, start_child
-from edgevl_ros.jobs import BundleRef, Plan, Progress, Remote
+from edgevl_ros.adaptation import jobs
+from edgevl_ros.adaptation.adaptation import Adaptation
+from edgevl_ros.adaptation.child import Child, born, start_child
+from edgevl_ros.adaptation.jobs import BundleRef, Plan, Progress, Remote
 
 pytestmark = pytest.mark.unit
 HERE = Path(__file__).parent
@@ -85,7 +85,7 @@ def test_a_job_goes_on_when_its_starter_is_killed_and_is_found_again(tmp_path, p
     jobs.write(tmp_path / "plan.json", changed(plan, "", f"until={go_on}"))
     starter = (
         "import os, signal; from pathlib import Path; from edgevl_ros import jobs; "
-        "from edgevl_ros.adaptation import Adaptation; "
+        "from edgevl_ros.adaptation.adaptation import Adaptation; "
         f"plan = jobs.read(jobs.Plan, Path({str(tmp_path / 'plan.json')!r})); "
         "Adaptation(plan.run.parent).begin(plan, 0); os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import BatteryState
 
 from edgevl_core.errors import UserError
-from edgevl_ros import jobs, memory, runs
-from edgevl_ros.acceptance import Compared, agreement, outdated, verdict
-from edgevl_ros.adaptation_settings import PARAMETERS, settings
-from edgevl_ros.jobs import BundleRef
-from edgevl_ros.places import There
-from edgevl_ros.situation import docked_at, stats_topic
-from edgevl_ros.triggers import PairCount, Rules, Seen, Window, due, parse_window
+from edgevl_ros.adaptation import jobs, memory, runs
+from edgevl_ros.adaptation.acceptance import Compared, agreement, outdated, verdict
+from edgevl_ros.adaptation.jobs import BundleRef
+from edgevl_ros.adaptation.places import There
+from edgevl_ros.adaptation.settings import PARAMETERS, settings
+from edgevl_ros.adaptation.situation import docked_at, stats_topic
+from edgevl_ros.adaptation.triggers import PairCount, Rules, Seen, Window, due, parse_window
 
 pytestmark = pytest.mark.unit
 NOON, NIGHT = time(12, 0), time(3, 30)

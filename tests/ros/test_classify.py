@@ -9,7 +9,7 @@ from visualization_msgs.msg import Marker
 
 from edgevl_core.images import decode_rgb
 from edgevl_core.pairlog.pairs import read_pairs
-from edgevl_ros.answers import vision_types
+from edgevl_ros.classify.answers import vision_types
 from edgevl_ros.images import cv2_to_imgmsg
 from edgevl_ros.qos import stream_qos
 from tests.ros import harness

@@ -16,9 +16,9 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
 from edgevl_core.classifier import Scene
-from edgevl_ros.answers import to_classification, to_scene_class, vision_types
-from edgevl_ros.frames import Received
-from edgevl_ros.gate import Gate, RateLimit
+from edgevl_ros.classify.answers import to_classification, to_scene_class, vision_types
+from edgevl_ros.classify.frames import Received
+from edgevl_ros.classify.gate import Gate, RateLimit
 from edgevl_ros.worker import NewestWorker
 
 pytestmark = pytest.mark.unit

@@ -130,6 +130,7 @@ def test_parameter_files_name_declared_parameters_within_their_ranges(path):
         assert list(sections) == ["ros__parameters"]
         for name, value in sections["ros__parameters"].items():
             parameter = known[name]
+            value = tuple(value) if isinstance(value, list) else value
             assert type(value) is type(parameter.default), name
             assert not parameter.choices or value in parameter.choices
             assert parameter.low is None or parameter.low <= value <= parameter.high

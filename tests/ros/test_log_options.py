@@ -18,8 +18,8 @@ from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.retention import MARK
 from edgevl_core.pairlog.writer import BagWriter
-from edgevl_ros.log_account import ByteRate, Coverage
-from edgevl_ros.logger_streams import message_type
+from edgevl_ros.logger.account import ByteRate, Coverage
+from edgevl_ros.logger.streams import message_type
 from edgevl_ros.qos import stream_qos
 from edgevl_ros.stamps import to_time
 from tests.ros import harness

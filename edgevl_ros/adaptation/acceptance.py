@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgevl_core.errors import UserError
-from edgevl_ros.jobs import BundleRef
+from edgevl_ros.adaptation.jobs import BundleRef
 
 MODALITIES = ("rgb", "depth")
 # Agreements are shares of a count of pairs: differences below this are rounding, not pairs.

@@ -3,11 +3,11 @@
 import time
 from pathlib import Path
 
-from edgevl_ros import job, jobs, memory
-from edgevl_ros.child import Child, last_line, start_child
-from edgevl_ros.jobs import BundleRef, Plan, Progress
-from edgevl_ros.memory import Job
-from edgevl_ros.runs import remove_old_runs
+from edgevl_ros.adaptation import job, jobs, memory
+from edgevl_ros.adaptation.child import Child, last_line, start_child
+from edgevl_ros.adaptation.jobs import BundleRef, Plan, Progress
+from edgevl_ros.adaptation.memory import Job
+from edgevl_ros.adaptation.runs import remove_old_runs
 
 
 class Adaptation:
@@ -17,7 +17,7 @@ class Adaptation:
         directory: where runs and the memory are.
 
     Attributes:
-        memory: see :class:`edgevl_ros.memory.Memory`; changed by ``remember``.
+        memory: see :class:`edgevl_ros.adaptation.memory.Memory`; changed by ``remember``.
         plan: of the job at work, or the last one; None: none yet.
 
     Raises:

@@ -1,7 +1,7 @@
 """The adaptation's child process: inputs out, `edgevl adapt`, bundle back, comparison with the current one. No ROS.
 
-``python -m edgevl_ros.job RUN.plan.json``. It needs nobody to watch it: whoever reads RUN.progress.json knows where it
-is, and how it ended. The training itself is one more process down: torch is never imported here.
+``python -m edgevl_ros.adaptation.job RUN.plan.json``. It needs nobody to watch it: whoever reads RUN.progress.json knows
+where it is, and how it ended. The training itself is one more process down: torch is never imported here.
 """
 
 import json
@@ -14,10 +14,20 @@ from types import FrameType
 from typing import NoReturn
 
 from edgevl_core.errors import UserError
-from edgevl_ros.acceptance import Compared, agreement, verdict
-from edgevl_ros.child import last_line
-from edgevl_ros.jobs import Plan, Progress, adapt_arguments, log_file, parse, plan_file, progress_file, read, write
-from edgevl_ros.places import Here, Place, StepFailed, There, call, running
+from edgevl_ros.adaptation.acceptance import Compared, agreement, verdict
+from edgevl_ros.adaptation.child import last_line
+from edgevl_ros.adaptation.jobs import (
+    Plan,
+    Progress,
+    adapt_arguments,
+    log_file,
+    parse,
+    plan_file,
+    progress_file,
+    read,
+    write,
+)
+from edgevl_ros.adaptation.places import Here, Place, StepFailed, There, call, running
 
 Tell = Callable[[Progress], None]
 CANCELLED = 130
@@ -41,7 +51,7 @@ class Failed(Exception):
 
 def command(run: Path) -> list[str]:
     """The command that does the job of RUN.plan.json."""
-    return [sys.executable, "-m", "edgevl_ros.job", str(plan_file(run))]
+    return [sys.executable, "-m", "edgevl_ros.adaptation.job", str(plan_file(run))]
 
 
 def main() -> int:

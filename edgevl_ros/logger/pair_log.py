@@ -22,10 +22,10 @@ from edgevl_core.pairlog.scaling import scale_depth_msg, scale_info_msg, scale_r
 from edgevl_core.pairlog.types import CAMERA_INFO, deserialize, serialize
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_core.registration import RegistrationCheck
-from edgevl_ros.companions import Companions
+from edgevl_ros.classify.frames import RGB, Received
 from edgevl_ros.counters import Recent
-from edgevl_ros.frames import RGB, Received
-from edgevl_ros.log_account import Coverage
+from edgevl_ros.logger.account import Coverage
+from edgevl_ros.logger.companions import Companions
 
 UNREADABLE = "unreadable"
 INFO_OF = {"camera_info": "rgb", "depth_camera_info": "depth"}

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from edgevl_core.errors import UserError
-from edgevl_ros.child import edgevl_command
-from edgevl_ros.jobs import BundleRef, Plan, Remote
+from edgevl_ros.adaptation.child import edgevl_command
+from edgevl_ros.adaptation.jobs import BundleRef, Plan, Remote
+from edgevl_ros.adaptation.places import check_remote
+from edgevl_ros.adaptation.runs import closed_logs, make_directory, new_run, without
+from edgevl_ros.adaptation.triggers import Rules, parse_window
 from edgevl_ros.parameters import Parameter
-from edgevl_ros.places import check_remote
-from edgevl_ros.runs import closed_logs, make_directory, new_run, without
-from edgevl_ros.triggers import Rules, parse_window
 
 PARAMETERS = (
     # What is executed, and where, cannot be changed from outside while the node lives.

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 from edgevl_core.errors import UserError
-from edgevl_ros.child import clean_environment
-from edgevl_ros.jobs import Remote
+from edgevl_ros.adaptation.child import clean_environment
+from edgevl_ros.adaptation.jobs import Remote
 
 # BatchMode: never asks; an unknown or changed host key is refused. A dead connection is noticed within a minute.
 SSH_OPTIONS = (

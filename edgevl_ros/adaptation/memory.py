@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from edgevl_core.errors import UserError
-from edgevl_ros.jobs import BundleRef, read, write
-from edgevl_ros.triggers import PairCount
+from edgevl_ros.adaptation.jobs import BundleRef, read, write
+from edgevl_ros.adaptation.triggers import PairCount
 
 FILE = "manager.json"
 MAX_HISTORY = 20

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from edgevl_core.errors import UserError
-from edgevl_ros.jobs import log_file, plan_file, progress_file
+from edgevl_ros.adaptation.jobs import log_file, plan_file, progress_file
 
 PLAN_SUFFIX = ".plan.json"
 

@@ -5,7 +5,7 @@ from typing import Any
 from edgevl.msg import SceneClass
 
 from edgevl_core.classifier import Scene
-from edgevl_ros.frames import Received
+from edgevl_ros.classify.frames import Received
 from edgevl_ros.stamps import frame_id, to_time
 
 

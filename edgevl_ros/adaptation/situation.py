@@ -10,11 +10,11 @@ from edgevl.msg import LoggerStatus
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import BatteryState
 
-from edgevl_ros.jobs import BundleRef
+from edgevl_ros.adaptation.jobs import BundleRef
+from edgevl_ros.adaptation.memory import Memory
+from edgevl_ros.adaptation.triggers import Seen
 from edgevl_ros.managed import ManagedNode
-from edgevl_ros.memory import Memory
 from edgevl_ros.qos import LATCHED, stream_qos
-from edgevl_ros.triggers import Seen
 
 # A battery that has been silent this long says nothing about now.
 BATTERY_HOLDS_S = 60.0

@@ -11,8 +11,8 @@ from edgevl_core.pairlog.keep import KeepRule
 from edgevl_core.pairlog.retention import make_room
 from edgevl_core.pairlog.types import CAMERA_INFO, SCENE_TRUTH
 from edgevl_core.pairlog.writer import BagWriter
-from edgevl_ros.logger_parameters import KEEP_RULES, SEGMENT_SLACK_MB, topics
-from edgevl_ros.pair_log import Logged, LoggedTopic, PairLog
+from edgevl_ros.logger.pair_log import Logged, LoggedTopic, PairLog
+from edgevl_ros.logger.parameters import KEEP_RULES, SEGMENT_SLACK_MB, topics
 from edgevl_ros.streams import TYPE_NAMES, image_type
 
 MB = 1_000_000

@@ -49,7 +49,7 @@ class Plan(BaseModel):
         program: the edgevl command of this machine; unused where ``remote`` is set.
         current: the bundle to beat; None: there is none.
         held_back: bags to compare on, newest last; empty: the bundle is not compared.
-        min_gain, max_loss: see :func:`edgevl_ros.acceptance.verdict`.
+        min_gain, max_loss: see :func:`edgevl_ros.adaptation.acceptance.verdict`.
         reason: why it was started.
     """
 

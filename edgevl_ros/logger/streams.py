@@ -9,9 +9,9 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo
 
 from edgevl_core.errors import UserError
-from edgevl_ros.frames import DEPTH, RGB, Received
-from edgevl_ros.log_account import UNKNOWN
-from edgevl_ros.pair_log import PairLog
+from edgevl_ros.classify.frames import DEPTH, RGB, Received
+from edgevl_ros.logger.account import UNKNOWN
+from edgevl_ros.logger.pair_log import PairLog
 from edgevl_ros.streams import image_type
 
 

@@ -1,0 +1,1 @@
+"""What ``edgevl doctor --live`` looks at: the graph and the cameras."""
