@@ -10,7 +10,6 @@ import time
 
 from edgevl.msg import AdaptationStatus, LoggerStatus
 from edgevl.srv import LoadBundle
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
@@ -52,14 +51,7 @@ class AdaptationManager(ManagedNode):
         self._status = self.add_publisher(AdaptationStatus, "~/status", LATCHED)
         self.add_service(Trigger, "~/adapt", self._on_adapt)
         self.add_service(Trigger, "~/cancel", self._on_cancel)
-        # In a group of its own: it waits for what the timer and the classifier's answer bring.
-        rollback = self.create_service(
-            Trigger,
-            "~/rollback",
-            self.guarded_service(self._on_rollback),
-            callback_group=MutuallyExclusiveCallbackGroup(),
-        )
-        self.until_cleanup.callback(self.destroy_service, rollback)
+        self.add_service(Trigger, "~/rollback", self._on_rollback)
         service = self.values["classifier_service"]
         self._loader = self.create_client(LoadBundle, service) if service else None
         if self._loader is not None:

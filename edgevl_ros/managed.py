@@ -12,6 +12,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
@@ -83,8 +84,13 @@ class ManagedNode(LifecycleNode):
         return publisher
 
     def add_service(self, kind: type, name: str, callback: Callable[..., Any]) -> Any:
-        """A guarded service that lives until clean-up; ``callback(request, response)`` may be a coroutine."""
-        service = self.create_service(kind, name, self.guarded_service(callback))
+        """A guarded service that lives until clean-up; ``callback(request, response)`` may be a coroutine.
+
+        While it waits, images, timers and other services go on: in the node's own callback group, where one callback at
+        a time may be under way, nothing would. The executor has one thread, so callbacks still never run together.
+        """
+        group = ReentrantCallbackGroup()
+        service = self.create_service(kind, name, self.guarded_service(callback), callback_group=group)
         self.until_cleanup.callback(self.destroy_service, service)
         return service
 

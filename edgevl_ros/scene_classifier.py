@@ -7,17 +7,15 @@ moving robot.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from edgevl.msg import SceneClass
 from edgevl.srv import LoadBundle, SetLabels
 from numpy.typing import NDArray
-from rclpy.callback_groups import ReentrantCallbackGroup
 from std_msgs.msg import String
 
 from edgevl_core.errors import UserError
@@ -96,18 +94,8 @@ class SceneClassifier(ManagedNode):
             self._classification = self.add_publisher(self._vision[0], "~/classification", result_qos())
         self._labels = self.add_publisher(String, "~/labels", LATCHED)
         self._announce()
-        self._add_waiting_service(SetLabels, "~/set_labels", self._on_set_labels)
-        self._add_waiting_service(LoadBundle, "~/load_bundle", self._on_load_bundle)
-
-    def _add_waiting_service(self, kind: type, name: str, callback: Callable[..., Any]) -> None:
-        """A service whose coroutine waits while images go on being received.
-
-        In the node's own callback group, where only one callback may be under way, nothing else would run until the
-        coroutine has ended. The executor has one thread: callbacks still never run at the same time.
-        """
-        group = ReentrantCallbackGroup()
-        service = self.create_service(kind, name, self.guarded_service(callback), callback_group=group)
-        self.until_cleanup.callback(self.destroy_service, service)
+        self.add_service(SetLabels, "~/set_labels", self._on_set_labels)
+        self.add_service(LoadBundle, "~/load_bundle", self._on_load_bundle)
 
     def start(self) -> None:
         use_rgb, use_depth = self.values["use_rgb"], self.values["use_depth"]

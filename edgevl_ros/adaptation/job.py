@@ -1,6 +1,6 @@
 """The adaptation's child process: inputs out, `edgevl adapt`, bundle back, comparison with the current one. No ROS.
 
-``python -m edgevl_ros.adaptation.job RUN.plan.json``. It needs nobody to watch it: whoever reads RUN.progress.json knows
+``python -m edgevl_ros.adaptation.job RUN.plan.json``. It needs nobody to watch it: who reads RUN.progress.json knows
 where it is, and how it ended. The training itself is one more process down: torch is never imported here.
 """
 
