@@ -19,6 +19,7 @@ from edgevl_train.recipe import Recipe
 from edgevl_train.rundir import software_versions
 from edgevl_train.student import Student
 from edgevl_train.teacher import Teacher
+from edgevl_train.text_export import export_text_encoder
 
 GOLDEN_PAIRS = 4
 
@@ -71,6 +72,11 @@ def deliver(
         software=software_versions(),
         created=created,
     )
+    text_encoder = None
+    if recipe.text_encoder:
+        text_encoder = out / "text_encoder"
+        text_encoder.mkdir(exist_ok=True)
+        export_text_encoder(teacher, text_encoder)
     figures: dict[str, Any] = {}
     # The bundle comes last: its presence says that the run is complete.
     for name, directory in (("fp32", None), ("ptq", "bundle_ptq"), ("int8", "bundle")):
@@ -90,6 +96,7 @@ def deliver(
             student_fp32_onnx=files["int8_float" if name == "int8" else "fp32"],
             label_bank=bank,
             golden_pixels=np.ascontiguousarray(golden),
+            text_encoder=text_encoder if name == "int8" else None,
             student=recipe.student.name,
             teacher=f"{teacher.id} {teacher.weights_sha256[:12]}",
             preprocess=recipe.robot_preprocess(),

@@ -84,7 +84,7 @@ def test_a_job_goes_on_when_its_starter_is_killed_and_is_found_again(tmp_path, p
     go_on = tmp_path / "go_on"
     jobs.write(tmp_path / "plan.json", changed(plan, "", f"until={go_on}"))
     starter = (
-        "import os, signal; from pathlib import Path; from edgevl_ros import jobs; "
+        "import os, signal; from pathlib import Path; from edgevl_ros.adaptation import jobs; "
         "from edgevl_ros.adaptation.adaptation import Adaptation; "
         f"plan = jobs.read(jobs.Plan, Path({str(tmp_path / 'plan.json')!r})); "
         "Adaptation(plan.run.parent).begin(plan, 0); os.kill(os.getpid(), signal.SIGKILL)"

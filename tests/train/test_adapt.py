@@ -17,10 +17,12 @@ from edgevl_core.errors import UserError
 from edgevl_core.hashing import sha256_file
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.resources import resource
+from edgevl_core.vocabulary import bank_with
 from edgevl_train.adapt import adapt, plan
 from edgevl_train.evaluate import confusion_matrix, evaluate, top1_and_macro
 from edgevl_train.quantise import op_counts
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe
+from edgevl_train.teacher import load_teacher
 
 pytestmark = pytest.mark.train
 LABELS = resource("config/labels/home.yaml")
@@ -76,6 +78,17 @@ def test_bundle_answers_and_runs_in_integers(run: Path, sim_bag: Path) -> None:
     counts = op_counts(bundle.engine.path)
     assert counts["QLinearConv"] > 5
     assert "Conv" not in counts
+
+
+def test_a_bundle_with_the_text_tower_takes_any_word(
+    sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    quick = recipe.model_copy(update={"text_encoder": True, "stage1": recipe.stage1.model_copy(update={"epochs": 1})})
+    bundle = load_bundle(adapt([sim_bag], f"open_clip:@{teacher_directory}", LABELS, tmp_path / "run", quick))
+    bank = bank_with(bundle.label_bank, ["café terrace"], bundle.text_encoder)
+    teacher = load_teacher(f"open_clip:@{teacher_directory}")
+    expected = teacher.encode_text(list(bank.prompts[bank.find("café terrace")])).mean(0)
+    assert bank.vectors[-1] @ expected / np.linalg.norm(expected) > 0.999
 
 
 def test_truth_is_never_read(
