@@ -49,7 +49,7 @@ class NodeProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd=ROOT,
+                cwd=log.parent,  # relative defaults, such as out_dir, stay out of the source tree
                 start_new_session=True,
             )
 
