@@ -1,13 +1,14 @@
 """``edgevl benchmark``: how fast teachers, students and a bundle are on this machine, all measured in one run.
 
-files: the ONNX files; graph: what they say of their size; node_path: the robot's part; run: the measurement; students:
-the comparison; table, picture: what is shown; machine: where it was measured.
+files: the ONNX files; graph: what they say of their size; accuracy: a bundle's, on a bag; node_path: the robot's part;
+open_vino: the other runtime; run: the measurement; students: the comparison; table, picture: what is shown; machine:
+where it was measured.
 """
 
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -43,6 +44,7 @@ def command(
     from edgevl_cli.training import _needs_training_extra
 
     _needs_training_extra()
+    from edgevl_cli.benchmark.accuracy import top1
     from edgevl_cli.benchmark.picture import write_plot
     from edgevl_cli.benchmark.run import run
     from edgevl_cli.benchmark.students import choose, compare
@@ -52,7 +54,10 @@ def command(
     with ExitStack() as stack:
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         models = _models(folder, bundle, compared, everything)
-        accuracy = None if bag is None or bundle is None else _accuracy(bundle, bag)
+        accuracy = None
+        if bag is not None and bundle is not None:
+            with progress("evaluating") as on_progress:
+                accuracy = top1(bundle, bag, on_progress)
         with progress("timing") as on_progress:
             numbers = run(
                 models,
@@ -116,19 +121,3 @@ def _on_robot(models: "list[Model]") -> "Model":
     from edgevl_train.presets import DEFAULT
 
     return next((m for m in models if m.kind == "bundle"), None) or next(m for m in models if m.name == DEFAULT)
-
-
-def _accuracy(bundle: Path, bag: Path) -> dict[str, Any]:
-    """{"float", "int8"} -> {"rgb", "depth", "rgbd"} -> top-1. Raises UserError where the bag has no true rooms."""
-    from edgevl_cli.benchmark.files import FLOAT, STATIC
-    from edgevl_train.cache import expected_pairs
-    from edgevl_train.evaluate import evaluate_all
-    from edgevl_train.predictors import bundle_predictor
-
-    predictors = {FLOAT: bundle_predictor(bundle, fp32=True), STATIC: bundle_predictor(bundle)}
-    total = expected_pairs(bag)
-    with progress("evaluating") as on_progress:
-        found = evaluate_all(predictors, [bag], on_progress=lambda pairs: on_progress(pairs, total))
-    if any(figures["against"] != "truth" for figures in found.values()):
-        raise UserError(f"--bag {bag}: it carries no true rooms of the bundle's labels; pass a bag that does, or none")
-    return {precision: figures["top1"] for precision, figures in found.items()}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgevl_cli.benchmark.run import ONNX_RUNTIME
 from edgevl_core.atomic import atomic_write
 
 _COLOURS = {"float": "#4c72b0", "int8": "#c44e52", "int8 dynamic": "#dd8452"}
@@ -47,21 +48,25 @@ def _latency(axes: Any, numbers: Mapping[str, Any]) -> None:
     for row in numbers["rows"]:
         by_model.setdefault(row["model"], []).append(row)
     for name, rows in by_model.items():
+        rows = sorted(rows, key=lambda r: r["bytes"])
         axes.plot([r["bytes"] / 1e6 for r in rows], [r["ms"]["median"] for r in rows], color="0.8", zorder=1)
         for row in rows:
             x, ms = row["bytes"] / 1e6, row["ms"]
             spread = [[ms["median"] - ms["q1"]], [ms["q3"] - ms["median"]]]
             style = {"color": _COLOURS[row["precision"]], "fmt": _MARKERS[row["kind"]]}
-            hollow = {} if row["runtime"] == "ONNX Runtime" else {"markerfacecolor": "white"}
+            hollow = {} if row["runtime"] == ONNX_RUNTIME else {"markerfacecolor": "white"}
             axes.errorbar(x, ms["median"], yerr=spread, markersize=8, capsize=3, **style, **hollow)
-        slowest = max(rows, key=lambda r: r["ms"]["median"])
-        at = (slowest["bytes"] / 1e6, slowest["ms"]["q3"])
-        axes.annotate(name, at, textcoords="offset points", xytext=(0, 8), ha="center", fontsize=8)
+        at = (rows[0]["bytes"] / 1e6, rows[0]["ms"]["median"])  # the smallest files lie farthest apart
+        axes.annotate(name, at, textcoords="offset points", xytext=(-7, 0), ha="right", va="center", fontsize=8)
     axes.set(xscale="log", yscale="log", xlabel="file, MB", ylabel="ms an image", title="latency against size")
-    axes.margins(0.15)
+    axes.margins(0.1, 0.12)
+    axes.set_xlim(left=min(row["bytes"] for row in numbers["rows"]) / 1e6 / 4)  # names stand on the left
     plain = {"linestyle": "", "color": "0.4"}
+    kinds = {row["kind"] for row in numbers["rows"]}
     legend = [Line2D([], [], linestyle="", marker="o", color=c, label=precision) for precision, c in _COLOURS.items()]
-    legend += [Line2D([], [], marker=marker, label=kind, **plain) for kind, marker in _MARKERS.items()]
+    legend += [Line2D([], [], marker=_MARKERS[kind], label=kind, **plain) for kind in _MARKERS if kind in kinds]
+    if any(row["runtime"] != ONNX_RUNTIME for row in numbers["rows"]):
+        legend.append(Line2D([], [], marker="o", markerfacecolor="white", label="OpenVINO", **plain))
     axes.legend(handles=legend, fontsize=8, loc="upper left")
 
 

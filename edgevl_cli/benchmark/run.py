@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edgevl_cli.benchmark import open_vino
 from edgevl_cli.benchmark.files import FLOAT, STATIC, Model
 from edgevl_cli.benchmark.graph import PEAK_GMACS, PEAK_SIDE, Size, size_of, write_peak
 from edgevl_cli.benchmark.machine import cores, load, machine
@@ -16,7 +17,7 @@ from edgevl_cli.benchmark.node_path import available as ros_available
 from edgevl_core.engine import Engine, open_session
 from edgevl_core.timing import Task, Timing, measure, ratio, ratio_quartiles
 
-ONNX_RUNTIME = "ONNX Runtime"
+ONNX_RUNTIME, OPENVINO = "ONNX Runtime", "OpenVINO"
 _PEAK, _NODE = "peak", "node: "
 
 
@@ -67,6 +68,8 @@ def run(
         peak = open_session(write_peak(Path(folder) / "peak.onnx"), 1, ("CPUExecutionProvider",))
     ones = np.ones((PEAK_SIDE, PEAK_SIDE), np.uint8)
     entries = [entry for model in models for entry in _entries(model, all_threads)]
+    if not open_vino.available():
+        left_out.append("OpenVINO on the int8 files: the package openvino is not installed (pip install openvino)")
     tasks: dict[str, Task] = {_PEAK: lambda: peak.run(None, {"x": ones})}
     tasks |= {entry.key: entry.task for entry in entries}
     tasks |= {_all(entry): entry.on_all_cores for entry in entries if entry.on_all_cores is not None}
@@ -81,6 +84,7 @@ def run(
         "run_id": timings[_PEAK].run_id,
         "machine": machine(),
         "load": {"start": load_start, "end": load()},
+        "busy": load_start > 0.5 * cores(),
         "settings": {"batch": 1, "threads": 1, "rounds": len(timings[_PEAK].seconds), "seconds": seconds},
         "peak_int8_gmac_s": PEAK_GMACS / timings[_PEAK].median_s,
         "rows": [_row(entry, timings, entries) for entry in entries],
@@ -95,6 +99,9 @@ def _entries(model: Model, all_threads: bool) -> Iterator[Entry]:
         engine = Engine(path)
         wide = _inference(Engine(path, threads=cores())) if all_threads and cores() > 1 else None
         yield Entry(model, size, engine.size_px, precision, ONNX_RUNTIME, _inference(engine), wide)
+        if precision == STATIC and open_vino.available():
+            other = open_vino.inference(path, engine.size_px)
+            yield Entry(model, size, engine.size_px, precision, OPENVINO, other, None)
 
 
 def _inference(engine: Engine) -> Task:

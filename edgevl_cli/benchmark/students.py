@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgevl_cli.benchmark.files import FLOAT
+from edgevl_cli.benchmark.run import ONNX_RUNTIME
 
 
 def compare(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One entry per student among the rows of :func:`edgevl_cli.benchmark.run.run`, smallest first.
+    """One entry per student in ONNX Runtime among the rows of :func:`edgevl_cli.benchmark.run.run`, smallest first.
 
     ``int8_helps``: int8 is faster than float in at least three of four rounds.
     """
     by_model: dict[str, dict[str, dict[str, Any]]] = {}
     for row in rows:
-        if row["kind"] == "student":
+        if row["kind"] == "student" and row["runtime"] == ONNX_RUNTIME:
             by_model.setdefault(row["model"], {})[row["precision"]] = row
     return sorted((_entry(rows_of) for rows_of in by_model.values()), key=lambda entry: entry["parameters"])
 

@@ -4,7 +4,7 @@ import io
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,18 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
-from edgevl_cli.benchmark.files import DYNAMIC, FLOAT, STATIC, Model, student
+from edgevl_cli.benchmark.accuracy import top1
+from edgevl_cli.benchmark.files import DYNAMIC, FLOAT, STATIC, Model, bundle, student
 from edgevl_cli.benchmark.graph import size_of
 from edgevl_cli.benchmark.node_path import PARTS
 from edgevl_cli.benchmark.picture import draw
-from edgevl_cli.benchmark.run import run
+from edgevl_cli.benchmark.run import ONNX_RUNTIME, OPENVINO, run
 from edgevl_cli.benchmark.students import choose, compare
 from edgevl_cli.benchmark.table import show
+from edgevl_core.errors import UserError
 from edgevl_train.presets import Preset
+from tests.infer.tiny import SIZE_PX, write_colour_bundle
+from tests.train.test_evaluate import write_rooms
 
 pytestmark = pytest.mark.unit
 
@@ -31,6 +35,14 @@ PNG = b"\x89PNG"
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     """A real student, small."""
     return student("resnet10t", tmp_path_factory.mktemp("files"), Preset(32, "linear", "tests"))
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose student knows red, green and blue."""
+    path = tmp_path_factory.mktemp("bundle") / "colours"
+    write_colour_bundle(path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +63,7 @@ def edgevl(*arguments: object, hidden: str = "") -> subprocess.CompletedProcess[
 
 
 def test_a_row_for_every_file_in_the_same_run(numbers: dict) -> None:
-    rows = {(row["model"], row["precision"]): row for row in numbers["rows"]}
+    rows = {(row["model"], row["precision"]): row for row in numbers["rows"] if row["runtime"] == ONNX_RUNTIME}
     assert set(rows) == {("peer", FLOAT), *(("resnet10t", precision) for precision in (FLOAT, STATIC, DYNAMIC))}
     for row in rows.values():
         assert 0 < row["ms"]["q1"] <= row["ms"]["median"] <= row["ms"]["q3"]
@@ -62,6 +74,35 @@ def test_a_row_for_every_file_in_the_same_run(numbers: dict) -> None:
     assert int8["bytes"] < rows["resnet10t", FLOAT]["bytes"] / 3
     assert rows["resnet10t", FLOAT]["times_faster_than_float"] is None
     assert int8["times_faster_than_float"]["q1"] > 0
+
+
+def test_openvino_runs_the_same_file_or_is_said_to_be_missing(numbers: dict) -> None:
+    rows = [row for row in numbers["rows"] if row["runtime"] == OPENVINO]
+    said = any("OpenVINO" in line for line in numbers["left_out"])
+    installed = find_spec("openvino") is not None
+    assert ([(row["model"], row["precision"]) for row in rows], said) == (
+        [("resnet10t", STATIC)] if installed else [],
+        not installed,
+    )
+
+
+def test_a_bundle_is_timed_by_its_own_files(colours: Path) -> None:
+    found = run([bundle(colours)], seconds=0.01)
+    rows = [row for row in found["rows"] if row["runtime"] == ONNX_RUNTIME]
+    assert [(row["kind"], row["precision"], row["size_px"]) for row in rows] == [
+        ("bundle", FLOAT, SIZE_PX),
+        ("bundle", STATIC, SIZE_PX),
+    ]
+    assert [row["bytes"] for row in rows] == [
+        (colours / name).stat().st_size for name in ("student_fp32.onnx", "student.onnx")
+    ]
+
+
+def test_accuracy_comes_from_true_rooms_only(colours: Path, tmp_path: Path) -> None:
+    found = top1(colours, write_rooms(tmp_path / "rooms"))
+    assert found[FLOAT]["rgb"] == found[STATIC]["rgb"] == 1.0
+    with pytest.raises(UserError, match="true rooms"):
+        top1(colours, write_rooms(tmp_path / "without", truth=False))
 
 
 def test_the_run_says_where_and_under_which_load(numbers: dict) -> None:
@@ -110,17 +151,17 @@ def test_a_student_of_known_size(model: Model) -> None:
     assert size.gmacs is not None
 
 
-def test_files_are_made_once(model: Model, tmp_path: Path) -> None:
+def test_files_are_made_once(model: Model) -> None:
     folder = model.files[FLOAT].parent
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert replace(student("resnet10t", folder, Preset(32, "linear", "tests"))) == model
+    assert student("resnet10t", folder, Preset(32, "linear", "tests")) == model
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
 def test_table_and_picture_show_every_model(numbers: dict) -> None:
     text = io.StringIO()
     show(numbers, Console(file=text, width=200))
-    for word in ("peer float", "resnet10t int8", "x peer", "of peak", "int8 helps here", "load", "inference"):
+    for word in ("peer", "resnet10t", FLOAT, STATIC, DYNAMIC, "quartiles", "helps", "load", "inference"):
         assert word in text.getvalue(), word
     assert "largest student within 1000 ms here: resnet10t" in text.getvalue()
     assert draw(numbers).startswith(PNG)
@@ -150,7 +191,12 @@ def test_the_budget_names_the_largest_that_is_fast_enough() -> None:
 def row(precision: str, ms: float, q1: float | None) -> dict:
     gain = None if q1 is None else {"q1": q1, "median": q1 + 0.1, "q3": q1 + 0.2}
     known = {"model": "s", "kind": "student", "size_px": 32, "parameters": 1, "gmacs": 1.0, "bytes": 9}
-    return known | {"precision": precision, "ms": {"median": ms}, "times_faster_than_float": gain}
+    return known | {
+        "runtime": ONNX_RUNTIME,
+        "precision": precision,
+        "ms": {"median": ms},
+        "times_faster_than_float": gain,
+    }
 
 
 @pytest.mark.parametrize(("q1", "helps"), [(1.01, True), (0.95, False)])
