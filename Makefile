@@ -6,7 +6,7 @@
 VENV ?= .venv
 ROS_WHEELS ?= kilted
 PYTHON ?=
-# Further arguments of `edgevl demo` or of pytest: make demo ARGS="--out /tmp/run", make test ARGS="-k pairing".
+# Further arguments of `edgevl demo`, `edgevl benchmark` or pytest: make demo ARGS="--out /tmp/run", make test ARGS="-k pairing".
 ARGS ?=
 
 # A sourced ROS 2, another active environment or the user's own packages would mix with .venv. PIP_* variables stay.
@@ -70,8 +70,10 @@ lint: setup
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
+# ARGS are those of `edgevl benchmark`; the scripts after it time single parts.
 bench: setup
-	@set -e; for script in $(wildcard benchmarks/*.py); do echo "$$script"; $(RUN) $$script $(ARGS); done
+	@$(CLEAN_ENV) $(VENV)/bin/edgevl benchmark $(ARGS)
+	@set -e; for script in $(wildcard benchmarks/*.py); do echo "$$script"; $(RUN) $$script; done
 
 # For a machine with an apt ROS 2, sourced: in place, as `colcon build` in a workspace would.
 colcon:

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from edgevl_cli import bags, bundles, demo, doctor, training
+from edgevl_cli import bags, benchmark, bundles, demo, doctor, training
 from edgevl_core.errors import UserError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(bags.log, name="log")
 app.add_typer(training.teacher, name="teacher")
 app.command("adapt")(training.adapt)
 app.command("evaluate")(training.evaluate)
+app.command("benchmark")(benchmark.command)
 app.command("report")(training.report)
 app.add_typer(bundles.bundle, name="bundle")
 app.command("doctor")(doctor.command)

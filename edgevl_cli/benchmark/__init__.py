@@ -1,0 +1,123 @@
+"""``edgevl benchmark``: how fast teachers, students and a bundle are on this machine, all measured in one run.
+
+files: the ONNX files; graph: what they say of their size; accuracy: a bundle's, on a bag; node_path: the robot's part;
+open_vino: the other runtime; run: the measurement; students: the comparison; table, picture: what is shown; machine:
+where it was measured.
+"""
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgevl_cli.console import progress, write_json
+from edgevl_core.errors import UserError
+
+if TYPE_CHECKING:
+    from edgevl_cli.benchmark.files import Model
+
+TEACHERS = ("ViT-B-32", "MobileCLIP2-S0")
+SLOW_TEACHERS = ("ViT-B-16",)
+STUDENTS = ("mobilenetv4_conv_small", "mobilenetv4_conv_medium", "resnet18")
+
+
+def command(
+    bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A student bundle to time as well.")] = None,
+    bag: Annotated[Path | None, typer.Option(help="With a BUNDLE: its top-1 on this bag with true rooms.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the numbers here (- for stdout).")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw latency against size into this .png file.")] = None,
+    students: Annotated[bool, typer.Option("--students", help="Compare all students, without teachers.")] = False,
+    budget_ms: Annotated[
+        float | None, typer.Option(metavar="MS", help="As --students: name the largest that is fast enough.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All students, and ViT-B-16; takes minutes.")] = False,
+    all_threads: Annotated[bool, typer.Option("--all-threads", help="Time everything on all cores as well.")] = False,
+    seconds: Annotated[float, typer.Option(help="About how long the timing itself takes.")] = 20.0,
+    work: Annotated[
+        Path | None, typer.Option(help="Keep the exported files here for the next time (default: nowhere).")
+    ] = None,
+) -> None:
+    """Time teachers, students and a bundle on this machine, one image at a time on one thread."""
+    _check(bundle, bag, plot, budget_ms, seconds)
+    from edgevl_cli.training import _needs_training_extra
+
+    _needs_training_extra()
+    from edgevl_cli.benchmark.accuracy import top1
+    from edgevl_cli.benchmark.picture import write_plot
+    from edgevl_cli.benchmark.run import run
+    from edgevl_cli.benchmark.students import choose, compare
+    from edgevl_cli.benchmark.table import show
+
+    compared = students or budget_ms is not None
+    with ExitStack() as stack:
+        folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        models = _models(folder, bundle, compared, everything)
+        accuracy = None
+        if bag is not None and bundle is not None:
+            with progress("evaluating") as on_progress:
+                accuracy = top1(bundle, bag, on_progress)
+        with progress("timing") as on_progress:
+            numbers = run(
+                models,
+                seconds=seconds,
+                all_threads=all_threads,
+                node=None if compared else _on_robot(models),
+                on_progress=on_progress,
+            )
+    numbers["accuracy"] = accuracy
+    numbers["students"] = compare(numbers["rows"])
+    numbers["budget"] = None
+    if budget_ms is not None:
+        chosen = choose(numbers["students"], budget_ms)
+        numbers["budget"] = {"ms": budget_ms, "student": chosen and chosen["model"]}
+    if str(json) != "-":
+        show(numbers)
+    write_json(numbers, json)
+    if plot is not None:
+        write_plot(numbers, plot)
+
+
+def _check(bundle: Path | None, bag: Path | None, plot: Path | None, budget_ms: float | None, seconds: float) -> None:
+    """What can be said before anything slow is imported."""
+    if plot is not None and plot.suffix != ".png":
+        raise UserError(f"--plot {plot}: a file name that ends in .png is accepted")
+    for option, value in (("--seconds", seconds), ("--budget-ms", budget_ms)):
+        if value is not None and not value > 0:
+            raise UserError(f"{option} {value:g}: a number above 0 is accepted")
+    if bag is not None and bundle is None:
+        raise UserError(f"--bag {bag}: it is for the accuracy of a bundle; name the BUNDLE as well")
+    if bundle is not None:
+        from edgevl_core.bundle import read_manifest
+
+        read_manifest(bundle)
+
+
+def _models(folder: Path, own: Path | None, compared: bool, everything: bool) -> "list[Model]":
+    """The models to time, the bundle first; exporting them is the slow part."""
+    from functools import partial
+
+    from edgevl_cli.benchmark.files import bundle, student, teacher
+    from edgevl_train.presets import PRESETS
+
+    folder.mkdir(parents=True, exist_ok=True)
+    teachers = () if compared else TEACHERS + (SLOW_TEACHERS if everything else ())
+    names = PRESETS if compared or everything else STUDENTS
+    makers = [partial(bundle, own)] if own is not None else []
+    makers += [partial(teacher, name, folder) for name in teachers]
+    makers += [partial(student, name, folder) for name in names]
+    models = []
+    with progress("exporting") as on_progress:
+        on_progress(0, len(makers))
+        for make in makers:
+            models.append(make())
+            on_progress(len(models), len(makers))
+    return models
+
+
+def _on_robot(models: "list[Model]") -> "Model":
+    """The bundle where there is one, else the default student."""
+    from edgevl_train.presets import DEFAULT
+
+    return next((m for m in models if m.kind == "bundle"), None) or next(m for m in models if m.name == DEFAULT)

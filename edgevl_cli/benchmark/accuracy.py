@@ -1,0 +1,24 @@
+"""How good a bundle's two files are on a bag with true rooms."""
+
+from pathlib import Path
+
+from edgevl_cli.benchmark.files import FLOAT, STATIC
+from edgevl_cli.console import OnProgress
+from edgevl_core.errors import UserError
+from edgevl_train.cache import expected_pairs
+from edgevl_train.evaluate import evaluate_all
+from edgevl_train.predictors import bundle_predictor
+
+
+def top1(bundle: Path, bag: Path, on_progress: OnProgress = lambda done, total: None) -> dict[str, dict[str, float]]:
+    """{FLOAT, STATIC} -> {"rgb", "depth", "rgbd"} -> top-1.
+
+    Raises:
+        UserError: the bag has no true rooms, or the bundle is refused.
+    """
+    predictors = {FLOAT: bundle_predictor(bundle, fp32=True), STATIC: bundle_predictor(bundle)}
+    total = expected_pairs(bag)
+    found = evaluate_all(predictors, [bag], on_progress=lambda pairs: on_progress(pairs, total))
+    if any(figures["against"] != "truth" for figures in found.values()):
+        raise UserError(f"--bag {bag}: it carries no true rooms of the bundle's labels; pass a bag that does, or none")
+    return {precision: figures["top1"] for precision, figures in found.items()}

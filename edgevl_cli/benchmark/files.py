@@ -1,0 +1,128 @@
+"""The ONNX files that are timed: written once into a folder, read from there the next time.
+
+Weights are random: the time of a run does not depend on them.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgevl_core.atomic import atomic_write
+from edgevl_core.bundle import STUDENT_FP32, STUDENT_INT8, load_bundle
+from edgevl_core.errors import UserError
+from edgevl_core.preprocess import Preprocess
+from edgevl_train.presets import PRESETS, Preset
+from edgevl_train.quantise import dynamic_int8, export_fp32, ptq_int8
+from edgevl_train.quantise.export import INPUT_NAME, OPSET, OUTPUT_NAME
+from edgevl_train.student import build_student
+from edgevl_train.teacher import quiet_open_clip
+
+# isort: split
+import open_clip
+from timm.utils.model import reparameterize_model
+
+FLOAT, STATIC, DYNAMIC = "float", "int8", "int8 dynamic"
+EMBED_DIM = 512  # of ViT-B-32 and MobileCLIP2-S0
+_CALIBRATION_IMAGES = 8
+
+
+@dataclass(frozen=True)
+class Model:
+    """One network and the files it is run from.
+
+    Attributes:
+        kind: "teacher", "student" or "bundle".
+        files: precision -> ONNX file; FLOAT is always there.
+        preprocess: what the robot does to an image; None for a teacher, which no robot runs.
+    """
+
+    name: str
+    kind: str
+    files: Mapping[str, Path]
+    preprocess: Preprocess | None = None
+
+
+def teacher(name: str, folder: Path) -> Model:
+    """The image tower of an open_clip configuration, merged as it would be deployed.
+
+    Raises:
+        UserError: open_clip has no such configuration.
+    """
+    path = folder / f"{name}.onnx"
+    if not path.is_file():
+        if name not in open_clip.list_models():
+            raise UserError(f"teacher {name!r}: open_clip has no such model; see open_clip.list_models()")
+        with quiet_open_clip():
+            visual = open_clip.create_model(name, pretrained=None).visual
+        _export_tower(_Tower(reparameterize_model(visual.eval())), path)
+    return Model(name, "teacher", {FLOAT: path})
+
+
+def student(name: str, folder: Path, preset: Preset | None = None) -> Model:
+    """A student as its preset (None: the one of its name) would build it: float, static and dynamic int8."""
+    preset = preset or PRESETS[name]
+    stem = f"{name}-{preset.size_px}"
+    files = {FLOAT: f"{stem}-float.onnx", STATIC: f"{stem}-int8.onnx", DYNAMIC: f"{stem}-dynamic.onnx"}
+    paths = {precision: folder / file for precision, file in files.items()}
+    if not paths[FLOAT].is_file():
+        torch.manual_seed(0)
+        built = build_student(name, EMBED_DIM, head=preset.head, size_px=preset.size_px).eval()
+        export_fp32(built, paths[FLOAT], preset.size_px)
+    if not paths[STATIC].is_file():
+        shape = (_CALIBRATION_IMAGES, 3, preset.size_px, preset.size_px)
+        noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        ptq_int8(paths[FLOAT], np.split(noise, _CALIBRATION_IMAGES), paths[STATIC])
+    if not paths[DYNAMIC].is_file():
+        dynamic_int8(paths[FLOAT], paths[DYNAMIC])
+    return Model(name, "student", paths, Preprocess(size_px=preset.size_px))
+
+
+def bundle(path: Path) -> Model:
+    """A bundle's own two files. Raises UserError where it is refused."""
+    loaded = load_bundle(path)
+    files = {FLOAT: path / STUDENT_FP32, STATIC: path / STUDENT_INT8}
+    return Model(f"{path.resolve().name}/", "bundle", files, loaded.manifest.preprocess)
+
+
+class _Tower(nn.Module):
+    """A teacher's image tower behind a student's contract: uint8 pixels in, a unit vector out."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+        for name in ("mean", "std"):
+            values = torch.tensor(visual.preprocess_cfg[name]).view(1, 3, 1, 1)
+            self.register_buffer(name, 255 * values)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return functional.normalize(self.visual((pixels.float() - self.mean) / self.std), dim=-1)
+
+
+def _export_tower(tower: _Tower, path: Path) -> None:
+    """(1, 3, S, S) uint8 -> (1, D) float32."""
+    size = tower.visual.image_size
+    example = torch.zeros(1, 3, *((size, size) if isinstance(size, int) else size), dtype=torch.uint8)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no ONNX counterpart
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the exporter's own internals; a failure still raises
+            program = torch.onnx.export(
+                tower.eval(),
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                external_data=False,
+                input_names=[INPUT_NAME],
+                output_names=[OUTPUT_NAME],
+                verbose=False,
+            )
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    atomic_write(path, program.model_proto.SerializeToString())

@@ -1,0 +1,82 @@
+"""Latency against size in one picture, and accuracy against latency where a labelled bag was given."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgevl_cli.benchmark.run import ONNX_RUNTIME
+from edgevl_core.atomic import atomic_write
+
+_COLOURS = {"float": "#4c72b0", "int8": "#c44e52", "int8 dynamic": "#dd8452"}
+_MARKERS = {"teacher": "s", "student": "o", "bundle": "*"}
+
+
+def write_plot(numbers: Mapping[str, Any], path: Path) -> None:
+    """Draw the figures of a benchmark into a PNG file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, draw(numbers))
+
+
+def draw(numbers: Mapping[str, Any]) -> bytes:
+    """The picture as PNG bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # without pyplot: no global state, no display
+    from matplotlib.figure import Figure
+
+    panels = [_latency] if numbers["accuracy"] is None else [_latency, _accuracy]
+    figure = Figure(figsize=(8.5 * len(panels), 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        panel(axes, numbers)
+        axes.grid(True, which="both", alpha=0.25)
+    machine, load = numbers["machine"], numbers["load"]
+    figure.suptitle(
+        f"{machine['cpu']}, one thread, batch 1, {numbers['settings']['rounds']} rounds, load {load['start']} to "
+        f"{load['end']}",
+        fontsize=10,
+    )
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def _latency(axes: Any, numbers: Mapping[str, Any]) -> None:
+    """A model's files are joined by a line; bars are quartiles."""
+    from matplotlib.lines import Line2D
+
+    by_model: dict[str, list[Mapping[str, Any]]] = {}
+    for row in numbers["rows"]:
+        by_model.setdefault(row["model"], []).append(row)
+    for name, rows in by_model.items():
+        rows = sorted(rows, key=lambda r: r["bytes"])
+        axes.plot([r["bytes"] / 1e6 for r in rows], [r["ms"]["median"] for r in rows], color="0.8", zorder=1)
+        for row in rows:
+            x, ms = row["bytes"] / 1e6, row["ms"]
+            spread = [[ms["median"] - ms["q1"]], [ms["q3"] - ms["median"]]]
+            style = {"color": _COLOURS[row["precision"]], "fmt": _MARKERS[row["kind"]]}
+            hollow = {} if row["runtime"] == ONNX_RUNTIME else {"markerfacecolor": "white"}
+            axes.errorbar(x, ms["median"], yerr=spread, markersize=8, capsize=3, **style, **hollow)
+        at = (rows[0]["bytes"] / 1e6, rows[0]["ms"]["median"])  # the smallest files lie farthest apart
+        axes.annotate(name, at, textcoords="offset points", xytext=(-7, 0), ha="right", va="center", fontsize=8)
+    axes.set(xscale="log", yscale="log", xlabel="file, MB", ylabel="ms an image", title="latency against size")
+    axes.margins(0.1, 0.12)
+    axes.set_xlim(left=min(row["bytes"] for row in numbers["rows"]) / 1e6 / 4)  # names stand on the left
+    plain = {"linestyle": "", "color": "0.4"}
+    kinds = {row["kind"] for row in numbers["rows"]}
+    legend = [Line2D([], [], linestyle="", marker="o", color=c, label=precision) for precision, c in _COLOURS.items()]
+    legend += [Line2D([], [], marker=_MARKERS[kind], label=kind, **plain) for kind in _MARKERS if kind in kinds]
+    if any(row["runtime"] != ONNX_RUNTIME for row in numbers["rows"]):
+        legend.append(Line2D([], [], marker="o", markerfacecolor="white", label="OpenVINO", **plain))
+    axes.legend(handles=legend, fontsize=8, loc="upper left")
+
+
+def _accuracy(axes: Any, numbers: Mapping[str, Any]) -> None:
+    markers = {"rgb": "o", "depth": "s", "rgbd": "*"}
+    own = {row["precision"]: row for row in numbers["rows"] if row["kind"] == "bundle"}
+    for precision, top1 in numbers["accuracy"].items():
+        for modality, marker in markers.items():
+            x, label = own[precision]["ms"]["median"], f"{precision}, {modality}"
+            axes.plot(x, top1[modality], marker, color=_COLOURS[precision], label=label)
+    axes.set(xscale="log", xlabel="ms an image", ylabel="top-1 on the bag", title="accuracy against latency")
+    axes.set_ylim(0, 1.02)
+    axes.legend(fontsize=8, loc="lower right")

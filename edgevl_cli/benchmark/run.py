@@ -1,0 +1,160 @@
+"""One interleaved run over all models, the processor's peak and the node's path; its figures as plain numbers."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgevl_cli.benchmark import open_vino
+from edgevl_cli.benchmark.files import FLOAT, STATIC, Model
+from edgevl_cli.benchmark.graph import PEAK_GMACS, PEAK_SIDE, Size, size_of, write_peak
+from edgevl_cli.benchmark.machine import cores, load, machine
+from edgevl_cli.benchmark.node_path import INFERENCE, PARTS, node_path
+from edgevl_cli.benchmark.node_path import available as ros_available
+from edgevl_core.engine import Engine, open_session
+from edgevl_core.timing import Task, Timing, measure, ratio, ratio_quartiles
+
+ONNX_RUNTIME, OPENVINO = "ONNX Runtime", "OpenVINO"
+_PEAK, _NODE = "peak", "node: "
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row before it is timed.
+
+    Attributes:
+        on_all_cores: the same with as many threads as there are cores, where that was asked for.
+    """
+
+    model: Model
+    size: Size
+    size_px: int
+    precision: str
+    runtime: str
+    task: Task
+    on_all_cores: Task | None
+
+    @property
+    def key(self) -> str:
+        return f"{self.model.name} {self.precision}, {self.runtime}"
+
+
+def run(
+    models: Sequence[Model],
+    *,
+    seconds: float,
+    all_threads: bool = False,
+    node: Model | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Time everything, batch 1.
+
+    Args:
+        models: at least one.
+        seconds: about how long it takes.
+        all_threads: time each model on all cores as well.
+        node: the student in scene_classifier's path; None: the path is not timed.
+
+    Returns:
+        {"run_id", "machine", "load", "settings", "peak_int8_gmac_s", "rows", "node", "left_out"}.
+        Ratios are taken round by round.
+    """
+    left_out: list[str] = []
+    load_start = load()
+    with tempfile.TemporaryDirectory() as folder:
+        peak = open_session(write_peak(Path(folder) / "peak.onnx"), 1, ("CPUExecutionProvider",))
+    ones = np.ones((PEAK_SIDE, PEAK_SIDE), np.uint8)
+    entries = [entry for model in models for entry in _entries(model, all_threads)]
+    if not open_vino.available():
+        left_out.append("OpenVINO on the int8 files: the package openvino is not installed (pip install openvino)")
+    tasks: dict[str, Task] = {_PEAK: lambda: peak.run(None, {"x": ones})}
+    tasks |= {entry.key: entry.task for entry in entries}
+    tasks |= {_all(entry): entry.on_all_cores for entry in entries if entry.on_all_cores is not None}
+    if node is not None and not ros_available():
+        left_out.append("the node's path: ROS 2 (rclpy) and edgevl's messages are not importable here")
+        node = None
+    if node is not None:
+        path = node_path(Engine(node.files.get(STATIC, node.files[FLOAT])), node.preprocess)
+        tasks |= {_NODE + part: task for part, task in path.items()}
+    timings = measure(tasks, seconds=seconds, on_progress=on_progress)
+    return {
+        "run_id": timings[_PEAK].run_id,
+        "machine": machine(),
+        "load": {"start": load_start, "end": load()},
+        "busy": load_start > 0.5 * cores(),
+        "settings": {"batch": 1, "threads": 1, "rounds": len(timings[_PEAK].seconds), "seconds": seconds},
+        "peak_int8_gmac_s": PEAK_GMACS / timings[_PEAK].median_s,
+        "rows": [_row(entry, timings, entries) for entry in entries],
+        "node": None if node is None else _node_numbers(node, timings),
+        "left_out": left_out,
+    }
+
+
+def _entries(model: Model, all_threads: bool) -> Iterator[Entry]:
+    size = size_of(model.files[FLOAT])
+    for precision, path in model.files.items():
+        engine = Engine(path)
+        wide = _inference(Engine(path, threads=cores())) if all_threads and cores() > 1 else None
+        yield Entry(model, size, engine.size_px, precision, ONNX_RUNTIME, _inference(engine), wide)
+        if precision == STATIC and open_vino.available():
+            other = open_vino.inference(path, engine.size_px)
+            yield Entry(model, size, engine.size_px, precision, OPENVINO, other, None)
+
+
+def _inference(engine: Engine) -> Task:
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, engine.size_px, engine.size_px), dtype=np.uint8)
+    return lambda: engine(pixels)
+
+
+def _row(entry: Entry, timings: dict[str, Timing], entries: Sequence[Entry]) -> dict[str, Any]:
+    timing = timings[entry.key]
+    own_float = next(e for e in entries if (e.model, e.precision) == (entry.model, FLOAT))
+    gmacs = entry.size.gmacs
+    wide = timings.get(_all(entry))
+    return {
+        "model": entry.model.name,
+        "kind": entry.model.kind,
+        "precision": entry.precision,
+        "runtime": entry.runtime,
+        "size_px": entry.size_px,
+        "parameters": entry.size.parameters,
+        "gmacs": gmacs,
+        "bytes": entry.model.files[entry.precision].stat().st_size,
+        "ms": _ms(timing),
+        "all_threads_ms": None if wide is None else _ms(wide),
+        "times_faster_than_float": None
+        if entry is own_float
+        else _spread(ratio_quartiles(timings[own_float.key], timing)),
+        "times_faster_than_teacher": {
+            e.model.name: ratio(timings[e.key], timing) for e in entries if e.model.kind == "teacher" and e is not entry
+        },
+        "gmac_s": None if gmacs is None else gmacs / timing.median_s,
+        "of_int8_peak": None if gmacs is None else gmacs / PEAK_GMACS * ratio(timings[_PEAK], timing),
+    }
+
+
+def _node_numbers(node: Model, timings: dict[str, Timing]) -> dict[str, Any]:
+    parts = {part: timings[_NODE + part] for part in PARTS}
+    total_s = sum(timing.median_s for timing in parts.values())
+    return {
+        "model": node.name,
+        "parts": {part: _ms(timing) for part, timing in parts.items()},
+        "total_ms": 1e3 * total_s,
+        "not_inference": 1 - parts[INFERENCE].median_s / total_s,
+    }
+
+
+def _all(entry: Entry) -> str:
+    return f"{entry.key}, all cores"
+
+
+def _ms(timing: Timing) -> dict[str, float]:
+    lower, median, upper = timing.quartiles_s
+    return _spread((1e3 * lower, 1e3 * median, 1e3 * upper))
+
+
+def _spread(quartiles: tuple[float, float, float]) -> dict[str, float]:
+    return dict(zip(("q1", "median", "q3"), quartiles, strict=True))

@@ -1,0 +1,39 @@
+"""Students compared: which int8 serves each best, whether it helps on this processor, and which fits a budget."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from edgevl_cli.benchmark.files import FLOAT
+from edgevl_cli.benchmark.run import ONNX_RUNTIME
+
+
+def compare(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One entry per student in ONNX Runtime among the rows of :func:`edgevl_cli.benchmark.run.run`, smallest first.
+
+    ``int8_helps``: int8 is faster than float in at least three of four rounds.
+    """
+    by_model: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        if row["kind"] == "student" and row["runtime"] == ONNX_RUNTIME:
+            by_model.setdefault(row["model"], {})[row["precision"]] = row
+    return sorted((_entry(rows_of) for rows_of in by_model.values()), key=lambda entry: entry["parameters"])
+
+
+def _entry(by_precision: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    in_float = by_precision[FLOAT]
+    int8 = min((row for key, row in by_precision.items() if key != FLOAT), key=lambda row: row["ms"]["median"])
+    return {
+        **{key: in_float[key] for key in ("model", "size_px", "parameters", "gmacs")},
+        "int8_bytes": int8["bytes"],
+        "float_ms": in_float["ms"]["median"],
+        "int8_ms": int8["ms"]["median"],
+        "best_int8": int8["precision"],
+        "int8_gain": int8["times_faster_than_float"]["median"],
+        "int8_helps": int8["times_faster_than_float"]["q1"] > 1,
+    }
+
+
+def choose(students: Sequence[dict[str, Any]], budget_ms: float) -> dict[str, Any] | None:
+    """The student with most parameters (what stands for its accuracy) whose best latency fits; None: none does."""
+    fitting = [entry for entry in students if min(entry["float_ms"], entry["int8_ms"]) <= budget_ms]
+    return max(fitting, key=lambda entry: entry["parameters"], default=None)
