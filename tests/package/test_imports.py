@@ -57,7 +57,7 @@ LAYERS = {
     ),
     "edgevl_train": Layer(TRAINING | CORE | {"edgevl_core", "rich"}, late={"matplotlib", "tokenizers"}),
     # Everything, but only when a command needs it: test_the_command_line_starts_light.
-    "edgevl_cli": Layer(ROS | TRAINING | CORE | PROJECT | {"typer", "rich", "matplotlib"}, late=set()),
+    "edgevl_cli": Layer(ROS | TRAINING | CORE | PROJECT | {"typer", "rich", "matplotlib"}, late={"openvino"}),
 }
 
 
