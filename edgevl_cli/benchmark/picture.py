@@ -72,7 +72,8 @@ def _latency(axes: Any, numbers: Mapping[str, Any]) -> None:
 
 def _accuracy(axes: Any, numbers: Mapping[str, Any]) -> None:
     markers = {"rgb": "o", "depth": "s", "rgbd": "*"}
-    own = {row["precision"]: row for row in numbers["rows"] if row["kind"] == "bundle"}
+    rows = [row for row in numbers["rows"] if row["kind"] == "bundle" and row["runtime"] == ONNX_RUNTIME]
+    own = {row["precision"]: row for row in rows}
     for precision, top1 in numbers["accuracy"].items():
         for modality, marker in markers.items():
             x, label = own[precision]["ms"]["median"], f"{precision}, {modality}"

@@ -10,7 +10,8 @@ from edgevl_cli.benchmark.run import ONNX_RUNTIME
 def compare(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One entry per student in ONNX Runtime among the rows of :func:`edgevl_cli.benchmark.run.run`, smallest first.
 
-    ``int8_helps``: int8 is faster than float in at least three of four rounds.
+    ``int8_helps``: "yes" or "no" where at least three of four rounds agree that int8 is faster, or that it is not;
+    "unclear" elsewhere.
     """
     by_model: dict[str, dict[str, dict[str, Any]]] = {}
     for row in rows:
@@ -29,8 +30,14 @@ def _entry(by_precision: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "int8_ms": int8["ms"]["median"],
         "best_int8": int8["precision"],
         "int8_gain": int8["times_faster_than_float"]["median"],
-        "int8_helps": int8["times_faster_than_float"]["q1"] > 1,
+        "int8_helps": _helps(int8["times_faster_than_float"]),
     }
+
+
+def _helps(gain: dict[str, float]) -> str:
+    if gain["q1"] > 1:
+        return "yes"
+    return "no" if gain["q3"] <= 1 else "unclear"
 
 
 def choose(students: Sequence[dict[str, Any]], budget_ms: float) -> dict[str, Any] | None:

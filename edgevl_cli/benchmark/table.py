@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from edgevl_cli.benchmark.files import DYNAMIC
 from edgevl_cli.benchmark.run import ONNX_RUNTIME
 from edgevl_cli.console import size
 from edgevl_cli.tables import figure_table
@@ -96,8 +97,8 @@ def _students(students: Sequence[Mapping[str, Any]]) -> Table:
             _ms(entry["float_ms"]),
             _ms(entry["int8_ms"]),
             f"{entry['int8_gain']:.2f}",
-            entry["best_int8"],
-            "yes" if entry["int8_helps"] else "no",
+            "dynamic" if entry["best_int8"] == DYNAMIC else "static",
+            entry["int8_helps"],
         )
     return table
 

@@ -199,8 +199,8 @@ def row(precision: str, ms: float, q1: float | None) -> dict:
     }
 
 
-@pytest.mark.parametrize(("q1", "helps"), [(1.01, True), (0.95, False)])
-def test_int8_helps_where_most_rounds_say_so(q1: float, helps: bool) -> None:
+@pytest.mark.parametrize(("q1", "helps"), [(1.01, "yes"), (0.95, "unclear"), (0.7, "no")])
+def test_int8_helps_where_most_rounds_say_so(q1: float, helps: str) -> None:
     (found,) = compare([row(FLOAT, 3.0, None), row(STATIC, 2.0, q1), row(DYNAMIC, 2.5, 1.2)])
     assert (found["best_int8"], found["int8_helps"]) == (STATIC, helps)
 
