@@ -21,7 +21,7 @@ Out = Annotated[Path, typer.Option("--out", help="New directory for what this ma
 teacher = typer.Typer(no_args_is_help=True, help="A teacher for machines without CLIP weights.")
 
 
-def _needs_training_extra() -> None:
+def needs_training_extra() -> None:
     """Say which extra is missing before an import fails inside a library."""
     from importlib.util import find_spec
 
@@ -41,7 +41,7 @@ def pretrain(
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
 ) -> None:
     """Train a small open_clip model on captioned RGB; the captions come from the truth topic."""
-    _needs_training_extra()
+    needs_training_extra()
     from edgevl_train.pretrain import pretrain as run
 
     spec = run(bags, out, seed=seed, **({} if epochs is None else {"epochs": epochs}))
@@ -68,7 +68,7 @@ def adapt(
     ] = [],  # noqa: B006
 ) -> None:
     """Distil the teacher into a small int8 student for the places in these bags, without a label."""
-    _needs_training_extra()
+    needs_training_extra()
     from edgevl_train.adapt import adapt as run
     from edgevl_train.adapt import plan
     from edgevl_train.recipe import load_recipe
@@ -111,7 +111,7 @@ def evaluate(
     json: Annotated[Path | None, typer.Option("--json", help="Write the numbers here (- for stdout).")] = None,
 ) -> None:
     """Top-1 where the bags carry truth, agreement with the teacher where they do not."""
-    _needs_training_extra()
+    needs_training_extra()
     from edgevl_cli.evaluation_tables import show_evaluation
     from edgevl_train.cache import expected_pairs
     from edgevl_train.evaluate import evaluate as run
@@ -139,7 +139,7 @@ def evaluate(
 
 def report(run: Annotated[Path, typer.Argument(help="The run directory of edgevl adapt.")]) -> None:
     """Draw what a run did: losses, validation figures, sizes."""
-    _needs_training_extra()
+    needs_training_extra()
     from edgevl_train.report import write_report
 
     print(f"report: {write_report(run)}")

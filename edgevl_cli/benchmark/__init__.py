@@ -41,9 +41,9 @@ def command(
 ) -> None:
     """Time teachers, students and a bundle on this machine, one image at a time on one thread."""
     _check(bundle, bag, plot, budget_ms, seconds)
-    from edgevl_cli.training import _needs_training_extra
+    from edgevl_cli.training import needs_training_extra
 
-    _needs_training_extra()
+    needs_training_extra()
     from edgevl_cli.benchmark.accuracy import top1
     from edgevl_cli.benchmark.picture import write_plot
     from edgevl_cli.benchmark.run import run

@@ -191,14 +191,19 @@ def test_an_adaptation_that_outlives_the_node_is_found_by_the_next(graph, tmp_pa
     go_on = tmp_path / "go_on"
     given = (f"bundle={tmp_path / 'bundle'}", f"until={go_on}")
     first, status = start(graph, tmp_path, "succeed", *given, executable=program, end_child_on_stop=False)
-    assert graph.call(Trigger, f"{NODE}/adapt").success
-    graph.until(lambda: state(status, "running")() and status().stage == "distil", "the child at work")
-    assert first.stop() == 0
-    start(graph, tmp_path, "succeed", *given, executable=program)
-    found = graph.until(lambda: state(status, "running")() and status().stage == "distil" and status(), "to be found")
-    assert found.message == "epoch 1 of 4"
-    assert "runs already" in graph.call(Trigger, f"{NODE}/adapt").message
-    go_on.touch()
+
+    def at_work():
+        return state(status, "running")() and status().stage == "distil" and status()
+
+    try:
+        assert graph.call(Trigger, f"{NODE}/adapt").success
+        graph.until(at_work, "the child at work")
+        assert first.stop() == 0
+        start(graph, tmp_path, "succeed", *given, executable=program)
+        assert graph.until(at_work, "to be found").message == "epoch 1 of 4"
+        assert "runs already" in graph.call(Trigger, f"{NODE}/adapt").message
+    finally:
+        go_on.touch()  # nobody else would end a child that outlives its node
     final = graph.until(state(status, "succeeded", "failed"), "the end of the adaptation")
     assert (final.state, final.exit_code, final.bundle_path) == ("succeeded", 0, str(tmp_path / "runs/run/bundle"))
 
