@@ -52,6 +52,10 @@ class Client:
 
         return values
 
+    def has(self, topic: str) -> bool:
+        """Whether a watched topic has a latest message."""
+        return self._latest[topic] is not None
+
     def forget(self, topic: str) -> None:
         """Let a watched topic have no latest message again."""
         self._latest[topic] = None

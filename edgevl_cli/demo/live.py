@@ -52,6 +52,13 @@ def log_drive(recorder: "Recorder", bag: Path, out: Path, logs: Path, rate: floa
             START_TIMEOUT_S + total,
             alive=alive(pair_logger=logger, bag_player=player),
         )
+
+        def account() -> tuple[int, ...]:
+            status = recorder.logger()
+            return (status.pairs_kept, *status.dropped_counts)
+
+        # What was sent last is still on its way.
+        _settle(recorder, "pair_logger/status", account, alive(pair_logger=logger))
     with BagReader(out) as reader:
         on_progress(kept := max(topic.count for topic in reader.topics.values()), total)
     return kept
@@ -117,13 +124,18 @@ def drive(
         def account() -> tuple[int, ...]:
             counts = recorder.classifier()
             names = ("received_rgb", "received_depth", "frames", "answered", "superseded", "failed")
-            return (*(int(counts.get(name, "-1")) for name in names), len(recorder.scenes))
+            return tuple(int(counts[name]) for name in names if name in counts)
 
-        # The classifier publishes its account twice a second: the drive has ended when two in a row are the same.
-        final = ()
-        while final != (now := account()):
-            final = now
-            recorder.client.forget("scene_classifier/stats")
-            recorder.client.until(
-                recorder.classifier, "the classifier's account of the drive", START_TIMEOUT_S, alive=check
-            )
+        _settle(recorder, "scene_classifier/stats", lambda: (*account(), len(recorder.scenes)), check)
+
+
+def _settle(recorder: "Recorder", topic: str, account: Callable[[], object], check: Callable[[], None]) -> None:
+    """Wait until a node's account, which comes with each message of its latched ``topic``, is twice the same."""
+    before: object = None
+    while True:
+        recorder.client.forget(topic)
+        recorder.client.until(lambda: recorder.client.has(topic), f"a message on {topic}", START_TIMEOUT_S, alive=check)
+        now = account()
+        if now == before:
+            return
+        before = now
