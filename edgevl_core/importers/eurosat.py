@@ -26,6 +26,9 @@ LAYOUT = "EuroSAT with 13 bands, with {AnnualCrop,Forest,...}/*.tif in it"
 BANDS = 13
 RED_GREEN_BLUE = (3, 2, 1)
 B12 = 11
+MAX_PIXELS = 1024 * 1024
+"""A tile has 64 x 64. A damaged header may claim any size, and the reader allocates before it looks for the data."""
+
 WHITE = 3000
 """The value shown as 255: a reflectance of 0.3; only clouds, snow and bright roofs have more."""
 
@@ -65,12 +68,19 @@ def _read(file: Path) -> Pixels:
     import tifffile
 
     try:
-        bands = tifffile.imread(file)
+        with tifffile.TiffFile(file) as tiff:
+            page = tiff.pages.first
+            shape, dtype = page.shape, page.dtype
+            bands = page.asarray() if _plausible(shape, dtype) else None
     except Exception as error:  # tifffile answers damaged bytes with TypeError, ZeroDivisionError, struct.error ...
         raise ValueError(f"{file}: no readable TIFF ({error})") from error
-    if bands.ndim != 3 or bands.shape[2] != BANDS or bands.dtype != np.uint16:
-        raise ValueError(f"{file}: {bands.dtype} {bands.shape}, not {BANDS} bands of 16 bits")
+    if bands is None:
+        raise ValueError(f"{file}: {dtype} {shape}, not {BANDS} bands of 16 bits of at most {MAX_PIXELS} pixels")
     return png_pixels(_colours(bands), np.ascontiguousarray(bands[:, :, B12]))
+
+
+def _plausible(shape: tuple[int, ...], dtype: object) -> bool:
+    return len(shape) == 3 and shape[2] == BANDS and dtype == np.uint16 and 0 < shape[0] * shape[1] <= MAX_PIXELS
 
 
 def _colours(bands: NDArray[np.uint16]) -> NDArray[np.uint8]:

@@ -97,6 +97,15 @@ def test_damaged_bytes_are_read_or_named(tmp_path_factory: pytest.TempPathFactor
     assert file.name in said
 
 
+@pytest.mark.parametrize("tag", [256, 257], ids=["width", "length"])
+def test_a_header_that_claims_gigabytes_is_named_before_they_are_allocated(tmp_path: Path, tag: int) -> None:
+    file = tile(tmp_path, "River", 1)
+    with tifffile.TiffFile(file, mode="r+") as tiff:
+        tiff.pages.first.tags[tag].overwrite(2**31 - 1)
+    with pytest.raises(ValueError, match=rf"River_1\.tif: uint16 .*{2**31 - 1}.* of at most 1048576 pixels"):
+        collect(tmp_path, "train").samples[0].read()
+
+
 def test_another_split_and_a_missing_library_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tile(tmp_path, "River", 1)
     with pytest.raises(UserError, match="--split val: EuroSAT has the splits train and test"):
