@@ -1,81 +1,109 @@
-"""What an epoch of stage 1 costs with cached views, and with the teacher in the loop.
+"""What an epoch of stage 1 costs with the teacher's embeddings cached, and with the teacher in the loop.
 
-Random weights and random pixels: time does not depend on them. Prints one table; the variants take turns.
+The epoch is that of edgevl_train: batches cut from a training cache of simulated homes, and ``fit`` with its checkpoint
+and validation. Each teacher has its own cache of embeddings, computed by ``embed_views``. Weights are random: time does
+not depend on them. The variants take turns.
 """
 
 import argparse
-import time
-from collections.abc import Callable
+import copy
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import edgevl_train.torchvision_ops  # noqa: F401  (before open_clip)
 
 # isort: split
-import numpy as np
 import open_clip
-import torch
 from rich.console import Console
 from rich.table import Table
+from safetensors.torch import save_file
 
-from edgevl_train.losses import cosine_distance
-from edgevl_train.student import build_student
+from edgevl_core.resources import resource
+from edgevl_core.timing import Timing, measure, ratio_quartiles
+from edgevl_sim import write_bag
+from edgevl_train.data import RunData, make_batches
+from edgevl_train.distil import distil
+from edgevl_train.material import Setup, gather, open_inputs, prepare
+from edgevl_train.processes import start_fabric
+from edgevl_train.progress import RunProgress
+from edgevl_train.recipe import Recipe, parse_recipe
 from edgevl_train.teacher import quiet_open_clip
-
-DIM = 512
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--student", default="mobilenetv4_conv_medium")
     parser.add_argument("--teachers", nargs="+", default=["ViT-B-32", "ViT-B-16"])
-    parser.add_argument("--size-px", type=int, default=224)
     parser.add_argument("--batch", type=int, default=16, help="pairs")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=60.0, help="about how long; at least seven rounds are run")
     arguments = parser.parse_args()
-    batch, size = arguments.batch, arguments.size_px
-    student = build_student(arguments.student, DIM, size_px=size).to(memory_format=torch.channels_last).train()
-    optimiser = torch.optim.AdamW(student.parameters(), lr=1e-4)
-    pixels = torch.randint(0, 256, (2 * batch, 3, size, size)).float().contiguous(memory_format=torch.channels_last)
-    cached = torch.nn.functional.normalize(torch.randn(batch, DIM), dim=-1)
+    recipe = parse_recipe(
+        {
+            "student": {"name": arguments.student},
+            "views": {"count": 2},
+            "split": {"by": "time", "gap_s": 0.0},
+            "stage1": {"epochs": 1, "batch": arguments.batch},
+            "curation": {"q": 1.0},
+        },
+        origin="benchmark",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        bag = Path(folder) / "bag"
+        write_bag(bag, seed=0, split="train", homes=1, frames_per_room=5)
+        variants: dict[str, Callable[[], object]] = {}
+        for name in arguments.teachers:
+            directory = Path(folder) / name
+            setup, data = _material(name, bag, directory, recipe)
+            variants[f"{name} cached"] = _epoch(setup, data, directory)
+            variants[f"{name} in the loop"] = _epoch(setup, data, directory, in_the_loop=True)
+        timings = measure(variants, seconds=arguments.seconds)
+        pairs = len(data.train) // arguments.batch * arguments.batch
+    _show(list(timings.values()), f"{arguments.student}, {recipe.student.size_px} px, an epoch of {pairs} pairs", pairs)
 
-    def step(target: torch.Tensor) -> None:
-        rgb, depth = student(pixels).chunk(2)
-        optimiser.zero_grad(set_to_none=True)
-        (cosine_distance(rgb, target) + cosine_distance(depth, target)).backward()
-        optimiser.step()
 
-    def with_teacher(name: str) -> Callable[[], None]:
-        with quiet_open_clip():
-            model = open_clip.create_model(name, pretrained=None).eval().requires_grad_(False)
-        images = torch.randn(batch, 3, 224, 224)
+def _material(name: str, bag: Path, directory: Path, recipe: Recipe) -> tuple[Setup, RunData]:
+    """What ``edgevl adapt`` would train on with this teacher."""
+    directory.mkdir()
+    with quiet_open_clip():
+        weights = open_clip.create_model(name, pretrained=None).state_dict()
+    save_file(weights, directory / "teacher.safetensors")
+    spec = f"open_clip:{name}@{directory / 'teacher.safetensors'}"
+    setup = prepare([bag], spec, resource("config/labels/home.yaml"), recipe)
+    fabric, run = start_fabric(recipe), directory / "run"
+    run.mkdir()
+    inputs = open_inputs(setup, run, fabric)
+    with RunProgress(run / "status.json", {"cache": 1.0, "teacher": 1.0}) as progress:
+        return setup, gather(setup, inputs, run, progress, fabric).data
 
-        def run() -> None:
-            with torch.inference_mode():
-                target = model.encode_image(images, normalize=True)
-            step(target.clone())
 
-        return run
+def _epoch(setup: Setup, data: RunData, directory: Path, in_the_loop: bool = False) -> Callable[[], object]:
+    """An epoch from the same first weights; ``in_the_loop``: the teacher sees the RGB of each batch as well."""
+    recipe = setup.recipe
+    fabric = start_fabric(recipe)
+    batches, _ = make_batches(data, recipe, recipe.stage1.batch, 1, fabric)
+    seen = [batch.pixels[: len(batch.target)] for batch in batches(0, 0)] if in_the_loop else []
 
-    variants: dict[str, Callable[[], None]] = {}
-    for name in arguments.teachers:
-        # The same arrays whatever the teacher: two rows, so that the noise of the measurement shows.
-        variants[f"cached views of {name}"] = lambda: step(cached)
-        variants[f"{name} in the loop"] = with_teacher(name)
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for number in range(arguments.rounds + 1):
-        for name, run in variants.items():
-            start = time.perf_counter()
-            run()
-            if number:  # the first round warms up
-                times[name].append(time.perf_counter() - start)
-    table = Table(title=f"{arguments.student}, {size} px, {batch} pairs a step, {torch.get_num_threads()} threads")
-    for column in ("", "ms a step, median", "quartiles", "pairs/s", "against the first"):
-        table.add_column(column, justify="left" if not column else "right")
-    first = float(np.median(next(iter(times.values()))))
-    for name, seconds in times.items():
-        low, middle, high = np.percentile(seconds, [25, 50, 75])
-        spread = f"{low * 1e3:.0f} to {high * 1e3:.0f}"
-        table.add_row(name, f"{middle * 1e3:.0f}", spread, f"{batch / middle:.1f}", f"{middle / first:.2f}")
+    def run() -> None:
+        for pixels in seen:
+            setup.teacher.encode_pixels(pixels)
+        with tempfile.TemporaryDirectory(dir=directory) as fresh:
+            distil(copy.deepcopy(setup.student), data, recipe, fabric, Path(fresh), "benchmark")
+
+    return run
+
+
+def _show(timings: Sequence[Timing], title: str, pairs: int) -> None:
+    table = Table(title=title)
+    for column in ("", "s", "quartiles", "pairs/s", f"times {timings[0].name}", "quartiles"):
+        table.add_column(column, justify="right" if column else "left")
+    for timing in timings:
+        low, middle, high = timing.quartiles_s
+        r_low, r_middle, r_high = ratio_quartiles(timing, timings[0])
+        spread = f"{low:.2f} to {high:.2f}"
+        relative = [f"{r_middle:.3f}", f"{r_low:.3f} to {r_high:.3f}"]
+        table.add_row(timing.name, f"{middle:.2f}", spread, f"{pairs / middle:.1f}", *relative)
     Console().print(table)
 
 

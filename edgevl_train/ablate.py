@@ -23,7 +23,7 @@ from edgevl_train.data import RunData, calibration_pixels, validator
 from edgevl_train.distil import distil
 from edgevl_train.evaluate import evaluate_all
 from edgevl_train.interrupt import terminable
-from edgevl_train.material import gather, new_student, open_inputs, prepare
+from edgevl_train.material import Setup, gather, new_student, open_inputs, prepare
 from edgevl_train.predictors import engine_predictor
 from edgevl_train.processes import start_fabric
 from edgevl_train.progress import RunProgress
@@ -87,7 +87,7 @@ def ablate(
         material = gather(setup, inputs, out, progress, fabric)
         bank = material.bank.select(setup.labels.names)
         figures = [
-            _one_seed(material.data, bank, recipe, inputs.fingerprint, out, seed, test, progress) for seed in seeds
+            _one_seed(material.data, bank, setup, inputs.fingerprint, out, seed, test, progress) for seed in seeds
         ]
     result = {"seeds": list(seeds), "test": [bag.name for bag in test], "names": ROWS} | _compare(figures)
     write_json(out / ABLATION_FILE, result)
@@ -98,7 +98,7 @@ def ablate(
 def _one_seed(
     data: RunData,
     bank: LabelBank,
-    recipe: Recipe,
+    setup: Setup,
     fingerprint: str,
     out: Path,
     seed: int,
@@ -109,8 +109,8 @@ def _one_seed(
     directory, fingerprint = out / f"seed_{seed}", f"{fingerprint} training seed {seed}"
     if (directory / FIGURES_FILE).is_file():
         return dict(json.loads((directory / FIGURES_FILE).read_text(encoding="utf-8")))
-    recipe = recipe.model_copy(update={"seed": seed})
-    student = new_student(recipe, bank.vectors.shape[1], seed)
+    recipe = setup.recipe.model_copy(update={"seed": seed})
+    student = new_student(recipe, setup.teacher, seed)
     progress.stage(f"seed {seed}, stage 1")
     distil(student, data, recipe, start_fabric(recipe), directory, fingerprint, progress.update)
     files = {row: directory / f"{row}.onnx" for row in ROWS}

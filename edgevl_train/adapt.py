@@ -79,9 +79,10 @@ def plan(
     lines = [f"{bag}: up to {expected_pairs(bag)} pairs" for bag in setup.bags]
     parameters = sum(p.numel() for p in setup.student.parameters()) / 1e6
     student, teacher = recipe.student, setup.teacher
+    origin = f", starts from {student.start_from}" if student.start_from else ""
     lines += [
         f"teacher {teacher.id}: {teacher.size_px} px, {teacher.embed_dim} dimensions, {recipe.views.count} views",
-        f"student {student.name}: {student.size_px} px, {parameters:.1f} M parameters, {student.head} head",
+        f"student {student.name}: {student.size_px} px, {parameters:.1f} M parameters, {student.head} head{origin}",
         f"labels: {', '.join(setup.labels.names)}",
         f"stage 1: {recipe.stage1.epochs} epochs; stage 2: {recipe.stage2.epochs} epochs; seed {recipe.seed}",
         f"out: {out} (nothing was written)",

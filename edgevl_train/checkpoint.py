@@ -10,9 +10,9 @@ from torch import nn
 
 from edgevl_core.errors import UserError
 from edgevl_train.quantise import fake_quantise, fuse
-from edgevl_train.recipe import StudentSection
+from edgevl_train.recipe import StudentSection, load_recipe
 from edgevl_train.rundir import INPUTS_FILE
-from edgevl_train.student import build_student
+from edgevl_train.student import Student, build_student
 from edgevl_train.teacher import Teacher, teacher_key
 
 STAGES = ("stage2", "stage1")  # the later one first
@@ -62,6 +62,23 @@ def check_teacher(run: Path, teacher: Teacher) -> None:
     keys = {teacher_key(replace(teacher, precision=precision)) for precision in ("32-true", "bf16-mixed")}
     if json.loads(path.read_text(encoding="utf-8")).get("teacher") not in keys:
         raise UserError(f"{run} was made with another teacher than {teacher.id}: pass that one as --teacher")
+
+
+def earlier_student(run: Path, section: StudentSection, teacher: Teacher) -> Student:
+    """The float student with which an earlier run ended its stage 1.
+
+    Raises:
+        UserError: no such run, or one that has not got so far; it was made with another teacher or another student.
+    """
+    checkpoint = run / "checkpoints" / "stage1.pt"
+    if not checkpoint.is_file():
+        raise UserError(f"student.start_from={run}: no checkpoints/stage1.pt in it; a run of `edgevl adapt` is needed")
+    check_teacher(run, teacher)
+    theirs = load_recipe(run_of(checkpoint) / "recipe.yaml").student
+    if other := [key for key in ("name", "head", "backbone") if getattr(theirs, key) != getattr(section, key)]:
+        differences = ", ".join(f"{key} {getattr(theirs, key)!r}, not {getattr(section, key)!r}" for key in other)
+        raise UserError(f"student.start_from={run}: its student has {differences}: choose the same student")
+    return load_student(checkpoint, section, teacher.embed_dim)
 
 
 def load_student(checkpoint: Path, section: StudentSection, embed_dim: int) -> nn.Module:

@@ -34,7 +34,7 @@ def distil(
     fingerprint: str,
     on_progress: Callable[[int, int, str], None] = lambda done, total, message: None,
 ) -> Best:
-    """Train ``student`` in place; it holds the best epoch's weights afterwards."""
+    """Train ``student`` in place; it holds the best epoch's weights afterwards, an earlier run's (epoch 0) included."""
     section = recipe.stage1
     distance = DISTANCES[section.loss]
     batches, steps = make_batches(data, recipe, section.batch, 1, fabric)
@@ -51,6 +51,7 @@ def distil(
         loss=loss,
         validate=validator(data, fabric.device),
         fingerprint=fingerprint,
+        score_start=recipe.student.start_from is not None,
     )
     student.to(memory_format=torch.channels_last)
     engine = {"seed": recipe.seed, "checkpoint_every_s": recipe.checkpoint_every_s}

@@ -12,6 +12,7 @@ from edgevl_core.errors import UserError
 from edgevl_core.label_bank import LabelBank, build_label_bank
 from edgevl_core.labels import LabelSet, label_file, load_labels
 from edgevl_train.cache import INDEX, Cache, build_cache, cache_key, expected_pairs, find_bags, open_cache
+from edgevl_train.checkpoint import earlier_student
 from edgevl_train.curate import Curation, curate
 from edgevl_train.data import RunData
 from edgevl_train.embeddings import embed_views
@@ -71,17 +72,23 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
         precision=resolve_precision(recipe.teacher.precision, own_device(recipe)),
         device=own_device(recipe),
     )
-    student = new_student(recipe, teacher.embed_dim, recipe.seed)
+    student = new_student(recipe, teacher, recipe.seed)
     return Setup(paths, teacher, labels, superset, label_file(labels_path), recipe, student)
 
 
-def new_student(recipe: Recipe, embed_dim: int, seed: int) -> Student:
-    """The recipe's student with first weights that ``seed`` decides."""
-    torch.manual_seed(seed)
+def new_student(recipe: Recipe, teacher: Teacher, seed: int) -> Student:
+    """The recipe's student with its first weights: an earlier run's, or what ``seed`` decides.
+
+    Raises:
+        UserError: the student cannot be built, or the weights do not fit.
+    """
     section = recipe.student
+    if section.start_from is not None:
+        return earlier_student(section.start_from, section, teacher)
+    torch.manual_seed(seed)
     return build_student(
         section.name,
-        embed_dim,
+        teacher.embed_dim,
         head=section.head,
         size_px=section.size_px,
         backbone=section.backbone,

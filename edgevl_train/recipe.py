@@ -22,7 +22,8 @@ class Section(BaseModel):
 class StudentSection(Section):
     """Which network is trained; see :func:`edgevl_train.student.build_student`.
 
-    For a name among the presets, ``size_px`` and ``head`` default to the preset's.
+    For a name among the presets, ``size_px`` and ``head`` default to the preset's. First weights: random, of a
+    ``pretrained`` backbone's file, or those with which an earlier run of ``edgevl adapt`` ended, ``start_from``.
     """
 
     name: str = presets.DEFAULT
@@ -30,6 +31,13 @@ class StudentSection(Section):
     head: presets.Head = "linear"
     backbone: dict[str, Any] = {}
     pretrained: Path | None = None
+    start_from: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "StudentSection":
+        if self.pretrained and self.start_from:
+            raise ValueError("pretrained and start_from are both given: the first weights come from one of them")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from edgevl_core.atomic import atomic_write
 from edgevl_core.errors import UserError
 from edgevl_core.hashing import sha256_file
 from edgevl_train.cache import hash_bag
-from edgevl_train.recipe import Recipe, dump_recipe
+from edgevl_train.recipe import Recipe, StudentSection, dump_recipe
 from edgevl_train.teacher import Teacher, teacher_key
 
 INPUTS_FILE = "inputs.json"
@@ -28,6 +28,7 @@ class Inputs:
     labels: str
     superset: str
     recipe: str
+    first_weights: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -45,7 +46,14 @@ def describe_inputs(
         labels=sha256_file(labels),
         superset=sha256_file(superset) if superset is not None else "",
         recipe=hashlib.sha256(dump_recipe(recipe)).hexdigest(),
+        first_weights=_hash_first_weights(recipe.student),
     )
+
+
+def _hash_first_weights(student: StudentSection) -> str:
+    if student.start_from is not None:
+        return sha256_file(student.start_from / "checkpoints" / "stage1.pt")
+    return sha256_file(student.pretrained) if student.pretrained is not None else ""
 
 
 def check_out(out: Path, *, resume: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from edgevl_core.vocabulary import bank_with
 from edgevl_train.adapt import adapt, plan
 from edgevl_train.evaluate import confusion_matrix, evaluate, top1_and_macro
 from edgevl_train.quantise import op_counts
-from edgevl_train.recipe import Recipe, dump_recipe, load_recipe
+from edgevl_train.recipe import Recipe, dump_recipe, load_recipe, parse_recipe
 from edgevl_train.teacher import load_teacher
 
 pytestmark = pytest.mark.train
@@ -207,6 +208,48 @@ def test_zero_kept_pairs_fail_with_the_threshold_and_are_recorded(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
+def stage1_lines(run: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["stage"] == "stage1"]
+
+
+def test_a_run_may_start_from_an_earlier_one(
+    run: Path, sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    heir = with_student(recipe, start_from=run)
+    adapt([sim_bag], f"open_clip:@{teacher_directory}", LABELS, tmp_path / "run", heir)
+    best = max(stage1_lines(run), key=lambda line: line["score"])
+    first = stage1_lines(tmp_path / "run")[0]
+    assert first["epoch"] == 0
+    for name in ("cos_rgb", "cos_depth", "score"):
+        assert first[name] == pytest.approx(best[name], abs=1e-4)
+
+
+def with_student(recipe: Recipe, **changes: object) -> Recipe:
+    student = recipe.student.model_dump() | changes
+    return parse_recipe(recipe.model_dump() | {"student": student}, origin="test")
+
+
+def test_an_earlier_run_that_does_not_fit_is_refused(
+    run: Path, sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    spec = f"open_clip:@{teacher_directory}"
+
+    def refused(reason: str, **changes: object) -> None:
+        with pytest.raises(UserError, match=reason):
+            adapt([sim_bag], spec, LABELS, tmp_path / "run", with_student(recipe, **changes))
+        assert not (tmp_path / "run").exists()
+
+    refused(r"start_from=.*no checkpoints/stage1\.pt", start_from=tmp_path)
+    refused(r"its student has name 'test_resnet', not 'resnet10t'", start_from=run, name="resnet10t")
+    refused("pretrained and start_from are both given", start_from=run, pretrained=tmp_path / "w.safetensors")
+    changed = tmp_path / "changed"
+    shutil.copytree(run, changed)
+    inputs = json.loads((changed / "inputs.json").read_text())
+    (changed / "inputs.json").write_text(json.dumps(inputs | {"teacher": "another"}))
+    refused("made with another teacher", start_from=changed)
+
+
 def test_progress_reaches_the_end(run: Path) -> None:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [(line["stage"], line["epoch"]) for line in lines] == [
