@@ -90,7 +90,10 @@ def adapt(plan: Plan, place: Place, tell: Tell) -> Progress:
     recipe = place.put(plan.recipe) if plan.recipe else ""
     bags = [place.put(bag) for bag in plan.bags]
     out = place.run_path(plan.run)
-    arguments = adapt_arguments(bags, plan.teacher, labels, out, recipe, plan.overrides)
+    overrides = [*plan.overrides]
+    if plan.start_from is not None:  # on a workstation it still lies there
+        overrides.append(f"student.start_from={place.run_path(plan.start_from)}")
+    arguments = adapt_arguments(bags, plan.teacher, labels, out, recipe, overrides)
     made = _train(place, [*place.program, *arguments], out, log_file(plan.run), tell)
     if plan.remote:
         made = made.model_copy(update={"bundle_path": str(plan.run / "bundle")})

@@ -48,6 +48,7 @@ class Plan(BaseModel):
         run: the run directory on this machine.
         program: the edgevl command of this machine; unused where ``remote`` is set.
         current: the bundle to beat; None: there is none.
+        start_from: the run whose student training begins with; None: a new one.
         held_back: bags to compare on, newest last; empty: the bundle is not compared.
         min_gain, max_loss: see :func:`edgevl_ros.adaptation.acceptance.verdict`.
         reason: why it was started.
@@ -64,6 +65,7 @@ class Plan(BaseModel):
     overrides: tuple[str, ...] = ()
     remote: Remote | None = None
     current: BundleRef | None = None
+    start_from: Path | None = None
     held_back: tuple[str, ...] = ()
     min_gain: float = 0.0
     max_loss: float = 0.0

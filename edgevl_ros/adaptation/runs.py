@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from edgevl_core.errors import UserError
-from edgevl_ros.adaptation.jobs import log_file, plan_file, progress_file
+from edgevl_ros.adaptation.jobs import BundleRef, log_file, plan_file, progress_file
 
 PLAN_SUFFIX = ".plan.json"
 
@@ -23,6 +23,12 @@ def new_run(directory: Path, name: str) -> Path:
     if run.exists():
         raise UserError(f"{run} exists already: give another run_name, or remove it first")
     return run
+
+
+def made_by(directory: Path, bundle: BundleRef | None) -> Path | None:
+    """The run in ``directory`` that made the bundle; None where it came from elsewhere."""
+    run = None if bundle is None else Path(bundle.path).parent
+    return run if run is not None and run.parent.resolve() == directory.resolve() and plan_file(run).is_file() else None
 
 
 def make_directory(path: str, parameter: str) -> Path:

@@ -9,7 +9,7 @@ from edgevl_core.errors import UserError
 from edgevl_ros.adaptation.child import edgevl_command
 from edgevl_ros.adaptation.jobs import BundleRef, Plan, Remote
 from edgevl_ros.adaptation.places import check_remote
-from edgevl_ros.adaptation.runs import closed_logs, make_directory, new_run, without
+from edgevl_ros.adaptation.runs import closed_logs, made_by, make_directory, new_run, without
 from edgevl_ros.adaptation.triggers import Rules, parse_window
 from edgevl_ros.parameters import Parameter
 
@@ -22,6 +22,7 @@ PARAMETERS = (
     Parameter("labels", "", "labels file (YAML)", read_only=True),
     Parameter("recipe", "", "recipe file; empty: edgevl adapt's own default", read_only=True),
     Parameter("overrides", (), "recipe overrides, key=value", read_only=True),
+    Parameter("start_from_current", False, "begin with the student in use, where a run here made it", read_only=True),
     Parameter("out_dir", "adaptations", "where run directories are made", read_only=True),
     Parameter("run_name", "", "name of the run directory; empty: run_<UTC date and time>", read_only=True),
     Parameter("niceness", 10, "of the child process: 0 as the nodes, 19 only idle time", low=0, high=19),
@@ -95,6 +96,7 @@ class Settings:
             bags=bags,
             remote=self.remote,
             current=current,
+            start_from=made_by(self.directory, current) if values["start_from_current"] else None,
             reason=reason,
             **{name: values[name] for name in same},
         )

@@ -178,6 +178,15 @@ def test_a_bundle_is_compared_on_what_was_held_back(tmp_path, plan, march, april
     assert refused in final.refused if refused else final.refused == ""
 
 
+def test_the_training_is_told_which_run_to_start_from(tmp_path, plan):
+    earlier = tmp_path / "runs/earlier"
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(changed(plan, start_from=earlier), 0)
+    assert ended(adaptation).state == "succeeded"
+    seen = json.loads((plan.run / "seen.json").read_text())
+    assert seen["arguments"][-2:] == ["--set", f"student.start_from={earlier}"]
+
+
 def test_the_first_bundle_has_nothing_to_beat(tmp_path, plan):
     fields = held_back(tmp_path, march={})
     adaptation = Adaptation(tmp_path / "runs")

@@ -299,6 +299,19 @@ def test_a_plan_takes_the_closed_logs_but_for_those_held_back(tmp_path):
     assert jobs.Plan.model_validate_json(made.model_dump_json()) == made
 
 
+def test_a_plan_starts_from_the_run_that_made_the_bundle_in_use(tmp_path):
+    run = tmp_path / "runs/monday"
+    given = values(tmp_path, bags=("bag",), teacher="T", labels="L", start_from_current=True)
+    made_here = BundleRef(path=str(run / "bundle"), id="of monday")
+    run.mkdir(parents=True)
+    assert settings(given).plan(made_here, "", "why").start_from is None  # the run is not this manager's
+    jobs.plan_file(run).touch()
+    assert settings(given).plan(made_here, "", "why").start_from == run
+    assert settings(given).plan(A, "", "why").start_from is None
+    assert settings(given).plan(None, "", "why").start_from is None
+    assert settings({**given, "start_from_current": False}).plan(made_here, "", "why").start_from is None
+
+
 def test_the_classifier_is_heard_beside_its_service():
     assert stats_topic("scene_classifier/load_bundle") == "scene_classifier/stats"
     assert stats_topic("/robot/classifier/load_bundle") == "/robot/classifier/stats"
