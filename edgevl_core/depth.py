@@ -91,7 +91,7 @@ def encode_depth(depth_m: NDArray[Any], name: str) -> NDArray[np.uint8]:
         ValueError: an unknown name.
     """
     if name == "metric":
-        packed = _metric_table()[_millimetres(depth_m)].view(np.uint8)
+        packed = _metric_table()[to_millimetres(depth_m)].view(np.uint8)
         if not packed.size:
             return np.zeros((*depth_m.shape, 3), np.uint8)
         # cvtColor drops the fourth byte five times faster than a strided copy does.
@@ -107,7 +107,8 @@ def encode_depth(depth_m: NDArray[Any], name: str) -> NDArray[np.uint8]:
     raise ValueError(f"depth encoding {name!r} is not one of {ENCODINGS}")
 
 
-def _millimetres(depth_m: NDArray[Any]) -> NDArray[np.uint16]:
+def to_millimetres(depth_m: NDArray[Any]) -> NDArray[np.uint16]:
+    """(..., H, W) metres -> uint16 millimetres, rounded; invalid becomes 0, what is farther than 65.535 m that."""
     scaled = depth_m * np.float32(1000.0)
     scaled += np.float32(0.5)
     np.fmax(scaled, 0.0, out=scaled)  # fmax takes the number where the other is NaN: invalid becomes 0

@@ -1,4 +1,4 @@
-"""One decoder for everything shaped like sensor_msgs Image or CompressedImage, by cv_bridge's rules.
+"""One decoder for everything shaped like sensor_msgs Image or CompressedImage, by cv_bridge's rules; JPEG and PNG.
 
 A message is anything with the fields of the ROS type: one that rclpy delivered, or one read from a bag.
 Pixels are not copied where the result is the buffer itself (no conversion, native byte order): such an array
@@ -236,6 +236,23 @@ def _decompress_depth(data: NDArray[np.uint8], encoding: str, name: str) -> Imag
         depth_m = a / (image.astype(np.float32) - b)
     depth_m[image == 0] = np.nan
     return np.asarray(depth_m, np.float32)
+
+
+def encode_jpeg(rgb: RgbArray, quality: int) -> bytes:
+    """A JPEG file of an (H, W, 3) uint8 RGB image; ``quality`` 0..100."""
+    return _imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def encode_png(image: ImageArray) -> bytes:
+    """A PNG file, nothing lost, of (H, W, 3) uint8 RGB or (H, W) uint8 or uint16."""
+    return _imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [])
+
+
+def _imencode(extension: str, image: ImageArray, options: list[int]) -> bytes:
+    done, data = cv2.imencode(extension, image, options)
+    if not done:
+        raise ImageFormatError(f"an image of shape {image.shape} cannot be encoded as {extension}")
+    return data.tobytes()
 
 
 def _imdecode(data: NDArray[np.uint8], name: str) -> ImageArray:

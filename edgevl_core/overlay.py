@@ -26,7 +26,6 @@ TRACK: Colour = (70, 74, 82)
 CAPTION_BAR: Colour = (28, 30, 34)
 PANEL_OPACITY = 0.8
 SHOWN_SCORES = 3
-JPEG_QUALITY = 85
 _SPELT = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "ø": "o", "Ø": "O", "ł": "l", "đ": "d"})
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 
@@ -100,14 +99,6 @@ def draw_scene(rgb: RgbImage, scene: SceneFields) -> RgbImage:
             colour if row == named else GREY,
         )
     return picture
-
-
-def encode_jpeg(rgb: RgbImage) -> bytes:
-    """A JPEG file of an (H, W, 3) uint8 RGB image."""
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not done:
-        raise ValueError(f"OpenCV made no JPEG of an image of shape {rgb.shape}")
-    return bytes(data)
 
 
 def contact_sheet(images: Sequence[RgbImage], captions: Sequence[str], columns: int) -> RgbImage:

@@ -12,7 +12,8 @@ from edgevl.msg import SceneClass
 from sensor_msgs.msg import CompressedImage, Image
 from visualization_msgs.msg import Marker
 
-from edgevl_core.overlay import draw_scene, encode_jpeg
+from edgevl_core.images import encode_jpeg
+from edgevl_core.overlay import draw_scene
 from edgevl_ros.diagnostics import OK, WARN, Report
 from edgevl_ros.images import cv2_to_imgmsg, cv_bridge, to_rgb
 from edgevl_ros.managed import ManagedNode
@@ -34,6 +35,7 @@ PARAMETERS = (
 )
 # As image_transport names a JPEG of an rgb8 image.
 JPEG_FORMAT = "rgb8; jpeg compressed bgr8"
+JPEG_QUALITY = 85
 KNOWN_RGBA = (0.2, 1.0, 0.3, 1.0)
 UNKNOWN_RGBA = (1.0, 0.6, 0.1, 1.0)
 
@@ -143,7 +145,7 @@ class LabelOverlay(ManagedNode):
             message.header = source.header
             self._image.publish(message)
         if self._compressed is not None and self._compressed.get_subscription_count():
-            jpeg = array.array("B", encode_jpeg(picture))
+            jpeg = array.array("B", encode_jpeg(picture, JPEG_QUALITY))
             self._compressed.publish(CompressedImage(header=source.header, format=JPEG_FORMAT, data=jpeg))
         self._drawn += 1
 

@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.depth import to_metres
-from edgevl_core.images import ImageFormatError, decode, decode_rgb, message_encoding
-from edgevl_core.pairlog.types import compressed_image_msg, header_stamp_ns, image_msg
-
-JPEG_QUALITY = 95
-_DEPTH_HEADER = bytes(12)  # compressed_depth_image_transport's header, all zero for millimetres
+from edgevl_core.images import decode, decode_rgb, message_encoding
+from edgevl_core.pairlog.compressing import depth_png_msg, jpeg_msg, png_msg
+from edgevl_core.pairlog.types import header_stamp_ns, image_msg
 
 
 def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
@@ -46,9 +44,7 @@ def scale_rgb_msg(message: Any, scale: float) -> Any:
     stamp_ns, frame_id = header_stamp_ns(message), message.header.frame_id
     if not hasattr(message, "format"):
         return image_msg(rgb, "rgb8", stamp_ns, frame_id)
-    name, extension = ("png", ".png") if "png" in message.format else ("jpeg", ".jpg")
-    data = _encode(extension, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    return compressed_image_msg(data, f"rgb8; {name} compressed bgr8", stamp_ns, frame_id)
+    return (png_msg if "png" in message.format else jpeg_msg)(rgb, stamp_ns, frame_id)
 
 
 def scale_depth_msg(message: Any, scale: float) -> Any:
@@ -63,9 +59,7 @@ def scale_depth_msg(message: Any, scale: float) -> Any:
     stamp_ns, frame_id = header_stamp_ns(message), message.header.frame_id
     if not hasattr(message, "format"):
         return image_msg(scale_depth(raw, scale), encoding, stamp_ns, frame_id)
-    millimetres = np.nan_to_num(np.rint(scale_depth(depth_m, scale) * 1000.0), nan=0.0)
-    data = _DEPTH_HEADER + _encode(".png", np.clip(millimetres, 0, 65535).astype(np.uint16))
-    return compressed_image_msg(data, "16UC1; compressedDepth png", stamp_ns, frame_id)
+    return depth_png_msg(scale_depth(depth_m, scale), stamp_ns, frame_id)
 
 
 def scale_info_msg(info: Any, scale: float) -> Any:
@@ -92,10 +86,3 @@ def scale_info_msg(info: Any, scale: float) -> Any:
         height=round(info.roi.height * y),
     )
     return replace(info, width=width, height=height, k=k.reshape(-1), p=p.reshape(-1), roi=roi)
-
-
-def _encode(extension: str, image: NDArray[Any]) -> bytes:
-    done, data = cv2.imencode(extension, image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if extension == ".jpg" else [])
-    if not done:
-        raise ImageFormatError(f"an image of shape {image.shape} cannot be encoded as {extension}")
-    return data.tobytes()

@@ -1,6 +1,7 @@
 """One logging session: streams of serialised messages in, well-chosen RGB-D pairs out to a rosbag2. No ROS.
 
-Pairs are found by stamp, then judged by the keep-rule, then written, by default as the bytes that arrived. Messages
+Pairs are found by stamp, then judged by the keep-rule, then written, by default as the bytes that arrived, else as
+what they were changed into (reduced, compressed). Messages
 that go with an image (camera_info, truth) are written where their stamp is that image's, whichever of them arrives
 first.
 """
@@ -9,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ from edgevl_core.pairing import Event, Pair, PairMatcher
 from edgevl_core.pairlog.keep import KeepRule
 from edgevl_core.pairlog.motion import ODOMETRY, Track, pose_of
 from edgevl_core.pairlog.retention import MARK
-from edgevl_core.pairlog.scaling import scale_depth_msg, scale_info_msg, scale_rgb_msg
 from edgevl_core.pairlog.types import CAMERA_INFO, deserialize, serialize
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_core.registration import RegistrationCheck
@@ -33,10 +34,17 @@ INFO_OF = {"camera_info": "rgb", "depth_camera_info": "depth"}
 
 @dataclass(frozen=True)
 class LoggedTopic:
-    """Where a stream's messages go in the bag, and what they are (``sensor_msgs/msg/Image``)."""
+    """Where a stream's messages go in the bag, and what they are there (``sensor_msgs/msg/Image``).
+
+    Attributes:
+        received: their type as they arrive.
+        change: from a message that has arrived to the one in the bag; None: its bytes as they are.
+    """
 
     name: str
     msgtype: str
+    received: str
+    change: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,14 +55,14 @@ class Logged:
         rgb: None where depth alone is logged: every depth image then is a pair of its own.
         rgb_companions, depth_companions: further topics by name of stream, written at the stamps of kept RGB or
             depth images.
-        scale: 0 < scale <= 1, by which images and their camera_info are reduced.
+        facts: what the log says of itself.
     """
 
     rgb: LoggedTopic | None
     depth: LoggedTopic
     rgb_companions: Mapping[str, LoggedTopic] = field(default_factory=dict)
     depth_companions: Mapping[str, LoggedTopic] = field(default_factory=dict)
-    scale: float = 1.0
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 class PairLog:
@@ -94,7 +102,7 @@ class PairLog:
         self._logged, self._matcher, self._keep = logged, matcher, keep
         self._track = Track()
         self._writer = open_writer(path)
-        self._writer.describe(MARK, {"log_scale": f"{logged.scale:g}", "depth_only": str(logged.rgb is None).lower()})
+        self._writer.describe(MARK, logged.facts)
         self._registration = RegistrationCheck()
         images = (logged.depth,) if logged.rgb is None else (logged.rgb, logged.depth)
         for topic in (*images, *logged.rgb_companions.values(), *logged.depth_companions.values()):
@@ -139,10 +147,7 @@ class PairLog:
             self.bytes_written = self._writer.bytes_written
 
     def _companions(self, topic: LoggedTopic) -> Companions:
-        def write(cdr: bytes, stamp_ns: int) -> None:
-            self._write(topic, cdr, stamp_ns, scale_info_msg if topic.msgtype == CAMERA_INFO else None)
-
-        return Companions(write)
+        return Companions(partial(self._write, topic))
 
     def _handle(self, events: list[Event[Received]]) -> None:
         for event in events:
@@ -175,8 +180,8 @@ class PairLog:
 
     def _keep_pair(self, rgb: Received | None, depth: Received) -> None:
         if rgb is not None and self._logged.rgb is not None:
-            self._write(self._logged.rgb, rgb.cdr, rgb.stamp_ns, scale_rgb_msg)
-        self._write(self._logged.depth, depth.cdr, depth.stamp_ns, scale_depth_msg)
+            self._write(self._logged.rgb, rgb.cdr, rgb.stamp_ns)
+        self._write(self._logged.depth, depth.cdr, depth.stamp_ns)
         lead = rgb or depth
         for companions in self._rgb_companions.values():
             companions.kept(lead.stamp_ns)
@@ -191,12 +196,12 @@ class PairLog:
         """The message, and its pixels; None twice for what is not logged."""
         if image is None or topic is None:
             return None, None
-        message = deserialize(image.cdr, topic.msgtype)
+        message = deserialize(image.cdr, topic.received)
         return message, decode(message)
 
-    def _write(self, topic: LoggedTopic, cdr: bytes, stamp_ns: int, reduce: Callable[[Any, float], Any] | None) -> None:
-        if reduce is not None and self._logged.scale < 1.0:
-            cdr = serialize(reduce(deserialize(cdr, topic.msgtype), self._logged.scale))
+    def _write(self, topic: LoggedTopic, cdr: bytes, stamp_ns: int) -> None:
+        if topic.change is not None:
+            cdr = serialize(topic.change(deserialize(cdr, topic.received)))
         self._writer.write(topic.name, cdr, stamp_ns)
 
     def _state_registration(self, changed: bool) -> None:

@@ -6,6 +6,7 @@ from edgevl_core.errors import UserError
 from edgevl_ros.parameters import Parameter
 from edgevl_ros.qos import SUBSCRIPTION_QOS
 
+COMPRESSED = "compressed"
 PARAMETERS = (
     Parameter("rgb_topic", "camera/rgb/image_raw", "RGB; CompressedImage where it ends in /compressed"),
     Parameter("depth_topic", "camera/depth/image_raw", "depth, as above; also /compressedDepth"),
@@ -19,6 +20,13 @@ PARAMETERS = (
     Parameter("directory", "pair_logs", "where logs are made; also the place for the free-space floor"),
     Parameter("name", "", "name of the log inside the directory; empty: pairs_<UTC date and time>"),
     Parameter("log_on_activate", True, "start logging at once; false: wait for ~/start"),
+    Parameter(
+        "log_images",
+        "as_received",
+        "as_received: the bytes that came; compressed: raw images as JPEG of quality 95 and depth as 16-bit PNG in "
+        "millimetres, on topics named as image_transport would (.../compressed, .../compressedDepth)",
+        choices=("as_received", COMPRESSED),
+    ),
     Parameter("log_scale", 1.0, "privacy: images are reduced by this before they are written", low=0.01, high=1.0),
     Parameter(
         "depth_only",

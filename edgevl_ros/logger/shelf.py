@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgevl_core.errors import UserError
 from edgevl_core.pairing import PairMatcher
+from edgevl_core.pairlog.compressing import DEPTH_SUFFIX, RGB_SUFFIX, compress_depth_msg, compress_rgb_msg
 from edgevl_core.pairlog.keep import KeepRule
 from edgevl_core.pairlog.retention import make_room
-from edgevl_core.pairlog.types import CAMERA_INFO, SCENE_TRUTH
+from edgevl_core.pairlog.scaling import scale_depth_msg, scale_info_msg, scale_rgb_msg
+from edgevl_core.pairlog.types import CAMERA_INFO, COMPRESSED_IMAGE, SCENE_TRUTH
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_ros.logger.pair_log import Logged, LoggedTopic, PairLog
-from edgevl_ros.logger.parameters import KEEP_RULES, SEGMENT_SLACK_MB, topics
+from edgevl_ros.logger.parameters import COMPRESSED, KEEP_RULES, SEGMENT_SLACK_MB, topics
 from edgevl_ros.streams import TYPE_NAMES, image_type
 
 MB = 1_000_000
@@ -111,21 +114,46 @@ class LogShelf:
 
 
 def what_is_logged(values: dict[str, Any]) -> Logged:
-    """The topics and types of a log, from the parameters."""
-    names = topics(values)
-
-    def image(stream: str) -> LoggedTopic | None:
-        if stream not in names:
-            return None
-        return LoggedTopic(names[stream], TYPE_NAMES[image_type(names[stream])])
+    """The topics and types of a log, and what is done to their messages, from the parameters."""
+    names, scale = topics(values), values["log_scale"]
 
     def companions(**kinds: str) -> dict[str, LoggedTopic]:
-        return {stream: LoggedTopic(names[stream], kind) for stream, kind in kinds.items() if stream in names}
+        change = {CAMERA_INFO: partial(scale_info_msg, scale=scale)} if scale < 1.0 else {}
+        return {
+            stream: LoggedTopic(names[stream], kind, kind, change.get(kind))
+            for stream, kind in kinds.items()
+            if stream in names
+        }
 
     of_rgb, of_depth = companions(camera_info=CAMERA_INFO, truth=SCENE_TRUTH), companions(depth_camera_info=CAMERA_INFO)
     if values["depth_only"]:
         of_rgb, of_depth = {}, {**of_rgb, **of_depth}
-    depth = image("depth")
-    if depth is None:
-        raise UserError("parameter depth_topic is empty: pair_logger needs a depth topic")
-    return Logged(image("rgb"), depth, of_rgb, of_depth, values["log_scale"])
+    facts = {
+        "log_scale": f"{scale:g}",
+        "depth_only": str(values["depth_only"]).lower(),
+        "log_images": values["log_images"],
+    }
+    rgb = _image(names["rgb"], values, scale_rgb_msg, compress_rgb_msg, RGB_SUFFIX) if "rgb" in names else None
+    depth = _image(names["depth"], values, scale_depth_msg, compress_depth_msg, DEPTH_SUFFIX)
+    return Logged(rgb, depth, of_rgb, of_depth, facts)
+
+
+def _image(
+    topic: str,
+    values: dict[str, Any],
+    reduce: Callable[..., Any],
+    compress: Callable[[Any], Any],
+    suffix: str,
+) -> LoggedTopic:
+    """One camera's images: reduced, compressed, both or neither."""
+    received = TYPE_NAMES[image_type(topic)]
+    changes = [partial(reduce, scale=values["log_scale"])] if values["log_scale"] < 1.0 else []
+    if values["log_images"] != COMPRESSED or received == COMPRESSED_IMAGE:
+        return LoggedTopic(topic, received, received, changes[0] if changes else None)
+
+    def change(message: Any) -> Any:
+        for step in (*changes, compress):
+            message = step(message)
+        return message
+
+    return LoggedTopic(topic + suffix, COMPRESSED_IMAGE, received, change)

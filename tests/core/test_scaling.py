@@ -1,4 +1,4 @@
-"""Reduced resolution: pixels, encodings, intrinsics; and what is said about registration."""
+"""Reduced resolution and compression: pixels, encodings, intrinsics; and what is said about registration."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ import pytest
 
 from edgevl_core.depth import decode_depth
 from edgevl_core.images import decode, decode_rgb
+from edgevl_core.pairlog.compressing import compress_depth_msg, compress_rgb_msg
 from edgevl_core.pairlog.scaling import scale_depth_msg, scale_info_msg, scale_rgb_msg
 from edgevl_core.pairlog.types import camera_info_msg, compressed_image_msg, deserialize, image_msg, serialize
 from edgevl_core.registration import RegistrationCheck
@@ -56,6 +57,30 @@ def test_compressed_depth_stays_compressed_and_keeps_its_millimetres() -> None:
     raw = scale_depth_msg(image_msg(DEPTH_MM, "16UC1", STAMP, FRAME), 0.5)
     np.testing.assert_array_equal(decode(small), decode(raw))
     np.testing.assert_array_equal(np.isnan(decode_depth(small)), decode(raw) == 0)
+
+
+def test_compressed_depth_comes_back_as_it_was() -> None:
+    message = round_trip(compress_depth_msg(image_msg(DEPTH_MM, "16UC1", STAMP, FRAME)))
+    np.testing.assert_array_equal(decode(message), DEPTH_MM)
+    assert (message.header.stamp.nanosec, message.header.frame_id) == (123_456_789, FRAME)
+    assert message.format == "16UC1; compressedDepth png"
+
+
+def test_compressed_metres_are_kept_to_half_a_millimetre() -> None:
+    depth_m = RNG.uniform(0.0, 9.0, (48, 64)).astype(np.float32)
+    depth_m[0, :4] = (np.nan, np.inf, 0.0, 70.0)
+    back = decode_depth(round_trip(compress_depth_msg(image_msg(depth_m, "32FC1", STAMP, FRAME))))
+    assert np.isnan(back[0, :3]).all()
+    assert back[0, 3] == pytest.approx(65.535)  # what 16 bits hold
+    np.testing.assert_allclose(back[1:], depth_m[1:], atol=0.0005 + 1e-6)
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8"])
+def test_compressed_colour_stays_close(encoding: str) -> None:
+    message = round_trip(compress_rgb_msg(image_msg(SMOOTH, encoding, STAMP, FRAME)))
+    expected = SMOOTH if encoding == "rgb8" else SMOOTH[..., ::-1]
+    assert np.abs(decode_rgb(message).astype(int) - expected).mean() < 2
+    assert message.header.frame_id == FRAME
 
 
 def test_camera_info_is_scaled_with_the_image() -> None:

@@ -75,7 +75,8 @@ def test_a_log_of_reduced_resolution(graph: Graph, tmp_path: Path) -> None:
     send(graph, CameraInfo, "depth_info", infos, stats, "depth_camera_info")
     last = play(graph, bag, stats, ("rgb", "depth", "camera_info"))
     assert last["registered"] == "yes"
-    assert facts(tmp_path / "log") == {"log_scale": "0.5", "depth_only": "false", "registered": "yes"}
+    said = {"log_scale": "0.5", "depth_only": "false", "log_images": "as_received", "registered": "yes"}
+    assert facts(tmp_path / "log") == said
     before, after = (list(read_pairs(path)) for path in (bag, tmp_path / "log"))
     assert [pair.stamp_ns for pair in after] == [pair.stamp_ns for pair in before]
     assert {(pair.rgb.shape, pair.depth_m.shape) for pair in after} == {((24, 32, 3), (24, 32))}
@@ -84,6 +85,29 @@ def test_a_log_of_reduced_resolution(graph: Graph, tmp_path: Path) -> None:
     with BagReader(tmp_path / "log") as reader:
         logged = [types.deserialize(m.data, m.msgtype) for m in reader.messages([harness.INFO_TOPIC, "depth_info"])]
     assert [(info.width, info.height, info.k[0], info.k[2]) for info in logged] == [(32, 24, 30.0, 15.75)] * 10
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_a_compressed_log_holds_the_same_pairs(graph: Graph, tmp_path: Path, scale: float) -> None:
+    bag = harness.write_bag(tmp_path / "bag", frames=5, hz=20)
+    stats = start(graph, tmp_path, name="log", log_images="compressed", log_scale=scale)
+    play(graph, bag, stats, ("rgb", "depth", "camera_info"))
+    with BagReader(tmp_path / "log") as reader:
+        kinds = {name: topic.msgtype for name, topic in reader.topics.items() if topic.count}
+    assert kinds == {
+        f"{harness.RGB_TOPIC}/compressed": types.COMPRESSED_IMAGE,
+        f"{harness.DEPTH_TOPIC}/compressedDepth": types.COMPRESSED_IMAGE,
+        harness.INFO_TOPIC: types.CAMERA_INFO,
+    }
+    before, after = (list(read_pairs(path)) for path in (bag, tmp_path / "log"))
+    assert [pair.stamp_ns for pair in after] == [pair.stamp_ns for pair in before]
+    step = round(1 / scale)
+    assert {pair.rgb.shape for pair in after} == {(48 // step, 64 // step, 3)}
+    for one, other in zip(before, after):
+        if scale == 1.0:
+            np.testing.assert_array_equal(other.depth_m, one.depth_m)
+        else:
+            assert set(other.depth_m.ravel().tolist()) <= set(one.depth_m.ravel().tolist())
 
 
 def test_a_log_of_depth_alone_holds_no_rgb_and_asks_for_none(graph: Graph, tmp_path: Path) -> None:
