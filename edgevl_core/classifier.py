@@ -1,5 +1,6 @@
 """From images to a scene in words: student, label bank, calibration, and both cameras weighed."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from edgevl_core.errors import UserError
 from edgevl_core.fusion import depth_quality, mix, probabilities, rgb_quality
 from edgevl_core.label_bank import LabelBank
 from edgevl_core.manifest import Modality
-from edgevl_core.preprocess import to_input
+from edgevl_core.preprocess import to_input, to_planes
 
 Image = NDArray[np.uint8] | NDArray[np.float32]
 # (N,) float32 probabilities in the label set's order -> those to publish, and the index of the label.
@@ -36,6 +37,7 @@ class Scene:
         scores: their probabilities, in that order; the sum is 1.
         modality: what the answer rests on, "rgb", "depth" or "rgbd".
         embedding: (D,) float32, L2-normalised.
+        inference_s: how long the student's network took, seconds.
     """
 
     label: str
@@ -45,6 +47,7 @@ class Scene:
     scores: tuple[float, ...]
     modality: Modality
     embedding: NDArray[np.float32]
+    inference_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ class Classifier:
         Raises:
             UserError: neither is given, or one is of another kind.
         """
-        modality, embedding, useful = self._look(rgb, depth_m)
+        modality, embedding, useful, inference_s = self._look(rgb, depth_m)
         manifest = self._manifest
         scores = probabilities(embedding, self._active.vectors, manifest.logit_scale, manifest.temperature.of(modality))
         scores, index = choose(scores) if useful else most_probable(scores)
@@ -173,6 +176,7 @@ class Classifier:
             scores=tuple(scores[order].tolist()),
             modality=modality,
             embedding=embedding / np.float32(max(float(np.linalg.norm(embedding)), 1e-12)),
+            inference_s=inference_s,
         )
 
     def embed(self, images: Sequence[Image]) -> NDArray[np.float32]:
@@ -184,8 +188,8 @@ class Classifier:
 
     def _look(
         self, rgb: NDArray[np.uint8] | None, depth_m: NDArray[np.float32] | None
-    ) -> tuple[Modality, NDArray[np.float32], bool]:
-        """Modality used, its (D,) embedding of length <= 1, whether any input was useful."""
+    ) -> tuple[Modality, NDArray[np.float32], bool, float]:
+        """Modality used, its (D,) embedding of length <= 1, whether any input was useful, seconds of the network."""
         preprocess = self._manifest.preprocess
         seen: list[tuple[Modality, NDArray[np.uint8], float]] = []
         if rgb is not None:
@@ -198,10 +202,13 @@ class Classifier:
             raise UserError("classify: neither rgb nor depth_m is given; at least one is needed")
         used = [entry for entry in seen if entry[2] > 0] or seen
         for row, (_, pixels, _) in enumerate(used):
-            np.copyto(self._pixels[row], pixels.transpose(2, 0, 1))
+            to_planes(pixels, self._pixels[row])
         # One run for the pair: the weights are read once, and two threads have something to share.
+        begin_s = time.perf_counter()
         embeddings = self._bundle.engine(self._pixels[: len(used)])
+        inference_s = time.perf_counter() - begin_s
         useful = used[0][2] > 0
         if len(used) == 1:
-            return used[0][0], embeddings[0], useful
-        return "rgbd", mix(embeddings, np.array([entry[2] for entry in used], dtype=np.float32)), useful
+            return used[0][0], embeddings[0], useful, inference_s
+        weights = np.array([entry[2] for entry in used], dtype=np.float32)
+        return "rgbd", mix(embeddings, weights), useful, inference_s

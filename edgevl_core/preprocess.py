@@ -66,5 +66,10 @@ def to_batch(images: "list[NDArray[np.uint8]]") -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
 
 
+def to_planes(pixels: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    """Copy one input (S, S, 3) uint8 into ``out``, (3, S, S) uint8 of a batch, contiguous."""
+    cv2.split(pixels, list(out))
+
+
 def _rotate(image: NDArray, rotation_deg: int) -> NDArray:  # type: ignore[type-arg]
     return image if rotation_deg == 0 else cv2.rotate(image, _ROTATIONS[rotation_deg])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 
 from edgevl_core.depth import decode_depth, to_metres
 from edgevl_core.errors import UserError
@@ -46,8 +46,10 @@ def cv_bridge() -> Any | None:
     return CvBridge()
 
 
-def imgmsg_to_cv2(message: Image, desired_encoding: str = "passthrough") -> NDArray[Any]:
+def imgmsg_to_cv2(message: Any, desired_encoding: str = "passthrough") -> NDArray[Any]:
     """The pixels of an Image, (H, W) or (H, W, C), converted to ``desired_encoding``; cv_bridge's rules.
+
+    Without a conversion the pixels are a view of ``message.data``. Any object with an Image's fields will do.
 
     Raises:
         UserError: the message or the conversion is not possible.
@@ -58,16 +60,16 @@ def imgmsg_to_cv2(message: Image, desired_encoding: str = "passthrough") -> NDAr
     return decode(message, None if desired_encoding == "passthrough" else desired_encoding)
 
 
-def to_rgb(message: Image | CompressedImage) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB of a colour message. Raises UserError where it is none."""
-    return imgmsg_to_cv2(message, "rgb8") if isinstance(message, Image) else decode_rgb(message)
+def to_rgb(message: Any) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of a colour Image or CompressedImage. Raises UserError where it is none."""
+    return decode_rgb(message) if hasattr(message, "format") else imgmsg_to_cv2(message, "rgb8")
 
 
-def to_depth_m(message: Image | CompressedImage) -> NDArray[np.float32]:
-    """(H, W) float32 metres, NaN where invalid, of a depth message. Raises UserError where it is none."""
-    if isinstance(message, Image):
-        return to_metres(imgmsg_to_cv2(message), message.encoding)
-    return decode_depth(message)
+def to_depth_m(message: Any) -> NDArray[np.float32]:
+    """(H, W) float32 metres, NaN invalid, of a depth Image or CompressedImage. Raises UserError where it is none."""
+    if hasattr(message, "format"):
+        return decode_depth(message)
+    return to_metres(imgmsg_to_cv2(message), message.encoding)
 
 
 def cv2_to_imgmsg(pixels: NDArray[Any], encoding: str) -> Image:

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
+from edgevl_core.pairlog import types
 from edgevl_ros.counters import StreamCount
 from edgevl_ros.managed import ManagedNode
 from edgevl_ros.qos import stream_qos
@@ -31,6 +33,11 @@ def image_type(topic: str) -> type:
 def deserialize(cdr: bytes, topic: str) -> Image | CompressedImage:
     """The image message in ``cdr``, received on ``topic``."""
     return deserialize_message(cdr, image_type(topic))
+
+
+def view(cdr: bytes, topic: str) -> Any:
+    """The same message without a copy: the fields of the ROS type, ``data`` a read-only view of ``cdr``."""
+    return types.deserialize(cdr, TYPE_NAMES[image_type(topic)])
 
 
 class RawStream:

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from edgevl_core.engine import Engine
-from edgevl_core.preprocess import Preprocess, to_batch, to_input
+from edgevl_core.preprocess import Preprocess, to_input, to_planes
 
 PARTS = ("deserialise", "decode", "to input", "inference", "answer")
 INFERENCE = "inference"
@@ -30,20 +30,22 @@ def node_path(engine: Engine, preprocess: Preprocess) -> dict[str, Callable[[], 
     from edgevl_ros.classify.answers import to_scene_class
     from edgevl_ros.classify.frames import Received
     from edgevl_ros.images import to_depth_m, to_rgb
-    from edgevl_ros.streams import deserialize
+    from edgevl_ros.streams import view
 
     rgb_cdr, depth_cdr = _serialised_pair()
     labels = tuple(f"room {number}" for number in range(_LABELS))
     scores = (1 / _LABELS,) * _LABELS
 
     def deserialise() -> tuple:
-        return deserialize(rgb_cdr, "rgb"), deserialize(depth_cdr, "depth")
+        return view(rgb_cdr, "rgb"), view(depth_cdr, "depth")
 
     def decode() -> tuple:
         return to_rgb(messages[0]), to_depth_m(messages[1])
 
     def inputs() -> np.ndarray:
-        return to_batch([to_input(image, preprocess) for image in images])
+        for image, planes in zip(images, pixels, strict=True):
+            to_planes(to_input(image, preprocess), planes)
+        return pixels
 
     def infer() -> np.ndarray:
         return engine(pixels)
@@ -54,7 +56,8 @@ def node_path(engine: Engine, preprocess: Preprocess) -> dict[str, Callable[[], 
 
     messages = deserialise()
     images = decode()
-    pixels = inputs()
+    pixels = np.zeros((2, 3, preprocess.size_px, preprocess.size_px), np.uint8)
+    inputs()
     embedding = infer()[0]
     return dict(zip(PARTS, (deserialise, decode, inputs, infer, answer), strict=True))
 

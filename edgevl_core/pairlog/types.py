@@ -139,7 +139,7 @@ def deserialize(data: bytes | memoryview, msgtype: str) -> Any:
     Raises:
         KeyError: ``msgtype`` is no standard type and not one of edgevl's.
     """
-    return typestore().deserialize_cdr(data, msgtype)
+    return typestore().deserialize_cdr(memoryview(data), msgtype)  # a slice of bytes would be a copy
 
 
 def definition(msgtype: str) -> str:

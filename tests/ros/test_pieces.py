@@ -20,6 +20,7 @@ from edgevl_ros.images import cv2_to_imgmsg, cv_bridge, imgmsg_to_cv2, to_depth_
 from edgevl_ros.label_overlay import Waiting
 from edgevl_ros.logger.pair_log import Companions
 from edgevl_ros.playback import Pace, play
+from edgevl_ros.streams import view
 
 pytestmark = pytest.mark.unit
 MS = 1_000_000
@@ -277,6 +278,22 @@ def test_images_survive_the_way_to_a_message_and_back():
     depth_m = to_depth_m(cv2_to_imgmsg(depth_mm, "16UC1"))
     assert np.isnan(depth_m[3, 4])
     assert np.nanmax(np.abs(depth_m * 1000 - depth_mm)) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pixels"),
+    [
+        ("rgb8", np.arange(180, dtype=np.uint8).reshape(6, 10, 3)),
+        ("bgr8", np.arange(180, dtype=np.uint8).reshape(6, 10, 3)),
+        ("16UC1", np.arange(60, dtype=np.uint16).reshape(6, 10)),
+        ("32FC1", np.arange(60, dtype=np.float32).reshape(6, 10)),
+    ],
+)
+def test_the_usual_encodings_are_not_copied(encoding, pixels):
+    cdr = serialize_message(cv2_to_imgmsg(pixels, encoding))
+    seen = imgmsg_to_cv2(view(cdr, "camera/image_raw"))
+    np.testing.assert_array_equal(seen, pixels)
+    assert np.shares_memory(seen, np.frombuffer(cdr, np.uint8))
 
 
 def test_the_ros1_leftover_is_refused(monkeypatch, tmp_path):
