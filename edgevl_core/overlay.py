@@ -26,7 +26,9 @@ TRACK: Colour = (70, 74, 82)
 CAPTION_BAR: Colour = (28, 30, 34)
 PANEL_OPACITY = 0.8
 SHOWN_SCORES = 3
-_SPELT = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "ø": "o", "Ø": "O", "ł": "l", "đ": "d"})
+ROW_SCALE = 0.36  # of the font, in the rows of scores
+_LETTERS = {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d"}
+_SPELT = str.maketrans({**_LETTERS, "ı": "i", "–": "-", "—": "-", "’": "'", "‘": "'", "“": '"', "”": '"', "„": '"'})
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
@@ -81,6 +83,9 @@ def draw_scene(rgb: RgbImage, scene: SceneFields) -> RgbImage:
         cv2.FILLED,
     )
     left, right = margin + pad + round(4 * unit), width - margin - pad
+    # The names' column is as wide as the longest needs, up to half of the row.
+    longest = max((_width(label, ROW_SCALE * unit) for label in scene.labels[:rows]), default=0) + round(8 * unit)
+    names = max(round(92 * unit), min(longest, (right - left) // 2))
     baseline = top + pad + round(13 * unit)
     tag_left = _tag(picture, scene.modality.upper(), (right, baseline), unit, colour)
     percent = f"{min(max(scene.confidence, 0.0), 1.0):.0%}"
@@ -94,7 +99,7 @@ def draw_scene(rgb: RgbImage, scene: SceneFields) -> RgbImage:
             picture,
             scene.labels[row],
             scene.scores[row],
-            (left, right, y),
+            (left, left + names, right, y),
             unit,
             colour if row == named else GREY,
         )
@@ -167,13 +172,14 @@ def _shade(picture: RgbImage, start: tuple[int, int], end: tuple[int, int], radi
     area[:] = (area * (1 - alpha) + np.array(PANEL, dtype=np.float32) * alpha + 0.5).astype(np.uint8)
 
 
-def _bar(picture: RgbImage, label: str, score: float, at: tuple[int, int, int], unit: float, colour: Colour) -> None:
-    """One line: name, track, filled share, percentage; ``at`` is (left, right, middle y)."""
-    left, right, y = at
-    names = round(92 * unit)
-    numbers = _width("100%", 0.36 * unit) + round(6 * unit)
-    start, end, half = left + names, right - numbers, max(1, round(2.5 * unit))
-    _fit(picture, label, (left, y + round(4 * unit)), 0.36 * unit, names - round(6 * unit), WHITE, shadow=False)
+def _bar(
+    picture: RgbImage, label: str, score: float, at: tuple[int, int, int, int], unit: float, colour: Colour
+) -> None:
+    """One line: name, track, filled share, percentage; ``at`` is (left, start of the track, right, middle y)."""
+    left, start, right, y = at
+    scale = ROW_SCALE * unit
+    end, half = right - _width("100%", scale) - round(6 * unit), max(1, round(2.5 * unit))
+    _fit(picture, label, (left, y + round(4 * unit)), scale, start - left - round(6 * unit), WHITE, shadow=False)
     filled = start + round((end - start) * min(max(score, 0.0), 1.0))
     cv2.rectangle(picture, (start, y - half), (end, y + half), TRACK, cv2.FILLED)
     if filled > start:
@@ -182,8 +188,8 @@ def _bar(picture: RgbImage, label: str, score: float, at: tuple[int, int, int], 
     _write(
         picture,
         text,
-        (right - _width(text, 0.36 * unit), y + round(4 * unit)),
-        0.36 * unit,
+        (right - _width(text, scale), y + round(4 * unit)),
+        scale,
         WHITE,
         shadow=False,
     )
@@ -193,9 +199,9 @@ def _tag(picture: RgbImage, text: str, at: tuple[int, int], unit: float, colour:
     """A filled tag that ends at ``at`` (right, baseline); returns its left edge."""
     right, baseline = at
     pad = round(4 * unit)
-    left = right - _width(text, 0.36 * unit) - 2 * pad
+    left = right - _width(text, ROW_SCALE * unit) - 2 * pad
     cv2.rectangle(picture, (left, baseline - round(11 * unit)), (right, baseline + round(4 * unit)), colour, cv2.FILLED)
-    _write(picture, text, (left + pad, baseline), 0.36 * unit, PANEL, shadow=False)
+    _write(picture, text, (left + pad, baseline), ROW_SCALE * unit, PANEL, shadow=False)
     return left
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgevl_core.errors import UserError
-from edgevl_core.overlay import KNOWN, UNKNOWN, ascii_text, contact_sheet, draw_scene
+from edgevl_core.overlay import KNOWN, TRACK, UNKNOWN, ascii_text, contact_sheet, draw_scene
 
 pytestmark = pytest.mark.unit
 
@@ -58,6 +58,18 @@ def test_a_longer_bar_for_a_larger_score():
     assert green(0.1) < green(0.5) < green(1.0)
 
 
+def test_long_names_take_room_from_the_bars():
+    rgb = np.zeros((480, 640, 3), np.uint8)
+
+    def first_track_px(name):
+        drawn = draw_scene(rgb, _scene(labels=["kitchen", name], scores=[0.0, 0.0])).astype(int)
+        columns = np.flatnonzero((np.abs(drawn - TRACK).sum(axis=2) < 6).sum(axis=0) > 8)
+        return columns[0]
+
+    short, long, endless = (first_track_px(name) for name in ("hall", "conference room 2", "x" * 300))
+    assert short < long < endless <= 640 // 2 + 20
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -72,7 +84,7 @@ def test_any_words_and_numbers_can_be_drawn(changes):
 
 
 def test_text_becomes_ascii():
-    assert ascii_text("Küche,\n Eßzimmer café 浴") == "Kuche, Esszimmer cafe ?"
+    assert ascii_text("Küche,\n Eßzimmer café – l’Œuvre 浴") == "Kuche, Esszimmer cafe - l'OEuvre ?"
 
 
 def test_a_grey_image_is_refused():
