@@ -176,6 +176,10 @@ class PairLogger(ManagedNode):
             status.skew_p50_s, status.skew_p95_s = log.skew_s.quantile(0.5), log.skew_s.quantile(0.95)
             status.path = str(log.path)
             self._rate.sample(time.monotonic(), log.bytes_written)
+            status.mb_per_s = self._rate.mb_per_s()
+            if "scene" in self._topics:
+                counts = scenes(log)
+                status.scenes, status.scene_counts = list(counts), list(counts.values())
         self._status.publish(status)
 
     def report(self) -> Report:
@@ -186,7 +190,7 @@ class PairLogger(ManagedNode):
         if log is not None:
             values.update(account(log), mb_per_s=self._rate.mb_per_s())
             if "scene" in self._topics:
-                values.update(scenes(log))
+                values.update({f"scene_{label}": count for label, count in scenes(log).items()})
         values.update({f"dropped {reason}": count for reason, count in sorted(self._dropped().items())})
         values.update(removed_logs=self._shelf.removed_logs, removed_mb=self._shelf.removed_bytes / 1e6)
         problems = [self._streams[name].problem() for name in NEEDED if name in self._streams]
@@ -208,10 +212,9 @@ def account(log: PairLog) -> dict[str, object]:
     }
 
 
-def scenes(log: PairLog) -> dict[str, object]:
-    """Kept pairs by the scene the classifier saw, for diagnostics."""
-    counts = dict(log.coverage.counts)  # a copy: the writer thread goes on counting
-    return {f"scene_{label}": count for label, count in sorted(counts.items())}
+def scenes(log: PairLog) -> dict[str, int]:
+    """Kept pairs by the scene the classifier saw."""
+    return dict(sorted(log.coverage.counts.copy().items()))  # a copy: the writer thread goes on counting
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgevl.msg import SceneClass
+from edgevl.msg import LoggerStatus, SceneClass
 from mcap.reader import make_reader
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo
@@ -144,6 +144,7 @@ def test_a_robot_that_stands_still_logs_nothing(graph: Graph, tmp_path: Path) ->
 
 def test_kept_pairs_are_counted_by_scene(graph: Graph, tmp_path: Path) -> None:
     bag = harness.write_bag(tmp_path / "bag", frames=12, hz=20, size=(64, 48))
+    status = graph.watch(LoggerStatus, "pair_logger/status")
     stats = start(graph, tmp_path, name="log", scene_topic="scene", camera_info_topic="")
     messages = []
     for k in range(0, 14, 3):  # the classifier answers every third frame
@@ -154,6 +155,10 @@ def test_kept_pairs_are_counted_by_scene(graph: Graph, tmp_path: Path) -> None:
     last = play(graph, bag, stats, ("rgb", "depth"))
     counts = {key: int(value) for key, value in last.items() if key.startswith("scene_")}
     assert counts == {"scene_kitchen": 5, "scene_bathroom": 3, "scene_unknown": 4}
+    graph.until(lambda: status() is not None and status().state == "stopped", "the last status")
+    told = dict(zip(status().scenes, status().scene_counts, strict=True))
+    assert told == {"kitchen": 5, "bathroom": 3, "unknown": 4}
+    assert status().pairs_kept == 12
 
 
 def write_old_log(directory: Path, name: str, age_h: int) -> Path:
