@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgevl_core.errors import UserError
 from edgevl_core.pairing import Dropped, Event, PairMatcher
+from edgevl_core.pairlog.facts import log_facts
 from edgevl_core.pairlog.metadata import METADATA_NAME
 from edgevl_core.pairlog.pairs import DEPTH, RGB, message_stamp_ns
 from edgevl_core.pairlog.reader import BagReader
@@ -39,7 +40,13 @@ class PairingInfo(BaseModel):
 
 
 class LogInfo(BaseModel):
-    """A bag's content. ``coverage``: truth messages by room; ``pairing`` is None without both streams."""
+    """A bag's content.
+
+    Attributes:
+        pairing: None without both streams.
+        coverage: truth messages by room.
+        facts: what pair_logger said of its own log, see :func:`edgevl_core.pairlog.facts.log_facts`.
+    """
 
     model_config = ConfigDict(frozen=True)
     path: str
@@ -53,6 +60,7 @@ class LogInfo(BaseModel):
     pairing: PairingInfo | None
     not_paired_because: str
     coverage: dict[str, int]
+    facts: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,7 @@ def log_info(path: Path | str, max_skew_s: float = 0.02) -> LogInfo:
             pairing=_pairing(streams, events) if streams else None,
             not_paired_because=reason,
             coverage=dict(coverage.most_common()),
+            facts=log_facts(files),
         )
 
 
@@ -155,4 +164,5 @@ def _pairing(streams: Streams, events: list[Event[None]]) -> PairingInfo:
 def _storage_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    return [file for file in path.iterdir() if file.is_file() and file.name != METADATA_NAME]
+    files = [file for file in path.iterdir() if file.is_file() and file.name != METADATA_NAME]
+    return sorted(files, key=lambda file: (len(file.name), file.name))  # _9 before _10

@@ -12,6 +12,7 @@ from edgevl_core.errors import UserError
 from edgevl_core.pairlog.info import log_info, recover
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.retention import MARK
 from edgevl_core.pairlog.types import IMAGE, image_msg, serialize
 from edgevl_core.pairlog.writer import BagWriter
 from tests.core.bags import DEPTH_TOPIC, RGB_TOPIC, START_NS, write_bag
@@ -32,6 +33,25 @@ def test_info_of_a_whole_bag(tmp_path: Path) -> None:
     assert info.coverage == {"kitchen": 20}
     assert info.losses == []
     assert type(info).model_validate_json(info.model_dump_json()) == info
+
+
+def test_what_a_log_says_of_itself(tmp_path: Path) -> None:
+    """The last word holds; a segment without its index says nothing, a bag of somebody else neither."""
+    with BagWriter(tmp_path / "log", min_free_bytes=0, max_segment_s=1.0) as bag:
+        bag.describe(MARK, {"log_scale": "1", "registered": "unknown, no pair yet"})
+        bag.add_topic("/rgb", IMAGE)
+        message = serialize(image_msg(np.zeros((2, 2, 3), np.uint8), "rgb8", 5, ""))
+        for second in range(12):
+            bag.write("/rgb", message, START_NS + second * 1_000_000_000)
+            if second == 10:
+                bag.describe(MARK, {"registered": "no, sizes differ"})
+    assert log_info(tmp_path / "log").facts == {"log_scale": "1", "registered": "no, sizes differ"}
+    last = tmp_path / "log/log_11.mcap"
+    assert last.exists()
+    os.truncate(last, last.stat().st_size - 20)
+    os.truncate(tmp_path / "log/log_10.mcap", 40)
+    assert log_info(tmp_path / "log").facts == {"log_scale": "1", "registered": "unknown, no pair yet"}
+    assert log_info(write_bag(tmp_path / "bag", 1)).facts == {}
 
 
 def test_info_of_a_bag_without_depth(tmp_path: Path) -> None:
