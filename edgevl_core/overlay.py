@@ -1,21 +1,14 @@
-"""Pictures for people: the answer drawn into the camera image, and contact sheets.
+"""Pictures for people: the answer drawn into the camera image, and contact sheets."""
 
-OpenCV's fonts hold ASCII only: accents are dropped (NFKD decomposition), a few European letters are spelt
-out, anything else becomes "?".
-"""
-
-import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edgevl_core.errors import UserError
-
-RgbImage = NDArray[np.uint8]
-Colour = tuple[int, int, int]
+from edgevl_core.lettering import Colour, Lettering, RgbImage, Strokes
 
 KNOWN: Colour = (94, 234, 146)
 UNKNOWN: Colour = (255, 191, 0)  # amber
@@ -27,9 +20,7 @@ CAPTION_BAR: Colour = (28, 30, 34)
 PANEL_OPACITY = 0.8
 SHOWN_SCORES = 3
 ROW_SCALE = 0.36  # of the font, in the rows of scores
-_LETTERS = {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d"}
-_SPELT = str.maketrans({**_LETTERS, "ı": "i", "–": "-", "—": "-", "’": "'", "‘": "'", "“": '"', "”": '"', "„": '"'})
-_FONT = cv2.FONT_HERSHEY_DUPLEX
+_STROKES = Strokes()
 
 
 class SceneFields(Protocol):
@@ -43,19 +34,41 @@ class SceneFields(Protocol):
     modality: str
 
 
-def ascii_text(text: str) -> str:
-    """``text`` in ASCII: accents dropped, other characters as "?", one line."""
-    decomposed = unicodedata.normalize("NFKD", " ".join(text.split()).translate(_SPELT))
-    kept = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return kept.encode("ascii", "replace").decode()
+@dataclass(frozen=True)
+class _Pen:
+    """Writes into a picture."""
+
+    picture: RgbImage
+    lettering: Lettering
+
+    def width(self, text: str, scale: float) -> int:
+        return self.lettering.width(text, scale)
+
+    def write(self, text: str, at: tuple[int, int], scale: float, colour: Colour, *, shadow: bool = True) -> None:
+        if shadow:
+            below = (at[0] + max(1, round(scale)), at[1] + max(1, round(scale)))
+            self.lettering.draw(self.picture, text, below, scale, (0, 0, 0))
+        self.lettering.draw(self.picture, text, at, scale, colour)
+
+    def fit(
+        self, text: str, at: tuple[int, int], scale: float, room: int, colour: Colour, *, shadow: bool = True
+    ) -> None:
+        """Write as much of ``text`` as fits into ``room`` pixels: first smaller, to two thirds, then cut."""
+        while self.width(text, scale * 2 / 3) > room and len(text) > 1:
+            text = text.rstrip(".")[:-1].rstrip() + ".."
+            if len(text) <= 3:
+                break
+        wide = self.width(text, scale)
+        self.write(text, at, scale * min(1.0, room / wide) if wide else scale, colour, shadow=shadow)
 
 
-def draw_scene(rgb: RgbImage, scene: SceneFields) -> RgbImage:
+def draw_scene(rgb: RgbImage, scene: SceneFields, lettering: Lettering = _STROKES) -> RgbImage:
     """Draw an answer along the lower edge: label, confidence, modality, and bars of the three best labels.
 
     Args:
         rgb: (H, W, 3) uint8; left as it is. Meant for 160 pixels of height and more.
         scene: the answer; ``labels`` and ``scores`` with the best first.
+        lettering: how text is drawn; the default knows ASCII only.
 
     Returns:
         (H, W, 3) uint8, a copy: green where the scene is known, amber with "UNKNOWN" where it is not.
@@ -66,6 +79,7 @@ def draw_scene(rgb: RgbImage, scene: SceneFields) -> RgbImage:
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
         raise UserError(f"overlay on an image of shape {rgb.shape}, {rgb.dtype}: RGB (H, W, 3) uint8 is needed")
     picture = np.ascontiguousarray(rgb).copy()
+    pen = _Pen(picture, lettering)
     height, width = picture.shape[:2]
     unit = max(min(height / 240, width / 320), 0.4)  # drawn as on 320 x 240, larger on larger images
     rows = min(SHOWN_SCORES, len(scene.labels), len(scene.scores))
@@ -84,19 +98,19 @@ def draw_scene(rgb: RgbImage, scene: SceneFields) -> RgbImage:
     )
     left, right = margin + pad + round(4 * unit), width - margin - pad
     # The names' column is as wide as the longest needs, up to half of the row.
-    longest = max((_width(label, ROW_SCALE * unit) for label in scene.labels[:rows]), default=0) + round(8 * unit)
+    longest = max((pen.width(label, ROW_SCALE * unit) for label in scene.labels[:rows]), default=0) + round(8 * unit)
     names = max(round(92 * unit), min(longest, (right - left) // 2))
     baseline = top + pad + round(13 * unit)
-    tag_left = _tag(picture, scene.modality.upper(), (right, baseline), unit, colour)
+    tag_left = _tag(pen, scene.modality.upper(), (right, baseline), unit, colour)
     percent = f"{min(max(scene.confidence, 0.0), 1.0):.0%}"
-    percent_left = tag_left - round(8 * unit) - _width(percent, 0.5 * unit)
-    _write(picture, percent, (percent_left, baseline), 0.5 * unit, WHITE)
+    percent_left = tag_left - round(8 * unit) - pen.width(percent, 0.5 * unit)
+    pen.write(percent, (percent_left, baseline), 0.5 * unit, WHITE)
     title = scene.label if scene.known else "UNKNOWN"
-    _fit(picture, title, (left, baseline), 0.62 * unit, percent_left - round(6 * unit) - left, colour)
+    pen.fit(title, (left, baseline), 0.62 * unit, percent_left - round(6 * unit) - left, colour)
     for row in range(rows):
         y = baseline + round(10 * unit) + row * line + line // 2
         _bar(
-            picture,
+            pen,
             scene.labels[row],
             scene.scores[row],
             (left, left + names, right, y),
@@ -140,7 +154,7 @@ def contact_sheet(images: Sequence[RgbImage], captions: Sequence[str], columns: 
         sheet[y : y + cell_height, x : x + width] = CAPTION_BAR
         sheet[y : y + image.shape[0], x : x + width] = image
         baseline = y + cell_height - round(6 * unit)
-        _fit(sheet, caption, (x + gap, baseline), 0.45 * unit, width - 2 * gap, WHITE, shadow=False)
+        _Pen(sheet, _STROKES).fit(caption, (x + gap, baseline), 0.45 * unit, width - 2 * gap, WHITE, shadow=False)
     return sheet
 
 
@@ -172,73 +186,33 @@ def _shade(picture: RgbImage, start: tuple[int, int], end: tuple[int, int], radi
     area[:] = (area * (1 - alpha) + np.array(PANEL, dtype=np.float32) * alpha + 0.5).astype(np.uint8)
 
 
-def _bar(
-    picture: RgbImage, label: str, score: float, at: tuple[int, int, int, int], unit: float, colour: Colour
-) -> None:
+def _bar(pen: _Pen, label: str, score: float, at: tuple[int, int, int, int], unit: float, colour: Colour) -> None:
     """One line: name, track, filled share, percentage; ``at`` is (left, start of the track, right, middle y)."""
     left, start, right, y = at
     scale = ROW_SCALE * unit
-    end, half = right - _width("100%", scale) - round(6 * unit), max(1, round(2.5 * unit))
-    _fit(picture, label, (left, y + round(4 * unit)), scale, start - left - round(6 * unit), WHITE, shadow=False)
+    end, half = right - pen.width("100%", scale) - round(6 * unit), max(1, round(2.5 * unit))
+    pen.fit(label, (left, y + round(4 * unit)), scale, start - left - round(6 * unit), WHITE, shadow=False)
     filled = start + round((end - start) * min(max(score, 0.0), 1.0))
-    cv2.rectangle(picture, (start, y - half), (end, y + half), TRACK, cv2.FILLED)
+    cv2.rectangle(pen.picture, (start, y - half), (end, y + half), TRACK, cv2.FILLED)
     if filled > start:
-        cv2.rectangle(picture, (start, y - half), (filled, y + half), colour, cv2.FILLED)
+        cv2.rectangle(pen.picture, (start, y - half), (filled, y + half), colour, cv2.FILLED)
     text = f"{min(max(score, 0.0), 1.0):.0%}"
-    _write(
-        picture,
+    pen.write(
         text,
-        (right - _width(text, scale), y + round(4 * unit)),
+        (right - pen.width(text, scale), y + round(4 * unit)),
         scale,
         WHITE,
         shadow=False,
     )
 
 
-def _tag(picture: RgbImage, text: str, at: tuple[int, int], unit: float, colour: Colour) -> int:
+def _tag(pen: _Pen, text: str, at: tuple[int, int], unit: float, colour: Colour) -> int:
     """A filled tag that ends at ``at`` (right, baseline); returns its left edge."""
     right, baseline = at
     pad = round(4 * unit)
-    left = right - _width(text, ROW_SCALE * unit) - 2 * pad
-    cv2.rectangle(picture, (left, baseline - round(11 * unit)), (right, baseline + round(4 * unit)), colour, cv2.FILLED)
-    _write(picture, text, (left + pad, baseline), ROW_SCALE * unit, PANEL, shadow=False)
+    left = right - pen.width(text, ROW_SCALE * unit) - 2 * pad
+    cv2.rectangle(
+        pen.picture, (left, baseline - round(11 * unit)), (right, baseline + round(4 * unit)), colour, cv2.FILLED
+    )
+    pen.write(text, (left + pad, baseline), ROW_SCALE * unit, PANEL, shadow=False)
     return left
-
-
-def _fit(
-    picture: RgbImage,
-    text: str,
-    at: tuple[int, int],
-    scale: float,
-    room: int,
-    colour: Colour,
-    *,
-    shadow: bool = True,
-) -> None:
-    """Write as much of ``text`` as fits into ``room`` pixels: first smaller, to two thirds, then cut."""
-    text = ascii_text(text)
-    while _width(text, scale * 2 / 3) > room and len(text) > 1:
-        text = text.rstrip(".")[:-1].rstrip() + ".."
-        if len(text) <= 3:
-            break
-    wide = _width(text, scale)
-    _write(picture, text, at, scale * min(1.0, room / wide) if wide else scale, colour, shadow=shadow)
-
-
-def _write(
-    picture: RgbImage, text: str, at: tuple[int, int], scale: float, colour: Colour, *, shadow: bool = True
-) -> None:
-    text = ascii_text(text)
-    thickness = _thickness(scale)
-    if shadow:
-        below = (at[0] + max(1, round(scale)), at[1] + max(1, round(scale)))
-        cv2.putText(picture, text, below, _FONT, scale, (0, 0, 0), thickness, cv2.LINE_AA)
-    cv2.putText(picture, text, at, _FONT, scale, colour, thickness, cv2.LINE_AA)
-
-
-def _width(text: str, scale: float) -> int:
-    return int(cv2.getTextSize(ascii_text(text), _FONT, scale, _thickness(scale))[0][0])
-
-
-def _thickness(scale: float) -> int:
-    return max(1, round(scale * 1.1))

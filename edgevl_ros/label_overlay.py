@@ -7,12 +7,14 @@ Fast DDS can get stuck in (see exit_guard).
 
 import array
 from collections import OrderedDict
+from pathlib import Path
 
 from edgevl.msg import SceneClass
 from sensor_msgs.msg import CompressedImage, Image
 from visualization_msgs.msg import Marker
 
 from edgevl_core.images import encode_jpeg
+from edgevl_core.lettering import FontFile, Lettering, Strokes, ascii_text
 from edgevl_core.overlay import draw_scene
 from edgevl_ros.diagnostics import OK, WARN, Report
 from edgevl_ros.images import cv2_to_imgmsg, cv_bridge, to_rgb
@@ -28,6 +30,11 @@ PARAMETERS = (
     Parameter("scene_topic", "scene_classifier/scene", "edgevl/SceneClass"),
     Parameter("buffer_length", 60, "images, and answers, that may wait for each other", low=1, high=1000),
     Parameter("max_skew_s", 0.02, "how near an RGB image of an answer from depth is", low=0.0, high=1.0),
+    Parameter(
+        "font",
+        "",
+        "font file (.ttf, .otf, .ttc) for labels in the letters of any language, drawn by Pillow; empty: ASCII only",
+    ),
     Parameter("compressed", False, "publish ~/image/compressed (JPEG) as well"),
     Parameter("marker_distance_m", 1.0, "of the text from the camera", low=0.0, high=100.0),
     Parameter("marker_height_m", 0.1, "height of the text's letters", low=0.001, high=10.0),
@@ -83,6 +90,9 @@ class LabelOverlay(ManagedNode):
 
     def setup(self) -> None:
         cv_bridge()  # refuses a broken one now, not at the first image
+        font = self.values["font"]
+        self._lettering: Lettering = FontFile(Path(font).expanduser()) if font else Strokes()
+        self._told_about_letters = bool(font)
         self._image = self.add_publisher(Image, "~/image", result_qos())
         self._compressed = None
         if self.values["compressed"]:
@@ -134,9 +144,10 @@ class LabelOverlay(ManagedNode):
         return round(self.values["max_skew_s"] * 1e9)
 
     def _draw(self, cdr: bytes, scene: SceneClass) -> None:
+        self._tell_about_letters(scene)
         try:
             source = deserialize(cdr, self.values["rgb_topic"])
-            picture = draw_scene(to_rgb(source), scene)
+            picture = draw_scene(to_rgb(source), scene, self._lettering)
         except Exception:
             self._failed += 1
             raise
@@ -148,6 +159,13 @@ class LabelOverlay(ManagedNode):
             jpeg = array.array("B", encode_jpeg(picture, JPEG_QUALITY))
             self._compressed.publish(CompressedImage(header=source.header, format=JPEG_FORMAT, data=jpeg))
         self._drawn += 1
+
+    def _tell_about_letters(self, scene: SceneClass) -> None:
+        """Once, where a label cannot be drawn as it is written."""
+        lost = next((label for label in [scene.label, *scene.labels] if "?" in ascii_text(label)), None)
+        if lost is not None and not self._told_about_letters:
+            self._told_about_letters = True
+            self.get_logger().warning(f"label {lost} cannot be drawn with ASCII letters: set font to a font file")
 
     def _publish_marker(self, scene: SceneClass) -> None:
         marker = Marker(ns="scene", id=0, type=Marker.TEXT_VIEW_FACING, action=Marker.ADD)

@@ -1,12 +1,15 @@
 """Pictures for people."""
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from edgevl_core.errors import UserError
-from edgevl_core.overlay import KNOWN, TRACK, UNKNOWN, ascii_text, contact_sheet, draw_scene
+from edgevl_core.lettering import FontFile, Strokes, ascii_text
+from edgevl_core.overlay import KNOWN, TRACK, UNKNOWN, contact_sheet, draw_scene
 
 pytestmark = pytest.mark.unit
 
@@ -85,6 +88,48 @@ def test_any_words_and_numbers_can_be_drawn(changes):
 
 def test_text_becomes_ascii():
     assert ascii_text("Küche,\n Eßzimmer café – l’Œuvre 浴") == "Kuche, Esszimmer cafe - l'OEuvre ?"
+
+
+@pytest.fixture(scope="module")
+def font() -> FontFile:
+    """Any font file that has Greek and Cyrillic."""
+    matplotlib = pytest.importorskip("matplotlib")
+    return FontFile(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
+
+
+def test_a_font_draws_other_letters_and_strokes_do_not(font):
+    rgb = np.zeros((240, 320, 3), np.uint8)
+
+    def drawn(label, lettering):
+        return draw_scene(rgb, _scene(label=label, labels=[label], scores=[0.5]), lettering)
+
+    assert (drawn("кухня", Strokes()) == drawn("ванна", Strokes())).all()
+    assert not (drawn("кухня", font) == drawn("ванна", font)).all()
+    assert _has(drawn("κουζίνα", font), KNOWN)
+    assert font.width("a", 0.5) < font.width("aa", 0.5) < font.width("aa", 1.0)
+
+
+def test_letters_of_a_font_end_at_the_pictures_edge(font):
+    picture = np.zeros((20, 30, 3), np.uint8)
+    font.draw(picture, "кухня", (-10, 12), 1.0, (255, 255, 255))
+    assert picture[:, 0].any()
+    before = picture.copy()
+    font.draw(picture, "", (5, 12), 1.0, (255, 255, 255))
+    font.draw(picture, "x", (200, 200), 1.0, (255, 255, 255))
+    assert (picture == before).all()
+
+
+def test_what_is_no_font_is_refused(tmp_path):
+    (tmp_path / "text.ttf").write_text("no font")
+    for path in (tmp_path / "text.ttf", tmp_path / "missing.ttf"):
+        with pytest.raises(UserError, match=r"cannot be read .* give a \.ttf"):
+            FontFile(path)
+
+
+def test_a_missing_pillow_is_said_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(UserError, match="needs Pillow"):
+        FontFile("any.ttf")
 
 
 def test_a_grey_image_is_refused():

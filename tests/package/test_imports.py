@@ -50,7 +50,7 @@ class Layer(NamedTuple):
 
 
 LAYERS = {
-    "edgevl_core": Layer(CORE, late={"tokenizers", "h5py", "tifffile"}),
+    "edgevl_core": Layer(CORE, late={"tokenizers", "h5py", "tifffile", "PIL"}),
     "edgevl_sim": Layer({"numpy", "cv2", "edgevl_core"}, late=set()),
     "edgevl_ros": Layer(
         ROS | {"edgevl", "edgevl_core", "numpy", "pydantic", "yaml"}, late={"cv_bridge", "nav_msgs", "vision_msgs"}

@@ -81,6 +81,13 @@ def test_the_overlay_rests_until_somebody_looks_and_speaks_jpeg(graph, tmp_path)
     assert sum(counts.values()) == 2 * counts["received_rgb"]
 
 
+def test_an_overlay_without_its_font_does_not_start(graph, tmp_path):
+    node = graph.start("label_overlay", font=str(tmp_path / "missing.ttf"))
+    assert node.wait() == 2
+    assert "missing.ttf cannot be read" in node.output()
+    assert "Traceback" not in node.output()
+
+
 def test_answers_go_on_while_bundles_and_labels_change(graph, tmp_path):
     # New words make loading slow: they are encoded anew by each bundle.
     ids = [write_speaking_bundle(tmp_path / name, seed=k, layers=200) for k, name in enumerate(("first", "second"))]
