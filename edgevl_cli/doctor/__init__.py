@@ -23,7 +23,7 @@ def command(
     bad = False
     for finding in _findings(live, rgb, depth, seconds, bundle):
         print(f"{_MARKS[finding.ok]} {finding.what}", flush=True)
-        if finding.ok is not True and finding.fix:
+        if finding.ok is not True:
             print(f"      fix: {finding.fix}", flush=True)
         bad |= finding.ok is False
     if bad:

@@ -1,6 +1,8 @@
 """What can be said of a machine without a running robot: libraries, ROS 2, cv_bridge, Fast DDS's leftovers."""
 
+import os
 import platform
+import shutil
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -8,11 +10,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgevl_core.findings import Finding
+from edgevl_core.resources import resource
+from edgevl_ros.dds import profile_variables
 
 ROBOT = ("numpy", "cv2", "onnxruntime", "mcap", "rosbags", "pydantic", "yaml", "zstandard", "lz4", "tokenizers")
 TRAINING = ("torch", "lightning_fabric", "open_clip", "timm", "onnx", "matplotlib")
 SHARED_MEMORY = Path("/dev/shm")
 SEGMENT_BYTES = 1_000_000  # smaller ones are ports and locks
+# With edgevl's profile each process has a segment of 16 MB; a container gets 64 MB of shared memory where nobody asks
+# for more.
+ROOM_BYTES = 200_000_000
 
 
 def environment() -> Iterator[Finding]:
@@ -20,8 +27,11 @@ def environment() -> Iterator[Finding]:
     yield Finding(True, f"Python {platform.python_version()}, {platform.machine()}")
     yield from _libraries()
     yield from _ros()
-    yield from _cv_bridge()
-    yield from _leftovers()
+    yield from cv_bridge_clash()
+    if find_spec("rclpy"):
+        yield from profile()
+        yield from room(shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else 0)
+    yield from leftovers(SHARED_MEMORY)
 
 
 def _libraries() -> Iterator[Finding]:
@@ -51,7 +61,8 @@ def _ros() -> Iterator[Finding]:
         )
 
 
-def _cv_bridge() -> Iterator[Finding]:
+def cv_bridge_clash() -> Iterator[Finding]:
+    """A cv_bridge that misreads images, or that this numpy cannot load."""
     for name in ("cv-bridge", "cv_bridge"):
         try:
             version = metadata.version(name)
@@ -75,29 +86,61 @@ def _cv_bridge() -> Iterator[Finding]:
         )
 
 
-def _leftovers() -> Iterator[Finding]:
+def profile() -> Iterator[Finding]:
+    """Whether processes started from here carry images between them."""
+    if "fastrtps" not in os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp"):
+        return
+    for variable in profile_variables():
+        file = os.environ.get(variable, "")
+        if file and not Path(file).is_file():
+            yield Finding(False, f"{variable}={file}: no such file", f"export {variable}={_shipped_profile()}")
+        elif file:
+            yield Finding(True, f"{variable}={file}")
+        else:
+            yield Finding(
+                None,
+                f"{variable} is not set: nodes started by hand from here lose images (launch files set it)",
+                f"export {variable}={_shipped_profile()}",
+            )
+
+
+def _shipped_profile() -> Path:
+    return resource("config/fastdds.xml")
+
+
+def room(free_bytes: int) -> Iterator[Finding]:
+    """Whether shared memory has room for the images of a robot's nodes."""
+    if free_bytes < ROOM_BYTES:
+        yield Finding(
+            False,
+            f"{SHARED_MEMORY} has {free_bytes / 1e6:.0f} MB free: Fast DDS's images between processes need more",
+            f"in a container: docker run --shm-size=512m (at least {ROOM_BYTES / 1e6:.0f} MB free are needed)",
+        )
+
+
+def leftovers(shared_memory: Path) -> Iterator[Finding]:
     """Shared memory of nodes that were killed: nobody maps it any more, and it is memory."""
     segments = {
-        path: path.stat().st_size for pattern in ("fastdds*", "fastrtps*") for path in SHARED_MEMORY.glob(pattern)
+        path: path.stat().st_size for pattern in ("fastdds*", "fastrtps*") for path in shared_memory.glob(pattern)
     }
     large = {path: size for path, size in segments.items() if size > SEGMENT_BYTES}
-    mapped = _mapped() if large else set()
+    mapped = _mapped(shared_memory) if large else set()
     left = [size for path, size in large.items() if str(path) not in mapped]
     if left:
         yield Finding(
             None,
-            f"{len(left)} shared memory segments of killed nodes in {SHARED_MEMORY}: {sum(left) / 1e6:.0f} MB",
-            "fastdds shm clean",
+            f"{len(left)} shared memory segments of killed nodes in {shared_memory}: {sum(left) / 1e6:.0f} MB",
+            f"fastdds shm clean, or with no node running: rm {shared_memory}/fastdds* {shared_memory}/fastrtps*",
         )
 
 
-def _mapped() -> set[str]:
-    """The files under /dev/shm that a process of this user maps."""
+def _mapped(directory: Path) -> set[str]:
+    """The files in ``directory`` that a process of this user maps."""
     found = set()
     for maps in Path("/proc").glob("[0-9]*/maps"):
         try:
             lines = maps.read_text().splitlines()
         except OSError:  # ended meanwhile, or another user's
             continue
-        found |= {line.split()[-1] for line in lines if str(SHARED_MEMORY) in line}
+        found |= {line.split()[-1] for line in lines if str(directory) in line}
     return found

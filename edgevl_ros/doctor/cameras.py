@@ -54,7 +54,11 @@ class CameraCheck:
         try:
             yield self._depth() if "depth" in self.topic else self._colour()
         except ImageFormatError as error:
-            yield Finding(False, f"{self.topic}: {error}")
+            yield Finding(
+                False,
+                f"{self.topic}: {error}",
+                "let the driver publish RGB as rgb8, bgr8 or JPEG, depth as 16UC1, 32FC1 or compressedDepth (png)",
+            )
 
     def _rate(self) -> Iterator[Finding]:
         steps = np.array([b - a for a, b in pairwise(self.stamps)], dtype=np.float64) / 1e9
@@ -95,7 +99,8 @@ class CameraCheck:
         """How far apart the stamps of the two cameras are, nearest to nearest."""
         theirs = sorted(other.stamps)
         if not theirs or not self.stamps:
-            return Finding(None, f"skew of {self.topic} and {other.topic}: not known, one of them is silent")
+            what = f"skew of {self.topic} and {other.topic}: not known, one of them is silent"
+            return Finding(None, what, "see the silent topic above")
         skews_s = np.array([_nearest(theirs, stamp) for stamp in self.stamps]) / 1e9
         median_s = float(np.median(skews_s))
         fine = median_s <= MAX_SKEW_S

@@ -17,6 +17,7 @@ NODES = ("pair_logger", "scene_classifier", "label_overlay", "adaptation_manager
 LISTENERS = ("pair_logger", "scene_classifier", "label_overlay")
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 DISCOVERY_S = 1.5
+ALIGN = "let the driver align depth to colour, and log that topic (RealSense: align_depth.enable:=true)"
 ANSWER_S = 5.0
 
 
@@ -96,8 +97,14 @@ def _reports(client: Client, ours: Mapping[str, str]) -> Iterator[Finding]:
     _spin(client, DISCOVERY_S)
     for full, seen in latest.items():
         report = seen()
+        registered = "" if report is None else {pair.key: pair.value for pair in report.values}.get("registered", "")
+        if registered.startswith("no"):
+            yield Finding(None, f"{full}: depth is not registered to RGB: {registered.removeprefix('no, ')}", ALIGN)
         if report is not None and report.level != DiagnosticStatus.OK:
-            yield Finding(False if report.level == DiagnosticStatus.ERROR else None, f"{full}: {report.message}")
+            error = report.level == DiagnosticStatus.ERROR
+            topic = dict(topics)[full]
+            fix = f"ros2 topic echo --once --qos-durability transient_local {topic} tells more, and so does its log"
+            yield Finding(False if error else None, f"{full}: {report.message}", fix)
 
 
 def _endpoints(client: Client) -> tuple[dict[str, list[Endpoint]], dict[str, list[Endpoint]]]:
