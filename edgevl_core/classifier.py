@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,21 @@ class Scene:
     inference_s: float = 0.0
 
 
+class _Look(NamedTuple):
+    """What the student made of a frame.
+
+    Attributes:
+        embedding: (D,) float32, length <= 1.
+        useful: whether any input was worth looking at.
+        inference_s: see Scene.
+    """
+
+    modality: Modality
+    embedding: NDArray[np.float32]
+    useful: bool
+    inference_s: float
+
+
 @dataclass(frozen=True)
 class LabelChange:
     """Result of :meth:`Classifier.set_labels`.
@@ -90,6 +106,7 @@ class Classifier:
         self._active: LabelBank = bundle.label_bank
         size_px = self._manifest.preprocess.size_px
         self._pixels = np.zeros((2, 3, size_px, size_px), dtype=np.uint8)
+        self._last: _Look | None = None
         change = self.set_labels(self._manifest.labels if labels is None else labels, bank)
         if not change.ok:
             raise UserError(change.message)
@@ -161,7 +178,15 @@ class Classifier:
         Raises:
             UserError: neither is given, or one is of another kind.
         """
-        modality, embedding, useful, inference_s = self._look(rgb, depth_m)
+        self._last = self._look(rgb, depth_m)
+        return self._name(self._last, choose)
+
+    def again(self, choose: Choose = most_probable) -> Scene | None:
+        """The last frame named by the words in force now, without a run of the network; None before the first."""
+        return None if self._last is None else self._name(self._last, choose)
+
+    def _name(self, look: _Look, choose: Choose) -> Scene:
+        modality, embedding, useful, inference_s = look
         manifest = self._manifest
         scores = probabilities(embedding, self._active.vectors, manifest.logit_scale, manifest.temperature.of(modality))
         scores, index = choose(scores) if useful else most_probable(scores)
@@ -186,10 +211,7 @@ class Classifier:
         inputs = [to_input(image, self._manifest.preprocess) for image in images]
         return self._bundle.engine(np.ascontiguousarray(np.stack(inputs).transpose(0, 3, 1, 2)))
 
-    def _look(
-        self, rgb: NDArray[np.uint8] | None, depth_m: NDArray[np.float32] | None
-    ) -> tuple[Modality, NDArray[np.float32], bool, float]:
-        """Modality used, its (D,) embedding of length <= 1, whether any input was useful, seconds of the network."""
+    def _look(self, rgb: NDArray[np.uint8] | None, depth_m: NDArray[np.float32] | None) -> _Look:
         preprocess = self._manifest.preprocess
         seen: list[tuple[Modality, NDArray[np.uint8], float]] = []
         if rgb is not None:
@@ -209,6 +231,6 @@ class Classifier:
         inference_s = time.perf_counter() - begin_s
         useful = used[0][2] > 0
         if len(used) == 1:
-            return used[0][0], embeddings[0], useful, inference_s
+            return _Look(used[0][0], embeddings[0], useful, inference_s)
         weights = np.array([entry[2] for entry in used], dtype=np.float32)
-        return "rgbd", mix(embeddings, weights), useful, inference_s
+        return _Look("rgbd", mix(embeddings, weights), useful, inference_s)

@@ -79,12 +79,14 @@ class Waiting(OrderedDict):
 class LabelOverlay(ManagedNode):
     """See the module's text. ~/image (rgb8, stamp and frame of the input), ~/image/compressed, ~/marker.
 
-    ``~/stats`` accounts for every image: received_rgb = drawn + idle + without_answer + waiting + failed.
+    ``~/stats`` accounts for every image: received_rgb = drawn + idle + without_answer + waiting + failed. An image
+    whose answer comes again, by other words, is drawn again: "redrawn".
     """
 
     def __init__(self) -> None:
         super().__init__("label_overlay", PARAMETERS)
-        self._drawn = self._idle = self._failed = self._scenes_received = 0
+        self._drawn = self._redrawn = self._idle = self._failed = self._scenes_received = 0
+        self._last: tuple[int, bytes] | None = None  # what was drawn last: stamp of its answer, the image
         self._rgb: RawStream | None = None
         self._frames, self._scenes = Waiting(1), Waiting(1)
 
@@ -100,7 +102,8 @@ class LabelOverlay(ManagedNode):
         self._marker = self.add_publisher(Marker, "~/marker", result_qos())
 
     def start(self) -> None:
-        self._drawn = self._idle = self._failed = self._scenes_received = 0
+        self._drawn = self._redrawn = self._idle = self._failed = self._scenes_received = 0
+        self._last = None
         length = self.values["buffer_length"]
         self._frames, self._scenes = Waiting(length), Waiting(length)
         topic = self.values["rgb_topic"]
@@ -125,6 +128,11 @@ class LabelOverlay(ManagedNode):
         if self._marker.get_subscription_count():
             self._publish_marker(scene)
         stamp_ns = from_time(scene.header.stamp)
+        if self._last is not None and self._last[0] == stamp_ns:  # the same frame by other words
+            if self._viewers():
+                self._publish_picture(self._last[1], scene)
+                self._redrawn += 1
+            return
         shown = self._frames.nearest(stamp_ns, self._max_skew_ns())
         if shown is None:
             if self._viewers():
@@ -144,6 +152,12 @@ class LabelOverlay(ManagedNode):
         return round(self.values["max_skew_s"] * 1e9)
 
     def _draw(self, cdr: bytes, scene: SceneClass) -> None:
+        """Draw an image's first answer."""
+        self._last = (from_time(scene.header.stamp), cdr)
+        self._publish_picture(cdr, scene)
+        self._drawn += 1
+
+    def _publish_picture(self, cdr: bytes, scene: SceneClass) -> None:
         self._tell_about_letters(scene)
         try:
             source = deserialize(cdr, self.values["rgb_topic"])
@@ -158,7 +172,6 @@ class LabelOverlay(ManagedNode):
         if self._compressed is not None and self._compressed.get_subscription_count():
             jpeg = array.array("B", encode_jpeg(picture, JPEG_QUALITY))
             self._compressed.publish(CompressedImage(header=source.header, format=JPEG_FORMAT, data=jpeg))
-        self._drawn += 1
 
     def _tell_about_letters(self, scene: SceneClass) -> None:
         """Once, where a label cannot be drawn as it is written."""
@@ -183,7 +196,7 @@ class LabelOverlay(ManagedNode):
         values: dict[str, object] = {"drawn": self._drawn, "received_scenes": self._scenes_received}
         if self._rgb is not None:
             values.update(self._rgb.values("rgb"))
-        values.update(idle=self._idle, failed=self._failed)
+        values.update(redrawn=self._redrawn, idle=self._idle, failed=self._failed)
         values["without_answer"], values["waiting"] = self._frames.given_up, len(self._frames)
         values["without_image"] = self._scenes.given_up
         values["image_subscribers"] = self._image.get_subscription_count()

@@ -18,6 +18,7 @@ from edgevl.srv import LoadBundle, SetLabels
 from numpy.typing import NDArray
 from std_msgs.msg import String
 
+from edgevl_core.classifier import Scene
 from edgevl_core.errors import UserError
 from edgevl_core.smoothing import RESET_AFTER_S, Smoother
 from edgevl_core.vocabulary import check_words
@@ -63,7 +64,8 @@ class SceneClassifier(ManagedNode):
 
     ``~/stats`` accounts for every image: received_rgb + received_depth = 2 pairs + rgb_alone + depth_alone + waiting +
     those dropped unpaired (rgb_unmatched, depth_late, ...), and for every frame: frames = pairs + rgb_alone +
-    depth_alone = answered + superseded + failed + idle + rate_limited + in_progress.
+    depth_alone = answered + superseded + failed + idle + rate_limited + in_progress. The last frame is answered again,
+    by its stamp, when the words change: "repeated".
     """
 
     def __init__(self) -> None:
@@ -73,6 +75,8 @@ class SceneClassifier(ManagedNode):
         # Held while a frame is classified: model and labels change between two frames.
         self._swap = threading.Lock()
         self._under_way = ""
+        self._last: Frame | None = None
+        self._repeated = 0
         self._streams: dict[str, RawStream] = {}
         self._worker: NewestWorker[Frame] | None = None
         self._source: FrameSource | None = None
@@ -102,6 +106,7 @@ class SceneClassifier(ManagedNode):
         use_rgb, use_depth = self.values["use_rgb"], self.values["use_depth"]
         self._source = FrameSource(use_rgb, use_depth, self.values["max_skew_s"], self.values["fallback_after_s"])
         self._gate = Gate(self.values["max_rate_hz"])
+        self._last = None
         if self._model is not None:
             self._model.smoother.reset()
         self._worker = NewestWorker(self._answer, partial(self.add_error, "classify"), (ANSWERED,))
@@ -133,6 +138,16 @@ class SceneClassifier(ManagedNode):
             if self._model is None:
                 return FAILED
             scene, bundle_id, version = self._model.classify(rgb, depth_m, frame.lead.stamp_ns)
+            self._last = frame
+            # Within the lock: an answer by the words before never comes after one by the new words.
+            latency_s = self._publish_answer(frame, scene, bundle_id, version)
+        self._latency_s.add(latency_s)
+        self._inference_s.add(scene.inference_s)
+        self._overhead_s.add(latency_s - scene.inference_s)
+        return ANSWERED
+
+    def _publish_answer(self, frame: Frame, scene: Scene, bundle_id: str, version: int) -> float:
+        """Publish an answer; seconds since the frame's last image had come."""
         message = to_scene_class(scene, frame.lead, self.values["top_k"])
         message.bundle_id, message.label_set_version = bundle_id, version
         latency_s = time.monotonic() - frame.complete_s
@@ -140,10 +155,17 @@ class SceneClassifier(ManagedNode):
         self._scene.publish(message)
         if self._vision is not None and self._classification is not None:
             self._classification.publish(to_classification(message, *self._vision))
-        self._latency_s.add(latency_s)
-        self._inference_s.add(scene.inference_s)
-        self._overhead_s.add(latency_s - scene.inference_s)
-        return ANSWERED
+        return latency_s
+
+    def _answer_again(self, model: Model) -> None:
+        """Name the last frame by the new words, so that nobody waits for the next one; the caller holds the lock."""
+        frame = self._last
+        if frame is None or time.monotonic() - frame.complete_s > self.values["reset_after_s"] or not self._wanted():
+            return
+        answer = model.again(frame.lead.stamp_ns)
+        if answer is not None:
+            self._publish_answer(frame, *answer)
+            self._repeated += 1
 
     def _decode(self, frame: Frame) -> tuple[NDArray[np.uint8] | None, NDArray[np.float32] | None]:
         """(H, W, 3) uint8 RGB and (H, W) float32 metres, None for what the frame lacks."""
@@ -198,6 +220,8 @@ class SceneClassifier(ManagedNode):
             bank = await in_thread(self, encode) if model.must_encode(words) else encode()
             with self._swap:
                 change = model.set_labels(words, bank)
+                if change.ok:
+                    self._answer_again(model)
         if change.ok:
             self._chosen_labels = chosen
         response.ok, response.message = change.ok, change.message
@@ -229,6 +253,7 @@ class SceneClassifier(ManagedNode):
         for name, recent in measured.items():
             values[f"{name}_p50_ms"] = recent.quantile(0.5) * 1e3
             values[f"{name}_p95_ms"] = recent.quantile(0.95) * 1e3
+        values["repeated"] = self._repeated
         values["scene_subscribers"] = self._scene.get_subscription_count()
         model = self._model
         if self._classification is not None:

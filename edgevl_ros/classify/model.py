@@ -18,7 +18,7 @@ from edgevl_core.vocabulary import bank_with, new_words
 
 @dataclass(frozen=True)
 class Model:
-    """A bundle in use. ``classify`` and ``set_labels`` exclude each other: the caller holds a lock."""
+    """A bundle in use. ``classify``, ``again`` and ``set_labels`` exclude each other: the caller holds a lock."""
 
     bundle: Bundle
     classifier: Classifier
@@ -30,6 +30,11 @@ class Model:
         """Answer, bundle_id, label_set_version; see :meth:`Classifier.classify`."""
         scene = self.classifier.classify(rgb, depth_m, partial(self.smoother.update, stamp_ns))
         return scene, self.classifier.bundle_id, self.classifier.label_set_version
+
+    def again(self, stamp_ns: int) -> tuple[Scene, str, int] | None:
+        """As ``classify``, about the frame that it saw last, of this stamp; None before the first."""
+        scene = self.classifier.again(partial(self.smoother.update, stamp_ns))
+        return None if scene is None else (scene, self.classifier.bundle_id, self.classifier.label_set_version)
 
     def must_encode(self, words: Sequence[str]) -> bool:
         """Whether ``bank_for`` would take its time."""

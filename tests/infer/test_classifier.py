@@ -108,6 +108,16 @@ def test_labels_change_between_two_frames(classifier):
     assert classifier.labels == ("blue", "red")
 
 
+def test_the_last_frame_is_named_again_by_other_words(classifier):
+    assert classifier.again() is None
+    first = classifier.classify(rgb=colour_image("red"), depth_m=FAR)
+    assert (classifier.again().scores, classifier.again().modality) == (first.scores, "rgbd")
+    classifier.set_labels(["green", "blue"])
+    again = classifier.again()
+    assert set(again.labels) == {"green", "blue"}
+    np.testing.assert_array_equal(again.embedding, first.embedding)
+
+
 @pytest.mark.parametrize(("names", "unknown"), [([], ()), (["red", "pink", "teal"], ("pink", "teal"))])
 def test_a_wrong_label_set_changes_nothing(classifier, names, unknown):
     before = classifier.labels
