@@ -59,9 +59,9 @@ def send(publishers: tuple[Any, Any], pairs: list[tuple[Image, Image]], count: i
     """Publish up to ``count`` pairs at 30 Hz; how many, and how late the latest was."""
     begin_s, late_s, sent = time.monotonic(), 0.0, 0
     while sent < count and not select.select([sys.stdin], [], [], 0)[0]:
-        wait_s = begin_s + sent / HZ - time.monotonic()
-        time.sleep(max(0.0, wait_s))
-        late_s = max(late_s, -wait_s)
+        due_s = begin_s + sent / HZ
+        time.sleep(max(0.0, due_s - time.monotonic()))
+        late_s = max(late_s, time.monotonic() - due_s)
         stamp = to_time(time.time_ns())
         for publisher, image in zip(publishers, pairs[sent % DISTINCT]):
             image.header.stamp = stamp

@@ -108,6 +108,7 @@ def _steady(session: Session, seconds: float) -> list[Row]:
 
 
 def _changes(session: Session, bundles: tuple[Path, Path]) -> list[Row]:
+    _change_labels(session, 0)  # a client's first call waits for both sides to know each other
     delays_ms = [_change_labels(session, number) for number in range(LABEL_CHANGES)]
     swaps = [_swap(session, bundles[(number + 1) % 2]) for number in range(SWAPS)]
     return [
