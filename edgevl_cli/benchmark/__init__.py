@@ -1,7 +1,7 @@
 """``edgevl benchmark``: how fast teachers, students and a bundle are on this machine, all measured in one run.
 
 files: the ONNX files; graph: what they say of their size; accuracy: a bundle's, on a bag; node_path: the robot's part;
-open_vino: the other runtime; run: the measurement; students: the comparison; table, picture: what is shown; machine:
+run: the measurement; students: the comparison; table, picture: what is shown; machine:
 where it was measured.
 """
 

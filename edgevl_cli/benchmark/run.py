@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from edgevl_cli.benchmark import open_vino
 from edgevl_cli.benchmark.files import FLOAT, STATIC, Model
 from edgevl_cli.benchmark.graph import PEAK_GMACS, PEAK_SIDE, Size, size_of, write_peak
 from edgevl_cli.benchmark.machine import cores, load, machine
 from edgevl_cli.benchmark.node_path import INFERENCE, PARTS, node_path
 from edgevl_cli.benchmark.node_path import available as ros_available
-from edgevl_core.engine import Engine, open_session
+from edgevl_core.engine import CPU_ONLY, Engine, open_session, openvino_installed
 from edgevl_core.timing import Task, Timing, measure, ratio, ratio_quartiles
 
 ONNX_RUNTIME, OPENVINO = "ONNX Runtime", "OpenVINO"
+ENGINE_OF = {ONNX_RUNTIME: "onnxruntime", OPENVINO: "openvino"}
 _PEAK, _NODE = "peak", "node: "
 
 
@@ -65,11 +65,11 @@ def run(
     left_out: list[str] = []
     load_start = load()
     with tempfile.TemporaryDirectory() as folder:
-        peak = open_session(write_peak(Path(folder) / "peak.onnx"), 1, ("CPUExecutionProvider",))
+        peak = open_session(write_peak(Path(folder) / "peak.onnx"), 1, CPU_ONLY)
     ones = np.ones((PEAK_SIDE, PEAK_SIDE), np.uint8)
     entries = [entry for model in models for entry in _entries(model, all_threads)]
-    if not open_vino.available():
-        left_out.append("OpenVINO on the int8 files: the package openvino is not installed (pip install openvino)")
+    if not openvino_installed():
+        left_out.append("OpenVINO on the int8 files: it is not installed (pip install 'edgevl[openvino]')")
     tasks: dict[str, Task] = {_PEAK: lambda: peak.run(None, {"x": ones})}
     tasks |= {entry.key: entry.task for entry in entries}
     tasks |= {_all(entry): entry.on_all_cores for entry in entries if entry.on_all_cores is not None}
@@ -96,12 +96,12 @@ def run(
 def _entries(model: Model, all_threads: bool) -> Iterator[Entry]:
     size = size_of(model.files[FLOAT])
     for precision, path in model.files.items():
-        engine = Engine(path)
-        wide = _inference(Engine(path, threads=cores())) if all_threads and cores() > 1 else None
-        yield Entry(model, size, engine.size_px, precision, ONNX_RUNTIME, _inference(engine), wide)
-        if precision == STATIC and open_vino.available():
-            other = open_vino.inference(path, engine.size_px)
-            yield Entry(model, size, engine.size_px, precision, OPENVINO, other, None)
+        for runtime, name in ENGINE_OF.items():
+            if runtime == OPENVINO and not (precision == STATIC and openvino_installed()):
+                continue
+            engine = Engine(path, name=name)
+            wide = _inference(Engine(path, threads=cores(), name=name)) if all_threads and cores() > 1 else None
+            yield Entry(model, size, engine.size_px, precision, runtime, _inference(engine), wide)
 
 
 def _inference(engine: Engine) -> Task:

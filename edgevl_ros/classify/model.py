@@ -1,10 +1,11 @@
 """What the classifier swaps as one: a bundle, its label set, and what smoothing remembers of both."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,15 +50,15 @@ class Model:
         return change
 
 
-def load_model(
-    path: Path, labels: Sequence[str] | None, threads: int, providers: Sequence[str], smoother: Smoother
-) -> Model:
+def load_model(path: Path, labels: Sequence[str] | None, engine: Mapping[str, Any], smoother: Smoother) -> Model:
     """A verified, self-tested bundle with a label set, its own where ``labels`` is None.
+
+    ``engine``: "engine", "providers" and "threads", see :func:`edgevl_core.bundle.load_bundle`.
 
     Raises:
         UserError: the bundle is refused, or has no vector for one of the labels.
     """
-    bundle = load_bundle(path, threads=threads, providers=providers)
+    bundle = load_bundle(path, **engine)
     bank = None if labels is None else bank_with(bundle.label_bank, labels, bundle.text_encoder)
     return Model(bundle, Classifier(bundle, labels, bank), smoother)
 

@@ -12,10 +12,11 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from edgevl_core.errors import UserError
+from edgevl_core.recent import Recent
 from edgevl_ros import stamps
 from edgevl_ros.adaptation import child, jobs
 from edgevl_ros.classify.frames import DEPTH, MAX_WAITING, RGB, FrameSource, Received
-from edgevl_ros.counters import Recent, StreamCount
+from edgevl_ros.counters import StreamCount
 from edgevl_ros.images import cv2_to_imgmsg, cv_bridge, imgmsg_to_cv2, to_depth_m, to_rgb
 from edgevl_ros.label_overlay import Waiting
 from edgevl_ros.logger.pair_log import Companions
