@@ -38,6 +38,27 @@ def test_both_engines_run_the_int8_file_and_agree(name: str, backbone: dict, tmp
 
 
 @needs_openvino
+def test_openvino_computes_every_layer_in_integers(tmp_path: Path) -> None:
+    """The head has as many outputs as the last convolution: shared zero points made both of them float."""
+    import openvino
+
+    torch.manual_seed(0)
+    student = build_student("resnet10t", 512, size_px=64)
+    _, engine = quantised_and_file(student, tmp_path, 64)
+    model = openvino.Core().read_model(str(engine.path))
+    model.reshape([1, 3, 64, 64])
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    kernels = {
+        op.get_friendly_name(): op.get_rt_info()["primitiveType"].astype(str)
+        for op in compiled.get_runtime_model().get_ops()
+        if op.get_rt_info()["layerType"].astype(str) in ("Convolution", "FullyConnected")
+    }
+    layers = sum(isinstance(m, torch.nn.Conv2d | torch.nn.Linear) for m in student.modules())
+    assert len(kernels) == layers
+    assert all(kernel.endswith("I8") for kernel in kernels.values()), kernels
+
+
+@needs_openvino
 def test_openvino_runs_a_bundle_and_keeps_earlier_answers(bundle: Path) -> None:
     loaded = load_bundle(bundle, engine="openvino")  # golden inputs included
     assert (loaded.engine.name, loaded.engine.path.name) == ("openvino", STUDENT_INT8)
