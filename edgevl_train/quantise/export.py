@@ -121,10 +121,15 @@ class _FusibleGelu(nn.Module):
         return x * (torch.erf(x / math.sqrt(2)) + 1) * 0.5
 
 
-def _export(network: fx.GraphModule, path: Path, size_px: int) -> None:
+def with_fusible_gelu(network: nn.Module) -> None:
+    """Replace every GELU of a network, in place, by the same that ONNX Runtime merges into one operator."""
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.GELU) and module.approximate == "none":
             network.set_submodule(name, _FusibleGelu())
+
+
+def _export(network: fx.GraphModule, path: Path, size_px: int) -> None:
+    with_fusible_gelu(network)
     example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8)
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(

@@ -13,6 +13,9 @@ def polish(model: onnx.ModelProto) -> None:
     _average_globally(graph)
     _own_zero_points(graph)
     _fill_up_channels(graph)
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
 
 
 def _average_globally(graph: onnx.GraphProto) -> None:
