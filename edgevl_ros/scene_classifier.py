@@ -18,6 +18,7 @@ from edgevl.srv import LoadBundle, SetLabels
 from numpy.typing import NDArray
 from std_msgs.msg import String
 
+from edgevl_core.depth import MeasuredDepth
 from edgevl_core.engine import CPU_ONLY, ENGINES
 from edgevl_core.errors import UserError
 from edgevl_core.recent import Recent
@@ -28,7 +29,7 @@ from edgevl_ros.classify.frames import DEPTH, RGB, Frame, FrameSource, Received
 from edgevl_ros.classify.gate import Gate
 from edgevl_ros.classify.model import Model, label_set_json, load_model
 from edgevl_ros.diagnostics import OK, WARN, Report
-from edgevl_ros.images import cv_bridge, to_depth_m, to_rgb
+from edgevl_ros.images import cv_bridge, to_depth, to_rgb
 from edgevl_ros.managed import ManagedNode
 from edgevl_ros.parameters import Parameter
 from edgevl_ros.qos import LATCHED, SUBSCRIPTION_QOS, result_qos
@@ -130,11 +131,11 @@ class SceneClassifier(ManagedNode):
 
     def _answer(self, frame: Frame) -> str:
         started_s = time.monotonic()
-        rgb, depth_m = self._decode(frame)
+        rgb, depth = self._decode(frame)
         with self._swap:
             if self._model is None:
                 return FAILED
-            scene, bundle_id, version = self._model.classify(rgb, depth_m, frame.lead.stamp_ns)
+            scene, bundle_id, version = self._model.classify(rgb, depth, frame.lead.stamp_ns)
         message = to_scene_class(scene, frame.lead, self.values["top_k"])
         message.bundle_id, message.label_set_version = bundle_id, version
         now_s = time.monotonic()
@@ -146,12 +147,12 @@ class SceneClassifier(ManagedNode):
         self._latency_s.add(now_s - frame.complete_s)
         return ANSWERED
 
-    def _decode(self, frame: Frame) -> tuple[NDArray[np.uint8] | None, NDArray[np.float32] | None]:
-        """(H, W, 3) uint8 RGB and (H, W) float32 metres, None for what the frame lacks."""
+    def _decode(self, frame: Frame) -> tuple[NDArray[np.uint8] | None, MeasuredDepth | None]:
+        """(H, W, 3) uint8 RGB and (H, W) depth, None for what the frame lacks."""
         rgb, depth = frame.rgb, frame.depth
         return (
             None if rgb is None else to_rgb(deserialize(rgb.cdr, self.values["rgb_topic"])),
-            None if depth is None else to_depth_m(deserialize(depth.cdr, self.values["depth_topic"])),
+            None if depth is None else to_depth(deserialize(depth.cdr, self.values["depth_topic"])),
         )
 
     # -- model and labels -------------------------------------------------------------------------------

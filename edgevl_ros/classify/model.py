@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgevl_core.bundle import Bundle, load_bundle
 from edgevl_core.classifier import Classifier, LabelChange, Scene
+from edgevl_core.depth import MeasuredDepth
 from edgevl_core.label_bank import LabelBank
 from edgevl_core.smoothing import Smoother
 from edgevl_core.vocabulary import bank_with, new_words
@@ -26,10 +27,10 @@ class Model:
     smoother: Smoother
 
     def classify(
-        self, rgb: NDArray[np.uint8] | None, depth_m: NDArray[np.float32] | None, stamp_ns: int
+        self, rgb: NDArray[np.uint8] | None, depth: MeasuredDepth | None, stamp_ns: int
     ) -> tuple[Scene, str, int]:
         """Answer, bundle_id, label_set_version; see :meth:`Classifier.classify`."""
-        scene = self.classifier.classify(rgb, depth_m, partial(self.smoother.update, stamp_ns))
+        scene = self.classifier.classify(rgb, depth, partial(self.smoother.update, stamp_ns))
         return scene, self.classifier.bundle_id, self.classifier.label_set_version
 
     def must_encode(self, words: Sequence[str]) -> bool:
