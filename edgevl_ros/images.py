@@ -64,7 +64,7 @@ def to_rgb(message: Image | CompressedImage) -> NDArray[np.uint8]:
 
 
 def to_depth(message: Image | CompressedImage) -> MeasuredDepth:
-    """(H, W) of a depth message in its unit, uint16 millimetres or float32 metres. Raises UserError where it is none."""
+    """(H, W) of a depth message, uint16 millimetres or float32 metres. Raises UserError where it is none."""
     if isinstance(message, Image):
         return to_measured(imgmsg_to_cv2(message), message.encoding)
     return decode_measured(message)
