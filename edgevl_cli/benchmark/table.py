@@ -71,7 +71,7 @@ def _tables(numbers: Mapping[str, Any]) -> Iterator[Table]:
 
 def _models(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Each model's name and size, then a row for each of its files."""
-    teachers = [row["model"] for row in rows if row["kind"] == "teacher"]
+    teachers = list(dict.fromkeys(row["model"] for row in rows if row["kind"] == "teacher"))
     wide = any(row["all_threads_ms"] for row in rows)
     columns = ["", "MB", "ms", "quartiles", *(["all\ncores"] if wide else []), "x\nfloat"]
     columns += [*("\n".join(["x", *wrap(name, _NAME_WIDTH)]) for name in teachers), "of\npeak"]
