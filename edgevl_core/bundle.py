@@ -186,7 +186,8 @@ def _check_fit(engine: Engine, label_bank: LabelBank, preprocess: Preprocess) ->
 def _check_golden(path: Path, student: str, engine: Engine) -> None:
     with np.load(path / GOLDEN_FILE, allow_pickle=False) as arrays:
         pixels, expected = arrays["pixels"], arrays[_golden_key(student)]
-    actual = engine(pixels)
+    actual = np.concatenate([engine(pixels), engine(pixels[:1])])  # also alone, as a robot with one camera runs it
+    expected = np.concatenate([expected, expected[:1]])
     norms = np.linalg.norm(actual, axis=1) * np.linalg.norm(expected, axis=1)
     cosine = float(((actual * expected).sum(axis=1) / norms).min())
     if not cosine >= MIN_GOLDEN_COSINE:  # also refuses NaN

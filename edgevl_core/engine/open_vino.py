@@ -19,7 +19,7 @@ def openvino_installed() -> bool:
 
 
 def open_network(path: Path, threads: int) -> Network:
-    """A file in OpenVINO, for one image a run: with the batch left open it is slower.
+    """A file in OpenVINO, compiled for one image and for a pair: with the batch left open it is slower.
 
     What is float in the file is computed in 32 bit, as in ONNX Runtime; left to itself OpenVINO takes 16 where the
     processor has them.
@@ -38,18 +38,27 @@ def open_network(path: Path, threads: int) -> Network:
         core = openvino.Core()
         model = core.read_model(str(path))
         inputs, outputs = (tuple(map(_port, ports)) for ports in (model.inputs, model.outputs))
-        if len(inputs) == 1 and len(inputs[0].shape) == 4:
-            model.reshape({model.inputs[0]: [1, *model.inputs[0].partial_shape[1:]]})
-        request = core.compile_model(model, _DEVICE, settings).create_infer_request()
+        fixed = len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[0] is not None
+        requests = {}
+        for count in (1,) if fixed else (1, 2):
+            if not fixed:
+                model.reshape({model.inputs[0]: [count, *model.inputs[0].partial_shape[1:]]})
+            requests[count] = core.compile_model(model, _DEVICE, settings).create_infer_request()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{path} cannot be loaded by OpenVINO {openvino.__version__}: {reason}") from error
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        request.infer({INPUT_NAME: pixels})
-        return np.array(request.get_output_tensor().data, dtype=np.float32)  # a copy: the next run writes there
+        found, start = [], 0
+        while start < len(pixels):
+            count = min(max(requests), len(pixels) - start)
+            requests[count].infer({INPUT_NAME: pixels[start : start + count]})
+            # A copy, because the next run writes there.
+            found.append(np.array(requests[count].get_output_tensor().data, dtype=np.float32))
+            start += count
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
-    return Network(inputs, outputs, False, (_DEVICE,), run)
+    return Network(inputs, outputs, not fixed, (_DEVICE,), run)
 
 
 def _port(port: Any) -> Port:

@@ -32,7 +32,7 @@ def test_both_engines_run_the_int8_file_and_agree(name: str, backbone: dict, tmp
     torch.manual_seed(0)
     _, onnx_runtime = quantised_and_file(build_student(name, 32, size_px=64, backbone=backbone), tmp_path, 64)
     openvino = Engine(onnx_runtime.path, name="openvino")
-    pixels = pixels_of(16, seed=3).numpy()
+    pixels = pixels_of(15, seed=3).numpy()  # pairs, and one that is left
     assert cosine(openvino(pixels), onnx_runtime(pixels)).min() >= 0.999
     assert (openvino.size_px, openvino.embedding_dim) == (onnx_runtime.size_px, onnx_runtime.embedding_dim)
 
