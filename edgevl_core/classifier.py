@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.bundle import Bundle
+from edgevl_core.depth import MeasuredDepth
 from edgevl_core.errors import UserError
 from edgevl_core.fusion import depth_quality, mix, probabilities, rgb_quality
 from edgevl_core.label_bank import LabelBank
 from edgevl_core.manifest import Modality
-from edgevl_core.preprocess import to_input
+from edgevl_core.preprocess import fill_batch, to_batch, to_input
 
-Image = NDArray[np.uint8] | NDArray[np.float32]
+Image = NDArray[np.uint8] | MeasuredDepth
 # (N,) float32 probabilities in the label set's order -> those to publish, and the index of the label.
 Choose = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], int]]
 
@@ -140,7 +141,7 @@ class Classifier:
     def classify(
         self,
         rgb: NDArray[np.uint8] | None = None,
-        depth_m: NDArray[np.float32] | None = None,
+        depth: MeasuredDepth | None = None,
         choose: Choose = most_probable,
     ) -> Scene:
         """Name one scene from what its cameras saw.
@@ -150,7 +151,7 @@ class Classifier:
 
         Args:
             rgb: (H, W, 3) uint8.
-            depth_m: (H, W) float32 metres, NaN invalid.
+            depth: (H, W) float32 metres, NaN invalid, or uint16 millimetres, 0 invalid.
             choose: from the frame's probabilities to the answer's, such as a
                 :class:`edgevl_core.smoothing.Smoother`. Not asked about a frame that shows nothing useful: such a
                 frame is answered by itself and leaves no trace.
@@ -158,7 +159,7 @@ class Classifier:
         Raises:
             UserError: neither is given, or one is of another kind.
         """
-        modality, embedding, useful = self._look(rgb, depth_m)
+        modality, embedding, useful = self._look(rgb, depth)
         manifest = self._manifest
         scores = probabilities(embedding, self._active.vectors, manifest.logit_scale, manifest.temperature.of(modality))
         scores, index = choose(scores) if useful else most_probable(scores)
@@ -176,14 +177,14 @@ class Classifier:
         )
 
     def embed(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """N >= 1 images, each RGB (H, W, 3) uint8 or depth_m (H, W) float32 -> (N, D) float32 of length 1."""
+        """N >= 1 images, each RGB (H, W, 3) uint8 or depth (H, W) as in ``classify`` -> (N, D) float32 of length 1."""
         if not len(images):
             raise UserError("embed: no images given; at least one is needed")
         inputs = [to_input(image, self._manifest.preprocess) for image in images]
-        return self._bundle.engine(np.ascontiguousarray(np.stack(inputs).transpose(0, 3, 1, 2)))
+        return self._bundle.engine(to_batch(inputs))
 
     def _look(
-        self, rgb: NDArray[np.uint8] | None, depth_m: NDArray[np.float32] | None
+        self, rgb: NDArray[np.uint8] | None, depth: MeasuredDepth | None
     ) -> tuple[Modality, NDArray[np.float32], bool]:
         """Modality used, its (D,) embedding of length <= 1, whether any input was useful."""
         preprocess = self._manifest.preprocess
@@ -191,16 +192,14 @@ class Classifier:
         if rgb is not None:
             pixels = to_input(rgb, preprocess)
             seen.append(("rgb", pixels, float(rgb_quality(pixels))))
-        if depth_m is not None:
-            pixels = to_input(depth_m, preprocess)
+        if depth is not None:
+            pixels = to_input(depth, preprocess)
             seen.append(("depth", pixels, float(depth_quality(pixels))))
         if not seen:
-            raise UserError("classify: neither rgb nor depth_m is given; at least one is needed")
+            raise UserError("classify: neither rgb nor depth is given; at least one is needed")
         used = [entry for entry in seen if entry[2] > 0] or seen
-        for row, (_, pixels, _) in enumerate(used):
-            np.copyto(self._pixels[row], pixels.transpose(2, 0, 1))
         # One run for the pair: the weights are read once, and two threads have something to share.
-        embeddings = self._bundle.engine(self._pixels[: len(used)])
+        embeddings = self._bundle.engine(fill_batch(self._pixels, [pixels for _, pixels, _ in used]))
         useful = used[0][2] > 0
         if len(used) == 1:
             return used[0][0], embeddings[0], useful

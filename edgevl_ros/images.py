@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
-from edgevl_core.depth import decode_depth, to_metres
+from edgevl_core.depth import MeasuredDepth, decode_measured, to_measured
 from edgevl_core.errors import UserError
 from edgevl_core.images import decode, decode_rgb
 
@@ -63,11 +63,11 @@ def to_rgb(message: Image | CompressedImage) -> NDArray[np.uint8]:
     return imgmsg_to_cv2(message, "rgb8") if isinstance(message, Image) else decode_rgb(message)
 
 
-def to_depth_m(message: Image | CompressedImage) -> NDArray[np.float32]:
-    """(H, W) float32 metres, NaN where invalid, of a depth message. Raises UserError where it is none."""
+def to_depth(message: Image | CompressedImage) -> MeasuredDepth:
+    """(H, W) of a depth message, uint16 millimetres or float32 metres. Raises UserError where it is none."""
     if isinstance(message, Image):
-        return to_metres(imgmsg_to_cv2(message), message.encoding)
-    return decode_depth(message)
+        return to_measured(imgmsg_to_cv2(message), message.encoding)
+    return decode_measured(message)
 
 
 def cv2_to_imgmsg(pixels: NDArray[Any], encoding: str) -> Image:
