@@ -58,10 +58,15 @@ def _latency(axes: Any, numbers: Mapping[str, Any]) -> None:
             fill = {"markerfacecolor": _FILLS[row["runtime"]]} if row["runtime"] in _FILLS else {}
             axes.errorbar(x, ms["median"], yerr=spread, markersize=8, capsize=3, **style, **fill)
         at = (rows[0]["bytes"] / 1e6, rows[0]["ms"]["median"])  # the smallest files lie farthest apart
-        axes.annotate(name, at, textcoords="offset points", xytext=(-7, 0), ha="right", va="center", fontsize=8)
+        if rows[0]["kind"] == "teacher":  # on the right of the students, whose names stand on the left
+            place = {"xytext": (7, -3), "ha": "left", "va": "top"}
+        else:
+            place = {"xytext": (-7, 0), "ha": "right", "va": "center"}
+        axes.annotate(name, at, textcoords="offset points", fontsize=8, **place)
     axes.set(xscale="log", yscale="log", xlabel="file, MB", ylabel="ms an image", title="latency against size")
     axes.margins(0.1, 0.12)
-    axes.set_xlim(left=min(row["bytes"] for row in numbers["rows"]) / 1e6 / 4)  # names stand on the left
+    sizes_mb = [row["bytes"] / 1e6 for row in numbers["rows"]]
+    axes.set_xlim(min(sizes_mb) / 4, max(sizes_mb) * 2.5)  # room for the names
     plain = {"linestyle": "", "color": "0.4"}
     kinds = {row["kind"] for row in numbers["rows"]}
     legend = [Line2D([], [], linestyle="", marker="o", color=c, label=precision) for precision, c in _COLOURS.items()]

@@ -97,13 +97,17 @@ def _blocks(pixels: str, weight: NDArray[np.int8], side_px: int) -> tuple[list[o
     weight = weight.transpose(0, 3, 5, 1, 2, 4).reshape(outputs, 4 * colours, blocks, blocks)
     half, before = side_px // 2, (kernel // 2 + lead) // 2
     after = blocks - 1 - before
+    # Two small changes of the order: one of all six axes takes twice as long.
     nodes = [
-        helper.make_node("Reshape", [pixels, "suited_blocks"], ["pixel_blocks"]),
-        helper.make_node("Transpose", ["pixel_blocks"], ["turned_blocks"], perm=[0, 3, 5, 1, 2, 4]),
-        helper.make_node("Reshape", ["turned_blocks", "suited_channels"], ["suited_pixels"]),
+        helper.make_node("Reshape", [pixels, "suited_columns"], ["columns"]),
+        helper.make_node("Transpose", ["columns"], ["turned_columns"], perm=[0, 1, 3, 2]),
+        helper.make_node("Reshape", ["turned_columns", "suited_rows"], ["rows"]),
+        helper.make_node("Transpose", ["rows"], ["turned_rows"], perm=[0, 3, 1, 2, 4]),
+        helper.make_node("Reshape", ["turned_rows", "suited_channels"], ["suited_pixels"]),
     ]
     constants = {
-        "suited_blocks": np.array([0, colours, half, 2, half, 2], np.int64),
+        "suited_columns": np.array([0, colours * side_px, half, 2], np.int64),
+        "suited_rows": np.array([0, colours, half, 4, half], np.int64),
         "suited_channels": np.array([0, 4 * colours, half, half], np.int64),
     }
     shape = {"kernel_shape": [blocks, blocks], "strides": [1, 1], "pads": [before, before, after, after]}

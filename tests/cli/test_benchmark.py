@@ -232,6 +232,13 @@ def test_int8_helps_where_most_rounds_say_so(q1: float, helps: str) -> None:
     assert (found["best_int8"], found["int8_helps"]) == (STATIC, helps)
 
 
+def test_a_student_that_int8_slows_down_is_said_to_be_slower() -> None:
+    """By the file that the robot runs, even where another int8 file, most of it float, is no slower."""
+    rows = [row(FLOAT, 45.0, None), row(DYNAMIC, 44.9, 1.0), row(TRAINED, 55.0, 0.75)]
+    (found,) = compare(rows)
+    assert (found["int8_ms"], found["best_int8"], found["int8_helps"]) == (55.0, DYNAMIC, "no")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
