@@ -11,9 +11,8 @@ def compare(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One entry per student in ONNX Runtime among the rows of :func:`edgevl_cli.benchmark.run.run`, smallest first.
 
     Compared with float is the int8 that the robot runs, the one that training writes; where there is none, the fastest
-    file. ``best_int8`` is the fastest of all. ``int8_helps``: "yes" or "no"
-    where at least three of four rounds agree that int8 is faster, or that it is not;
-    "unclear" elsewhere.
+    file. ``best_int8`` is the fastest of all. ``int8_helps``: "yes" or "no" where at least three of four rounds agree
+    that int8 is faster, or that it is not; "unclear" elsewhere.
     """
     by_model: dict[str, dict[str, dict[str, Any]]] = {}
     for row in rows:
