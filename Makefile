@@ -1,11 +1,13 @@
 # make demo, make test: each does its own set-up in .venv, once. make setup PYTHON=python3.12 picks an interpreter,
 # ROS_WHEELS=jazzy the other ROS 2.
-.PHONY: setup demo test test-slow lint bench colcon clean
+.PHONY: setup demo test test-slow test-ros test-jazzy lint bench colcon clean
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
 ROS_WHEELS ?= kilted
 PYTHON ?=
+# robot: what a robot has, and what tests its nodes, in the same versions. No torch.
+LIBRARIES ?= all
 # Further arguments of `edgevl demo`, `edgevl benchmark` or pytest: make demo ARGS="--out /tmp/run", make test ARGS="-k pairing".
 ARGS ?=
 
@@ -37,16 +39,23 @@ $(VENV)/.ros: locks/$(ROS_WHEELS).txt $(VENV)/.created
 	@$(PIP) install -r locks/$(ROS_WHEELS).txt
 	@touch $@
 
+ifeq ($(LIBRARIES),robot)
+# What pyproject.toml says a robot needs comes with edgevl, in step 4.
+LOCKED = --constraint locks/python.txt setuptools wheel catkin-pkg onnx pytest pytest-timeout hypothesis
+else
+LOCKED = --requirement locks/python.txt
+endif
+
 $(VENV)/.python: locks/python.txt $(VENV)/.ros
-	@echo "setup 3/4: the other libraries, 1.2 GB with a CPU build of torch"
-	@$(PIP) install -r locks/python.txt
+	@echo "setup 3/4: the other libraries (all: 1.2 GB with a CPU build of torch; robot: 0.4 GB)"
+	@$(PIP) install $(LOCKED)
 	@touch $@
 
 # Without build isolation setuptools is the locked one, and it warns of every editable install. The check loads the
 # compiled code, which an import alone would not.
 $(VENV)/.project: $(BUILD_INPUTS) $(VENV)/.python
 	@echo "setup 4/4: edgevl, its messages compiled"
-	@PYTHONWARNINGS=ignore $(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@PYTHONWARNINGS=ignore $(PIP) install --quiet --constraint locks/python.txt --no-build-isolation --editable .
 	@$(RUN) -m edgevl_build.check
 	@touch $@
 
@@ -65,6 +74,13 @@ test: setup
 test-slow: setup
 	@$(TEST_ENV) $(RUN) -m pytest -m slow $(ARGS)
 
+# The nodes alone, on this ROS 2 and on the other one.
+test-ros: setup
+	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" tests/ros tests/package/test_messages.py $(ARGS)
+
+test-jazzy:
+	@$(MAKE) --no-print-directory test-ros VENV=.venv-jazzy ROS_WHEELS=jazzy LIBRARIES=robot
+
 lint: setup
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
@@ -75,11 +91,31 @@ bench: setup
 	@$(CLEAN_ENV) $(VENV)/bin/edgevl benchmark $(ARGS)
 	@set -e; for script in $(wildcard benchmarks/*.py); do echo "$$script"; $(RUN) $$script; done
 
-# For a machine with an apt ROS 2, sourced: in place, as `colcon build` in a workspace would.
+ifneq ($(AMENT_PREFIX_PATH),)
+# An apt ROS 2 is sourced: in place, as `colcon build` in a workspace would.
 colcon:
 	@command -v colcon >/dev/null || { echo "make colcon: colcon is missing: apt install python3-colcon-common-extensions" >&2; exit 2; }
-	@[ -n "$$AMENT_PREFIX_PATH" ] || { echo "make colcon: no ROS 2 is sourced: . /opt/ros/<distribution>/setup.sh first" >&2; exit 2; }
 	colcon build --packages-select edgevl
+else
+# Against the wheels of .venv, from nothing: a module deleted since the last build would still be installed. colcon has a
+# .venv of its own, because its pytest plug-ins would join the tests. Then the nodes that were built are tested.
+COLCON_VENV = .venv-colcon
+COLCON_TESTS = tests/ros/test_colcon.py tests/ros/test_nodes.py tests/ros/test_record_and_play.py
+PREFIX = $(abspath $(VENV))
+
+$(COLCON_VENV)/.tools: locks/colcon.txt $(VENV)/.created
+	@echo "colcon and CMake in $(COLCON_VENV)"
+	@[ -x $(COLCON_VENV)/bin/python ] || $(RUN) -m venv $(COLCON_VENV)
+	@$(CLEAN_ENV) $(COLCON_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -r locks/colcon.txt
+	@touch $(COLCON_VENV)/COLCON_IGNORE $@
+
+colcon: setup $(COLCON_VENV)/.tools
+	rm -rf build/edgevl install
+	$(CLEAN_ENV) AMENT_PREFIX_PATH=$(PREFIX) CMAKE_PREFIX_PATH=$(PREFIX) PATH="$(abspath $(COLCON_VENV))/bin:$$PATH" \
+	PYTHONWARNINGS=ignore colcon build --packages-select edgevl --cmake-args \
+	-DPython3_EXECUTABLE=$(PREFIX)/bin/python -DCMAKE_PROJECT_INCLUDE=$(CURDIR)/edgevl_build/wheels.cmake
+	@$(TEST_ENV) EDGEVL_COLCON_INSTALL=$(CURDIR)/install $(RUN) -m pytest $(COLCON_TESTS) $(ARGS)
+endif
 
 clean:
 	rm -rf build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(VENV)/.project

@@ -81,7 +81,7 @@ def _material(name: str, bag: Path, directory: Path, recipe: Recipe) -> tuple[Se
 def _epoch(setup: Setup, data: RunData, directory: Path, in_the_loop: bool = False) -> Callable[[], object]:
     """An epoch from the same first weights; ``in_the_loop``: the teacher sees the RGB of each batch as well."""
     recipe = setup.recipe
-    fabric = start_fabric(recipe)
+    fabric = start_fabric(recipe, network=setup.student)
     batches, _ = make_batches(data, recipe, recipe.stage1.batch, 1, fabric)
     seen = [batch.pixels[: len(batch.target)] for batch in batches(0, 0)] if in_the_loop else []
 

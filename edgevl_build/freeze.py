@@ -1,7 +1,7 @@
-"""Write locks/ from the environment that this runs in: ``python -m edgevl_build.freeze kilted``.
+"""Write locks/ from the environment that this runs in: ``python -m edgevl_build.freeze kilted`` (or jazzy, colcon).
 
-One exact version per installed distribution, transitive ones included, in two files: the ROS 2 wheels, and
-the rest. No index, no local version: 2.13.0+cpu becomes 2.13.0, which a CPU build still satisfies.
+One exact version per installed distribution, transitive ones included. An environment with ROS 2 gives two files: the
+wheels, and the rest. No index, no local version: 2.13.0+cpu becomes 2.13.0, which a CPU build still satisfies.
 """
 
 import re
@@ -13,10 +13,11 @@ LOCKS = Path(__file__).resolve().parent.parent / "locks"
 NOT_LOCKED = {"edgevl", "pip", "uv"}
 ROS_TOOLS = {"empy", "lark-parser"}  # needed by the message generators in just these versions
 
-ROS_HEAD = "# ROS 2 {distribution} as wheels: rclpy, Fast DDS, standard messages, message generators."
+ROS_HEAD = "# ROS 2 {distribution} as wheels: rclpy, Fast DDS, standard messages, message generators, ament."
 PYTHON_HEAD = """# Everything else: robot, training and development. torch is pinned in any build: where pip
 # knows a place with CPU builds it takes that one, elsewhere the CUDA build of the same version, which also
 # runs on the CPU (see CONTRIBUTING.md)."""
+COLCON_HEAD = "# colcon and CMake, in an environment of their own (make colcon)."
 
 
 def installed() -> dict[str, str]:
@@ -29,17 +30,23 @@ def installed() -> dict[str, str]:
     return {name: version for name, version in sorted(names.items()) if name not in NOT_LOCKED}
 
 
-def main(distribution: str) -> None:
-    """Write locks/<distribution>.txt, and locks/python.txt where the training extra is installed."""
+def write(name: str, head: str, versions: dict[str, str]) -> None:
+    """Write one lock file."""
+    lines = [f"{distribution}=={version}" for distribution, version in versions.items()]
+    (LOCKS / name).write_text("\n".join([head, *lines, ""]), encoding="utf-8")
+    print(f"{LOCKS / name}: {len(lines)} distributions")
+
+
+def main(environment: str) -> None:
+    """Write locks/<environment>.txt, and locks/python.txt where the training extra is installed."""
     versions = installed()
-    is_ros = {name: name.startswith("ros-") or name in ROS_TOOLS for name in versions}
-    wanted = [(f"{distribution}.txt", ROS_HEAD.format(distribution=distribution.capitalize()), True)]
+    if environment == "colcon":
+        write("colcon.txt", COLCON_HEAD, versions)
+        return
+    ros = {name: versions[name] for name in versions if name.startswith("ros-") or name in ROS_TOOLS}
+    write(f"{environment}.txt", ROS_HEAD.format(distribution=environment.capitalize()), ros)
     if "torch" in versions:
-        wanted.append(("python.txt", PYTHON_HEAD, False))
-    for file_name, head, ros in wanted:
-        lines = [f"{name}=={version}" for name, version in versions.items() if is_ros[name] == ros]
-        (LOCKS / file_name).write_text("\n".join([head, *lines, ""]), encoding="utf-8")
-        print(f"{LOCKS / file_name}: {len(lines)} distributions")
+        write("python.txt", PYTHON_HEAD, {name: versions[name] for name in versions if name not in ros})
 
 
 if __name__ == "__main__":

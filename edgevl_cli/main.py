@@ -1,7 +1,10 @@
 """``edgevl``: parses, calls, prints. Nothing heavy is imported before the command that needs it."""
 
 import os
+import signal
 import sys
+from types import FrameType
+from typing import NoReturn
 
 import typer
 
@@ -34,6 +37,7 @@ def main() -> None:
     # A spinning OpenMP thread takes the core that another one needs: 25 times slower steps were measured.
     # It must stand in the environment before the OpenMP library is loaded, hence here.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app()
     except UserError as error:
@@ -42,6 +46,11 @@ def main() -> None:
     except KeyboardInterrupt:
         print("edgevl: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave as after Ctrl-C: what was started, nodes and workers, ends with the command."""
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

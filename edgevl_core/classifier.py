@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.bundle import Bundle
+from edgevl_core.depth import MeasuredDepth
 from edgevl_core.errors import UserError
 from edgevl_core.fusion import depth_quality, mix, probabilities, rgb_quality
 from edgevl_core.label_bank import LabelBank
 from edgevl_core.manifest import Modality
-from edgevl_core.preprocess import to_input, to_planes
+from edgevl_core.preprocess import fill_batch, to_batch, to_input
 
-Image = NDArray[np.uint8] | NDArray[np.float32]
+Image = NDArray[np.uint8] | MeasuredDepth
 # (N,) float32 probabilities in the label set's order -> those to publish, and the index of the label.
 Choose = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], int]]
 
@@ -160,7 +161,7 @@ class Classifier:
     def classify(
         self,
         rgb: NDArray[np.uint8] | None = None,
-        depth_m: NDArray[np.float32] | None = None,
+        depth: MeasuredDepth | None = None,
         choose: Choose = most_probable,
     ) -> Scene:
         """Name one scene from what its cameras saw.
@@ -170,7 +171,7 @@ class Classifier:
 
         Args:
             rgb: (H, W, 3) uint8.
-            depth_m: (H, W) float32 metres, NaN invalid.
+            depth: (H, W) float32 metres, NaN invalid, or uint16 millimetres, 0 invalid.
             choose: from the frame's probabilities to the answer's, such as a
                 :class:`edgevl_core.smoothing.Smoother`. Not asked about a frame that shows nothing useful: such a
                 frame is answered by itself and leaves no trace.
@@ -178,7 +179,7 @@ class Classifier:
         Raises:
             UserError: neither is given, or one is of another kind.
         """
-        self._last = self._look(rgb, depth_m)
+        self._last = self._look(rgb, depth)
         return self._name(self._last, choose)
 
     def again(self, choose: Choose = most_probable) -> Scene | None:
@@ -205,29 +206,28 @@ class Classifier:
         )
 
     def embed(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """N >= 1 images, each RGB (H, W, 3) uint8 or depth_m (H, W) float32 -> (N, D) float32 of length 1."""
+        """N >= 1 images, each RGB (H, W, 3) uint8 or depth (H, W) as in ``classify`` -> (N, D) float32 of length 1."""
         if not len(images):
             raise UserError("embed: no images given; at least one is needed")
         inputs = [to_input(image, self._manifest.preprocess) for image in images]
-        return self._bundle.engine(np.ascontiguousarray(np.stack(inputs).transpose(0, 3, 1, 2)))
+        return self._bundle.engine(to_batch(inputs))
 
-    def _look(self, rgb: NDArray[np.uint8] | None, depth_m: NDArray[np.float32] | None) -> _Look:
+    def _look(self, rgb: NDArray[np.uint8] | None, depth: MeasuredDepth | None) -> _Look:
         preprocess = self._manifest.preprocess
         seen: list[tuple[Modality, NDArray[np.uint8], float]] = []
         if rgb is not None:
             pixels = to_input(rgb, preprocess)
             seen.append(("rgb", pixels, float(rgb_quality(pixels))))
-        if depth_m is not None:
-            pixels = to_input(depth_m, preprocess)
+        if depth is not None:
+            pixels = to_input(depth, preprocess)
             seen.append(("depth", pixels, float(depth_quality(pixels))))
         if not seen:
-            raise UserError("classify: neither rgb nor depth_m is given; at least one is needed")
+            raise UserError("classify: neither rgb nor depth is given; at least one is needed")
         used = [entry for entry in seen if entry[2] > 0] or seen
-        for row, (_, pixels, _) in enumerate(used):
-            to_planes(pixels, self._pixels[row])
         # One run for the pair: the weights are read once, and two threads have something to share.
+        batch = fill_batch(self._pixels, [pixels for _, pixels, _ in used])
         begin_s = time.perf_counter()
-        embeddings = self._bundle.engine(self._pixels[: len(used)])
+        embeddings = self._bundle.engine(batch)
         inference_s = time.perf_counter() - begin_s
         useful = used[0][2] > 0
         if len(used) == 1:

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from edgevl_core.images import ImageFormatError, decode, message_encoding
 
 DepthArray = NDArray[np.float32]
+MeasuredDepth = NDArray[np.uint16] | NDArray[np.float32]
+"""(H, W) uint16 millimetres with 0 = invalid, or float32 metres with NaN = invalid."""
+_MILLIMETRES = ("16UC1", "mono16")
 
 LINEAR_RANGE_M = 10.0
 """metric, channel 0: 255 at this depth and beyond."""
@@ -40,7 +43,7 @@ def to_metres(raw: NDArray[Any], encoding: str) -> DepthArray:
     """
     if raw.ndim != 2:
         raise ImageFormatError(f"a depth image has one channel, this one has the shape {raw.shape}")
-    if encoding in ("16UC1", "mono16"):
+    if encoding in _MILLIMETRES:
         depth_m = raw.astype(np.float32)
         depth_m /= np.float32(1000.0)
         depth_m[raw == 0] = np.nan
@@ -50,6 +53,24 @@ def to_metres(raw: NDArray[Any], encoding: str) -> DepthArray:
         depth_m[~((depth_m > 0) & (depth_m < np.inf))] = np.nan
         return depth_m
     raise ImageFormatError(f"{encoding!r} is no depth encoding: 16UC1 (millimetres) or 32FC1 (metres) are")
+
+
+def to_measured(raw: NDArray[Any], encoding: str) -> MeasuredDepth:
+    """A depth image as the network's input is made of it: nothing is converted before the image is small.
+
+    Args:
+        raw: as for :func:`to_metres`.
+
+    Returns:
+        (H, W) uint16 millimetres, 0 = invalid, for 16UC1 and mono16 (``raw`` itself); float32 metres, NaN = invalid,
+        for the others.
+
+    Raises:
+        ImageFormatError: as :func:`to_metres`.
+    """
+    if raw.ndim == 2 and encoding in _MILLIMETRES and raw.dtype == np.uint16:
+        return raw
+    return to_metres(raw, encoding)
 
 
 def unit_doubt(depth_m: DepthArray) -> str:
@@ -71,15 +92,24 @@ def decode_depth(msg: Any) -> DepthArray:
     Raises:
         ImageFormatError: it cannot be decoded, or is no depth image.
     """
+    return to_metres(*_decoded(msg))
+
+
+def decode_measured(msg: Any) -> MeasuredDepth:
+    """As :func:`decode_depth`, in the unit of the message: see :func:`to_measured`."""
+    return to_measured(*_decoded(msg))
+
+
+def _decoded(msg: Any) -> tuple[NDArray[Any], str]:
     raw = decode(msg)
-    return to_metres(raw, message_encoding(msg) or ("16UC1" if raw.dtype == np.uint16 else str(raw.dtype)))
+    return raw, message_encoding(msg) or ("16UC1" if raw.dtype == np.uint16 else str(raw.dtype))
 
 
-def encode_depth(depth_m: NDArray[Any], name: str) -> NDArray[np.uint8]:
+def encode_depth(depth: NDArray[Any], name: str) -> NDArray[np.uint8]:
     """Depth as the three channels a network is given.
 
     Args:
-        depth_m: (..., H, W) metres, NaN = invalid; leading axes are a batch.
+        depth: (..., H, W) metres, NaN = invalid, or uint16 millimetres, 0 = invalid; leading axes are a batch.
         name: "metric" (depth over 10 m, 0.2 m / depth, validity; at a resolution of 1 mm; invalid = 0, 0, 0)
             or "minmax" (EdgeVL: stretched over each image's own range, holes counting as 0; a blank image
             stays 0).
@@ -91,13 +121,14 @@ def encode_depth(depth_m: NDArray[Any], name: str) -> NDArray[np.uint8]:
         ValueError: an unknown name.
     """
     if name == "metric":
-        packed = _metric_table()[to_millimetres(depth_m)].view(np.uint8)
+        packed = _metric_table()[depth if depth.dtype == np.uint16 else to_millimetres(depth)].view(np.uint8)
         if not packed.size:
-            return np.zeros((*depth_m.shape, 3), np.uint8)
+            return np.zeros((*depth.shape, 3), np.uint8)
         # cvtColor drops the fourth byte five times faster than a strided copy does.
-        pixels = cv2.cvtColor(packed.reshape(-1, depth_m.shape[-1], 4), cv2.COLOR_BGRA2BGR)
-        return np.asarray(pixels, np.uint8).reshape(*depth_m.shape, 3)
+        pixels = cv2.cvtColor(packed.reshape(-1, depth.shape[-1], 4), cv2.COLOR_BGRA2BGR)
+        return np.asarray(pixels, np.uint8).reshape(*depth.shape, 3)
     if name == "minmax":
+        depth_m = depth / np.float32(1000.0) if depth.dtype == np.uint16 else depth
         filled = np.nan_to_num(depth_m, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32, copy=False)
         low = filled.min(axis=(-2, -1), keepdims=True)
         span = filled.max(axis=(-2, -1), keepdims=True) - low

@@ -1,5 +1,6 @@
 """The one road from a camera image to the network's input: for training, evaluation and the robot."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgevl_core.depth import encode_depth
+from edgevl_core.depth import MeasuredDepth, encode_depth
 from edgevl_core.errors import UserError
 
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -29,7 +30,7 @@ class Preprocess(BaseModel):
     rotation_deg: Literal[0, 90, 180, 270] = 0
 
 
-def to_input(image: NDArray[np.uint8] | NDArray[np.float32], p: Preprocess) -> NDArray[np.uint8]:
+def to_input(image: NDArray[np.uint8] | MeasuredDepth, p: Preprocess) -> NDArray[np.uint8]:
     """Network input of one image.
 
     The whole field of view is kept: the image is squashed to a square, not cropped. RGB is averaged over
@@ -37,7 +38,8 @@ def to_input(image: NDArray[np.uint8] | NDArray[np.float32], p: Preprocess) -> N
     nothing stands.
 
     Args:
-        image: RGB (H, W, 3) uint8, or depth (H, W) float32 in metres with NaN where invalid.
+        image: RGB (H, W, 3) uint8, or depth (H, W): float32 in metres with NaN where invalid, or uint16 in
+            millimetres with 0 where invalid. Both units give the same pixels; millimetres are faster.
         p: the bundle's parameters.
 
     Returns:
@@ -52,23 +54,26 @@ def to_input(image: NDArray[np.uint8] | NDArray[np.float32], p: Preprocess) -> N
     if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8:
         small = cv2.resize(image, side, interpolation=cv2.INTER_AREA)
         return np.ascontiguousarray(_rotate(small, p.rotation_deg), dtype=np.uint8)
-    if image.ndim == 2 and image.dtype == np.float32:
+    if image.ndim == 2 and image.dtype in (np.float32, np.uint16):
         nearest = cv2.resize(image, side, interpolation=cv2.INTER_NEAREST_EXACT)
         return np.ascontiguousarray(encode_depth(_rotate(nearest, p.rotation_deg), p.depth_encoding), dtype=np.uint8)
     raise UserError(
-        f"image of shape {image.shape} and type {image.dtype}: RGB (H, W, 3) uint8 or depth in metres (H, W) "
-        "float32 is accepted; decode it with edgevl_core.images or edgevl_core.depth first"
+        f"image of shape {image.shape} and type {image.dtype}: RGB (H, W, 3) uint8, or depth (H, W), metres in "
+        "float32 or millimetres in uint16, is accepted; decode it with edgevl_core.images or edgevl_core.depth first"
     )
 
 
 def to_batch(images: "list[NDArray[np.uint8]]") -> NDArray[np.uint8]:
     """Stack N inputs (S, S, 3) uint8 to the network's (N, 3, S, S) uint8, contiguous."""
-    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
+    side_y, side_x, channels = images[0].shape
+    return fill_batch(np.empty((len(images), channels, side_y, side_x), np.uint8), images)
 
 
-def to_planes(pixels: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
-    """Copy one input (S, S, 3) uint8 into ``out``, (3, S, S) uint8 of a batch, contiguous."""
-    cv2.split(pixels, list(out))
+def fill_batch(batch: NDArray[np.uint8], images: "Sequence[NDArray[np.uint8]]") -> NDArray[np.uint8]:
+    """As :func:`to_batch`, into the first N of an array (>= N, 3, S, S) that is used again; returns that part."""
+    for planes, image in zip(batch, images):
+        cv2.split(image, list(planes))  # three times as fast as a transposed copy
+    return batch[: len(images)]
 
 
 def _rotate(image: NDArray, rotation_deg: int) -> NDArray:  # type: ignore[type-arg]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
-from edgevl_core.depth import decode_depth, to_metres
+from edgevl_core.depth import MeasuredDepth, decode_measured, to_measured
 from edgevl_core.errors import UserError
 from edgevl_core.images import decode, decode_rgb
 
@@ -65,11 +65,11 @@ def to_rgb(message: Any) -> NDArray[np.uint8]:
     return decode_rgb(message) if hasattr(message, "format") else imgmsg_to_cv2(message, "rgb8")
 
 
-def to_depth_m(message: Any) -> NDArray[np.float32]:
-    """(H, W) float32 metres, NaN invalid, of a depth Image or CompressedImage. Raises UserError where it is none."""
+def to_depth(message: Any) -> MeasuredDepth:
+    """(H, W) of a depth message, uint16 millimetres or float32 metres. Raises UserError where it is none."""
     if hasattr(message, "format"):
-        return decode_depth(message)
-    return to_metres(imgmsg_to_cv2(message), message.encoding)
+        return decode_measured(message)
+    return to_measured(imgmsg_to_cv2(message), message.encoding)
 
 
 def cv2_to_imgmsg(pixels: NDArray[Any], encoding: str) -> Image:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
-import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
@@ -16,6 +15,7 @@ from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 
 from edgevl_ros.dds import profile_variables
+from edgevl_ros.parameters import Value, from_text
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 NO_ARGUMENTS: Mapping[str, type] = MappingProxyType({})
@@ -42,14 +42,14 @@ def edgevl_node(executable: str, arguments: Mapping[str, type] = NO_ARGUMENTS, *
     """One of edgevl's nodes, named as its executable.
 
     Args:
-        arguments: launch arguments that set the parameter of the same name, as str, float, bool or list (a YAML list
+        arguments: launch arguments that set the parameter of the same name, as str, float, bool or tuple (a YAML list
             of strings), unless they are empty: then the parameter file's value stands.
         fixed: parameters that this launch file sets itself.
     """
 
     def create(context: LaunchContext) -> list[Node]:
         texts = {name: LaunchConfiguration(name).perform(context) for name in arguments}
-        given = {name: parameter_value(text, arguments[name]) for name, text in texts.items() if text}
+        given = {name: launch_value(from_text(name, text, arguments[name])) for name, text in texts.items() if text}
         use_sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
         camera = LaunchConfiguration("camera", default="").perform(context)
         files = [share("config", "cameras", f"{camera}.yaml")] if camera else []
@@ -67,14 +67,12 @@ def edgevl_node(executable: str, arguments: Mapping[str, type] = NO_ARGUMENTS, *
     return OpaqueFunction(function=create)
 
 
-def parameter_value(text: str, kind: type) -> object:
-    """A launch argument's text as a parameter of type str, float, bool or list (of strings)."""
-    if kind is list:
-        return [str(item) for item in yaml.safe_load(text)]
-    if kind is bool:
-        return ParameterValue(text, value_type=bool)
-    # A plain string would be read as YAML again: "2024" would arrive as a number.
-    return float(text) if kind is float else ParameterValue(text, value_type=str)
+def launch_value(value: Value) -> object:
+    """A parameter's value as launch_ros takes it."""
+    if isinstance(value, str):
+        # A plain string would be read as YAML: "2024" would arrive as a number.
+        return ParameterValue(value, value_type=str)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def rviz() -> Node:

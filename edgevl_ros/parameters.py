@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
@@ -10,6 +11,14 @@ from rclpy.node import Node
 from edgevl_core.errors import UserError
 
 Value = bool | int | float | str | tuple[str, ...]
+
+IN_WORDS = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number with a decimal point",
+    str: "a string",
+    tuple: "a list of strings",
+}
 
 
 @dataclass(frozen=True)
@@ -55,16 +64,25 @@ def accepted(parameter: Parameter) -> str:
     """What a parameter accepts, in words, for an error message."""
     if parameter.choices:
         return "one of " + ", ".join(parameter.choices)
-    if isinstance(parameter.default, tuple):
-        return "a list of strings"
-    names = {
-        bool: "true or false",
-        int: "an integer",
-        float: "a number with a decimal point",
-        str: "a string",
-    }
-    words = names[type(parameter.default)]
+    words = IN_WORDS[type(parameter.default)]
     return words if parameter.low is None else f"{words} from {parameter.low} to {parameter.high}"
+
+
+def from_text(name: str, text: str, kind: type) -> Value:
+    """A launch argument's text as a parameter of type str, float, bool or tuple (a YAML list, or one item of it).
+
+    Raises:
+        UserError: the text is not of that type.
+    """
+    try:
+        value = float(text) if kind is float else text if kind is str else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        value = None
+    if kind is tuple and value is not None and not isinstance(value, dict):
+        value = tuple(str(item) for item in (value if isinstance(value, list) else [value]))
+    if not isinstance(value, kind):
+        raise UserError(f"{name}:={text}: accepted: {'a number' if kind is float else IN_WORDS[kind]}")
+    return value
 
 
 def declare(node: Node, parameters: Sequence[Parameter]) -> None:

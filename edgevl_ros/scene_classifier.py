@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 from std_msgs.msg import String
 
 from edgevl_core.classifier import Scene
+from edgevl_core.depth import MeasuredDepth
+from edgevl_core.engine import CPU_ONLY, ENGINES
 from edgevl_core.errors import UserError
+from edgevl_core.recent import Recent
 from edgevl_core.smoothing import RESET_AFTER_S, Smoother
 from edgevl_core.vocabulary import check_words
 from edgevl_ros.classify.answers import to_classification, to_scene_class, vision_types
 from edgevl_ros.classify.frames import DEPTH, RGB, Frame, FrameSource, Received
 from edgevl_ros.classify.gate import Gate
 from edgevl_ros.classify.model import Model, label_set_json, load_model
-from edgevl_ros.counters import Recent
 from edgevl_ros.diagnostics import OK, WARN, Report
-from edgevl_ros.images import cv_bridge, to_depth_m, to_rgb
+from edgevl_ros.images import cv_bridge, to_depth, to_rgb
 from edgevl_ros.managed import ManagedNode
 from edgevl_ros.parameters import Parameter
 from edgevl_ros.qos import LATCHED, SUBSCRIPTION_QOS, result_qos
@@ -51,8 +53,9 @@ PARAMETERS = (
     Parameter("reset_after_s", RESET_AFTER_S, "gap in stamps after which smoothing begins anew", low=0.01, high=3600.0),
     Parameter("max_rate_hz", 0.0, "most frames a second that are looked at; 0: every one", low=0.0, high=1000.0),
     Parameter("idle_without_subscribers", True, "decode nothing while nobody subscribes to the answers"),
+    Parameter("engine", ENGINES[0], "what runs the student; openvino: the extra edgevl[openvino]", choices=ENGINES),
     Parameter("threads", 1, "threads of one inference", low=1, high=64),
-    Parameter("providers", ("CPUExecutionProvider",), "ONNX Runtime execution providers, first choice first"),
+    Parameter("providers", CPU_ONLY, "execution providers of the engine onnxruntime, first choice first"),
     Parameter("top_k", 5, "labels and scores in each answer", low=1, high=100),
     *SUBSCRIPTION_QOS,
 )
@@ -82,8 +85,8 @@ class SceneClassifier(ManagedNode):
         self._source: FrameSource | None = None
         self._gate = Gate(0.0)
         self._vision = vision_types()
-        # From a frame's last image to its answer; the student's network in that; all the rest of it.
-        self._latency_s, self._inference_s, self._overhead_s = Recent(), Recent(), Recent()
+        # From a frame's last image to its answer; work on one frame; all of the former but the student's network.
+        self._latency_s, self._work_s, self._overhead_s = Recent(), Recent(), Recent()
 
     def setup(self) -> None:
         if not (self.values["use_rgb"] or self.values["use_depth"]):
@@ -133,16 +136,17 @@ class SceneClassifier(ManagedNode):
         return sum(publisher.get_subscription_count() for publisher in publishers if publisher is not None)
 
     def _answer(self, frame: Frame) -> str:
-        rgb, depth_m = self._decode(frame)
+        started_s = time.monotonic()
+        rgb, depth = self._decode(frame)
         with self._swap:
             if self._model is None:
                 return FAILED
-            scene, bundle_id, version = self._model.classify(rgb, depth_m, frame.lead.stamp_ns)
+            scene, bundle_id, version = self._model.classify(rgb, depth, frame.lead.stamp_ns)
             self._last = frame
             # Within the lock: an answer by the words before never comes after one by the new words.
             latency_s = self._publish_answer(frame, scene, bundle_id, version)
         self._latency_s.add(latency_s)
-        self._inference_s.add(scene.inference_s)
+        self._work_s.add(time.monotonic() - started_s)
         self._overhead_s.add(latency_s - scene.inference_s)
         return ANSWERED
 
@@ -167,12 +171,12 @@ class SceneClassifier(ManagedNode):
             self._publish_answer(frame, *answer)
             self._repeated += 1
 
-    def _decode(self, frame: Frame) -> tuple[NDArray[np.uint8] | None, NDArray[np.float32] | None]:
-        """(H, W, 3) uint8 RGB and (H, W) float32 metres, None for what the frame lacks."""
+    def _decode(self, frame: Frame) -> tuple[NDArray[np.uint8] | None, MeasuredDepth | None]:
+        """(H, W, 3) uint8 RGB and (H, W) depth, None for what the frame lacks."""
         rgb, depth = frame.rgb, frame.depth
         return (
             None if rgb is None else to_rgb(view(rgb.cdr, self.values["rgb_topic"])),
-            None if depth is None else to_depth_m(view(depth.cdr, self.values["depth_topic"])),
+            None if depth is None else to_depth(view(depth.cdr, self.values["depth_topic"])),
         )
 
     # -- model and labels -------------------------------------------------------------------------------
@@ -181,7 +185,8 @@ class SceneClassifier(ManagedNode):
         """A verified, self-tested model with the chosen label set. Raises UserError with the reason."""
         values = self.values
         smoother = Smoother(values["smoothing_s"], values["hysteresis"], values["reset_after_s"])
-        return load_model(path, self._chosen_labels, values["threads"], values["providers"], smoother)
+        engine = {key: values[key] for key in ("engine", "threads", "providers")}
+        return load_model(path, self._chosen_labels, engine, smoother)
 
     @contextmanager
     def _only(self, what: str) -> Iterator[None]:
@@ -249,13 +254,10 @@ class SceneClassifier(ManagedNode):
             values.update(self._source.counts, waiting=self._source.waiting, frames=self._source.frames)
         if self._worker is not None:
             values.update(**self._gate.counts, **self._worker.counts())
-        measured = {"latency": self._latency_s, "inference": self._inference_s, "overhead": self._overhead_s}
-        for name, recent in measured.items():
-            values[f"{name}_p50_ms"] = recent.quantile(0.5) * 1e3
-            values[f"{name}_p95_ms"] = recent.quantile(0.95) * 1e3
         values["repeated"] = self._repeated
         values["scene_subscribers"] = self._scene.get_subscription_count()
         model = self._model
+        values.update(self._times(model))
         if self._classification is not None:
             values["classification_subscribers"] = self._classification.get_subscription_count()
         values["bundle_id"] = self._bundle_id()
@@ -264,10 +266,22 @@ class SceneClassifier(ManagedNode):
             values["labels"] = ", ".join(model.classifier.labels)
             values["label_set_version"] = model.classifier.label_set_version
             values["text_encoder"] = model.bundle.text_encoder is not None
+            engine = model.bundle.engine
+            values.update(engine=engine.name, provider=engine.providers[0], threads=engine.threads)
         problems = [] if model is not None else ["no bundle loaded"]
         problems += [text for stream in self._streams.values() if (text := stream.problem())]
         doing = "classifying" if self._wanted() else "idle: nobody subscribes"
         return Report(WARN if problems else OK, "; ".join(problems) or doing, values)
+
+    def _times(self, model: Model | None) -> dict[str, object]:
+        """Quantiles of the last frames: from arrival to answer, work on one, the network, and all but the network."""
+        inference_s = Recent() if model is None else model.bundle.engine.recent_s
+        values: dict[str, object] = {}
+        own = {"latency": self._latency_s, "work": self._work_s, "overhead": self._overhead_s}
+        for name, recent in {**own, "inference": inference_s}.items():
+            values[f"{name}_p50_ms"] = recent.quantile(0.5) * 1e3
+            values[f"{name}_p95_ms"] = recent.quantile(0.95) * 1e3
+        return values
 
 
 def main() -> int:

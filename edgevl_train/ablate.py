@@ -112,7 +112,7 @@ def _one_seed(
     recipe = setup.recipe.model_copy(update={"seed": seed})
     student = new_student(recipe, setup.teacher, seed)
     progress.stage(f"seed {seed}, stage 1")
-    distil(student, data, recipe, start_fabric(recipe), directory, fingerprint, progress.update)
+    distil(student, data, recipe, start_fabric(recipe, network=student), directory, fingerprint, progress.update)
     files = {row: directory / f"{row}.onnx" for row in ROWS}
     for row, section in (("qat_int8", _without_contrast(recipe.stage2)), ("stage2_int8", recipe.stage2)):
         progress.stage(f"seed {seed}, {row}")

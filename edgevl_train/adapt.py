@@ -55,7 +55,9 @@ def adapt(
     out = Path(out)
     check_out(out, resume=resume)
     setup = prepare(bags, teacher_spec, labels_path, recipe)
-    fabric = start_fabric(recipe)  # from here on several processes, where the recipe or torchrun says so
+    fabric = start_fabric(
+        recipe, network=setup.student
+    )  # from here on several processes, where the recipe or torchrun says so
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     if not fabric.is_global_zero:

@@ -6,14 +6,18 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from edgevl_core.errors import UserError
 from edgevl_train.precision import resolve_precision
 from edgevl_train.recipe import Recipe
 
 
-def start_fabric(recipe: Recipe, precision: str | None = None) -> Fabric:
+def start_fabric(recipe: Recipe, precision: str | None = None, network: nn.Module | None = None) -> Fabric:
     """The processes of this run, started and connected: as torchrun has made them, otherwise as the recipe says.
+
+    Args:
+        precision: None: the recipe's, for ``network``.
 
     Raises:
         UserError: a GPU is asked for that is not here, or the other processes do not come.
@@ -23,7 +27,7 @@ def start_fabric(recipe: Recipe, precision: str | None = None) -> Fabric:
     if torch.distributed.is_torchelastic_launched():
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
-    arithmetic: Any = precision or resolve_precision(recipe.precision, own_device(recipe))
+    arithmetic: Any = precision or resolve_precision(recipe.precision, own_device(recipe), network)
     try:
         fabric = Fabric(accelerator=recipe.accelerator, devices=devices, num_nodes=nodes, precision=arithmetic)
         fabric.launch()

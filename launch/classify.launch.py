@@ -18,7 +18,7 @@ def generate_launch_description() -> LaunchDescription:
         argument("rviz", "false", "show the overlay in rviz2"),
     ]
     nodes = [
-        edgevl_node("scene_classifier", {"bundle": str, "labels": list, "rgb_topic": str, "depth_topic": str}),
+        edgevl_node("scene_classifier", {"bundle": str, "labels": tuple, "rgb_topic": str, "depth_topic": str}),
         edgevl_node("label_overlay", {"rgb_topic": str}),
         rviz(),
     ]

@@ -18,13 +18,14 @@ def generate_launch_description() -> LaunchDescription:
     arguments = [
         argument("bag", "", "rosbag2 to play"),
         argument("rate", "1.0", "recorded seconds per second"),
+        argument("clock", "false", "publish the recorded time on /clock, for use_sim_time:=true"),
         argument("bundle", "", "student bundle"),
         argument("directory", "", "where pair_logger makes its logs; empty: as in params_file"),
         argument("rviz", "false", "show the overlay in rviz2"),
     ]
     player = edgevl_node(
         "bag_player",
-        {"bag": str, "rate": float},
+        {"bag": str, "rate": float, "clock": bool},
         # pair_logger, scene_classifier and label_overlay take RGB, the first two depth.
         wait_rgb_subscribers=3,
         wait_depth_subscribers=2,

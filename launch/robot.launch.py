@@ -25,7 +25,7 @@ def generate_launch_description() -> LaunchDescription:
         edgevl_node("pair_logger", {"directory": str, "rgb_topic": str, "depth_topic": str}),
         edgevl_node("scene_classifier", {"bundle": str, "rgb_topic": str, "depth_topic": str}),
         edgevl_node("label_overlay", {"rgb_topic": str}),
-        edgevl_node("adaptation_manager", {"bags": list, "teacher": str, "labels": str, "recipe": str}),
+        edgevl_node("adaptation_manager", {"bags": tuple, "teacher": str, "labels": str, "recipe": str}),
         rviz(),
     ]
     return description(nodes, arguments)

@@ -1,7 +1,7 @@
 """``edgevl benchmark``: how fast teachers, students and a bundle are on this machine, all measured in one run.
 
 files: the ONNX files; graph: what they say of their size; accuracy: a bundle's, on a bag; node_path: the robot's part;
-open_vino: the other runtime; run: the measurement; students: the comparison; table, picture: what is shown; machine:
+run: the measurement; operators: a profile; students: the comparison; table, picture: what is shown; machine:
 where it was measured.
 """
 
@@ -33,6 +33,9 @@ def command(
         float | None, typer.Option(metavar="MS", help="As --students: name the largest that is fast enough.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All students, and ViT-B-16; takes minutes.")] = False,
+    profile: Annotated[
+        str | None, typer.Option(metavar="STUDENT", help="Only show where a student's time goes, by operator.")
+    ] = None,
     all_threads: Annotated[bool, typer.Option("--all-threads", help="Time everything on all cores as well.")] = False,
     seconds: Annotated[float, typer.Option(help="About how long the timing itself takes.")] = 20.0,
     work: Annotated[
@@ -53,6 +56,9 @@ def command(
     compared = students or budget_ms is not None
     with ExitStack() as stack:
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if profile is not None:
+            _profile(profile, folder, json)
+            return
         models = _models(folder, bundle, compared, everything)
         accuracy = None
         if bag is not None and bundle is not None:
@@ -114,6 +120,23 @@ def _models(folder: Path, own: Path | None, compared: bool, everything: bool) ->
             models.append(make())
             on_progress(len(models), len(makers))
     return models
+
+
+def _profile(name: str, folder: Path, json: Path | None) -> None:
+    """A student's float file and the one the robot runs, by operator."""
+    from edgevl_cli.benchmark.files import FLOAT, student
+    from edgevl_cli.benchmark.operators import by_operator
+    from edgevl_cli.benchmark.table import show_operators
+    from edgevl_train.presets import PRESETS
+
+    if name not in PRESETS:
+        raise UserError(f"--profile {name}: no such student; accepted are {', '.join(PRESETS)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    model = student(name, folder)
+    found = {precision: by_operator(model.files[precision]) for precision in (FLOAT, model.on_robot)}
+    if str(json) != "-":
+        show_operators(name, found)
+    write_json({"model": name, "operators": found}, json)
 
 
 def _on_robot(models: "list[Model]") -> "Model":

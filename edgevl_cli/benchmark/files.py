@@ -18,16 +18,24 @@ from edgevl_core.bundle import STUDENT_FP32, STUDENT_INT8, load_bundle
 from edgevl_core.errors import UserError
 from edgevl_core.preprocess import Preprocess
 from edgevl_train.presets import PRESETS, Preset
-from edgevl_train.quantise import dynamic_int8, export_fp32, ptq_int8
-from edgevl_train.quantise.export import INPUT_NAME, OPSET, OUTPUT_NAME
-from edgevl_train.student import build_student
+from edgevl_train.quantise import (
+    calibrate,
+    dynamic_int8,
+    export_fp32,
+    export_int8,
+    fake_quantise,
+    fuse,
+    ptq_int8,
+)
+from edgevl_train.quantise.export import INPUT_NAME, OPSET, OUTPUT_NAME, with_fusible_gelu
+from edgevl_train.student import Student, build_student
 from edgevl_train.teacher import quiet_open_clip
 
 # isort: split
 import open_clip
 from timm.utils.model import reparameterize_model
 
-FLOAT, STATIC, DYNAMIC = "float", "int8", "int8 dynamic"
+FLOAT, STATIC, DYNAMIC, TRAINED = "float", "int8", "int8 dynamic", "int8 QAT"
 EMBED_DIM = 512  # of ViT-B-32 and MobileCLIP2-S0
 _CALIBRATION_IMAGES = 8
 
@@ -38,14 +46,21 @@ class Model:
 
     Attributes:
         kind: "teacher", "student" or "bundle".
-        files: precision -> ONNX file; FLOAT is always there.
+        files: precision -> ONNX file; FLOAT is always there. TRAINED: as quantisation-aware training writes it.
         preprocess: what the robot does to an image; None for a teacher, which no robot runs.
+        network: the same in PyTorch, (N, 3, S, S) uint8 -> (N, D), where that is timed too.
     """
 
     name: str
     kind: str
     files: Mapping[str, Path]
     preprocess: Preprocess | None = None
+    network: nn.Module | None = None
+
+    @property
+    def on_robot(self) -> str:
+        """The precision that the robot runs."""
+        return next((each for each in (TRAINED, STATIC) if each in self.files), FLOAT)
 
 
 def teacher(name: str, folder: Path) -> Model:
@@ -55,32 +70,45 @@ def teacher(name: str, folder: Path) -> Model:
         UserError: open_clip has no such configuration.
     """
     path = folder / f"{name}.onnx"
+    if name not in open_clip.list_models():
+        raise UserError(f"teacher {name!r}: open_clip has no such model; see open_clip.list_models()")
+    with quiet_open_clip():
+        visual = open_clip.create_model(name, pretrained=None).visual
+    tower = _Tower(reparameterize_model(visual.eval())).eval()
     if not path.is_file():
-        if name not in open_clip.list_models():
-            raise UserError(f"teacher {name!r}: open_clip has no such model; see open_clip.list_models()")
-        with quiet_open_clip():
-            visual = open_clip.create_model(name, pretrained=None).visual
-        _export_tower(_Tower(reparameterize_model(visual.eval())), path)
-    return Model(name, "teacher", {FLOAT: path})
+        with_fusible_gelu(tower)  # as students have it: a peer is not to be slower than it must
+        _export_tower(tower, path)
+    return Model(name, "teacher", {FLOAT: path}, network=tower)
 
 
 def student(name: str, folder: Path, preset: Preset | None = None) -> Model:
-    """A student as its preset (None: the one of its name) would build it: float, static and dynamic int8."""
+    """A student as its preset (None: the one of its name) would build it: float, and int8 in three ways."""
     preset = preset or PRESETS[name]
     stem = f"{name}-{preset.size_px}"
-    files = {FLOAT: f"{stem}-float.onnx", STATIC: f"{stem}-int8.onnx", DYNAMIC: f"{stem}-dynamic.onnx"}
-    paths = {precision: folder / file for precision, file in files.items()}
-    if not paths[FLOAT].is_file():
+    paths = {each: folder / f"{stem}-{each.replace(' ', '-')}.onnx" for each in (FLOAT, STATIC, DYNAMIC, TRAINED)}
+    shape = (_CALIBRATION_IMAGES, 3, preset.size_px, preset.size_px)
+    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    if not (paths[FLOAT].is_file() and paths[TRAINED].is_file()):
         torch.manual_seed(0)
-        built = build_student(name, EMBED_DIM, head=preset.head, size_px=preset.size_px).eval()
+        built = _with_statistics(build_student(name, EMBED_DIM, head=preset.head, size_px=preset.size_px), noise)
         export_fp32(built, paths[FLOAT], preset.size_px)
+        quantised = calibrate(fake_quantise(fuse(built)), [torch.from_numpy(noise)])
+        export_int8(quantised.eval(), paths[TRAINED], preset.size_px)
     if not paths[STATIC].is_file():
-        shape = (_CALIBRATION_IMAGES, 3, preset.size_px, preset.size_px)
-        noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         ptq_int8(paths[FLOAT], np.split(noise, _CALIBRATION_IMAGES), paths[STATIC])
     if not paths[DYNAMIC].is_file():
         dynamic_int8(paths[FLOAT], paths[DYNAMIC])
     return Model(name, "student", paths, Preprocess(size_px=preset.size_px))
+
+
+@torch.no_grad()
+def _with_statistics(student: Student, pixels: np.ndarray) -> Student:
+    """With what training would give BatchNorm: a gain (ResNets start with 0, and runtimes skip zeros), statistics."""
+    for module in student.modules():
+        if isinstance(module, nn.BatchNorm2d) and not module.weight.any():
+            module.weight.fill_(1)
+    student.train()(torch.from_numpy(pixels))
+    return student.eval()
 
 
 def bundle(path: Path) -> Model:

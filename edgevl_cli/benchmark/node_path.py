@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from edgevl_core.engine import Engine
-from edgevl_core.preprocess import Preprocess, to_input, to_planes
+from edgevl_core.preprocess import Preprocess, fill_batch, to_input
 
 PARTS = ("deserialise", "decode", "to input", "inference", "answer")
 INFERENCE = "inference"
@@ -29,7 +29,7 @@ def node_path(engine: Engine, preprocess: Preprocess) -> dict[str, Callable[[], 
     from edgevl_core.classifier import Scene
     from edgevl_ros.classify.answers import to_scene_class
     from edgevl_ros.classify.frames import Received
-    from edgevl_ros.images import to_depth_m, to_rgb
+    from edgevl_ros.images import to_depth, to_rgb
     from edgevl_ros.streams import view
 
     rgb_cdr, depth_cdr = _serialised_pair()
@@ -40,12 +40,10 @@ def node_path(engine: Engine, preprocess: Preprocess) -> dict[str, Callable[[], 
         return view(rgb_cdr, "rgb"), view(depth_cdr, "depth")
 
     def decode() -> tuple:
-        return to_rgb(messages[0]), to_depth_m(messages[1])
+        return to_rgb(messages[0]), to_depth(messages[1])
 
     def inputs() -> np.ndarray:
-        for image, planes in zip(images, pixels, strict=True):
-            to_planes(to_input(image, preprocess), planes)
-        return pixels
+        return fill_batch(batch, [to_input(image, preprocess) for image in images])
 
     def infer() -> np.ndarray:
         return engine(pixels)
@@ -54,10 +52,10 @@ def node_path(engine: Engine, preprocess: Preprocess) -> dict[str, Callable[[], 
         scene = Scene(labels[0], scores[0], True, labels, scores, "rgbd", embedding)
         return serialize_message(to_scene_class(scene, Received(0, rgb_cdr, 0.0), 5))
 
+    batch = np.empty((2, 3, preprocess.size_px, preprocess.size_px), np.uint8)
     messages = deserialise()
     images = decode()
-    pixels = np.zeros((2, 3, preprocess.size_px, preprocess.size_px), np.uint8)
-    inputs()
+    pixels = inputs()
     embedding = infer()[0]
     return dict(zip(PARTS, (deserialise, decode, inputs, infer, answer), strict=True))
 

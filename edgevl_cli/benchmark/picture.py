@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgevl_cli.benchmark.run import ONNX_RUNTIME
+from edgevl_cli.benchmark.run import ONNX_RUNTIME, OPENVINO, PYTORCH
 from edgevl_core.atomic import atomic_write
 
-_COLOURS = {"float": "#4c72b0", "int8": "#c44e52", "int8 dynamic": "#dd8452"}
+_COLOURS = {"float": "#4c72b0", "int8": "#c44e52", "int8 dynamic": "#dd8452", "int8 QAT": "#55a868"}
+_FILLS = {OPENVINO: "white", PYTORCH: "0.75"}
 _MARKERS = {"teacher": "s", "student": "o", "bundle": "*"}
 
 
@@ -54,19 +55,24 @@ def _latency(axes: Any, numbers: Mapping[str, Any]) -> None:
             x, ms = row["bytes"] / 1e6, row["ms"]
             spread = [[ms["median"] - ms["q1"]], [ms["q3"] - ms["median"]]]
             style = {"color": _COLOURS[row["precision"]], "fmt": _MARKERS[row["kind"]]}
-            hollow = {} if row["runtime"] == ONNX_RUNTIME else {"markerfacecolor": "white"}
-            axes.errorbar(x, ms["median"], yerr=spread, markersize=8, capsize=3, **style, **hollow)
+            fill = {"markerfacecolor": _FILLS[row["runtime"]]} if row["runtime"] in _FILLS else {}
+            axes.errorbar(x, ms["median"], yerr=spread, markersize=8, capsize=3, **style, **fill)
         at = (rows[0]["bytes"] / 1e6, rows[0]["ms"]["median"])  # the smallest files lie farthest apart
-        axes.annotate(name, at, textcoords="offset points", xytext=(-7, 0), ha="right", va="center", fontsize=8)
+        if rows[0]["kind"] == "teacher":  # on the right of the students, whose names stand on the left
+            place = {"xytext": (7, -3), "ha": "left", "va": "top"}
+        else:
+            place = {"xytext": (-7, 0), "ha": "right", "va": "center"}
+        axes.annotate(name, at, textcoords="offset points", fontsize=8, **place)
     axes.set(xscale="log", yscale="log", xlabel="file, MB", ylabel="ms an image", title="latency against size")
     axes.margins(0.1, 0.12)
-    axes.set_xlim(left=min(row["bytes"] for row in numbers["rows"]) / 1e6 / 4)  # names stand on the left
+    sizes_mb = [row["bytes"] / 1e6 for row in numbers["rows"]]
+    axes.set_xlim(min(sizes_mb) / 4, max(sizes_mb) * 2.5)  # room for the names
     plain = {"linestyle": "", "color": "0.4"}
     kinds = {row["kind"] for row in numbers["rows"]}
     legend = [Line2D([], [], linestyle="", marker="o", color=c, label=precision) for precision, c in _COLOURS.items()]
     legend += [Line2D([], [], marker=_MARKERS[kind], label=kind, **plain) for kind in _MARKERS if kind in kinds]
-    if any(row["runtime"] != ONNX_RUNTIME for row in numbers["rows"]):
-        legend.append(Line2D([], [], marker="o", markerfacecolor="white", label="OpenVINO", **plain))
+    runtimes = {row["runtime"] for row in numbers["rows"]}
+    legend += [Line2D([], [], marker="o", markerfacecolor=_FILLS[r], label=r, **plain) for r in _FILLS if r in runtimes]
     axes.legend(handles=legend, fontsize=8, loc="upper left")
 
 

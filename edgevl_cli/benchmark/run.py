@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-from edgevl_cli.benchmark import open_vino
-from edgevl_cli.benchmark.files import FLOAT, STATIC, Model
+from edgevl_cli.benchmark.files import FLOAT, Model
 from edgevl_cli.benchmark.graph import PEAK_GMACS, PEAK_SIDE, Size, size_of, write_peak
 from edgevl_cli.benchmark.machine import cores, load, machine
 from edgevl_cli.benchmark.node_path import INFERENCE, PARTS, node_path
 from edgevl_cli.benchmark.node_path import available as ros_available
-from edgevl_core.engine import Engine, open_session
+from edgevl_core.engine import CPU_ONLY, Engine, open_session, openvino_installed
 from edgevl_core.timing import Task, Timing, measure, ratio, ratio_quartiles
 
-ONNX_RUNTIME, OPENVINO = "ONNX Runtime", "OpenVINO"
+ONNX_RUNTIME, OPENVINO, PYTORCH = "ONNX Runtime", "OpenVINO", "PyTorch"
+ENGINE_OF = {ONNX_RUNTIME: "onnxruntime", OPENVINO: "openvino"}
 _PEAK, _NODE = "peak", "node: "
 
 
@@ -65,11 +67,11 @@ def run(
     left_out: list[str] = []
     load_start = load()
     with tempfile.TemporaryDirectory() as folder:
-        peak = open_session(write_peak(Path(folder) / "peak.onnx"), 1, ("CPUExecutionProvider",))
+        peak = open_session(write_peak(Path(folder) / "peak.onnx"), 1, CPU_ONLY)
     ones = np.ones((PEAK_SIDE, PEAK_SIDE), np.uint8)
     entries = [entry for model in models for entry in _entries(model, all_threads)]
-    if not open_vino.available():
-        left_out.append("OpenVINO on the int8 files: the package openvino is not installed (pip install openvino)")
+    if not openvino_installed():
+        left_out.append("OpenVINO on the int8 files: it is not installed (pip install 'edgevl[openvino]')")
     tasks: dict[str, Task] = {_PEAK: lambda: peak.run(None, {"x": ones})}
     tasks |= {entry.key: entry.task for entry in entries}
     tasks |= {_all(entry): entry.on_all_cores for entry in entries if entry.on_all_cores is not None}
@@ -77,7 +79,7 @@ def run(
         left_out.append("the node's path: ROS 2 (rclpy) and edgevl's messages are not importable here")
         node = None
     if node is not None:
-        path = node_path(Engine(node.files.get(STATIC, node.files[FLOAT])), node.preprocess)
+        path = node_path(Engine(node.files[node.on_robot]), node.preprocess)
         tasks |= {_NODE + part: task for part, task in path.items()}
     timings = measure(tasks, seconds=seconds, on_progress=on_progress)
     return {
@@ -96,12 +98,16 @@ def run(
 def _entries(model: Model, all_threads: bool) -> Iterator[Entry]:
     size = size_of(model.files[FLOAT])
     for precision, path in model.files.items():
-        engine = Engine(path)
-        wide = _inference(Engine(path, threads=cores())) if all_threads and cores() > 1 else None
-        yield Entry(model, size, engine.size_px, precision, ONNX_RUNTIME, _inference(engine), wide)
-        if precision == STATIC and open_vino.available():
-            other = open_vino.inference(path, engine.size_px)
-            yield Entry(model, size, engine.size_px, precision, OPENVINO, other, None)
+        for runtime, name in ENGINE_OF.items():
+            if runtime == OPENVINO and not (precision == model.on_robot != FLOAT and openvino_installed()):
+                continue
+            engine = Engine(path, name=name)
+            wide = _inference(Engine(path, threads=cores(), name=name)) if all_threads and cores() > 1 else None
+            yield Entry(model, size, engine.size_px, precision, runtime, _inference(engine), wide)
+    if model.network is not None:
+        narrow = _in_torch(model.network, engine.size_px, 1)
+        wide = _in_torch(model.network, engine.size_px, cores()) if all_threads and cores() > 1 else None
+        yield Entry(model, size, engine.size_px, FLOAT, PYTORCH, narrow, wide)
 
 
 def _inference(engine: Engine) -> Task:
@@ -109,9 +115,20 @@ def _inference(engine: Engine) -> Task:
     return lambda: engine(pixels)
 
 
+def _in_torch(network: nn.Module, size_px: int, threads: int) -> Task:
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, size_px, size_px), dtype=np.uint8))
+
+    def infer() -> Tensor:
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            return network(pixels)
+
+    return infer
+
+
 def _row(entry: Entry, timings: dict[str, Timing], entries: Sequence[Entry]) -> dict[str, Any]:
     timing = timings[entry.key]
-    own_float = next(e for e in entries if (e.model, e.precision) == (entry.model, FLOAT))
+    own_float = _float_of(entry.model, entries)
     gmacs = entry.size.gmacs
     wide = timings.get(_all(entry))
     return {
@@ -129,11 +146,18 @@ def _row(entry: Entry, timings: dict[str, Timing], entries: Sequence[Entry]) -> 
         if entry is own_float
         else _spread(ratio_quartiles(timings[own_float.key], timing)),
         "times_faster_than_teacher": {
-            e.model.name: ratio(timings[e.key], timing) for e in entries if e.model.kind == "teacher" and e is not entry
+            model.name: ratio(timings[_float_of(model, entries).key], timing)
+            for model in {e.model.name: e.model for e in entries}.values()
+            if model.kind == "teacher" and _float_of(model, entries) is not entry
         },
         "gmac_s": None if gmacs is None else gmacs / timing.median_s,
         "of_int8_peak": None if gmacs is None else gmacs / PEAK_GMACS * ratio(timings[_PEAK], timing),
     }
+
+
+def _float_of(model: Model, entries: Sequence[Entry]) -> Entry:
+    """A model's float file in ONNX Runtime: what others are compared with."""
+    return next(e for e in entries if (e.model, e.precision, e.runtime) == (model, FLOAT, ONNX_RUNTIME))
 
 
 def _node_numbers(node: Model, timings: dict[str, Timing]) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from edgevl_cli.benchmark.files import DYNAMIC
+from edgevl_cli.benchmark.files import DYNAMIC, TRAINED
 from edgevl_cli.benchmark.run import ONNX_RUNTIME
 from edgevl_cli.console import size
 from edgevl_cli.tables import figure_table
 
+_SMALL_SHARE = 0.01
 _NAME_WIDTH = 8  # of a teacher at the head of a column
 
 
@@ -42,6 +43,22 @@ def show(numbers: Mapping[str, Any], console: Console | None = None) -> None:
         console.print(_budget(numbers["budget"], numbers["students"]), highlight=False)
 
 
+def show_operators(name: str, found: Mapping[str, Sequence[Mapping[str, Any]]], console: Console | None = None) -> None:
+    """A table for each of a model's files; operators below one per cent are summed up."""
+    console = console or Console()
+    for precision, operators in found.items():
+        total_ms = sum(entry["ms"] for entry in operators)
+        title = f"{name} {precision}, {ONNX_RUNTIME}: {total_ms:.2f} ms"
+        table = _narrow(figure_table(title, "operator", "nodes", "ms", "share"))
+        small = [entry for entry in operators if entry["share"] < _SMALL_SHARE]
+        for entry in operators[: len(operators) - len(small)]:
+            table.add_row(entry["operator"], str(entry["nodes"]), f"{entry['ms']:.3f}", f"{entry['share']:.1%}")
+        nodes, ms = sum(entry["nodes"] for entry in small), sum(entry["ms"] for entry in small)
+        table.add_row("others", str(nodes), f"{ms:.3f}", f"{ms / total_ms:.1%}")
+        console.print(table)
+        console.print()
+
+
 def _tables(numbers: Mapping[str, Any]) -> Iterator[Table]:
     yield _models(numbers["rows"])
     if numbers["students"]:
@@ -54,7 +71,7 @@ def _tables(numbers: Mapping[str, Any]) -> Iterator[Table]:
 
 def _models(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Each model's name and size, then a row for each of its files."""
-    teachers = [row["model"] for row in rows if row["kind"] == "teacher"]
+    teachers = list(dict.fromkeys(row["model"] for row in rows if row["kind"] == "teacher"))
     wide = any(row["all_threads_ms"] for row in rows)
     columns = ["", "MB", "ms", "quartiles", *(["all\ncores"] if wide else []), "x\nfloat"]
     columns += [*("\n".join(["x", *wrap(name, _NAME_WIDTH)]) for name in teachers), "of\npeak"]
@@ -85,8 +102,8 @@ def _size(row: Mapping[str, Any]) -> str:
 
 
 def _students(students: Sequence[Mapping[str, Any]]) -> Table:
-    columns = ("", "px", "M\npar.", "GMAC", "int8\nsize", "float\nms", "int8\nms", "gain", "best", "helps\nhere")
-    table = _narrow(figure_table("students, in float and in the int8 that is best here", *columns))
+    columns = ("", "px", "M\npar.", "GMAC", "int8\nsize", "float\nms", "int8\nms", "gain", "fastest", "helps\nhere")
+    table = _narrow(figure_table("students, in float and in the int8 that the robot runs", *columns))
     for entry in students:
         table.add_row(
             entry["model"],
@@ -97,7 +114,7 @@ def _students(students: Sequence[Mapping[str, Any]]) -> Table:
             _ms(entry["float_ms"]),
             _ms(entry["int8_ms"]),
             f"{entry['int8_gain']:.2f}",
-            "dynamic" if entry["best_int8"] == DYNAMIC else "static",
+            {DYNAMIC: "dynamic", TRAINED: "QAT"}.get(entry["best_int8"], "static"),
             entry["int8_helps"],
         )
     return table

@@ -1,16 +1,18 @@
 """What the classifier swaps as one: a bundle, its label set, and what smoothing remembers of both."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.bundle import Bundle, load_bundle
 from edgevl_core.classifier import Classifier, LabelChange, Scene
+from edgevl_core.depth import MeasuredDepth
 from edgevl_core.label_bank import LabelBank
 from edgevl_core.smoothing import Smoother
 from edgevl_core.vocabulary import bank_with, new_words
@@ -25,10 +27,10 @@ class Model:
     smoother: Smoother
 
     def classify(
-        self, rgb: NDArray[np.uint8] | None, depth_m: NDArray[np.float32] | None, stamp_ns: int
+        self, rgb: NDArray[np.uint8] | None, depth: MeasuredDepth | None, stamp_ns: int
     ) -> tuple[Scene, str, int]:
         """Answer, bundle_id, label_set_version; see :meth:`Classifier.classify`."""
-        scene = self.classifier.classify(rgb, depth_m, partial(self.smoother.update, stamp_ns))
+        scene = self.classifier.classify(rgb, depth, partial(self.smoother.update, stamp_ns))
         return scene, self.classifier.bundle_id, self.classifier.label_set_version
 
     def again(self, stamp_ns: int) -> tuple[Scene, str, int] | None:
@@ -54,15 +56,15 @@ class Model:
         return change
 
 
-def load_model(
-    path: Path, labels: Sequence[str] | None, threads: int, providers: Sequence[str], smoother: Smoother
-) -> Model:
+def load_model(path: Path, labels: Sequence[str] | None, engine: Mapping[str, Any], smoother: Smoother) -> Model:
     """A verified, self-tested bundle with a label set, its own where ``labels`` is None.
+
+    ``engine``: "engine", "providers" and "threads", see :func:`edgevl_core.bundle.load_bundle`.
 
     Raises:
         UserError: the bundle is refused, or has no vector for one of the labels.
     """
-    bundle = load_bundle(path, threads=threads, providers=providers)
+    bundle = load_bundle(path, **engine)
     bank = None if labels is None else bank_with(bundle.label_bank, labels, bundle.text_encoder)
     return Model(bundle, Classifier(bundle, labels, bank), smoother)
 

@@ -22,9 +22,9 @@ from edgevl_core.pairlog.motion import ODOMETRY, Track, pose_of
 from edgevl_core.pairlog.retention import MARK
 from edgevl_core.pairlog.types import CAMERA_INFO, deserialize, serialize
 from edgevl_core.pairlog.writer import BagWriter
+from edgevl_core.recent import Recent
 from edgevl_core.registration import RegistrationCheck
 from edgevl_ros.classify.frames import RGB, Received
-from edgevl_ros.counters import Recent
 from edgevl_ros.logger.account import Coverage
 from edgevl_ros.logger.companions import Companions
 

@@ -3,11 +3,11 @@
 The quantised graph is written as the runtimes want to see it, so nothing has to be repaired afterwards:
 weights are stored as int8 and biases as int32 (scale = input x weight; without that ONNX Runtime does not
 fuse linear layers), linear layers are Gemm, and the uint8 pixels go into DequantizeLinear without a float
-image between.
+image between. What the exporter leaves otherwise than the runtimes want it, ``polish`` changes.
 """
 
-import io
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ from edgevl_core.atomic import atomic_write
 from edgevl_train.quantise.fake import WEIGHT_MAX, ActivationQuantiser, InputQuantiser, QuantisedLayer
 from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.insert import QuantStudent, float_copy
+from edgevl_train.quantise.polish import polish
 from edgevl_train.student import PIXEL_SCALE, PIXEL_ZERO_POINT, Student
 
 OPSET = 18
@@ -113,7 +114,22 @@ class _IntegerLayer(nn.Module):
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
 
 
+class _FusibleGelu(nn.Module):
+    """GELU in the order of operations that ONNX Runtime knows and merges; the exporter's own order it does not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (torch.erf(x / math.sqrt(2)) + 1) * 0.5
+
+
+def with_fusible_gelu(network: nn.Module) -> None:
+    """Replace every GELU of a network, in place, by the same that ONNX Runtime merges into one operator."""
+    for name, module in list(network.named_modules()):
+        if isinstance(module, nn.GELU) and module.approximate == "none":
+            network.set_submodule(name, _FusibleGelu())
+
+
 def _export(network: fx.GraphModule, path: Path, size_px: int) -> None:
+    with_fusible_gelu(network)
     example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8)
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
@@ -127,9 +143,9 @@ def _export(network: fx.GraphModule, path: Path, size_px: int) -> None:
             dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
             verbose=False,
         )
-    buffer = io.BytesIO()
-    program.save(buffer, external_data=False)
-    atomic_write(path, buffer.getvalue())
+    model = program.model_proto
+    polish(model)
+    atomic_write(path, model.SerializeToString())
 
 
 @contextmanager

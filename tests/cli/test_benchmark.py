@@ -4,25 +4,29 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
 from edgevl_cli.benchmark.accuracy import top1
-from edgevl_cli.benchmark.files import DYNAMIC, FLOAT, STATIC, Model, bundle, student
+from edgevl_cli.benchmark.files import DYNAMIC, FLOAT, STATIC, TRAINED, Model, bundle, student
 from edgevl_cli.benchmark.graph import size_of
 from edgevl_cli.benchmark.node_path import PARTS
+from edgevl_cli.benchmark.operators import by_operator
 from edgevl_cli.benchmark.picture import draw
-from edgevl_cli.benchmark.run import ONNX_RUNTIME, OPENVINO, run
+from edgevl_cli.benchmark.run import ONNX_RUNTIME, OPENVINO, PYTORCH, run
 from edgevl_cli.benchmark.students import choose, compare
-from edgevl_cli.benchmark.table import show
+from edgevl_cli.benchmark.table import show, show_operators
 from edgevl_core.errors import UserError
 from edgevl_train.presets import Preset
+from edgevl_train.student import PixelNormalise
 from tests.infer.tiny import SIZE_PX, write_colour_bundle
 from tests.train.test_evaluate import write_rooms
 
@@ -64,7 +68,10 @@ def edgevl(*arguments: object, hidden: str = "") -> subprocess.CompletedProcess[
 
 def test_a_row_for_every_file_in_the_same_run(numbers: dict) -> None:
     rows = {(row["model"], row["precision"]): row for row in numbers["rows"] if row["runtime"] == ONNX_RUNTIME}
-    assert set(rows) == {("peer", FLOAT), *(("resnet10t", precision) for precision in (FLOAT, STATIC, DYNAMIC))}
+    assert set(rows) == {
+        ("peer", FLOAT),
+        *(("resnet10t", precision) for precision in (FLOAT, STATIC, DYNAMIC, TRAINED)),
+    }
     for row in rows.values():
         assert 0 < row["ms"]["q1"] <= row["ms"]["median"] <= row["ms"]["q3"]
         assert 0 < row["of_int8_peak"] < 1.5
@@ -81,7 +88,7 @@ def test_openvino_runs_the_same_file_or_is_said_to_be_missing(numbers: dict) -> 
     said = any("OpenVINO" in line for line in numbers["left_out"])
     installed = find_spec("openvino") is not None
     assert ([(row["model"], row["precision"]) for row in rows], said) == (
-        [("resnet10t", STATIC)] if installed else [],
+        [("resnet10t", TRAINED)] if installed else [],
         not installed,
     )
 
@@ -112,6 +119,26 @@ def test_the_run_says_where_and_under_which_load(numbers: dict) -> None:
     assert numbers["settings"]["rounds"] >= 7
     assert numbers["peak_int8_gmac_s"] > 1
     assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
+
+
+def test_a_tower_is_timed_in_pytorch_beside_its_file(model: Model) -> None:
+    tower = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(4))
+    network = torch.nn.Sequential(PixelNormalise(), tower)
+    found = run([replace(model, kind="teacher", network=network)], seconds=0.05)
+    (row,) = (row for row in found["rows"] if row["runtime"] == PYTORCH)
+    assert (row["precision"], row["size_px"]) == (FLOAT, 32)
+    assert row["times_faster_than_float"]["median"] > 1  # than the convolutions in the file
+
+
+def test_a_profile_adds_up(model: Model) -> None:
+    operators = by_operator(model.files[TRAINED])
+    assert sum(entry["share"] for entry in operators) == pytest.approx(1)
+    found = {entry["operator"]: entry["nodes"] for entry in operators}
+    assert found["QLinearConv"] == 14
+    assert operators[0]["ms"] == max(entry["ms"] for entry in operators)
+    text = io.StringIO()
+    show_operators("resnet10t", {TRAINED: operators}, Console(file=text, width=80))
+    assert "QLinearConv" in text.getvalue()
 
 
 def test_the_nodes_path_is_cut_into_its_parts(numbers: dict) -> None:
@@ -205,6 +232,13 @@ def test_int8_helps_where_most_rounds_say_so(q1: float, helps: str) -> None:
     assert (found["best_int8"], found["int8_helps"]) == (STATIC, helps)
 
 
+def test_a_student_that_int8_slows_down_is_said_to_be_slower() -> None:
+    """By the file that the robot runs, even where another int8 file, most of it float, is no slower."""
+    rows = [row(FLOAT, 45.0, None), row(DYNAMIC, 44.9, 1.0), row(TRAINED, 55.0, 0.75)]
+    (found,) = compare(rows)
+    assert (found["int8_ms"], found["best_int8"], found["int8_helps"]) == (55.0, DYNAMIC, "no")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -213,6 +247,7 @@ def test_int8_helps_where_most_rounds_say_so(q1: float, helps: str) -> None:
         (("--seconds", "-1"), "--seconds -1"),
         (("--plot", "out.pdf"), ".png"),
         (("--bag", "drive"), "BUNDLE"),
+        (("--profile", "abacus"), "mobilenetv4_conv_small"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(arguments: tuple, said: str, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """The command line's promises: fast help, one line and exit 2 where the user's input is wrong, nothing lost."""
 
 import resource as resource_usage
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -138,6 +140,22 @@ def test_a_recipe_names_every_fault_at_once(drive: Path, tmp_path: Path) -> None
 def test_outputs_are_never_written_over(drive: Path) -> None:
     assert str(drive) in refusal("sim", "--out", drive)
     assert "exists" in refusal("demo", "--out", drive)
+
+
+def test_sigterm_ends_what_a_command_has_started(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgevl_cli.main", "sim", "--out", tmp_path / "bag", "--homes", "50"]
+    with subprocess.Popen([*map(str, command), "--workers", "2"], stderr=subprocess.DEVNULL) as process:
+        listing = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        deadline_s = time.monotonic() + 60
+        while len(children := listing.read_text().split()) < 2:
+            assert time.monotonic() < deadline_s, "no workers"
+            time.sleep(0.02)
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    # The tracker of multiprocessing's resources ends by itself, a moment after its last user.
+    while left := [pid for pid in children if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline_s, f"still there: {left}"
+        time.sleep(0.02)
 
 
 def test_doctor_works_and_names_the_python() -> None:

@@ -56,25 +56,25 @@ def test_probabilities_follow_scale_and_temperature(classifier, bundle):
 
 
 def test_both_cameras_are_fused_when_both_see(classifier):
-    scene = classifier.classify(rgb=colour_image("red"), depth_m=FAR)
+    scene = classifier.classify(rgb=colour_image("red"), depth=FAR)
     assert scene.modality == "rgbd"
     assert np.linalg.norm(scene.embedding) == pytest.approx(1, abs=1e-6)
     red = classifier.classify(rgb=colour_image("red")).embedding
-    far = classifier.classify(depth_m=FAR).embedding
+    far = classifier.classify(depth=FAR).embedding
     np.testing.assert_allclose(scene.embedding, (red + far) / np.linalg.norm(red + far), atol=1e-5)
 
 
 def test_a_blind_camera_is_left_out_and_said_so(classifier):
-    in_the_dark = classifier.classify(rgb=DARK, depth_m=FAR)
+    in_the_dark = classifier.classify(rgb=DARK, depth=FAR)
     assert in_the_dark.modality == "depth"
-    np.testing.assert_array_equal(in_the_dark.embedding, classifier.classify(depth_m=FAR).embedding)
-    without_depth = classifier.classify(rgb=colour_image("blue"), depth_m=BLIND)
+    np.testing.assert_array_equal(in_the_dark.embedding, classifier.classify(depth=FAR).embedding)
+    without_depth = classifier.classify(rgb=colour_image("blue"), depth=BLIND)
     assert (without_depth.modality, without_depth.label) == ("rgb", "blue")
 
 
 def test_what_nobody_sees_is_never_known(classifier):
     assert not classifier.classify(rgb=DARK).known
-    both = classifier.classify(rgb=DARK, depth_m=BLIND)
+    both = classifier.classify(rgb=DARK, depth=BLIND)
     assert (both.modality, both.known) == ("rgbd", False)
     assert np.isfinite(both.confidence)
 
@@ -96,7 +96,7 @@ def test_embed_takes_both_kinds(classifier, bundle):
     images = [colour_image("red"), FAR]
     embeddings = classifier.embed(images)
     assert embeddings.shape == (2, 3)
-    np.testing.assert_allclose(embeddings[1], classifier.classify(depth_m=FAR).embedding, atol=1e-6)
+    np.testing.assert_allclose(embeddings[1], classifier.classify(depth=FAR).embedding, atol=1e-6)
 
 
 def test_labels_change_between_two_frames(classifier):
@@ -110,7 +110,7 @@ def test_labels_change_between_two_frames(classifier):
 
 def test_the_last_frame_is_named_again_by_other_words(classifier):
     assert classifier.again() is None
-    first = classifier.classify(rgb=colour_image("red"), depth_m=FAR)
+    first = classifier.classify(rgb=colour_image("red"), depth=FAR)
     assert (classifier.again().scores, classifier.again().modality) == (first.scores, "rgbd")
     classifier.set_labels(["green", "blue"])
     again = classifier.again()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from edgevl_core.depth import encode_depth
+from edgevl_core.depth import encode_depth, to_measured, to_metres
 from edgevl_core.errors import UserError
 from edgevl_core.preprocess import Preprocess, to_batch, to_input
 
@@ -45,6 +45,17 @@ def test_depth_takes_the_nearest_pixel_and_never_mixes_across_an_edge(encoding):
     assert len(allowed) == 3
 
 
+@pytest.mark.parametrize("encoding", ["metric", "minmax"])
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_millimetres_and_metres_give_the_same_pixels(encoding, rotation):
+    """Every millimetre that 16 bits hold, and the road of training beside the robot's."""
+    raw = np.random.default_rng(0).permutation(65536).astype(np.uint16).reshape(256, 256)
+    for size_px in (256, 100):
+        p = Preprocess(size_px=size_px, depth_encoding=encoding, rotation_deg=rotation)
+        in_metres = to_input(to_metres(raw, "16UC1"), p)
+        np.testing.assert_array_equal(to_input(to_measured(raw, "16UC1"), p), in_metres)
+
+
 def test_holes_stay_holes():
     depth_m = np.full((32, 32), np.nan, np.float32)
     depth_m[:16] = 2.0
@@ -75,7 +86,7 @@ def test_batch_is_channels_first_and_contiguous():
     "image",
     [
         np.zeros((8, 8, 4), np.uint8),
-        np.zeros((8, 8), np.uint16),
+        np.zeros((8, 8), np.int32),
         np.zeros((8, 8, 3), np.float32),
         np.zeros((0, 8, 3), np.uint8),
     ],

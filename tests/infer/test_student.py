@@ -66,3 +66,17 @@ def test_local_weights_are_loaded_or_refused(tmp_path):
         assert torch.equal(mine, theirs)
     with pytest.raises(UserError, match="do not fit 'resnet14t'"):
         build_student("resnet14t", 8, pretrained=tmp_path / "weights.safetensors")
+
+
+@torch.no_grad()
+def test_masked_windows_leave_no_denormal_numbers():
+    small = {"embed_dim": 32, "depths": (2, 1), "num_heads": (1, 2)}
+    student = build_student("swin_tiny_patch4_window7_224", 8, size_px=56, backbone=small).eval()
+    masks = [values for name, values in student.named_buffers() if name.endswith("attn_mask")]
+    assert masks
+    assert all(values.unique().tolist() == [-50, 0] for values in masks)
+    pixels = torch.randint(0, 256, (2, 3, 56, 56), dtype=torch.uint8)
+    answer = student(pixels)
+    for values in masks:
+        values.mul_(2)  # timm's own -100
+    torch.testing.assert_close(student(pixels), answer, rtol=0, atol=0)

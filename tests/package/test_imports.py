@@ -50,14 +50,14 @@ class Layer(NamedTuple):
 
 
 LAYERS = {
-    "edgevl_core": Layer(CORE, late={"tokenizers", "h5py", "tifffile", "PIL"}),
+    "edgevl_core": Layer(CORE, late={"tokenizers", "h5py", "tifffile", "openvino", "PIL"}),
     "edgevl_sim": Layer({"numpy", "cv2", "edgevl_core"}, late=set()),
     "edgevl_ros": Layer(
         ROS | {"edgevl", "edgevl_core", "numpy", "pydantic", "yaml"}, late={"cv_bridge", "nav_msgs", "vision_msgs"}
     ),
     "edgevl_train": Layer(TRAINING | CORE | {"edgevl_core", "rich"}, late={"matplotlib", "tokenizers"}),
     # Everything, but only when a command needs it: test_the_command_line_starts_light.
-    "edgevl_cli": Layer(ROS | TRAINING | CORE | PROJECT | {"typer", "rich", "matplotlib"}, late={"openvino"}),
+    "edgevl_cli": Layer(ROS | TRAINING | CORE | PROJECT | {"typer", "rich", "matplotlib"}, late=set()),
 }
 
 

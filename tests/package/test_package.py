@@ -80,7 +80,7 @@ def test_cmake_names_every_interface_and_package() -> None:
             assert re.search(rf"\b{path.parent.name}\b", CMAKE)
 
 
-@pytest.mark.parametrize("name", ["kilted.txt", "jazzy.txt", "python.txt"])
+@pytest.mark.parametrize("name", ["kilted.txt", "jazzy.txt", "python.txt", "colcon.txt"])
 def test_a_lock_holds_exact_versions_and_no_place(name: str) -> None:
     for line in (ROOT / "locks" / name).read_text().splitlines():
         assert re.fullmatch(r"#.*|[a-z0-9-]+==[0-9][0-9A-Za-z.]*", line), line

@@ -1,5 +1,6 @@
 """Real nodes as processes, a probe that listens and calls, and small bags: what the ROS tests share."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -38,6 +39,20 @@ def use_profile(monkeypatch: Any) -> None:
         monkeypatch.setenv(name, str(ROOT / "config/fastdds.xml"))
 
 
+def node_command(name: str) -> list[str]:
+    """What starts a node: the module, or the program in the colcon install that EDGEVL_COLCON_INSTALL names."""
+    install = os.environ.get("EDGEVL_COLCON_INSTALL")
+    if not install:
+        return [sys.executable, "-m", f"edgevl_ros.{name}"]
+    return built_command(Path(install), str(Path(install) / "edgevl/lib/edgevl" / name))
+
+
+def built_command(install: Path, program: str) -> list[str]:
+    """Run a program as a user of a colcon install does: its set-up sourced, nothing of this process's Python paths."""
+    forget = "unset PYTHONPATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE"
+    return ["sh", "-c", f'{forget}; . "$0/setup.sh"; exec "$@"', str(install), program]
+
+
 class NodeProcess:
     """A node in a process of its own; its output is in ``log``."""
 
@@ -45,7 +60,7 @@ class NodeProcess:
         self.name, self.log = name, log
         with open(log, "wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"edgevl_ros.{name}", "--ros-args", *arguments],
+                [*node_command(name), "--ros-args", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

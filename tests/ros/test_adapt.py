@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from datetime import datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -158,12 +159,13 @@ def test_stopping_the_node_ends_the_child(graph, tmp_path, program, number):
     graph.until(lambda: is_gone(grandchild), "the end of the grandchild")
 
 
-def test_the_real_edgevl_adapt_refuses_a_missing_bag_in_one_line(graph, tmp_path):
+def test_the_real_edgevl_adapt_refuses_in_one_line(graph, tmp_path):
+    """A missing bag; on a robot, where nothing that trains is installed, that."""
     _, status = start(graph, tmp_path, "", overrides=[], labels=str(harness.ROOT / "config/labels/home.yaml"))
     assert graph.call(Trigger, f"{NODE}/adapt").success
     final = graph.until(state(status, "failed"), "the refusal")
     assert final.exit_code == 2
-    assert str(tmp_path / "bag") in final.message
+    assert (str(tmp_path / "bag") if find_spec("torch") else "pip install 'edgevl[train]'") in final.message
 
 
 def test_what_is_missing_is_said(graph, tmp_path):
@@ -229,7 +231,11 @@ def test_only_a_better_bundle_is_loaded_and_a_rollback_undoes_it(graph, tmp_path
             classifier_service="scene_classifier/load_bundle",
         )
         manager = graph.watch_stats(f"{NODE}/stats")
-        graph.until(lambda: manager().get("current_bundle") == str(tmp_path / "old"), "the manager to know the bundle")
+        # "idle": a last word of the manager before this one, which had succeeded, may still come in.
+        known = ("idle", str(tmp_path / "old"))
+        graph.until(
+            lambda: (manager().get("adaptation"), manager().get("current_bundle")) == known, "the bundle to be known"
+        )
         assert graph.call(Trigger, f"{NODE}/adapt").success
         return node, graph.until(state(status, "succeeded", "failed"), "the end of the adaptation")
 

@@ -1,5 +1,7 @@
 """scene_classifier and label_overlay over Fast DDS: every message accounted for, models changed live."""
 
+from importlib.util import find_spec
+
 import pytest
 from edgevl.msg import SceneClass
 from edgevl.srv import LoadBundle, SetLabels
@@ -46,7 +48,9 @@ def test_every_frame_is_answered_or_superseded_and_drawn(graph, tmp_path):
     assert counts["failed"] == counts["errors"] == 0
     assert set(unaccounted(stats).values()) == {0}
     assert stats()["bundle_id"] == bundle_id
-    assert float(stats()["latency_p95_ms"]) > 0
+    assert [stats()[key] for key in ("engine", "provider", "threads")] == ["onnxruntime", "CPUExecutionProvider", "1"]
+    work_ms, inference_ms = (float(stats()[f"{name}_p50_ms"]) for name in ("work", "inference"))
+    assert float(stats()["latency_p95_ms"]) > work_ms > inference_ms > 0
     graph.until(lambda: len(scenes) == counts["answered"], "all answers")
     graph.until(lambda: len(overlays) == counts["answered"], "all overlays")
 
@@ -183,6 +187,18 @@ def test_a_classifier_with_a_bad_bundle_does_not_start(graph, tmp_path):
     assert "WarpDriveExecutionProvider is not available: choose among" in third.output()
     assert other.wait() == 2
     assert "at least one" in other.output()
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
+def test_the_engine_is_a_parameter_and_said_in_the_statistics(graph, tmp_path):
+    bundle_id = harness.write_test_bundle(tmp_path / "bundle")
+    stats = graph.watch_stats(f"{NODE}/stats")
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), engine="openvino", threads=2)
+    graph.until(lambda: stats().get("bundle_id") == bundle_id, "the bundle")
+    assert [stats()[key] for key in ("engine", "provider", "threads")] == ["openvino", "CPU", "2"]
+    unknown = graph.start(NODE, engine="abacus")
+    assert unknown.wait() == 2
+    assert "one of onnxruntime, openvino" in unknown.output()
 
 
 def test_damaged_images_are_counted_and_the_rest_goes_on(graph, tmp_path):

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from edgevl_core.errors import UserError
 from edgevl_ros import adaptation_manager, bag_player, label_overlay, pair_logger, scene_classifier
 from edgevl_ros.managed import COMMON
-from edgevl_ros.parameters import descriptor
+from edgevl_ros.parameters import descriptor, from_text
 
 pytestmark = pytest.mark.unit
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -78,7 +79,7 @@ def test_launch_files_name_what_exists(path):
         assert set(from_arguments) | set(fixed) <= set(known)
         for name, kind in from_arguments.items():
             default = known[name].default
-            assert kind == ("list" if isinstance(default, tuple) else type(default).__name__), name
+            assert kind == type(default).__name__, name
         for name, value in fixed.items():
             assert type(value) is type(known[name].default), name
     for call in calls(tree, "share"):
@@ -146,6 +147,29 @@ def test_a_preset_names_every_topic_of_the_camera_for_all_three_nodes(path):
     for node, values in nodes.items():
         camera = topics & set(PARAMETERS[node])
         assert {topic: values[topic] for topic in camera} == {t: nodes["pair_logger"][t] for t in camera}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("2024", str, "2024"),
+        ("100", float, 100.0),
+        ("1e-3", float, 0.001),
+        ("false", bool, False),
+        ("[/data/a, 7]", tuple, ("/data/a", "7")),
+        ("/data/a", tuple, ("/data/a",)),
+    ],
+)
+def test_a_launch_argument_becomes_its_parameter(text, kind, value):
+    assert from_text("argument", text, kind) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("much", float), ("true", float), ("1", bool), ("", tuple), ("{a: 1}", tuple), ("[", tuple)]
+)
+def test_a_launch_argument_of_another_type_is_refused_with_what_is_accepted(text, kind):
+    with pytest.raises(UserError, match=r"^argument:=.*: accepted: "):
+        from_text("argument", text, kind)
 
 
 def test_there_are_presets_for_the_three_makers():

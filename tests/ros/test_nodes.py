@@ -9,7 +9,9 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters, SetParameters
+from sensor_msgs.msg import Image
 
+from edgevl_ros.qos import stream_qos
 from tests.ros import harness
 from tests.ros.harness import Graph
 
@@ -17,14 +19,18 @@ pytestmark = pytest.mark.ros
 NODES = ("bag_player", "pair_logger", "scene_classifier", "label_overlay", "adaptation_manager")
 
 
-def start_all(graph: Graph, tmp_path):
-    """All five nodes, each able to become active."""
+SHIPPED = ("--params-file", str(harness.ROOT / "config/robot.yaml"))
+
+
+def start_all(graph: Graph, tmp_path, *arguments: str):
+    """All five nodes with the shipped parameters, each able to become active."""
     bag = harness.write_bag(tmp_path / "bag", frames=2)
     parameters = {
         "bag_player": {"bag": str(bag), "exit_at_end": False},
         "pair_logger": {"directory": str(tmp_path / "logs"), "min_free_mb": 0.0},
+        "adaptation_manager": {"out_dir": str(tmp_path / "runs")},
     }
-    return [graph.start(name, **parameters.get(name, {})) for name in NODES]
+    return [graph.start(name, *SHIPPED, *arguments, **parameters.get(name, {})) for name in NODES]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -93,8 +99,8 @@ def test_two_robots_side_by_side_with_the_shipped_parameters(graph, tmp_path):
     for robot, received in answers.items():
         graph.subscribe(SceneClass, f"{robot}/scene_classifier/scene", received.append)
         stats[robot] = graph.watch_stats(f"{robot}/scene_classifier/stats")
-        shipped = ("--params-file", str(harness.ROOT / "config/robot.yaml"), "-r", f"__ns:={robot}")
-        graph.start("scene_classifier", *shipped, bundle=str(tmp_path / "bundle"), top_k=2, qos_reliability="reliable")
+        given = {"bundle": str(tmp_path / "bundle"), "top_k": 2, "qos_reliability": "reliable"}
+        graph.start("scene_classifier", *SHIPPED, "-r", f"__ns:={robot}", **given)
     for robot in answers:
         graph.wait_for_hearers(stats[robot], "scene_subscribers")
     overridden = graph.call(GetParameters, "/r1/scene_classifier/get_parameters", names=["fallback_after_s", "top_k"])
@@ -108,13 +114,71 @@ def test_two_robots_side_by_side_with_the_shipped_parameters(graph, tmp_path):
     assert not answers["/r2"]
 
 
-def test_parameters_are_described_on_the_graph(graph):
-    graph.start("label_overlay")
-    listed = graph.call(ListParameters, "label_overlay/list_parameters").result.names
+def test_in_a_namespace_every_topic_and_service_lies_in_it(graph, tmp_path):
+    stats = {name: graph.watch_stats(f"/r1/{name}/stats") for name in NODES if name != "bag_player"}
+    stats["bag_player"] = graph.watch_stats("/r1/bag_player/status")
+    start_all(graph, tmp_path, "-r", "__ns:=/r1")
+    graph.until(lambda: all(each().get("state") == "active" for each in stats.values()), "every node to be active")
+    node = graph.probe
+    asks = (
+        node.get_publisher_names_and_types_by_node,
+        node.get_subscriber_names_and_types_by_node,
+        node.get_service_names_and_types_by_node,
+        node.get_client_names_and_types_by_node,
+    )
+
+    def names() -> set[str]:
+        known = [name for name, namespace in node.get_node_names_and_namespaces() if namespace == "/r1"]
+        return {topic for name in known for ask in asks for topic, _ in ask(name, "/r1")}
+
+    # The list of a node's topics travels apart from its messages.
+    some = {f"/r1/{name}/get_state" for name in NODES} | {"/r1/camera/rgb/image_raw", "/r1/label_overlay/image"}
+    graph.until(lambda: names() >= some, "the list of topics")
+    of_all_robots = {"/diagnostics", "/parameter_events", "/rosout"}
+    assert {topic for topic in names() if not topic.startswith("/r1/")} <= of_all_robots
+
+
+def test_with_use_sim_time_stamps_are_those_of_the_clock(graph, tmp_path):
+    harness.write_test_bundle(tmp_path / "bundle")
+    bag = harness.write_bag(tmp_path / "bag", frames=20, hz=20)
+    stamps, answers = [], []
+
+    def collect(array: DiagnosticArray) -> None:
+        if array.status[0].name == "/scene_classifier":
+            stamps.append((array.header.stamp.sec, array.status[0]))
+
+    graph.subscribe(DiagnosticArray, "/diagnostics", collect)
+    graph.subscribe(SceneClass, "scene_classifier/scene", answers.append)
+    graph.start("scene_classifier", bundle=str(tmp_path / "bundle"), use_sim_time=True)
+    # Before there is a clock the time is zero, and the node works and speaks all the same.
+    graph.until(lambda: stamps, "a report without a clock")
+    assert stamps[0][0] == 0
+    graph.start("bag_player", bag=str(bag), clock=True, loop=True, wait_rgb_subscribers=1)
+    graph.until(lambda: answers, "an answer")
+    start_s = harness.START_NS // 10**9
+    graph.until(lambda: start_s <= stamps[-1][0] < start_s + 3600, "a report with the bag's time")
+
+
+@pytest.mark.parametrize("name", ["scene_classifier", "label_overlay"])
+def test_a_camera_whose_qos_does_not_match_is_reported(graph, name):
+    graph.probe.create_publisher(Image, harness.RGB_TOPIC, stream_qos("best_effort", 5))
+    graph.start(name, qos_reliability="reliable")
+    message = graph.watch(DiagnosticStatus, f"{name}/stats")
+    graph.until(lambda: message() and "set qos_reliability to best_effort" in message().message, "the report")
+    assert message().level == DiagnosticStatus.WARN
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_parameters_are_described_on_the_graph(graph, name):
+    graph.start(name, autostart=False)
+    listed = graph.call(ListParameters, f"{name}/list_parameters").result.names
     own = [name for name in listed if not name.startswith(("use_sim_time", "start_type_desc"))]
-    described = graph.call(DescribeParameters, "label_overlay/describe_parameters", names=own).descriptors
-    assert {d.name for d in described} >= {"autostart", "rgb_topic", "buffer_length", "max_skew_s"}
+    described = graph.call(DescribeParameters, f"{name}/describe_parameters", names=own).descriptors
+    assert len(described) > 5
     assert [d.name for d in described if not d.description] == []
     numbers = (ParameterType.PARAMETER_DOUBLE, ParameterType.PARAMETER_INTEGER)
     assert [d.name for d in described if d.type in numbers and not (d.floating_point_range or d.integer_range)] == []
-    assert [d.name for d in described if d.read_only] == ["autostart"]
+    fixed = {d.name for d in described if d.read_only}
+    # What would run and where pictures go cannot be changed over the graph.
+    remote = {"executable", "remote_host", "remote_directory", "remote_command"}
+    assert fixed >= ({"autostart", *remote} if name == "adaptation_manager" else {"autostart"})

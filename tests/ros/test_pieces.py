@@ -12,11 +12,12 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from edgevl_core.errors import UserError
+from edgevl_core.recent import Recent
 from edgevl_ros import stamps
 from edgevl_ros.adaptation import child, jobs
 from edgevl_ros.classify.frames import DEPTH, MAX_WAITING, RGB, FrameSource, Received
-from edgevl_ros.counters import Recent, StreamCount
-from edgevl_ros.images import cv2_to_imgmsg, cv_bridge, imgmsg_to_cv2, to_depth_m, to_rgb
+from edgevl_ros.counters import StreamCount
+from edgevl_ros.images import cv2_to_imgmsg, cv_bridge, imgmsg_to_cv2, to_depth, to_rgb
 from edgevl_ros.label_overlay import Waiting
 from edgevl_ros.logger.pair_log import Companions
 from edgevl_ros.playback import Pace, play
@@ -275,9 +276,9 @@ def test_images_survive_the_way_to_a_message_and_back():
     assert np.array_equal(imgmsg_to_cv2(cv2_to_imgmsg(rgb[:, :, ::-1], "bgr8"), "rgb8"), rgb)
     depth_mm = rng.integers(1, 5000, (12, 16), dtype=np.uint16)
     depth_mm[3, 4] = 0
-    depth_m = to_depth_m(cv2_to_imgmsg(depth_mm, "16UC1"))
-    assert np.isnan(depth_m[3, 4])
-    assert np.nanmax(np.abs(depth_m * 1000 - depth_mm)) < 1e-3
+    assert np.array_equal(to_depth(cv2_to_imgmsg(depth_mm, "16UC1")), depth_mm)
+    depth_m = to_depth(cv2_to_imgmsg(np.array([[0, np.nan, 1.5]], np.float32), "32FC1"))
+    assert np.array_equal(depth_m, [[np.nan, np.nan, 1.5]], equal_nan=True)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from edgevl_core.errors import UserError
 from edgevl_train.precision import resolve_precision
 from edgevl_train.recipe import load_recipe, parse_recipe
+from edgevl_train.student import build_student
 
 pytestmark = pytest.mark.unit
 CONFIG = Path(__file__).parents[2] / "config" / "train"
@@ -43,6 +44,13 @@ def test_float16_needs_a_gpu() -> None:
     with pytest.raises(UserError, match="16-mixed needs a GPU"):
         resolve_precision("16-mixed", "cpu")
     assert resolve_precision("16-mixed", "cuda:1") == "16-mixed"
+
+
+def test_depthwise_students_train_in_float_on_a_processor() -> None:
+    depthwise, plain = (build_student(name, 8) for name in ("mobilenetv4_conv_small", "resnet10t"))
+    assert resolve_precision("auto", "cpu", depthwise) == "32-true"
+    assert resolve_precision("auto", "cpu", plain) == resolve_precision("auto", "cpu")
+    assert resolve_precision("bf16-mixed", "cpu", depthwise) == "bf16-mixed"
 
 
 @pytest.mark.parametrize("name", ["scannet", "eurosat"])

@@ -37,7 +37,7 @@ def test_answers_are_the_classifiers(tmp_path) -> None:
     robot = Classifier(load_bundle(tmp_path / "bundle"))
     seen = {
         "rgb": [robot.classify(rgb=pair.rgb) for pair in pairs],
-        "depth": [robot.classify(depth_m=pair.depth_m) for pair in pairs],
+        "depth": [robot.classify(depth=pair.depth_m) for pair in pairs],
         "rgbd": [robot.classify(pair.rgb, pair.depth_m) for pair in pairs],
     }
     assert {scene.modality for scene in seen["rgbd"]} == {"rgb", "depth", "rgbd"}
