@@ -14,6 +14,11 @@ class Recent:
     def add(self, value: float) -> None:
         self._values.append(value)
 
+    @property
+    def newest(self) -> float:
+        """The last value. Raises IndexError while there is none."""
+        return self._values[-1]
+
     def clear(self) -> None:
         self._values.clear()
 
