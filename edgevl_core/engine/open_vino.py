@@ -1,5 +1,6 @@
 """OpenVINO, where the package ``openvino`` is installed (the extra ``edgevl[openvino]``)."""
 
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def open_network(path: Path, threads: int) -> Network:
 
     settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
     try:
-        core = openvino.Core()
+        core = _core()
         model = core.read_model(str(path))
         inputs, outputs = (tuple(map(_port, ports)) for ports in (model.inputs, model.outputs))
         fixed = len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[0] is not None
@@ -59,6 +60,18 @@ def open_network(path: Path, threads: int) -> Network:
         return found[0] if len(found) == 1 else np.concatenate(found)
 
     return Network(inputs, outputs, not fixed, (_DEVICE,), run)
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO's CPU plug-in, one for the life of the process.
+
+    On processors with AMX it gives the thread that loads it a stack for signal handlers, and frees that when it goes,
+    from whichever thread: the next SIGTERM to this one was a segmentation fault.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def _port(port: Any) -> Port:

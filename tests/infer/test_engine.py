@@ -1,5 +1,7 @@
 """Engines: one interface, the same answers, the right file for each."""
 
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tests.infer.quantised import cosine, pixels_of, quantised_and_file
 from tests.infer.tiny import write_colour_bundle, write_student
 
 pytestmark = pytest.mark.train
+ROOT = Path(__file__).resolve().parents[2]
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
 
 
@@ -35,6 +38,31 @@ def test_both_engines_run_the_int8_file_and_agree(name: str, backbone: dict, tmp
     pixels = pixels_of(15, seed=3).numpy()  # pairs, and one that is left
     assert cosine(openvino(pixels), onnx_runtime(pixels)).min() >= 0.999
     assert (openvino.size_px, openvino.embedding_dim) == (onnx_runtime.size_px, onnx_runtime.embedding_dim)
+
+
+LET_GO_IN_A_THREAD = """
+import signal, sys, threading
+import numpy as np
+from edgevl_core.engine import Engine
+
+held = [Engine(sys.argv[1], name="openvino")]
+held[0](np.zeros((1, 3, 16, 16), np.uint8))
+other = threading.Thread(target=held.clear)
+other.start()
+other.join()
+came = []
+signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+signal.raise_signal(signal.SIGTERM)
+assert came == [signal.SIGTERM]
+"""
+
+
+@needs_openvino
+def test_a_process_still_takes_signals_after_another_thread_let_openvino_go(tmp_path: Path) -> None:
+    """As scene_classifier does when its bundle is swapped; with AMX that was a segmentation fault."""
+    student = write_student(tmp_path / "student.onnx")
+    command = [sys.executable, "-c", LET_GO_IN_A_THREAD, str(student)]
+    assert subprocess.run(command, cwd=ROOT, check=False, timeout=120).returncode == 0
 
 
 @needs_openvino
