@@ -193,6 +193,15 @@ def test_a_run_cut_off_at_any_step_ends_like_an_unbroken_one(every_s: float, acc
             assert seen[0] == (at if every_s == 0 else at - at % STEPS) + accumulate
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT as in a terminal: a shell without job control starts programs in the background with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_run_at_the_next_step_with_everything_saved(number: signal.Signals, tmp_path: Path) -> None:
     plan = stage()
