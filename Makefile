@@ -41,7 +41,7 @@ $(VENV)/.ros: locks/$(ROS_WHEELS).txt $(VENV)/.created
 
 ifeq ($(LIBRARIES),robot)
 # What pyproject.toml says a robot needs comes with edgevl, in step 4.
-LOCKED = --constraint locks/python.txt setuptools wheel catkin-pkg onnx pytest pytest-timeout hypothesis
+LOCKED = --constraint locks/python.txt setuptools wheel catkin-pkg onnx pillow pytest pytest-timeout hypothesis
 else
 LOCKED = --requirement locks/python.txt
 endif
