@@ -51,9 +51,10 @@ def show_log(info: "LogInfo") -> None:
             coverage.add_row(room, str(frames))
         console.print(coverage)
     if info.facts:
-        facts = ", ".join(f"{name} {value}" for name, value in info.facts.items() if name != "registered")
+        facts = ", ".join(f"{name} {value}" for name, value in info.facts.items())
         console.print(f"written by pair_logger: {facts}", highlight=False)
-        console.print(f"depth registered to RGB: {info.facts.get('registered', 'not said')}", highlight=False)
+    if info.registered:
+        console.print(f"depth registered to RGB: {info.registered}", highlight=False)
     for loss in info.losses:
         console.print(f"[yellow]lost:[/yellow] {loss}")
 

@@ -34,11 +34,15 @@ class ByModality(_Part):
 
 
 class BagRecord(_Part):
-    """A bag that the student learned from; ``sha256`` covers its files."""
+    """A bag that the student learned from; ``sha256`` covers its files.
+
+    ``registered``: whether its depth was registered to RGB, see :class:`edgevl_core.registration.Registration`.
+    """
 
     name: str
     sha256: Sha256
     pairs: int = Field(ge=0)
+    registered: str = "unknown"
 
 
 class Provenance(_Part):

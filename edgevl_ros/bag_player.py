@@ -37,6 +37,7 @@ TOPICS = {
     "rgb": "camera/rgb/image_raw",
     "depth": "camera/depth/image_raw",
     "camera_info": "camera/rgb/camera_info",
+    "depth_camera_info": "camera/depth/camera_info",
     "truth": "truth",
 }
 ACKNOWLEDGED_S = 5.0
@@ -60,6 +61,7 @@ PARAMETERS = (
     Parameter("wait_rgb_subscribers", 0, "subscribers of RGB to wait for", low=0, high=100),
     Parameter("wait_depth_subscribers", 0, "subscribers of depth to wait for", low=0, high=100),
     Parameter("wait_camera_info_subscribers", 0, "subscribers of camera_info to wait for", low=0, high=100),
+    Parameter("wait_depth_camera_info_subscribers", 0, "subscribers of depth's camera_info", low=0, high=100),
     Parameter("wait_truth_subscribers", 0, "subscribers of truth to wait for", low=0, high=100),
     Parameter("wait_timeout_s", 30.0, "patience with missing subscribers", low=0.0, high=3600.0),
     Parameter("qos_depth", 20, "messages kept for slow reliable subscribers", low=1, high=1000),
@@ -75,7 +77,7 @@ def topic_for(stream: str, name: str, msgtype: str) -> str:
 
 
 class BagPlayer(ManagedNode):
-    """~/status: phase, finished, and sent_<stream> for rgb, depth, camera_info, truth."""
+    """~/status: phase, finished, and sent_<stream> for rgb, depth, camera_info, depth_camera_info, truth."""
 
     def __init__(self) -> None:
         super().__init__("bag_player", PARAMETERS, stats_topic="~/status")

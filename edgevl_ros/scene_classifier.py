@@ -16,13 +16,17 @@ import numpy as np
 from edgevl.msg import SceneClass
 from edgevl.srv import LoadBundle, SetLabels
 from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 
 from edgevl_core.classifier import Scene
 from edgevl_core.depth import MeasuredDepth
 from edgevl_core.engine import CPU_ONLY, ENGINES
 from edgevl_core.errors import UserError
+from edgevl_core.pairlog.types import CAMERA_INFO
+from edgevl_core.pairlog.types import deserialize as read_info
 from edgevl_core.recent import Recent
+from edgevl_core.registration import INFO_OF, Registration, as_learned, cut
 from edgevl_core.smoothing import RESET_AFTER_S, Smoother
 from edgevl_core.vocabulary import check_words
 from edgevl_ros.classify.answers import to_classification, to_scene_class, vision_types
@@ -46,6 +50,12 @@ PARAMETERS = (
     Parameter("use_depth", True, "subscribe to depth"),
     Parameter("rgb_topic", "camera/rgb/image_raw", "RGB; CompressedImage where it ends in /compressed"),
     Parameter("depth_topic", "camera/depth/image_raw", "depth, as above; also /compressedDepth"),
+    Parameter("camera_info_topic", "", "of the RGB camera, to register depth to it; empty: none"),
+    Parameter(
+        "depth_camera_info_topic",
+        "",
+        "of the depth camera: with both, depth is cut to what RGB sees where the student learned so; empty: none",
+    ),
     Parameter("max_skew_s", 0.02, "largest difference of stamps within a pair", low=0.0, high=1.0),
     Parameter("fallback_after_s", 0.5, "silence after which the other is used alone", low=0.0, high=60.0),
     Parameter("smoothing_s", 0.0, "time constant of smoothing the scores; 0: off", low=0.0, high=60.0),
@@ -83,6 +93,7 @@ class SceneClassifier(ManagedNode):
         self._streams: dict[str, RawStream] = {}
         self._worker: NewestWorker[Frame] | None = None
         self._source: FrameSource | None = None
+        self._registration = Registration()
         self._gate = Gate(0.0)
         self._vision = vision_types()
         # From a frame's last image to its answer; work on one frame; all of the former but the student's network.
@@ -119,6 +130,10 @@ class SceneClassifier(ManagedNode):
             if used:
                 topic = self.values[f"{name}_topic"]
                 self._streams[name] = RawStream(self, image_type(topic), topic, partial(self._on_image, number))
+        self._registration = Registration()
+        for name, camera in INFO_OF.items():
+            if use_depth and (topic := self.values[f"{name}_topic"]):
+                RawStream(self, CameraInfo, topic, partial(self._on_info, camera))
 
     # -- frames -----------------------------------------------------------------------------------------
 
@@ -127,6 +142,10 @@ class SceneClassifier(ManagedNode):
         frame = self._source.push(stream, Received(stamp_ns, cdr, now_s))
         if frame is not None and self._gate.admits(now_s, self._wanted()):
             self._worker.offer(frame)
+
+    def _on_info(self, camera: str, stamp_ns: int, cdr: bytes) -> None:
+        if not self._registration.knows(camera) and self._registration.info(camera, read_info(cdr, CAMERA_INFO)):
+            self.get_logger().info(f"depth registered to RGB: {self._registration.verdict}")
 
     def _wanted(self) -> bool:
         return not self.values["idle_without_subscribers"] or self._subscribers() > 0
@@ -141,6 +160,8 @@ class SceneClassifier(ManagedNode):
         with self._swap:
             if self._model is None:
                 return FAILED
+            if depth is not None:
+                depth = cut(depth, as_learned(self._registration, self._model.learned)[0])
             scene, bundle_id, version = self._model.classify(rgb, depth, frame.lead.stamp_ns)
             self._last = frame
             # Within the lock: an answer by the words before never comes after one by the new words.
@@ -173,11 +194,13 @@ class SceneClassifier(ManagedNode):
 
     def _decode(self, frame: Frame) -> tuple[NDArray[np.uint8] | None, MeasuredDepth | None]:
         """(H, W, 3) uint8 RGB and (H, W) depth, None for what the frame lacks."""
-        rgb, depth = frame.rgb, frame.depth
-        return (
-            None if rgb is None else to_rgb(view(rgb.cdr, self.values["rgb_topic"])),
-            None if depth is None else to_depth(view(depth.cdr, self.values["depth_topic"])),
-        )
+        rgb = None if frame.rgb is None else view(frame.rgb.cdr, self.values["rgb_topic"])
+        depth = None if frame.depth is None else view(frame.depth.cdr, self.values["depth_topic"])
+        rgb_image, depth_image = None if rgb is None else to_rgb(rgb), None if depth is None else to_depth(depth)
+        if rgb_image is not None and depth_image is not None:
+            seen_rgb = (*rgb_image.shape[1::-1], rgb.header.frame_id)
+            self._registration.images(rgb=seen_rgb, depth=(*depth_image.shape[1::-1], depth.header.frame_id))
+        return rgb_image, depth_image
 
     # -- model and labels -------------------------------------------------------------------------------
 
@@ -268,7 +291,9 @@ class SceneClassifier(ManagedNode):
             values["text_encoder"] = model.bundle.text_encoder is not None
             engine = model.bundle.engine
             values.update(engine=engine.name, provider=engine.providers[0], threads=engine.threads)
-        problems = [] if model is not None else ["no bundle loaded"]
+        values["registered"] = self._registration.verdict
+        unlike = "" if model is None else as_learned(self._registration, model.learned)[1]
+        problems = [unlike] if unlike else ([] if model is not None else ["no bundle loaded"])
         problems += [text for stream in self._streams.values() if (text := stream.problem())]
         doing = "classifying" if self._wanted() else "idle: nobody subscribes"
         return Report(WARN if problems else OK, "; ".join(problems) or doing, values)

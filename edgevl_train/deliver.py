@@ -67,7 +67,7 @@ def deliver(
     golden_rows = np.linspace(0, len(rgb) - 1, min(GOLDEN_PAIRS, len(rgb))).astype(np.int64)
     golden = np.concatenate([rgb[golden_rows], depth[golden_rows]]).transpose(0, 3, 1, 2)
     provenance = Provenance(
-        bags=tuple(BagRecord(name=b["name"], sha256=b["sha256"], pairs=b["pairs"]) for b in report["bags"]),
+        bags=tuple(BagRecord(**{key: bag[key] for key in BagRecord.model_fields}) for bag in report["bags"]),
         recipe=recipe.model_dump(mode="json"),
         software=software_versions(),
         created=created,

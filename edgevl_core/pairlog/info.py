@@ -11,7 +11,7 @@ from edgevl_core.errors import UserError
 from edgevl_core.pairing import Dropped, Event, PairMatcher
 from edgevl_core.pairlog.facts import log_facts
 from edgevl_core.pairlog.metadata import METADATA_NAME
-from edgevl_core.pairlog.pairs import DEPTH, RGB, message_stamp_ns
+from edgevl_core.pairlog.pairs import DEPTH, RGB, bag_registration, message_stamp_ns
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.streams import Streams, find_streams
@@ -44,6 +44,7 @@ class LogInfo(BaseModel):
 
     Attributes:
         pairing: None without both streams.
+        registered: whether depth is registered to RGB, see :class:`edgevl_core.registration.Registration`.
         coverage: truth messages by room.
         facts: what pair_logger said of its own log, see :func:`edgevl_core.pairlog.facts.log_facts`.
     """
@@ -59,6 +60,7 @@ class LogInfo(BaseModel):
     losses: list[str]
     pairing: PairingInfo | None
     not_paired_because: str
+    registered: str
     coverage: dict[str, int]
     facts: dict[str, str]
 
@@ -95,6 +97,9 @@ def log_info(path: Path | str, max_skew_s: float = 0.02) -> LogInfo:
                 coverage[deserialize(message.data, SCENE_TRUTH).room] += 1
         events += matcher.flush()
         files = _storage_files(reader.path)
+        facts = log_facts(files)
+        # pair_logger also saw the images' sizes and frames.
+        registered = facts.pop("registered", "") or (bag_registration(reader, streams).verdict if streams else "")
         return LogInfo(
             path=str(path),
             bytes=sum(file.stat().st_size for file in files),
@@ -110,7 +115,8 @@ def log_info(path: Path | str, max_skew_s: float = 0.02) -> LogInfo:
             pairing=_pairing(streams, events) if streams else None,
             not_paired_because=reason,
             coverage=dict(coverage.most_common()),
-            facts=log_facts(files),
+            registered=registered,
+            facts=facts,
         )
 
 

@@ -16,8 +16,9 @@ from edgevl_core.depth import decode_depth
 from edgevl_core.images import ImageFormatError, decode_rgb
 from edgevl_core.pairing import Dropped, Event, Pair, PairMatcher
 from edgevl_core.pairlog.reader import BagReader, Message
-from edgevl_core.pairlog.streams import Streams, find_streams
-from edgevl_core.pairlog.types import SCENE_TRUTH, deserialize, header_stamp_ns
+from edgevl_core.pairlog.streams import Streams, camera_info_beside, find_streams
+from edgevl_core.pairlog.types import CAMERA_INFO, SCENE_TRUTH, deserialize, header_stamp_ns
+from edgevl_core.registration import INFO_OF, Registration, Window, cut
 
 __all__ = [
     "PairReader",
@@ -52,7 +53,8 @@ class RgbdPair:
 
     Attributes:
         rgb: (H, W, 3) uint8 RGB, possibly a read-only view.
-        depth_m: (H', W') float32 metres, NaN = invalid; its own size, not registered to RGB by this reader.
+        depth_m: (H', W') float32 metres, NaN = invalid; at its own resolution, cut to RGB's field of view where the
+            bag's camera_info say how (:class:`edgevl_core.registration.Registration`).
         skew_s: |RGB stamp - depth stamp|, seconds.
     """
 
@@ -73,13 +75,17 @@ class UnreadableImage(ValueError):
 
 @dataclass(frozen=True)
 class RecordedPair:
-    """One pair as it stands in the bag. Decoding is what costs time: :meth:`decode` may run in any thread."""
+    """One pair as it stands in the bag. Decoding is what costs time: :meth:`decode` may run in any thread.
+
+    ``window``: the part of depth that RGB sees; None: all of it.
+    """
 
     stamp_ns: int
     rgb: Message
     depth: Message
     skew_s: float
     truth: Truth | None
+    window: Window | None
 
     def decode(self) -> RgbdPair:
         """The pair with its images.
@@ -88,7 +94,7 @@ class RecordedPair:
             UnreadableImage: one of them is broken, empty, or of an encoding that is not known.
         """
         rgb, depth_m = _image("rgb", self.rgb, decode_rgb), _image("depth", self.depth, decode_depth)
-        return RgbdPair(self.stamp_ns, rgb, depth_m, self.skew_s, self.truth)
+        return RgbdPair(self.stamp_ns, rgb, cut(depth_m, self.window), self.skew_s, self.truth)
 
 
 class PairReader(Iterator[RgbdPair]):
@@ -101,6 +107,7 @@ class PairReader(Iterator[RgbdPair]):
             back_in_time" and so on; pairs lost to a broken image, as "rgb unreadable" or "depth unreadable".
         losses: what the bag has lost (:attr:`BagReader.losses`), complete once the iteration has ended.
         streams: the topics used.
+        registration: whether depth is registered to RGB, by the bag's camera_info.
     """
 
     def __init__(self, path: Path | str, rgb: str | None, depth: str | None, max_skew_s: float) -> None:
@@ -108,6 +115,7 @@ class PairReader(Iterator[RgbdPair]):
         self._reader = BagReader(path)
         try:
             self.streams = find_streams(self._reader, rgb, depth)
+            self.registration = bag_registration(self._reader, self.streams)
         except BaseException:
             self._reader.close()
             raise
@@ -160,7 +168,8 @@ class PairReader(Iterator[RgbdPair]):
                 yield event
 
     def _with_truth(self, pair: Pair[Message]) -> RecordedPair:
-        return RecordedPair(pair.stamp_ns, pair.a, pair.b, pair.skew_s, self._truth_of(pair.stamp_ns))
+        truth = self._truth_of(pair.stamp_ns)
+        return RecordedPair(pair.stamp_ns, pair.a, pair.b, pair.skew_s, truth, self.registration.window)
 
     def _add_truth(self, message: Message) -> None:
         truth = deserialize(message.data, SCENE_TRUTH)
@@ -195,6 +204,18 @@ def read_pairs(
         UserError: no such bag, nothing in it, or a stream is missing (at once, not at the first pair).
     """
     return PairReader(path, rgb, depth, max_skew_s)
+
+
+def bag_registration(reader: BagReader, streams: Streams) -> Registration:
+    """What the first camera_info beside each of the two image topics say; one elsewhere may be of a third camera."""
+    found = Registration()
+    for stream, camera in INFO_OF.items():
+        name = getattr(streams, stream)
+        if name is not None and name == camera_info_beside(reader, getattr(streams, camera)):
+            first = next(reader.messages([name]), None)
+            if first is not None:
+                found.info(camera, deserialize(first.data, CAMERA_INFO))
+    return found
 
 
 def _image(stream: Literal["rgb", "depth"], message: Message, decode: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:

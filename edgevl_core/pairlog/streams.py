@@ -10,16 +10,18 @@ from edgevl_core.pairlog.types import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, SCEN
 _IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE)
 _DEPTH_ENCODINGS = ("16UC1", "32FC1", "mono16")  # the likeliest first: mono16 may be an infrared image
 _REGISTERED = ("aligned", "registered")
+_TRANSPORTS = ("/compressed", "/compressedDepth")
 
 
 @dataclass(frozen=True)
 class Streams:
-    """The topics of a bag by role; camera_info and truth are None where the bag has none."""
+    """The topics of a bag by role; None where the bag has none. depth_camera_info: another than camera_info."""
 
     rgb: str
     depth: str
     camera_info: str | None
     truth: str | None
+    depth_camera_info: str | None = None
 
 
 def find_streams(reader: BagReader, rgb: str | None = None, depth: str | None = None) -> Streams:
@@ -47,12 +49,23 @@ def find_streams(reader: BagReader, rgb: str | None = None, depth: str | None = 
         chosen[role] = min(fitting, key=lambda name: _rank(reader, name, encodings[name]))
     if chosen["rgb"] == chosen["depth"]:
         raise UserError(f"{reader.path}: rgb and depth are both {chosen['rgb']!r}: name two different topics")
+    of_rgb, of_depth = (camera_info_beside(reader, chosen[role]) for role in ("rgb", "depth"))
     return Streams(
         chosen["rgb"],
         chosen["depth"],
-        _of_type(reader, CAMERA_INFO, near=chosen["rgb"]),
+        of_rgb or _of_type(reader, CAMERA_INFO, near=chosen["rgb"], but=of_depth),
         _of_type(reader, SCENE_TRUTH, near="truth"),
+        None if of_depth == of_rgb else of_depth,
     )
+
+
+def camera_info_beside(reader: BagReader, image: str) -> str | None:
+    """The camera_info of an image topic: in the same namespace, as image_transport has it; None where there is none."""
+    for suffix in _TRANSPORTS:
+        image = image.removesuffix(suffix)
+    name = f"{image.rpartition('/')[0]}/camera_info"
+    topic = reader.topics.get(name) or reader.topics.get(name.lstrip("/"))
+    return topic.name if topic is not None and topic.msgtype == CAMERA_INFO else None
 
 
 def _rank(reader: BagReader, name: str, encoding: str) -> tuple[bool, bool, bool, int, str]:
@@ -87,14 +100,14 @@ def _named(reader: BagReader, name: str) -> str:
     return found
 
 
-def _of_type(reader: BagReader, msgtype: str, near: str) -> str | None:
-    """The topic of that type whose name begins most like ``near``."""
+def _of_type(reader: BagReader, msgtype: str, near: str, but: str | None = None) -> str | None:
+    """The topic of that type, other than ``but``, whose name begins most like ``near``."""
 
     def shared(name: str) -> int:
         parts = zip(name.strip("/").split("/"), near.strip("/").split("/"))
         return next((i for i, (x, y) in enumerate(parts) if x != y), 99)
 
-    names = sorted(t.name for t in reader.topics.values() if t.msgtype == msgtype)
+    names = sorted(t.name for t in reader.topics.values() if t.msgtype == msgtype and t.name != but)
     return max(names, key=shared, default=None)
 
 

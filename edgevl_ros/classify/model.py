@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,11 @@ class Model:
     bundle: Bundle
     classifier: Classifier
     smoother: Smoother
+
+    @cached_property
+    def learned(self) -> tuple[str, ...]:
+        """Whether depth was registered to RGB in the bags that the student learned from, in words."""
+        return tuple(dict.fromkeys(bag.registered for bag in self.bundle.manifest.provenance.bags))
 
     def classify(
         self, rgb: NDArray[np.uint8] | None, depth: MeasuredDepth | None, stamp_ns: int

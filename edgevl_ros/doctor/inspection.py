@@ -17,7 +17,10 @@ NODES = ("pair_logger", "scene_classifier", "label_overlay", "adaptation_manager
 LISTENERS = ("pair_logger", "scene_classifier", "label_overlay")
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 DISCOVERY_S = 1.5
-ALIGN = "let the driver align depth to colour, and log that topic (RealSense: align_depth.enable:=true)"
+ALIGN = (
+    "let the driver align depth to colour, and log that topic (RealSense: align_depth.enable:=true), or give both "
+    "camera_info_topic and depth_camera_info_topic"
+)
 ANSWER_S = 5.0
 
 

@@ -23,13 +23,12 @@ from edgevl_core.pairlog.retention import MARK
 from edgevl_core.pairlog.types import CAMERA_INFO, deserialize, serialize
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_core.recent import Recent
-from edgevl_core.registration import RegistrationCheck
+from edgevl_core.registration import INFO_OF, Registration
 from edgevl_ros.classify.frames import RGB, Received
 from edgevl_ros.logger.account import Coverage
 from edgevl_ros.logger.companions import Companions
 
 UNREADABLE = "unreadable"
-INFO_OF = {"camera_info": "rgb", "depth_camera_info": "depth"}
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class PairLog:
         self._track = Track()
         self._writer = open_writer(path)
         self._writer.describe(MARK, logged.facts)
-        self._registration = RegistrationCheck()
+        self._registration = Registration()
         images = (logged.depth,) if logged.rgb is None else (logged.rgb, logged.depth)
         for topic in (*images, *logged.rgb_companions.values(), *logged.depth_companions.values()):
             self._writer.add_topic(topic.name, topic.msgtype)
@@ -125,7 +124,7 @@ class PairLog:
         """A message of one of the companion streams."""
         companions = self._rgb_companions.get(stream) or self._depth_companions[stream]
         camera = INFO_OF.get(stream)
-        if camera is not None and camera not in self._registration.intrinsics:
+        if camera is not None and not self._registration.knows(camera):
             self._state_registration(self._registration.info(camera, deserialize(cdr, CAMERA_INFO)))
         companions.arrived(stamp_ns, cdr)
 

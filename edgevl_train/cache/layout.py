@@ -24,7 +24,7 @@ from edgevl_core.errors import UserError
 from edgevl_core.preprocess import Preprocess
 from edgevl_train.recipe import Recipe
 
-FORMAT = 2
+FORMAT = 3
 INDEX = "index.json"
 
 

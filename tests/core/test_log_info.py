@@ -45,13 +45,16 @@ def test_what_a_log_says_of_itself(tmp_path: Path) -> None:
             bag.write("/rgb", message, START_NS + second * 1_000_000_000)
             if second == 10:
                 bag.describe(MARK, {"registered": "no, sizes differ"})
-    assert log_info(tmp_path / "log").facts == {"log_scale": "1", "registered": "no, sizes differ"}
+    info = log_info(tmp_path / "log")
+    assert (info.facts, info.registered) == ({"log_scale": "1"}, "no, sizes differ")
     last = tmp_path / "log/log_11.mcap"
     assert last.exists()
     os.truncate(last, last.stat().st_size - 20)
     os.truncate(tmp_path / "log/log_10.mcap", 40)
-    assert log_info(tmp_path / "log").facts == {"log_scale": "1", "registered": "unknown, no pair yet"}
-    assert log_info(write_bag(tmp_path / "bag", 1)).facts == {}
+    info = log_info(tmp_path / "log")
+    assert (info.facts, info.registered) == ({"log_scale": "1"}, "unknown, no pair yet")
+    info = log_info(write_bag(tmp_path / "bag", 1))
+    assert (info.facts, info.registered) == ({}, "unknown, no camera_info of depth")
 
 
 def test_info_of_a_bag_without_depth(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Reduced resolution and compression: pixels, encodings, intrinsics; and what is said about registration."""
+"""Reduced resolution and compression: pixels, encodings, intrinsics."""
 
 from typing import Any
 
@@ -11,7 +11,6 @@ from edgevl_core.images import decode, decode_rgb
 from edgevl_core.pairlog.compressing import compress_depth_msg, compress_rgb_msg
 from edgevl_core.pairlog.scaling import scale_depth_msg, scale_info_msg, scale_rgb_msg
 from edgevl_core.pairlog.types import camera_info_msg, compressed_image_msg, deserialize, image_msg, serialize
-from edgevl_core.registration import RegistrationCheck
 
 pytestmark = pytest.mark.unit
 STAMP, FRAME = 1_700_000_000_123_456_789, "camera"
@@ -96,35 +95,3 @@ def test_camera_info_is_scaled_with_the_image() -> None:
         point = np.array([0.3, -0.2, 1.0, 1.0][: matrix.shape[1]])
         large_px, small_px = before @ point, matrix @ point
         np.testing.assert_allclose((small_px[:2] + 0.5) / (192, 144), (large_px[:2] + 0.5) / (640, 480))
-
-
-def info(width: int, height: int, fx: float) -> Any:
-    return camera_info_msg(width, height, fx, fx, width / 2, height / 2, STAMP, FRAME)
-
-
-def test_registration_is_said_from_what_is_known() -> None:
-    check = RegistrationCheck()
-    assert check.verdict.startswith("unknown")
-    assert check.images(rgb=(64, 48, "c"), depth=(64, 48, "c"))
-    assert check.verdict == "unknown, no camera_info of RGB and depth"
-    assert not check.images(rgb=(64, 48, "c"), depth=(64, 48, "c"))  # nothing new
-    assert check.info("rgb", info(64, 48, 60.0))
-    assert check.verdict == "unknown, no camera_info of depth"
-    assert check.info("depth", info(64, 48, 60.1))
-    assert check.verdict == "yes"
-
-
-@pytest.mark.parametrize(
-    ("depth", "fx", "why"),
-    [
-        ((32, 24, "c"), 30.0, "no, sizes differ (RGB 64x48, depth 32x24)"),
-        ((64, 48, "d"), 60.0, "no, frames differ (RGB c, depth d)"),
-        ((64, 48, "c"), 75.0, "no, intrinsics differ (fx of RGB 60.0, of depth 75.0)"),
-    ],
-)
-def test_registration_says_why_not(depth: tuple[int, int, str], fx: float, why: str) -> None:
-    check = RegistrationCheck()
-    check.info("rgb", info(64, 48, 60.0))
-    check.info("depth", info(*depth[:2], fx))
-    assert check.images(rgb=(64, 48, "c"), depth=depth)
-    assert check.verdict == why

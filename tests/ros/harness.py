@@ -17,7 +17,7 @@ from std_srvs.srv import Trigger
 
 from edgevl_core.bundle import write_bundle
 from edgevl_core.label_bank import LabelBank
-from edgevl_core.manifest import ByModality, Provenance
+from edgevl_core.manifest import BagRecord, ByModality, Provenance
 from edgevl_core.pairlog import types
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_core.preprocess import Preprocess
@@ -30,6 +30,7 @@ TIMEOUT_S = 40.0
 START_NS = 1_700_000_000_000_000_000
 RGB_TOPIC, DEPTH_TOPIC = "camera/rgb/image_raw", "camera/depth/image_raw"
 INFO_TOPIC, TRUTH_TOPIC = "camera/rgb/camera_info", "truth"
+DEPTH_INFO_TOPIC = "camera/depth/camera_info"
 FRAME_ID = "camera_optical_frame"
 
 
@@ -183,12 +184,14 @@ def write_bag(
     depth_offset_ms: float = 0.0,
     without_depth: Mapping[int, bool] | range = range(0),
     seed: int = 0,
+    depth_focal_px: float | None = None,
 ) -> Path:
     """A bag of noise with all four streams; depth is stamped ``depth_offset_ms`` after RGB.
 
     Args:
         size: width, height in pixels.
         without_depth: indices of frames whose depth is missing.
+        depth_focal_px: depth's camera_info comes as a fifth stream, with this focal length; RGB's is 60.
     """
     rng = np.random.default_rng(seed)
     width, height = size
@@ -197,6 +200,8 @@ def write_bag(
         writer.add_topic(DEPTH_TOPIC, types.IMAGE)
         writer.add_topic(INFO_TOPIC, types.CAMERA_INFO)
         writer.add_topic(TRUTH_TOPIC, types.SCENE_TRUTH)
+        if depth_focal_px is not None:
+            writer.add_topic(DEPTH_INFO_TOPIC, types.CAMERA_INFO)
         for k in range(frames):
             stamp = START_NS + round(k * 1e9 / hz)
             rgb = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -204,15 +209,23 @@ def write_bag(
             depth_stamp = stamp + round(depth_offset_ms * 1e6)
             messages = [
                 (RGB_TOPIC, types.image_msg(rgb, "rgb8", stamp, FRAME_ID), stamp),
-                (INFO_TOPIC, types.camera_info_msg(width, height, 60, 60, 32, 24, stamp, FRAME_ID), stamp),
+                (INFO_TOPIC, camera_info(60, size, stamp), stamp),
                 (TRUTH_TOPIC, types.truth_msg("kitchen", "home_1", 0.5, stamp, FRAME_ID), stamp),
             ]
             if k not in without_depth:
                 depth = types.image_msg(depth_mm, "16UC1", depth_stamp, FRAME_ID)
                 messages.insert(1, (DEPTH_TOPIC, depth, depth_stamp))
+                if depth_focal_px is not None:
+                    messages.insert(2, (DEPTH_INFO_TOPIC, camera_info(depth_focal_px, size, depth_stamp), depth_stamp))
             for topic, message, at in messages:
                 writer.write(topic, types.serialize(message), at)
     return path
+
+
+def camera_info(focal_px: float, size: tuple[int, int], stamp_ns: int) -> Any:
+    """Of a camera that looks straight ahead; ``size``: width, height in pixels."""
+    centre = [(side - 1) / 2 for side in size]
+    return types.camera_info_msg(*size, focal_px, focal_px, *centre, stamp_ns, FRAME_ID)
 
 
 LABELS = ("kitchen", "bathroom", "bedroom", "office")
@@ -255,15 +268,22 @@ def write_student(path: Path, size_px: int, dim: int, convolutions: int, seed: i
 
 
 def write_test_bundle(
-    path: Path, *, labels: tuple[str, ...] = LABELS, size_px: int = 32, convolutions: int = 0, seed: int = 0
+    path: Path,
+    *,
+    labels: tuple[str, ...] = LABELS,
+    size_px: int = 32,
+    convolutions: int = 0,
+    seed: int = 0,
+    registered: str = "unknown",
 ) -> str:
-    """A valid bundle around a random student; returns its bundle_id."""
+    """A valid bundle around a random student; returns its bundle_id. ``registered``: depth of the bag it names."""
     dim = 16
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(len(labels), dim)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     bank = LabelBank(labels, tuple((f"a photo of a {n}",) for n in labels), tuple(() for _ in labels), vectors)
     student = write_student(path.with_suffix(".onnx"), size_px, dim, convolutions, seed)
+    bag = BagRecord(name="drive", sha256="0" * 64, pairs=1, registered=registered)
     manifest = write_bundle(
         path,
         student_onnx=student,
@@ -276,6 +296,6 @@ def write_test_bundle(
         logit_scale=10.0,
         temperature=ByModality(rgb=1, depth=1, rgbd=1),
         unknown_threshold=ByModality(rgb=0, depth=0, rgbd=0),
-        provenance=Provenance(created="2026-01-01T00:00:00Z"),
+        provenance=Provenance(created="2026-01-01T00:00:00Z", bags=(bag,)),
     )
     return manifest.bundle_id

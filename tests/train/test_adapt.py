@@ -65,7 +65,7 @@ def test_run_directory_is_complete(run: Path, sim_bag: Path, recipe: Recipe) -> 
     assert set(report["wall_s"]) == {"cache", "teacher", "stage1", "stage2", "export"}
     assert (run / "report.png").read_bytes().startswith(b"\x89PNG")
     record = bundle.manifest.provenance.bags[0]
-    assert (record.name, record.pairs) == ("homes", 96)
+    assert (record.name, record.pairs, record.registered) == ("homes", 96, "unknown, no camera_info of depth")
     assert bundle.manifest.provenance.software["torch"]
     assert load_bundle(run / "bundle_ptq").manifest.bundle_id != bundle.manifest.bundle_id
 
