@@ -1,5 +1,6 @@
 """One preprocessing for training and robot."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 
 from edgevl_core.depth import encode_depth, to_measured, to_metres
 from edgevl_core.errors import UserError
-from edgevl_core.preprocess import Preprocess, to_batch, to_input
+from edgevl_core.preprocess import Preprocess, shrink, to_batch, to_input
 
 pytestmark = pytest.mark.unit
 SIZES = st.integers(1, 90)
@@ -32,6 +33,19 @@ def test_rgb_is_averaged_over_areas():
     rgb = np.zeros((32, 64, 3), np.uint8)
     rgb[:, ::2] = 200
     assert (to_input(rgb, Preprocess(size_px=16)) == 100).all()
+
+
+@pytest.mark.parametrize("size", [(480, 640), (481, 641), (1080, 1920)])
+@pytest.mark.parametrize("size_px", [64, 224])
+def test_detail_finer_than_a_pixel_becomes_its_mean(size, size_px):
+    """No aliasing: a grid of single pixels becomes grey, and a picture what averaging over areas makes of it."""
+    rows, columns = np.indices(size)
+    grid = np.repeat(((rows + columns) % 2 * 200).astype(np.uint8)[..., None], 3, axis=2)
+    assert (shrink(grid, size_px) == 100).all()
+    waves = 127 + 60 * np.sin(18 * rows / size[0]) + 60 * np.cos(18 * columns / size[1])
+    picture = np.repeat(waves.astype(np.uint8)[..., None], 3, axis=2)
+    by_area = cv2.resize(picture, (size_px, size_px), interpolation=cv2.INTER_AREA)
+    assert np.abs(shrink(picture, size_px).astype(int) - by_area).mean() < 2
 
 
 @pytest.mark.parametrize("encoding", ["metric", "minmax"])

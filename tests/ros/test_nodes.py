@@ -10,7 +10,9 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters, SetParameters
 from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
 
+from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_ros.qos import stream_qos
 from tests.ros import harness
 from tests.ros.harness import Graph
@@ -92,26 +94,49 @@ def test_life_cycle_by_hand_and_parameters_while_unconfigured(graph, tmp_path):
 
 
 def test_two_robots_side_by_side_with_the_shipped_parameters(graph, tmp_path):
+    """Each classifies, draws and logs its own camera's images, and nothing of the other's."""
     harness.write_test_bundle(tmp_path / "bundle")
     bag = harness.write_bag(tmp_path / "bag", frames=10, hz=20)
-    answers = {"/r1": [], "/r2": []}
+    answers, drawn = {"/r1": [], "/r2": []}, {"/r1": [], "/r2": []}
     stats = {}
-    for robot, received in answers.items():
-        graph.subscribe(SceneClass, f"{robot}/scene_classifier/scene", received.append)
-        stats[robot] = graph.watch_stats(f"{robot}/scene_classifier/stats")
-        given = {"bundle": str(tmp_path / "bundle"), "top_k": 2, "qos_reliability": "reliable"}
-        graph.start("scene_classifier", *SHIPPED, "-r", f"__ns:={robot}", **given)
     for robot in answers:
-        graph.wait_for_hearers(stats[robot], "scene_subscribers")
+        graph.subscribe(SceneClass, f"{robot}/scene_classifier/scene", answers[robot].append)
+        graph.subscribe(Image, f"{robot}/label_overlay/image", drawn[robot].append)
+        given = {
+            "scene_classifier": {"bundle": str(tmp_path / "bundle"), "top_k": 2},
+            "label_overlay": {},
+            "pair_logger": {
+                "directory": f"{tmp_path}{robot}",
+                "name": "log",
+                "min_free_mb": 0.0,
+                "min_interval_s": 0.0,
+                "scene_topic": "",
+            },
+        }
+        for name, parameters in given.items():
+            stats[robot, name] = graph.watch_stats(f"{robot}/{name}/stats")
+            common = {"qos_reliability": "reliable", "qos_depth": 20}
+            graph.start(name, *SHIPPED, "-r", f"__ns:={robot}", **common, **parameters)
+    for robot in answers:
+        graph.wait_for_hearers(stats[robot, "scene_classifier"], "scene_subscribers", 2)
+        graph.wait_for_hearers(stats[robot, "label_overlay"], "image_subscribers")
     overridden = graph.call(GetParameters, "/r1/scene_classifier/get_parameters", names=["fallback_after_s", "top_k"])
     assert [overridden.values[0].double_value, overridden.values[1].integer_value] == [0.5, 2]
-    waits = {"wait_rgb_subscribers": 1, "wait_depth_subscribers": 1}
+    waits = {"wait_rgb_subscribers": 3, "wait_depth_subscribers": 2, "wait_camera_info_subscribers": 1}
     player = graph.start("bag_player", "-r", "__ns:=/r1", bag=str(bag), **waits)
     assert player.wait() == 0
-    graph.until(lambda: stats["/r1"]().get("pairs") == "10", "the first robot's pairs")
-    assert answers["/r1"]
-    assert stats["/r2"]()["received_rgb"] == "0"
+    graph.until(lambda: stats["/r1", "scene_classifier"]().get("pairs") == "10", "the first robot's pairs")
+    graph.until(lambda: len(drawn["/r1"]) == len(answers["/r1"]) > 0, "the first robot's pictures")
+    graph.until(lambda: stats["/r1", "pair_logger"]().get("received_depth") == "10", "the first robot's log")
+    for robot, pairs in (("/r1", 10), ("/r2", 0)):
+        assert graph.call(Trigger, f"{robot}/pair_logger/stop").success
+        logger = stats[robot, "pair_logger"]
+        graph.until(lambda said=logger: said().get("logger") == "stopped", f"the end of {robot}'s log")
+        assert logger()["pairs_kept"] == str(pairs)
+    assert stats["/r2", "scene_classifier"]()["received_rgb"] == "0"
     assert not answers["/r2"]
+    assert not drawn["/r2"]
+    assert len(list(read_pairs(tmp_path / "r1/log"))) == 10
 
 
 def test_in_a_namespace_every_topic_and_service_lies_in_it(graph, tmp_path):
