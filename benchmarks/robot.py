@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -52,6 +53,12 @@ def measure(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     return rows
 
 
+def expected_minutes(parts: set[str], seconds: float, memory_minutes: float) -> float:
+    """How long the parts take, with starting the nodes and making the students."""
+    steady = {"pairing": 0.1, "logger": 2 * seconds / 60 + 0.3, "classifier": seconds / 60 + 0.7}
+    return sum(steady[part] for part in parts if part in steady) + ("memory" in parts) * (memory_minutes + 1.3)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure; default: all")
@@ -61,6 +68,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     arguments = parser.parse_args()
     about, load_before = machine(), load()
+    minutes = expected_minutes(set(arguments.parts), arguments.seconds, arguments.minutes)
+    print(f"about {minutes:.0f} minutes, until {datetime.now() + timedelta(minutes=minutes):%H:%M}", file=sys.stderr)
     # In a domain of its own no robot nearby is disturbed, nor disturbs.
     with free_ros_domain() as domain, tempfile.TemporaryDirectory(prefix="edgevl_robot_") as folder:
         os.environ["ROS_DOMAIN_ID"] = str(domain)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -135,7 +137,7 @@ def _rendered(tasks: list[_Task], workers: int) -> Iterator[list[_Row]]:
         yield from map(_render_task, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
         waiting: deque[Future[list[_Row]]] = deque()
         for task in tasks:
             waiting.append(pool.submit(_render_task, task))
@@ -143,6 +145,19 @@ def _rendered(tasks: list[_Task], workers: int) -> Iterator[list[_Row]]:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _begin_worker() -> None:
+    """One thread for OpenCV; and a worker ends with its parent, even one that is killed while its pool is half made."""
+    cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, name="parent watch", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _render_task(task: _Task) -> list[_Row]:

@@ -142,16 +142,21 @@ def test_outputs_are_never_written_over(drive: Path) -> None:
     assert "exists" in refusal("demo", "--out", drive)
 
 
-def test_sigterm_ends_what_a_command_has_started(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "workers"),
+    [(signal.SIGTERM, 128 + signal.SIGTERM, 2), (signal.SIGKILL, -signal.SIGKILL, 2), (signal.SIGKILL, -9, 1)],
+)
+def test_a_signal_ends_what_a_command_has_started(tmp_path: Path, number: int, code: int, workers: int) -> None:
+    """Workers, too, however many there are yet, and though nobody is left to end them."""
     command = [sys.executable, "-m", "edgevl_cli.main", "sim", "--out", tmp_path / "bag", "--homes", "50"]
     with subprocess.Popen([*map(str, command), "--workers", "2"], stderr=subprocess.DEVNULL) as process:
         listing = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         deadline_s = time.monotonic() + 60
-        while len(children := listing.read_text().split()) < 2:
+        while len(children := listing.read_text().split()) < workers:
             assert time.monotonic() < deadline_s, "no workers"
-            time.sleep(0.02)
-        process.terminate()
-        assert process.wait(60) == 128 + signal.SIGTERM
+            time.sleep(0.005)
+        process.send_signal(number)
+        assert process.wait(60) == code
     # The tracker of multiprocessing's resources ends by itself, a moment after its last user.
     while left := [pid for pid in children if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline_s, f"still there: {left}"
