@@ -166,17 +166,17 @@ class Registration:
 def as_learned(live: Registration, learned: Sequence[str]) -> tuple[Window | None, str]:
     """The window for a robot's depth, and in words what differs from where its student learned; empty: nothing.
 
-    A student that learned from registered depth gets it; another gets depth as it comes.
+    A student that learned from registered depth, in some of its bags at least, gets it; another gets depth as it comes.
 
     Args:
         live: of the robot's cameras.
         learned: the verdicts of the bags that the student learned from.
     """
     others = [verdict for verdict in learned if not verdict.startswith((YES, BY_CAMERA_INFO))]
-    if not learned or others:
+    if len(others) == len(learned):
         why = f"{others[0]} there" if others else "its bundle names no bags"
         return None, (f"depth is not cut to RGB's view, as the student did not learn so ({why})" if live.window else "")
-    if live.verdict.startswith("no"):
+    if live.verdict.startswith("no") and not others:
         return None, (
             f"depth is not registered to RGB ({live.verdict.removeprefix('no, ')}), and was where the student learned: "
             "set camera_info_topic and depth_camera_info_topic, or let the driver align depth"
