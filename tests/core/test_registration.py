@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edgevl_core.depth import to_metres
@@ -54,7 +54,9 @@ def test_depth_after_cutting_is_what_each_rgb_pixel_looks_at(rgb: Any, depth: An
 
     columns, rows = np.arange(depth.width), np.arange(depth.height)
     seen = plane_mm(along(depth, 0, columns)[None], along(depth, 1, rows)[:, None]).astype(np.uint16)
-    found = cut(seen, told(rgb, depth).window)
+    registration = told(rgb, depth)
+    assume(not registration.verdict.startswith("no"))  # they look at different sides
+    found = cut(seen, registration.window)
 
     at = (np.random.default_rng(0).random((200, 2)) * (rgb.width, rgb.height)).astype(int)
     x, y = along(rgb, 0, at[:, 0]), along(rgb, 1, at[:, 1])
