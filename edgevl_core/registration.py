@@ -135,8 +135,9 @@ class Registration:
     def _judge(self) -> bool:
         before = self.verdict
         rgb, depth = self._infos.get("rgb"), self._infos.get("depth")
-        self.verdict, self.window = self._without_infos(), None
-        if rgb is not None and depth is not None:
+        if rgb is None or depth is None:
+            self.verdict, self.window = self._without_infos(), None
+        else:
             self.verdict, self.window = self._with_infos(shared_window(rgb, depth))
         return self.verdict != before
 

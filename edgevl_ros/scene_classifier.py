@@ -12,34 +12,28 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from edgevl.msg import SceneClass
 from edgevl.srv import LoadBundle, SetLabels
-from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 
 from edgevl_core.classifier import Scene
-from edgevl_core.depth import MeasuredDepth
 from edgevl_core.engine import CPU_ONLY, ENGINES
 from edgevl_core.errors import UserError
-from edgevl_core.pairlog.types import CAMERA_INFO
-from edgevl_core.pairlog.types import deserialize as read_info
 from edgevl_core.recent import Recent
-from edgevl_core.registration import INFO_OF, Registration, as_learned, cut
 from edgevl_core.smoothing import RESET_AFTER_S, Smoother
 from edgevl_core.vocabulary import check_words
 from edgevl_ros.classify.answers import to_classification, to_scene_class, vision_types
+from edgevl_ros.classify.decoder import REGISTRATION, FrameDecoder
 from edgevl_ros.classify.frames import DEPTH, RGB, Frame, FrameSource, Received
 from edgevl_ros.classify.gate import Gate
 from edgevl_ros.classify.model import Model, label_set_json, load_model
 from edgevl_ros.diagnostics import OK, WARN, Report
-from edgevl_ros.images import cv_bridge, to_depth, to_rgb
+from edgevl_ros.images import cv_bridge
 from edgevl_ros.managed import ManagedNode
 from edgevl_ros.parameters import Parameter
 from edgevl_ros.qos import LATCHED, SUBSCRIPTION_QOS, result_qos
 from edgevl_ros.runner import run
-from edgevl_ros.streams import RawStream, image_type, view
+from edgevl_ros.streams import RawStream, image_type
 from edgevl_ros.worker import FAILED, NewestWorker, in_thread
 
 PARAMETERS = (
@@ -50,12 +44,7 @@ PARAMETERS = (
     Parameter("use_depth", True, "subscribe to depth"),
     Parameter("rgb_topic", "camera/rgb/image_raw", "RGB; CompressedImage where it ends in /compressed"),
     Parameter("depth_topic", "camera/depth/image_raw", "depth, as above; also /compressedDepth"),
-    Parameter("camera_info_topic", "", "of the RGB camera, to register depth to it; empty: none"),
-    Parameter(
-        "depth_camera_info_topic",
-        "",
-        "of the depth camera: with both, depth is cut to what RGB sees where the student learned so; empty: none",
-    ),
+    *REGISTRATION,
     Parameter("max_skew_s", 0.02, "largest difference of stamps within a pair", low=0.0, high=1.0),
     Parameter("fallback_after_s", 0.5, "silence after which the other is used alone", low=0.0, high=60.0),
     Parameter("smoothing_s", 0.0, "time constant of smoothing the scores; 0: off", low=0.0, high=60.0),
@@ -93,7 +82,7 @@ class SceneClassifier(ManagedNode):
         self._streams: dict[str, RawStream] = {}
         self._worker: NewestWorker[Frame] | None = None
         self._source: FrameSource | None = None
-        self._registration = Registration()
+        self._decoder: FrameDecoder | None = None
         self._gate = Gate(0.0)
         self._vision = vision_types()
         # From a frame's last image to its answer; work on one frame; all of the former but the student's network.
@@ -120,6 +109,7 @@ class SceneClassifier(ManagedNode):
         use_rgb, use_depth = self.values["use_rgb"], self.values["use_depth"]
         self._source = FrameSource(use_rgb, use_depth, self.values["max_skew_s"], self.values["fallback_after_s"])
         self._gate = Gate(self.values["max_rate_hz"])
+        self._decoder = FrameDecoder(self)
         self._last = None
         if self._model is not None:
             self._model.smoother.reset()
@@ -130,10 +120,6 @@ class SceneClassifier(ManagedNode):
             if used:
                 topic = self.values[f"{name}_topic"]
                 self._streams[name] = RawStream(self, image_type(topic), topic, partial(self._on_image, number))
-        self._registration = Registration()
-        for name, camera in INFO_OF.items():
-            if use_depth and (topic := self.values[f"{name}_topic"]):
-                RawStream(self, CameraInfo, topic, partial(self._on_info, camera))
 
     # -- frames -----------------------------------------------------------------------------------------
 
@@ -142,10 +128,6 @@ class SceneClassifier(ManagedNode):
         frame = self._source.push(stream, Received(stamp_ns, cdr, now_s))
         if frame is not None and self._gate.admits(now_s, self._wanted()):
             self._worker.offer(frame)
-
-    def _on_info(self, camera: str, stamp_ns: int, cdr: bytes) -> None:
-        if not self._registration.knows(camera) and self._registration.info(camera, read_info(cdr, CAMERA_INFO)):
-            self.get_logger().info(f"depth registered to RGB: {self._registration.verdict}")
 
     def _wanted(self) -> bool:
         return not self.values["idle_without_subscribers"] or self._subscribers() > 0
@@ -156,12 +138,11 @@ class SceneClassifier(ManagedNode):
 
     def _answer(self, frame: Frame) -> str:
         started_s = time.monotonic()
-        rgb, depth = self._decode(frame)
+        rgb, depth = self._decoder.images(frame)
         with self._swap:
             if self._model is None:
                 return FAILED
-            if depth is not None:
-                depth = cut(depth, as_learned(self._registration, self._model.learned)[0])
+            depth = self._decoder.as_learned(depth, self._model.learned)
             scene, bundle_id, version = self._model.classify(rgb, depth, frame.lead.stamp_ns)
             self._last = frame
             # Within the lock: an answer by the words before never comes after one by the new words.
@@ -191,16 +172,6 @@ class SceneClassifier(ManagedNode):
         if answer is not None:
             self._publish_answer(frame, *answer)
             self._repeated += 1
-
-    def _decode(self, frame: Frame) -> tuple[NDArray[np.uint8] | None, MeasuredDepth | None]:
-        """(H, W, 3) uint8 RGB and (H, W) depth, None for what the frame lacks."""
-        rgb = None if frame.rgb is None else view(frame.rgb.cdr, self.values["rgb_topic"])
-        depth = None if frame.depth is None else view(frame.depth.cdr, self.values["depth_topic"])
-        rgb_image, depth_image = None if rgb is None else to_rgb(rgb), None if depth is None else to_depth(depth)
-        if rgb_image is not None and depth_image is not None:
-            seen_rgb = (*rgb_image.shape[1::-1], rgb.header.frame_id)
-            self._registration.images(rgb=seen_rgb, depth=(*depth_image.shape[1::-1], depth.header.frame_id))
-        return rgb_image, depth_image
 
     # -- model and labels -------------------------------------------------------------------------------
 
@@ -291,9 +262,11 @@ class SceneClassifier(ManagedNode):
             values["text_encoder"] = model.bundle.text_encoder is not None
             engine = model.bundle.engine
             values.update(engine=engine.name, provider=engine.providers[0], threads=engine.threads)
-        values["registered"] = self._registration.verdict
-        unlike = "" if model is None else as_learned(self._registration, model.learned)[1]
-        problems = [unlike] if unlike else ([] if model is not None else ["no bundle loaded"])
+        problems = [] if model is not None else ["no bundle loaded"]
+        if self._decoder is not None:
+            values["registered"] = self._decoder.registration.verdict
+            unlike = "" if model is None else self._decoder.unlike(model.learned)
+            problems += [unlike] if unlike else []
         problems += [text for stream in self._streams.values() if (text := stream.problem())]
         doing = "classifying" if self._wanted() else "idle: nobody subscribes"
         return Report(WARN if problems else OK, "; ".join(problems) or doing, values)

@@ -1,0 +1,67 @@
+"""From a frame's bytes to the images that a student looks at, depth registered to RGB as it learned."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo
+
+from edgevl_core.depth import MeasuredDepth
+from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
+from edgevl_core.registration import INFO_OF, Registration, as_learned, cut
+from edgevl_ros.classify.frames import Frame
+from edgevl_ros.images import to_depth, to_rgb
+from edgevl_ros.managed import ManagedNode
+from edgevl_ros.parameters import Parameter
+from edgevl_ros.streams import RawStream, view
+
+REGISTRATION = (
+    Parameter("camera_info_topic", "", "of the RGB camera, to register depth to it; empty: none"),
+    Parameter(
+        "depth_camera_info_topic",
+        "",
+        "of the depth camera: with both, depth is cut to what RGB sees where the student learned so; empty: none",
+    ),
+)
+
+
+class FrameDecoder:
+    """Decodes frames; listens to both cameras' camera_info until the node is deactivated.
+
+    Args:
+        node: with the parameters rgb_topic, depth_topic, use_depth and those of ``REGISTRATION``.
+
+    Attributes:
+        registration: what is known of the two cameras.
+    """
+
+    def __init__(self, node: ManagedNode) -> None:
+        self.registration = Registration()
+        self._node = node
+        self._rgb_topic, self._depth_topic = node.values["rgb_topic"], node.values["depth_topic"]
+        for name, camera in INFO_OF.items():
+            if node.values["use_depth"] and (topic := node.values[f"{name}_topic"]):
+                RawStream(node, CameraInfo, topic, partial(self._on_info, camera))
+
+    def images(self, frame: Frame) -> tuple[NDArray[np.uint8] | None, MeasuredDepth | None]:
+        """(H, W, 3) uint8 RGB and (H, W) depth, None for what the frame lacks."""
+        rgb = None if frame.rgb is None else view(frame.rgb.cdr, self._rgb_topic)
+        depth = None if frame.depth is None else view(frame.depth.cdr, self._depth_topic)
+        rgb_image, depth_image = None if rgb is None else to_rgb(rgb), None if depth is None else to_depth(depth)
+        if rgb_image is not None and depth_image is not None:
+            seen_rgb = (*rgb_image.shape[1::-1], rgb.header.frame_id)
+            self.registration.images(rgb=seen_rgb, depth=(*depth_image.shape[1::-1], depth.header.frame_id))
+        return rgb_image, depth_image
+
+    def as_learned(self, depth: MeasuredDepth | None, learned: Sequence[str]) -> MeasuredDepth | None:
+        """Depth cut to RGB's field of view, if that is how the student learned; see :func:`as_learned`."""
+        return None if depth is None else cut(depth, as_learned(self.registration, learned)[0])
+
+    def unlike(self, learned: Sequence[str]) -> str:
+        """What differs from where the student learned, in words; empty: nothing."""
+        return as_learned(self.registration, learned)[1]
+
+    def _on_info(self, camera: str, stamp_ns: int, cdr: bytes) -> None:
+        if not self.registration.knows(camera) and self.registration.info(camera, deserialize(cdr, CAMERA_INFO)):
+            self._node.get_logger().info(f"depth registered to RGB: {self.registration.verdict}")
