@@ -1,6 +1,7 @@
 """The nodes' pieces that need no graph: stamps, pacing, frames, the child's command, counts, images."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -318,3 +319,19 @@ def test_the_exit_guard_needs_no_python_to_run():
     start = time.monotonic()
     assert subprocess.run([sys.executable, "-c", stuck], check=False).returncode == 7
     assert time.monotonic() - start < 30
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("node", ["pair_logger", "adaptation_manager"])
+def test_a_signal_while_a_node_is_loaded_ends_it_without_a_word(node, number):
+    program = f"""
+import importlib, os, time
+from edgevl_ros import programs
+def loading(name):
+    os.kill(os.getpid(), {int(number)})
+    time.sleep(60)
+importlib.import_module = loading
+programs.{node}()
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
