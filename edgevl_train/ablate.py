@@ -114,7 +114,7 @@ def _one_seed(
     progress.stage(f"seed {seed}, stage 1")
     distil(student, data, recipe, start_fabric(recipe, network=student), directory, fingerprint, progress.update)
     files = {row: directory / f"{row}.onnx" for row in ROWS}
-    for row, section in (("qat_int8", _without_contrast(recipe.stage2)), ("stage2_int8", recipe.stage2)):
+    for row, section in (("qat_int8", without_contrast(recipe.stage2)), ("stage2_int8", recipe.stage2)):
         progress.stage(f"seed {seed}, {row}")
         variant = recipe.model_copy(update={"stage2": section})
         quantised = quantised_copy(student, data, variant)
@@ -132,7 +132,7 @@ def _one_seed(
     return figures
 
 
-def _without_contrast(section: Stage2Section) -> Stage2Section:
+def without_contrast(section: Stage2Section) -> Stage2Section:
     """The same training with the distillation term alone (on, should the recipe have it off)."""
     return section.model_copy(update={"triplet_weight": 0.0, "distil_weight": section.distil_weight or 1.0})
 

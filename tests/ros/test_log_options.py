@@ -69,7 +69,7 @@ def test_a_log_of_reduced_resolution(graph: Graph, tmp_path: Path) -> None:
     stats = start(graph, tmp_path, name="log", log_scale=0.5, depth_camera_info_topic="depth_info")
     infos = []
     for k in range(5):
-        info = CameraInfo(width=64, height=48, k=[60.0, 0.0, 32.0, 0.0, 60.0, 24.0, 0.0, 0.0, 1.0])
+        info = CameraInfo(width=64, height=48, k=[60.0, 0.0, 31.5, 0.0, 60.0, 23.5, 0.0, 0.0, 1.0])
         info.header.stamp, info.header.frame_id = to_time(harness.START_NS + k * 50 * MS), harness.FRAME_ID
         infos.append(info)
     send(graph, CameraInfo, "depth_info", infos, stats, "depth_camera_info")
@@ -84,7 +84,7 @@ def test_a_log_of_reduced_resolution(graph: Graph, tmp_path: Path) -> None:
     assert np.abs(after[0].rgb - blocks).max() <= 0.5
     with BagReader(tmp_path / "log") as reader:
         logged = [types.deserialize(m.data, m.msgtype) for m in reader.messages([harness.INFO_TOPIC, "depth_info"])]
-    assert [(info.width, info.height, info.k[0], info.k[2]) for info in logged] == [(32, 24, 30.0, 15.75)] * 10
+    assert [(info.width, info.height, info.k[0], info.k[2]) for info in logged] == [(32, 24, 30.0, 15.5)] * 10
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])

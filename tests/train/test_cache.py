@@ -33,6 +33,7 @@ def test_cache_holds_the_robots_own_inputs(sim_bag: Path, tiny_recipe: Recipe, t
         "name": "homes",
         "sha256": hash_bag(sim_bag),
         "pairs": 96,
+        "registered": "unknown, no camera_info of depth",
         "dropped": {},
         "unreadable": [],
         "losses": [],
