@@ -16,7 +16,7 @@ from edgevl_ros.doctor.cameras import CameraCheck
 NODES = ("pair_logger", "scene_classifier", "label_overlay", "adaptation_manager", "bag_player")
 LISTENERS = ("pair_logger", "scene_classifier", "label_overlay")
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-DISCOVERY_S = 1.5
+DISCOVERY_S, MOST_DISCOVERY_S = 2.0, 10.0
 ALIGN = (
     "let the driver align depth to colour, and log that topic (RealSense: align_depth.enable:=true), or give both "
     "camera_info_topic and depth_camera_info_topic"
@@ -41,11 +41,7 @@ def inspect(rgb_topic: str, depth_topic: str, seconds: float) -> Iterator[Findin
     """
     client = Client("edgevl_doctor")
     try:
-        _spin(client, DISCOVERY_S)
-        nodes = {
-            f"{namespace.rstrip('/')}/{name}": name for name, namespace in client.node.get_node_names_and_namespaces()
-        }
-        ours = {full: name for full, name in nodes.items() if name in NODES}
+        ours = {full: name for full, name in _discovered(client).items() if name in NODES}
         if not ours:
             yield Finding(
                 None, "no edgevl node is running that this process can see", "start one; is ROS_DOMAIN_ID the same?"
@@ -74,6 +70,24 @@ def inspect(rgb_topic: str, depth_topic: str, seconds: float) -> Iterator[Findin
                 yield checks["rgb"].skew_to(checks["depth"])
     finally:
         client.close()
+
+
+def _discovered(client: Client) -> dict[str, str]:
+    """All nodes' names by full name, once none has come or gone for a while: on a busy machine they come late."""
+    seen: dict[str, str] = {}
+    changed_s = begin_s = time.monotonic()
+
+    def settled() -> bool:
+        nonlocal seen, changed_s
+        found = client.node.get_node_names_and_namespaces()
+        nodes = {f"{namespace.rstrip('/')}/{name}": name for name, namespace in found}
+        now_s = time.monotonic()
+        if nodes != seen:
+            seen, changed_s = nodes, now_s
+        return now_s - changed_s > DISCOVERY_S or now_s - begin_s > MOST_DISCOVERY_S
+
+    client.until(settled, "the nodes", MOST_DISCOVERY_S + ANSWER_S)
+    return seen
 
 
 def _spin(client: Client, seconds: float) -> None:
