@@ -136,6 +136,10 @@ class DeformableTransformer(nn.Module):
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
         self.apply(_initialise)
 
+    def no_weight_decay(self) -> set[str]:
+        """The tables of relative positions, as timm's Swin names its own."""
+        return {name for name, _ in self.named_parameters() if name.endswith(("position_bias", "position_bias_table"))}
+
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, img_size, img_size) -> (N, 8 * embed_dim), or (N, num_classes)."""
         x = images

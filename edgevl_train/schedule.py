@@ -2,7 +2,11 @@
 
 import math
 
+import edgevl_train.torchvision_ops  # noqa: F401  (before timm)
+
+# isort: split
 import torch
+from timm.optim import param_groups_weight_decay
 from torch import nn
 
 from edgevl_train.recipe import StageSection
@@ -18,10 +22,20 @@ def learning_rate(section: StageSection, update: int, updates: int) -> float:
 
 
 def make_optimiser(model: nn.Module, section: StageSection) -> torch.optim.AdamW:
-    """AdamW; biases and the scales of normalisation layers do not decay."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": section.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    """AdamW; biases, the scales of normalisation layers and what :func:`undecayed` names do not decay."""
+    groups = param_groups_weight_decay(model, section.weight_decay, no_weight_decay_list=undecayed(model))
     return torch.optim.AdamW(groups, lr=section.lr)
+
+
+def undecayed(model: nn.Module) -> list[str]:
+    """Names of the parameters that a backbone exempts from weight decay by timm's ``no_weight_decay``.
+
+    Class tokens, position embeddings, tables of relative positions: a pull towards zero takes away what they say, as
+    the papers of ViT and Swin have it. A traced copy of a student has them in its ``meta``.
+    """
+    found = []
+    for prefix, module in model.named_modules():
+        own = getattr(module, "no_weight_decay", None)
+        names = own() if callable(own) else getattr(module, "meta", {}).get("no_weight_decay", ())
+        found += [f"{prefix}.{name}" if prefix else name for name in names]
+    return sorted(found)

@@ -9,6 +9,7 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from edgevl_core.errors import UserError
+from edgevl_train.schedule import undecayed
 from edgevl_train.student import PixelNormalise, Student
 
 _LEAVES = (
@@ -46,6 +47,7 @@ def fuse(student: Student) -> fx.GraphModule:
             f"student {student.name!r} cannot be quantised, its code is not traceable: {error}; take another"
         ) from error
     module = fx.GraphModule(tracer.root, graph, class_name="FusedStudent")
+    module.meta["no_weight_decay"] = undecayed(network)  # the backbone's own method does not survive the tracing
     _fold_batch_norm(module)
     _remove_identities(module)
     module.graph.eliminate_dead_code()
@@ -67,7 +69,8 @@ def _fold_batch_norm(module: fx.GraphModule) -> None:
             folded = (
                 fuse_conv_bn_eval(layer, norm) if isinstance(layer, nn.Conv2d) else fuse_linear_bn_eval(layer, norm)
             )
-        _replace(module, source.target, folded)
+        # torch freezes the bias that it makes for a convolution without one; stage 2 is to train it.
+        _replace(module, source.target, folded.requires_grad_(True))
         # timm's BatchNormAct2d carries its activation inside.
         rest = getattr(norm, "act", None)
         _replace(module, node.target, rest if rest is not None else nn.Identity())
