@@ -35,6 +35,9 @@ def sim(
     homes: Annotated[int, typer.Option(min=1, help="Number of apartments, each with all eight rooms.")] = 4,
     split: Annotated[Split, typer.Option(help="Homes of different splits are never the same.")] = Split.train,
     first_home: Annotated[int, typer.Option(min=0, help="Index of the first home within the split.")] = 0,
+    drive: Annotated[
+        int, typer.Option(help="1, 2, ...: the same homes on another day: other ways and light, some furniture moved.")
+    ] = 0,
     frames_per_room: Annotated[int, typer.Option(min=1, help="Frames along the path through a room.")] = 8,
     hz: Annotated[float, typer.Option(min=0.1, max=60.0, help="Frames a second of bag time.")] = 1.0,
     lights: Annotated[
@@ -52,6 +55,7 @@ def sim(
             split=split.value,
             homes=homes,
             first_home=first_home,
+            drive=drive,
             frames_per_room=frames_per_room,
             hz=hz,
             lights=lights.value,

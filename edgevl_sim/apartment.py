@@ -8,6 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from edgevl_sim.another_day import Arrangement, Light, light_of, rearranged
 from edgevl_sim.atlas import Atlas
 from edgevl_sim.floorplan import FloorPlan, floor_plan
 from edgevl_sim.layout import Layout, furnish
@@ -15,6 +16,7 @@ from edgevl_sim.mesh import Mesh, build_mesh
 from edgevl_sim.palette import Style
 from edgevl_sim.parts import Floats, Material, Part, box
 from edgevl_sim.plans import PLANS, ROOMS, Plan
+from edgevl_sim.seeds import drive_rng
 from edgevl_sim.shell import FLOOR_PX_PER_M, WALL_PX_PER_M, WallFinish, contact_shadow, floor_texture
 from edgevl_sim.textures import Pixels
 
@@ -44,9 +46,9 @@ class Camera(NamedTuple):
     fov_rad: float
 
 
-def room_order(home_seed: int) -> list[str]:
-    """The eight rooms in the order in which this home's robot visits them."""
-    rng = np.random.default_rng((home_seed, 101))
+def room_order(home_seed: int, drive: int = 0) -> list[str]:
+    """The eight rooms in the order in which this home's robot visits them on this drive."""
+    rng = drive_rng((home_seed, 101), drive)
     return [ROOMS[i] for i in rng.permutation(len(ROOMS))]
 
 
@@ -58,34 +60,62 @@ def camera_of(home_seed: int) -> Camera:
     )
 
 
-def build_room(home_seed: int, name: str) -> Room:
-    """The home's room of this name; the same arguments give the same room to the bit."""
+def build_room(home_seed: int, name: str, drive: int = 0) -> Room:
+    """The home's room of this name on this drive; the same arguments give the same room to the bit."""
+    number = ROOMS.index(name)
+    s, first = furnished(home_seed, name)
+    today = rearranged(first, s, drive_rng((home_seed, 110, number), drive)) if drive else first
+    return _finish(name, s, first, today, light_of(home_seed, number, drive))
+
+
+def furnished(home_seed: int, name: str) -> tuple[Style, Arrangement]:
+    """The room's colours, and its furniture as it stands on drive 0."""
     rng = np.random.default_rng((home_seed, 103, ROOMS.index(name)))
-    plan = PLANS[name]
     for _ in range(TRIES):
         s = Style(rng)
-        layout = furnish(plan, s)
+        layout = furnish(PLANS[name], s)
         if layout is None:
             continue
         free = floor_plan(layout)
         if free is not None:
-            return _finish(name, plan, s, layout, free)
+            return s, Arrangement(layout, free)
     raise RuntimeError(f"no layout of {name} found for home {home_seed} in {TRIES} tries")
 
 
-def _finish(name: str, plan: Plan, s: Style, layout: Layout, free: FloorPlan) -> Room:
-    parts = [part for placed in layout.placed for part in placed.parts]
-    shell, baked = _shell(plan, s, layout)
-    mesh, atlas = build_mesh(parts, shell, baked, s.rng)
-    lamp = [layout.w / 2 + s.u(-0.5, 0.5), layout.l / 2 + s.u(-0.5, 0.5), layout.h - 0.3, s.u(0.8, 1.2)]
+def _finish(name: str, s: Style, first: Arrangement, today: Arrangement, light: Light) -> Room:
+    """What is drawn from the style's rng depends on the first drive's furniture alone, so that it stays as it was."""
+    layout = today.layout
+    parts = [_lit(part, light.window) for placed in layout.placed for part in placed.parts]
+    shell, baked = _shell(PLANS[name], s, layout)
+    mesh, atlas = build_mesh(parts, shell, baked, _texture_starts(s, shell, first, today))
+    lamp = [layout.w / 2 + s.u(-0.5, 0.5), layout.l / 2 + s.u(-0.5, 0.5), layout.h - 0.3, light.lamp * s.u(0.8, 1.2)]
     panes = [p for p in parts if p.materials[0].pattern == "window"]
     sun = [0.0, 0.0, 1.0, 0.0]
     if panes:
         middle = panes[0].corners.reshape(-1, 3).mean(axis=0)
         centre = np.array([layout.w / 2, layout.l / 2, 1.4])
-        sun = [*(middle + 0.25 * (centre - middle)).tolist(), s.u(0.3, 0.9)]
+        sun = [*(middle + 0.25 * (centre - middle)).tolist(), light.window * s.u(0.3, 0.9)]
     lamps = np.array([lamp, sun], np.float32)
-    return Room(name, (layout.w, layout.l, layout.h), mesh, atlas, lamps, free)
+    return Room(name, (layout.w, layout.l, layout.h), mesh, atlas, lamps, today.floor_plan)
+
+
+def _lit(part: Part, window: float) -> Part:
+    """The part as bright as the sky behind it, if it is a window's pane."""
+    if part.materials[0].pattern != "window":
+        return part
+    return part._replace(materials=tuple(m._replace(glow=min(m.glow * window, 1.0)) for m in part.materials))
+
+
+def _texture_starts(s: Style, shell: list[Part], first: Arrangement, today: Arrangement) -> Floats:
+    """build_mesh's starts: a draw for each face of the first drive's room; what is new today starts at 0."""
+    faces = [sum(len(part.corners) for part in placed.parts) for placed in first.layout.placed]
+    ends = np.cumsum([sum(len(part.corners) for part in shell), *faces])
+    starts = s.rng.random((2, int(ends[-1])), dtype=np.float32)
+    if today.gone is not None:
+        starts = np.delete(starts, slice(ends[today.gone], ends[today.gone + 1]), axis=1)
+    standing = len(first.layout.placed) - (today.gone is not None)
+    new = sum(len(part.corners) for placed in today.layout.placed[standing:] for part in placed.parts)
+    return np.pad(starts, ((0, 0), (0, new)))
 
 
 def _shell(plan: Plan, s: Style, layout: Layout) -> tuple[list[Part], list[Pixels | None]]:

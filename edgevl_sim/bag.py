@@ -26,7 +26,7 @@ from edgevl_core.pairlog.types import (
 )
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_sim.apartment import room_order
-from edgevl_sim.drive import START_STAMP_NS, Frame, check_drive, drive_room, passes, stamp_offset_ns
+from edgevl_sim.drive import Frame, check_drive, drive_room, first_stamp_ns, passes, stamp_offset_ns
 from edgevl_sim.seeds import home_name, home_seed
 
 FRAME_ID = "camera_optical_frame"
@@ -60,6 +60,7 @@ class _Task(NamedTuple):
     hz: float
     lights: str
     room_stamp_ns: int
+    drive: int
 
 
 class _Row(NamedTuple):
@@ -75,33 +76,36 @@ def write_bag(
     split: str,
     homes: int,
     first_home: int = 0,
+    drive: int = 0,
     frames_per_room: int = 8,
     hz: float = 0.25,
     lights: str = "on",
     workers: int = 1,
-    start_stamp_ns: int = START_STAMP_NS,
+    start_stamp_ns: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> BagSummary:
     """Drive through homes first_home ... first_home + homes - 1 of a split, one after the other, into a new bag.
 
     Every frame is four messages of one stamp and the frame_id camera_optical_frame: rgb8, 16UC1 millimetres,
     camera_info, truth. Stamps rise by 1/hz from start_stamp_ns over the whole bag; see `drive` for hz and lights
-    ("halfway": all homes lit, then the same drives again in the dark). The messages do not depend on `workers`,
+    ("halfway": all homes lit, then the same drives again in the dark). drive: 1, 2, ... are the same homes, under
+    the same names, on other days. The messages do not depend on `workers`,
     the number of processes; they are started by spawning, so a script that calls this with more than one needs
     the usual `if __name__ == "__main__"`. on_progress(frames done, frames in all) is called as frames are written.
 
     Raises UserError for values out of range and for a path that exists.
     """
-    check_drive(frames_per_room, hz, lights)
+    check_drive(frames_per_room, hz, lights, drive)
     if homes < 1:
         raise UserError(f"number of homes is {homes}: give 1 or more")
     if workers < 1:
         raise UserError(f"number of workers is {workers}: give 1 or more")
     seeds = [home_seed(seed, split, first_home + i) for i in range(homes)]
-    tasks = list(_tasks(seeds, frames_per_room, hz, lights, start_stamp_ns))
+    start_ns = first_stamp_ns(start_stamp_ns, drive)
+    tasks = list(_tasks(seeds, drive, frames_per_room, hz, lights, start_ns))
     total = sum(len(task.frames) for task in tasks)
     done = telling = size = 0
-    last_ns = start_stamp_ns
+    last_ns = start_ns
     with BagWriter(path) as writer:
         for topic, msgtype in TOPICS.items():
             writer.add_topic(topic, msgtype)
@@ -116,18 +120,20 @@ def write_bag(
             if on_progress is not None:
                 on_progress(done, total)
     names = tuple(home_name(s) for s in seeds)
-    return BagSummary(Path(path), done, telling, names, start_stamp_ns, last_ns, size)
+    return BagSummary(Path(path), done, telling, names, start_ns, last_ns, size)
 
 
-def _tasks(seeds: list[int], frames_per_room: int, hz: float, lights: str, start_ns: int) -> Iterator[_Task]:
+def _tasks(
+    seeds: list[int], drive: int, frames_per_room: int, hz: float, lights: str, start_ns: int
+) -> Iterator[_Task]:
     index = 0
     for lit in passes(lights):
         for seed in seeds:
-            for room in room_order(seed):
+            for room in room_order(seed, drive):
                 room_ns = start_ns + stamp_offset_ns(index, hz)
                 for first in range(0, frames_per_room, FRAMES_PER_TASK):
                     frames = range(first, min(first + FRAMES_PER_TASK, frames_per_room))
-                    yield _Task(seed, room, frames, hz, lit, room_ns)
+                    yield _Task(seed, room, frames, hz, lit, room_ns, drive)
                 index += frames_per_room
 
 
@@ -161,7 +167,9 @@ def _end_with_parent() -> None:
 
 
 def _render_task(task: _Task) -> list[_Row]:
-    frames = drive_room(task.home_seed, task.room, task.frames, task.hz, task.lights, task.room_stamp_ns)
+    frames = drive_room(
+        task.home_seed, task.room, task.frames, task.hz, task.lights, task.room_stamp_ns, drive_number=task.drive
+    )
     return [_row(frame) for frame in frames]
 
 

@@ -32,10 +32,11 @@ class Mesh(NamedTuple):
     furniture: npt.NDArray[np.bool_]
 
 
-def build_mesh(
-    parts: list[Part], shell: list[Part], baked: list[Pixels | None], rng: np.random.Generator
-) -> tuple[Mesh, Atlas]:
-    """One mesh of everything: the shell's faces first, textured as baked says, then the parts."""
+def build_mesh(parts: list[Part], shell: list[Part], baked: list[Pixels | None], starts: Floats) -> tuple[Mesh, Atlas]:
+    """One mesh of everything: the shell's faces first, textured as baked says, then the parts.
+
+    starts (2, F) float32, 0 to 1: where along u and v a face begins in a texture that is larger than it.
+    """
     everything = shell + parts
     corners = np.concatenate([p.corners for p in everything]).astype(np.float32)
     frames = np.concatenate([p.frames for p in everything]).astype(np.float32)
@@ -56,7 +57,7 @@ def build_mesh(
         which[i] = index[key]
     atlas = build_atlas(textures)
     span = np.array([m.span_m for m in materials], np.float32)
-    u, v, density = _texture_planes(frames, span, atlas.places[which], rng)
+    u, v, density = _texture_planes(frames, span, atlas.places[which], starts)
     edges = corners[:, 3] - corners[:, 0], corners[:, 1] - corners[:, 0]
     normals = np.cross(*edges)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
@@ -74,16 +75,14 @@ def build_mesh(
     return mesh, atlas
 
 
-def _texture_planes(
-    frames: Floats, span: Floats, places: Floats, rng: np.random.Generator
-) -> tuple[Floats, Floats, Floats]:
+def _texture_planes(frames: Floats, span: Floats, places: Floats, starts: Floats) -> tuple[Floats, Floats, Floats]:
     """Mesh.u and Mesh.v (F, 6), and texture pixels a metre (F,)."""
     planes, densities = [], []
     for axis in (0, 1):
         direction = frames[:, 1 + axis]
         length = np.maximum(np.linalg.norm(direction, axis=1), 1e-4)
         share = np.where(span > 0, np.minimum(1.0, length / np.maximum(span, 1e-3)), 1.0)
-        start = rng.random(len(span), dtype=np.float32) * (1 - share)
+        start = starts[axis] * (1 - share)
         pixels = places[:, 2 + axis] * share
         gradient = direction * (pixels / length**2)[:, None]
         low = places[:, axis] + start * places[:, 2 + axis]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgevl_core.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -29,3 +31,11 @@ def home_name(seed: int) -> str:
     """ "train-0007": the split and index packed in a home seed, for people and for the truth topic."""
     packed, index = divmod(seed, HOMES_PER_SPLIT)
     return f"{SPLITS[packed % len(SPLITS)]}-{index:04d}"
+
+
+def drive_rng(key: tuple[int, ...], drive: int) -> np.random.Generator:
+    """The source of chance of something that each drive through a home draws anew.
+
+    Drive 0 has the key without a number, which is what it was drawn from before there were others.
+    """
+    return np.random.default_rng((*key, drive) if drive else key)

@@ -142,6 +142,10 @@ def test_outputs_are_never_written_over(drive: Path) -> None:
     assert "exists" in refusal("demo", "--out", drive)
 
 
+def test_a_drive_has_no_negative_number(tmp_path: Path) -> None:
+    assert "drive -1 is negative" in refusal("sim", "--out", tmp_path / "bag", "--drive", -1)
+
+
 @pytest.mark.parametrize(
     ("number", "code", "workers"),
     [(signal.SIGTERM, 128 + signal.SIGTERM, 2), (signal.SIGKILL, -signal.SIGKILL, 2), (signal.SIGKILL, -9, 1)],

@@ -23,7 +23,8 @@ def room_of(parts: list[Part]) -> Room:
     """The parts alone, in a big inward box for walls, in a room made for something else."""
     shell = box(0, -8, -8, 16, 16, 16, Material(colour=(128, 128, 128)), furniture=False)
     inward = shell._replace(corners=np.ascontiguousarray(shell.corners[:, ::-1]))
-    mesh, atlas = build_mesh(parts, [inward], [None] * 6, np.random.default_rng(0))
+    starts = np.zeros((2, sum(len(part.corners) for part in [inward, *parts])), np.float32)
+    mesh, atlas = build_mesh(parts, [inward], [None] * 6, starts)
     return dataclasses.replace(build_room(home_seed(0, "test", 0), "office"), mesh=mesh, atlas=atlas)
 
 
