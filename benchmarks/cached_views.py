@@ -22,7 +22,8 @@ from safetensors.torch import save_file
 from edgevl_core.resources import resource
 from edgevl_core.timing import Timing, measure, ratio_quartiles
 from edgevl_sim import write_bag
-from edgevl_train.data import RunData, make_batches
+from edgevl_train.batches import make_batches
+from edgevl_train.data import RunData
 from edgevl_train.distil import distil
 from edgevl_train.material import Setup, gather, open_inputs, prepare
 from edgevl_train.processes import start_fabric

@@ -70,7 +70,7 @@ def adapt(
     """Distil the teacher into a small int8 student for the places in these bags, without a label."""
     needs_training_extra()
     from edgevl_train.adapt import adapt as run
-    from edgevl_train.adapt import plan
+    from edgevl_train.plan import plan
     from edgevl_train.recipe import load_recipe
 
     resolved = load_recipe(recipe, settings)

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from edgevl_core.atomic import atomic_directory
 from edgevl_core.engine import CPU_ONLY, ENGINES, Engine, takes_int8
 from edgevl_core.errors import UserError
+from edgevl_core.fusion import Trust
 from edgevl_core.hashing import sha256_bytes, sha256_file
 from edgevl_core.label_bank import LabelBank, load_label_bank
 from edgevl_core.manifest import (
@@ -67,6 +68,7 @@ def write_bundle(
     labels: Sequence[str] | None = None,
     metrics: Mapping[str, JsonValue] | None = None,
     text_encoder: Path | str | None = None,
+    trust: Trust | None = None,
 ) -> Manifest:
     """Write a bundle directory; it appears whole or not at all.
 
@@ -80,6 +82,7 @@ def write_bundle(
         labels: names of the label set to start with; None: every label of the bank.
         text_encoder: directory with text_encoder.onnx and tokenizer.json, as ``export_text_encoder`` writes them, for
             words that the bank has not; None: the bundle goes without.
+        trust: how far each camera is believed; None: the default, for a student of which nothing was measured.
 
     Raises:
         UserError: ``path`` exists; students, label bank, text encoder, preprocessing and golden inputs do not fit each
@@ -115,6 +118,7 @@ def write_bundle(
             logit_scale=logit_scale,
             temperature=temperature,
             unknown_threshold=unknown_threshold,
+            trust=trust or Trust(),
             metrics=dict(metrics or {}),
             provenance=provenance,
             files=files,

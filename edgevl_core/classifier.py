@@ -216,10 +216,10 @@ class Classifier:
         seen: list[tuple[Modality, NDArray[np.uint8], float]] = []
         if rgb is not None:
             pixels = to_input(rgb, preprocess)
-            seen.append(("rgb", pixels, float(rgb_quality(pixels))))
+            seen.append(("rgb", pixels, float(rgb_quality(pixels, self._manifest.trust.rgb))))
         if depth is not None:
             pixels = to_input(depth, preprocess)
-            seen.append(("depth", pixels, float(depth_quality(pixels))))
+            seen.append(("depth", pixels, float(depth_quality(pixels, self._manifest.trust.depth))))
         if not seen:
             raise UserError("classify: neither rgb nor depth is given; at least one is needed")
         used = [entry for entry in seen if entry[2] > 0] or seen

@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from edgevl_core.errors import UserError
+from edgevl_core.fusion import Trust
 from edgevl_core.preprocess import Preprocess
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
+READABLE_VERSIONS = (1, 2)  # 1 lacked trust, for which there is a default
 MANIFEST_FILE = "manifest.json"
 Modality = Literal["rgb", "depth", "rgbd"]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -68,12 +70,13 @@ class Manifest(_Part):
         logit_scale: the teacher's own.
         temperature: > 0; probabilities = softmax(logit_scale * cosine / temperature).
         unknown_threshold: confidence below which the scene is unknown, 0..1.
+        trust: how far each camera is believed, by brightness and by holes; measured on validation pairs.
         metrics: free nested figures.
         provenance: see :class:`Provenance`.
         files: name -> SHA-256 of every other file of the bundle.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     bundle_id: str = Field(pattern="^[0-9a-f]{12}$")
     student: str
     teacher: str
@@ -83,6 +86,7 @@ class Manifest(_Part):
     logit_scale: float = Field(gt=0)
     temperature: ByModality
     unknown_threshold: ByModality
+    trust: Trust = Trust()
     metrics: dict[str, JsonValue] = {}
     provenance: Provenance
     files: dict[FileName, Sha256]
@@ -109,9 +113,10 @@ def read_manifest(bundle: Path | str) -> Manifest:
         raise UserError(
             f"{path} is damaged ({type(error).__name__}: {error}): copy or make the bundle again"
         ) from error
-    if version != SCHEMA_VERSION:
+    if version not in READABLE_VERSIONS:
+        readable = " and ".join(map(str, READABLE_VERSIONS))
         raise UserError(
-            f"{path}: schema version {version}, this edgevl reads {SCHEMA_VERSION}: install the edgevl that "
+            f"{path}: schema version {version}, this edgevl reads {readable}: install the edgevl that "
             "made the bundle, or make it again"
         )
     try:

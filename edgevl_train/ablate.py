@@ -19,7 +19,7 @@ from edgevl_core.errors import UserError
 from edgevl_core.label_bank import LabelBank
 from edgevl_train.ablation_plot import draw_ablation
 from edgevl_train.contrast import contrast, quantised_copy
-from edgevl_train.data import RunData, calibration_pixels, validator
+from edgevl_train.data import RunData, calibration_pixels
 from edgevl_train.distil import distil
 from edgevl_train.evaluate import evaluate_all
 from edgevl_train.interrupt import terminable
@@ -30,6 +30,7 @@ from edgevl_train.progress import RunProgress
 from edgevl_train.quantise import dynamic_int8, export_fp32, export_int8, ptq_int8
 from edgevl_train.recipe import Recipe, Stage2Section
 from edgevl_train.rundir import check_out, write_json
+from edgevl_train.validation import validator
 
 ROWS = {
     "stage1_fp32": "stage 1, float",

@@ -7,20 +7,29 @@ are never read.
 
 import contextlib
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 
-from edgevl_core.bundle import read_manifest
-from edgevl_train.cache import expected_pairs
+from edgevl_core.bundle import STUDENT_INT8, read_manifest
+from edgevl_core.engine import Engine
+from edgevl_core.fusion import DEFAULT_TRUST
+from edgevl_train.calibrate import at_a_bound
+from edgevl_train.checkpoint import earlier_student
 from edgevl_train.contrast import contrast, quantised_copy
-from edgevl_train.deliver import Students, deliver, export_students
+from edgevl_train.coverage import Coverage
+from edgevl_train.data import RunData
+from edgevl_train.decision import Decision, Judged, decide
+from edgevl_train.deliver import Measured, Students, deliver, export_students, measure, on_images, student_figures
 from edgevl_train.distil import distil
 from edgevl_train.interrupt import terminable
 from edgevl_train.material import Setup, gather, open_inputs, prepare
+from edgevl_train.predictors import student_on_numpy
 from edgevl_train.processes import start_fabric
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
@@ -68,28 +77,11 @@ def adapt(
     out.mkdir(parents=True, exist_ok=True)
     with terminable(), RunProgress(out / "status.json", _shares(recipe)) as progress:
         bundle = _run(setup, out, progress, fabric)
-        progress.result(bundle, read_manifest(bundle).bundle_id)
+        manifest = read_manifest(bundle)
+        decision = json.loads((out / "report.json").read_text(encoding="utf-8"))["decision"]
+        refused = "" if decision["deploy"] else decision["sentence"]
+        progress.result(bundle, manifest.bundle_id, decision["sentence"], refused)
     return bundle
-
-
-def plan(
-    bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | str, out: Path | str, recipe: Recipe
-) -> str:
-    """What :func:`adapt` would do, having checked everything that can be checked without training."""
-    check_out(Path(out), resume=False)
-    setup = prepare(bags, teacher_spec, labels_path, recipe)
-    lines = [f"{bag}: up to {expected_pairs(bag)} pairs" for bag in setup.bags]
-    parameters = sum(p.numel() for p in setup.student.parameters()) / 1e6
-    student, teacher = recipe.student, setup.teacher
-    origin = f", starts from {student.start_from}" if student.start_from else ""
-    lines += [
-        f"teacher {teacher.id}: {teacher.size_px} px, {teacher.embed_dim} dimensions, {recipe.views.count} views",
-        f"student {student.name}: {student.size_px} px, {parameters:.1f} M parameters, {student.head} head{origin}",
-        f"labels: {', '.join(setup.labels.names)}",
-        f"stage 1: {recipe.stage1.epochs} epochs; stage 2: {recipe.stage2.epochs} epochs; seed {recipe.seed}",
-        f"out: {out} (nothing was written)",
-    ]
-    return "\n".join(lines)
 
 
 def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path:
@@ -99,6 +91,10 @@ def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path
         return out / "bundle"
     material = gather(setup, inputs, out, progress, fabric)
     cache, split, bank, data = material.cache, material.split, material.bank, material.data
+    coverage, warnings = material.coverage, material.coverage.warnings()
+    progress.say(coverage.line())
+    for warning in warnings:
+        progress.say(f"warning: {warning}")
     progress.stage("stage1")
     fingerprint = inputs.fingerprint
     stage1 = distil(setup.student, data, recipe, fabric, out, fingerprint, progress.update)
@@ -113,16 +109,55 @@ def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path
     report = {
         "pairs": {"all": len(cache), "train": len(data.train), "val": len(data.val), "in_gaps": split.dropped},
         "split_by": split.by,
+        "coverage": coverage.as_report(),
         "curation": material.curation.report,
         "bags": cache.index["bags"],
         "stage1": {"epoch": stage1.epoch, "val": stage1.metrics},
         "stage2": {"epoch": stage2.epoch, "val": stage2.metrics},
     }
-    progress.update(1, 2, "calibration and bundles")
-    bundle, figures = deliver(files, data, bank, setup.labels.names, setup.teacher, recipe, report, out, _now())
-    write_json(out / "report.json", report | figures | {"wall_s": progress.wall_s()})
+    progress.update(1, 3, "calibration")
+    measured = {name: measure(files[name], data, recipe) for name in ("fp32", "ptq", "int8")}
+    if bounds := at_a_bound(measured["int8"].calibration.temperature):
+        warnings.append(
+            f"the temperature of {', '.join(bounds)} is at its bound: confidence says little; log more pairs"
+        )
+        progress.say(f"warning: {warnings[-1]}")
+    progress.update(2, 3, "decision and bundles")
+    decision = _decide(setup, data, measured["int8"], doubts(coverage, stage2.metrics))
+    figures = student_figures(files, measured)
+    ending = {"students": figures, "warnings": warnings, "decision": asdict(decision), "wall_s": progress.wall_s()}
+    write_json(out / "report.json", report | ending)
     write_report(out)
-    return bundle
+    training = {"answers": report["coverage"]["labels"], "warnings": warnings, "decision": decision.sentence}
+    return deliver(
+        files, measured, figures, data, bank, setup.labels.names, setup.teacher, recipe, report, training, out, _now()
+    )
+
+
+def _decide(setup: Setup, data: RunData, student: Measured, doubts: Sequence[str]) -> Decision:
+    """Against the bundle of the run that it starts from, or that run's float student where it has none."""
+    base, start = None, setup.recipe.student.start_from
+    if start is not None and (bundle := start / "bundle").is_dir():
+        base = Judged(on_images(Engine(bundle / STUDENT_INT8, threads=2)), read_manifest(bundle).trust)
+    elif start is not None:
+        student_before = earlier_student(start, setup.recipe.student, setup.teacher)
+        base = Judged(on_images(student_on_numpy(student_before)), DEFAULT_TRUST)
+    return decide(
+        data, setup.labels.names, Judged(student.embed, student.trust), base, setup.teacher.encode_squares, doubts
+    )
+
+
+def doubts(coverage: Coverage, metrics: Mapping[str, float]) -> list[str]:
+    """Why validation should not be believed, one sentence each; empty where it may be."""
+    found = []
+    if not coverage.stands:
+        found.append(
+            f"its validation pairs show {coverage.covered.sum()} of {coverage.given.sum()} labels, so the last "
+            "epoch was kept"
+        )
+    if not metrics["above_chance"]:
+        found.append("its agreement with the teacher never rose above chance; the last epoch was kept")
+    return found
 
 
 def _shares(recipe: Recipe) -> dict[str, float]:

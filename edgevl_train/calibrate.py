@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.fusion import depth_quality, probabilities, rgb_quality
+from edgevl_core.fusion import probabilities
 from edgevl_core.manifest import ByModality, Modality
 from edgevl_train.answers import Embedded, answers
 
@@ -31,10 +31,11 @@ class Calibration:
     ece: ByModality
 
 
+COLDEST, HOTTEST = 0.25, 8.0  # temperatures beyond these say that the pairs fit no teacher
+
+
 def calibrate_confidence(
-    rgb_pixels: NDArray[np.uint8],
-    depth_pixels: NDArray[np.uint8],
-    embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    embedded: Embedded,
     bank: NDArray[np.float32],
     logit_scale: float,
     target: NDArray[np.float32],
@@ -42,20 +43,21 @@ def calibrate_confidence(
 ) -> Calibration:
     """Fit one temperature and one threshold for RGB, depth and both.
 
-    The temperature minimises the negative log-likelihood of the teacher's answers (Guo et al., "On
-    calibration of modern neural networks", ICML 2017). The threshold is that of :func:`unknown_threshold`. Those of
-    "rgbd" are fitted where both cameras see, since the classifier uses them nowhere else; the figures cover all pairs.
+    The temperature is the one with which the student's probabilities are nearest to the teacher's, in cross-entropy.
+    Its soft answers count: of few pairs all hard ones are soon right, and their likelihood then asks for no doubt at
+    all. The temperature is raised where the mean confidence would be above (right + 1) / (pairs + 2), the share of
+    right answers that so many pairs can vouch for (Laplace's rule of succession). The threshold is that of
+    :func:`unknown_threshold`. Those of "rgbd" are fitted where both cameras see, since the classifier uses them nowhere
+    else; the figures cover all pairs.
 
     Args:
-        rgb_pixels, depth_pixels: (M, S, S, 3) uint8 network inputs of validation pairs, M >= 1.
-        embed: the deployed engine: (N, 3, S, S) uint8 -> (N, D).
+        embedded: the deployed engine's view of M >= 1 pairs.
         bank: (C, D) text vectors of the label set.
         target: (M, D) the teacher's embedding of the RGB image of each pair.
         false_unknown: share of right answers that may be called unknown, 0..1.
     """
-    teachers = (target @ bank.T).argmax(1)
-    rgb, depth = (_embedded(pixels, embed) for pixels in (rgb_pixels, depth_pixels))
-    embedded = Embedded(rgb, depth, np.stack([rgb_quality(rgb_pixels), depth_quality(depth_pixels)]))
+    soft = probabilities(target, bank, logit_scale, 1.0)
+    teachers = soft.argmax(1)
     embeddings = embedded.by_modality()
     everywhere = np.ones(len(target), bool)
     both = embedded.fused() if embedded.fused().any() else everywhere
@@ -64,7 +66,13 @@ def calibrate_confidence(
     def each(figure: Callable[[Modality], float]) -> ByModality:
         return ByModality(**{name: figure(name) for name in used})
 
-    temperature = each(lambda m: fit_temperature(embeddings[m][used[m]], bank, logit_scale, teachers[used[m]]))
+    def warmth(m: Modality) -> float:
+        x, rows = embeddings[m][used[m]], used[m]
+        right = int(((x @ bank.T).argmax(1) == teachers[rows]).sum())
+        fitted = fit_temperature(x, bank, logit_scale, soft[rows])
+        return max(fitted, least_temperature(x, bank, logit_scale, (right + 1) / (len(x) + 2)))
+
+    temperature = each(warmth)
     found = answers(embedded, bank, logit_scale, temperature, ByModality(rgb=0.0, depth=0.0, rgbd=0.0))
     confidence = {name: answer.confidence for name, answer in found.items()}
     right = {name: answer.label == teachers for name, answer in found.items()}
@@ -93,28 +101,65 @@ def unknown_threshold(confidence: NDArray[np.float32], right: NDArray[np.bool_],
     return float(np.quantile(confidence[right], false_unknown, method="lower"))
 
 
+def soft_cost(
+    embeddings: NDArray[np.float32],
+    bank: NDArray[np.float32],
+    logit_scale: float,
+    soft: NDArray[np.float32],
+    temperature: float,
+) -> float:
+    """Mean cross-entropy of (M, C) probabilities ``soft`` and the softmax of the (M, D) embeddings."""
+    logits = (embeddings @ bank.T) * np.float32(logit_scale / temperature)
+    logits -= logits.max(axis=1, keepdims=True)
+    return float((np.log(np.exp(logits).sum(axis=1)) - (soft * logits).sum(axis=1)).mean())
+
+
 def fit_temperature(
     embeddings: NDArray[np.float32],
     bank: NDArray[np.float32],
     logit_scale: float,
-    answer: NDArray[np.int64],
-    low: float = 0.02,
-    high: float = 50.0,
+    soft: NDArray[np.float32],
+    low: float = COLDEST,
+    high: float = HOTTEST,
 ) -> float:
-    """Golden-section search over log T in low..high; the likelihood has one maximum in 1 / T."""
+    """The temperature in low..high of the least :func:`soft_cost`, which has one minimum in 1 / T."""
+    return _search(lambda t: soft_cost(embeddings, bank, logit_scale, soft, t), low, high)
 
-    def cost(log_temperature: float) -> float:
-        p = probabilities(embeddings, bank, logit_scale, math.exp(log_temperature))
-        return float(-np.log(np.maximum(p[np.arange(len(p)), answer], 1e-12)).mean())
 
+def least_temperature(
+    embeddings: NDArray[np.float32], bank: NDArray[np.float32], logit_scale: float, most: float
+) -> float:
+    """The lowest temperature at which the mean confidence is at most ``most``; within COLDEST..HOTTEST."""
+
+    def mean_confidence(temperature: float) -> float:
+        return float(probabilities(embeddings, bank, logit_scale, temperature).max(axis=1).mean())
+
+    low, high = math.log(COLDEST), math.log(HOTTEST)
+    if mean_confidence(COLDEST) <= most:
+        return COLDEST
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if mean_confidence(math.exp(middle)) <= most else (middle, high)
+    return math.exp(high)
+
+
+def _search(cost: Callable[[float], float], low: float, high: float) -> float:
+    """Golden-section search over log T."""
     a, b = math.log(low), math.log(high)
     for _ in range(40):
         left, right = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
-        if cost(left) <= cost(right):
+        if cost(math.exp(left)) <= cost(math.exp(right)):
             b = right
         else:
             a = left
-    return math.exp((a + b) / 2)
+    found = math.exp((a + b) / 2)
+    return min((low, high, found), key=cost)
+
+
+def at_a_bound(temperature: ByModality) -> list[str]:
+    """Modalities whose temperature is the least or the greatest that is allowed."""
+    named = temperature.model_dump()
+    return [name for name, value in named.items() if value <= COLDEST * 1.001 or value >= HOTTEST * 0.999]
 
 
 def expected_calibration_error(confidence: NDArray[np.float32], right: NDArray[np.bool_], bins: int = 15) -> float:
@@ -123,13 +168,3 @@ def expected_calibration_error(confidence: NDArray[np.float32], right: NDArray[n
     count = np.bincount(index, minlength=bins)
     gap = np.abs(np.bincount(index, confidence, bins) - np.bincount(index, right, bins))
     return float(gap[count > 0].sum() / max(len(confidence), 1))
-
-
-def _embedded(
-    pixels: NDArray[np.uint8], embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]], batch: int = 64
-) -> NDArray[np.float32]:
-    parts = [
-        embed(np.ascontiguousarray(pixels[start : start + batch].transpose(0, 3, 1, 2)))
-        for start in range(0, len(pixels), batch)
-    ]
-    return np.concatenate(parts)

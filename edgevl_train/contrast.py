@@ -12,13 +12,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from edgevl_train.data import Batch, RunData, calibration_pixels, make_batches, validator
+from edgevl_train.batches import Batch, make_batches
+from edgevl_train.data import RunData, calibration_pixels
 from edgevl_train.distil import distillation_loss
 from edgevl_train.loop import Best, Stage, fit
 from edgevl_train.losses import DISTANCES, mine_semi_hard, pairwise_distance, triplet_loss
 from edgevl_train.quantise import QuantStudent, calibrate, fake_quantise, fuse
 from edgevl_train.recipe import Recipe
 from edgevl_train.student import Student
+from edgevl_train.validation import may_choose, validator
 
 
 def quantised_copy(student: Student, data: RunData, recipe: Recipe) -> QuantStudent:
@@ -86,6 +88,7 @@ def contrast(
         loss=loss,
         validate=validator(data, fabric.device),
         fingerprint=fingerprint,
+        may_choose=may_choose(data),
         score_start=True,
     )
     engine = {"seed": recipe.seed, "checkpoint_every_s": recipe.checkpoint_every_s}

@@ -1,17 +1,21 @@
 """The last steps of a run: ONNX files, calibration on validation pairs, the bundle and its baseline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgevl_core.bundle import write_bundle
 from edgevl_core.engine import Engine
+from edgevl_core.fusion import Trust, depth_quality, rgb_quality
 from edgevl_core.label_bank import LabelBank
 from edgevl_core.manifest import BagRecord, Provenance
-from edgevl_train.calibrate import calibrate_confidence
+from edgevl_core.preprocess import to_batch
+from edgevl_train.answers import Embedded
+from edgevl_train.calibrate import Calibration, calibrate_confidence
 from edgevl_train.data import RunData, calibration_pixels
 from edgevl_train.quantise import QuantStudent, export_float_of, export_fp32, export_int8
 from edgevl_train.quantise.ptq import ptq_int8
@@ -20,8 +24,10 @@ from edgevl_train.rundir import software_versions
 from edgevl_train.student import Student
 from edgevl_train.teacher import Teacher
 from edgevl_train.text_export import export_text_encoder
+from edgevl_train.trust import Embed, measure_trust
 
 GOLDEN_PAIRS = 4
+TRUST_PAIRS = 256  # each is looked at in every light and with every share of holes
 
 
 @dataclass(frozen=True)
@@ -45,27 +51,64 @@ def export_students(students: Students, data: RunData, recipe: Recipe, directory
     return files
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A student's file, and what was measured of it on validation pairs.
+
+    Attributes:
+        embed: as the engine runs it, (M, S, S, 3) uint8 -> (M, D).
+        steps: what the trust curves were made from, for the report.
+    """
+
+    embed: Embed
+    trust: Trust
+    steps: Mapping[str, Any]
+    calibration: Calibration
+
+
+def measure(file: Path, data: RunData, recipe: Recipe) -> Measured:
+    """Trust in each camera, temperatures and thresholds of one student's ONNX file."""
+    embed = on_images(Engine(file, threads=2))
+    trust, steps = measure_trust(*_test_pictures(data), embed=embed, bank=data.bank, logit_scale=data.logit_scale)
+    return Measured(embed, trust, steps, _calibrate(data, embed, trust, recipe))
+
+
+def student_figures(files: Mapping[str, Path], measured: Mapping[str, Measured]) -> dict[str, Any]:
+    """Per student: agreement with the teacher's RGB answer and mean cosine to its embedding, by modality; calibration;
+    what trust was made from; bytes.
+    """
+    return {
+        name: {
+            **{key: value.model_dump() for key, value in vars(student.calibration).items()},
+            "trust": dict(student.steps),
+            "bytes": files[name].stat().st_size,
+        }
+        for name, student in measured.items()
+    }
+
+
 def deliver(
     files: Mapping[str, Path],
+    measured: Mapping[str, Measured],
+    figures: Mapping[str, Any],
     data: RunData,
     bank: LabelBank,
     labels: Sequence[str],
     teacher: Teacher,
     recipe: Recipe,
     report: Mapping[str, Any],
+    training: Mapping[str, Any],
     out: Path,
     created: str,
-) -> tuple[Path, dict[str, Any]]:
-    """Calibrate each student and write ``out/bundle`` and ``out/bundle_ptq``.
+) -> Path:
+    """Write ``out/bundle`` and ``out/bundle_ptq``.
 
-    Returns:
-        The bundle, and per student the validation figures: agreement with the teacher's RGB answer and mean cosine to
-        its embedding, by modality; calibration; bytes.
+    Args:
+        files, measured, figures: by student, fp32, ptq and int8.
+        training: what the bundles say of their training: pairs by the teacher's answer, warnings, the decision.
     """
-    rgb, depth = data.cache.full_rgb[data.val], data.cache.full_depth[data.val]
-    target = np.asarray(data.targets[0, data.val], np.float32)
-    golden_rows = np.linspace(0, len(rgb) - 1, min(GOLDEN_PAIRS, len(rgb))).astype(np.int64)
-    golden = np.concatenate([rgb[golden_rows], depth[golden_rows]]).transpose(0, 3, 1, 2)
+    golden_rows = data.val[np.linspace(0, len(data.val) - 1, min(GOLDEN_PAIRS, len(data.val))).astype(np.int64)]
+    golden = np.concatenate([data.cache.full_rgb[golden_rows], data.cache.full_depth[golden_rows]])
     provenance = Provenance(
         bags=tuple(BagRecord(**{key: bag[key] for key in BagRecord.model_fields}) for bag in report["bags"]),
         recipe=recipe.model_dump(mode="json"),
@@ -77,34 +120,61 @@ def deliver(
         text_encoder = out / "text_encoder"
         text_encoder.mkdir(exist_ok=True)
         export_text_encoder(teacher, text_encoder)
-    figures: dict[str, Any] = {}
     # The bundle comes last: its presence says that the run is complete.
-    for name, directory in (("fp32", None), ("ptq", "bundle_ptq"), ("int8", "bundle")):
-        engine = Engine(files[name], threads=2)
-        calibration = calibrate_confidence(
-            rgb, depth, engine, data.bank, data.logit_scale, target, recipe.calibration.false_unknown
-        )
-        figures[name] = {
-            **{key: value.model_dump() for key, value in vars(calibration).items()},
-            "bytes": files[name].stat().st_size,
-        }
-        if directory is None or (out / directory).exists():
+    for name, directory in (("ptq", "bundle_ptq"), ("int8", "bundle")):
+        student = measured[name]
+        if (out / directory).exists():
             continue
         write_bundle(
             out / directory,
             student_onnx=files[name],
             student_fp32_onnx=files["int8_float" if name == "int8" else "fp32"],
             label_bank=bank,
-            golden_pixels=np.ascontiguousarray(golden),
+            golden_pixels=np.ascontiguousarray(golden.transpose(0, 3, 1, 2)),
             text_encoder=text_encoder if name == "int8" else None,
             student=recipe.student.name,
             teacher=f"{teacher.id} {teacher.weights_sha256[:12]}",
             preprocess=recipe.robot_preprocess(),
             logit_scale=teacher.logit_scale,
-            temperature=calibration.temperature,
-            unknown_threshold=calibration.unknown_threshold,
+            temperature=student.calibration.temperature,
+            unknown_threshold=student.calibration.unknown_threshold,
+            trust=student.trust,
             provenance=provenance,
             labels=labels,
-            metrics={"validation": figures[name]},
+            metrics={"validation": figures[name], "training": dict(training)},
         )
-    return out / "bundle", {"students": figures}
+    return out / "bundle"
+
+
+def _calibrate(data: RunData, embed: Embed, trust: Trust, recipe: Recipe) -> Calibration:
+    """By the validation pairs; where they do not stand for the home, by the training pairs as well."""
+    rows = data.val if data.stands else np.union1d(data.train, data.val)
+    rgb, depth = data.cache.full_rgb[rows], data.cache.full_depth[rows]
+    quality = np.stack([rgb_quality(rgb, trust.rgb), depth_quality(depth, trust.depth)])
+    target = np.asarray(data.targets[0, rows], np.float32)
+    embedded = Embedded(embed(rgb), embed(depth), quality)
+    return calibrate_confidence(embedded, data.bank, data.logit_scale, target, recipe.calibration.false_unknown)
+
+
+def _test_pictures(data: RunData) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+    """RGB, depth and the teacher's embedding of at most 256 pairs that nothing was trained on, or of all there are."""
+    sources = [(data, data.val if data.stands else np.union1d(data.train, data.val))]
+    sources += [(part, part.val) for part in data.replay if len(part.val)]
+    each = max(1, TRUST_PAIRS // len(sources))
+    found = []
+    for part, rows in sources:
+        some = rows[np.linspace(0, len(rows) - 1, min(each, len(rows))).astype(np.int64)]
+        target = np.asarray(part.targets[0, some], np.float32)
+        found.append((part.cache.full_rgb[some], part.cache.full_depth[some], target))
+    rgb, depth, target = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    return rgb, depth, target
+
+
+def on_images(engine: Callable[[NDArray[np.uint8]], NDArray[np.float32]], batch: int = 64) -> Embed:
+    """An engine, (N, 3, S, S) uint8 -> (N, D), on any number of images: (M, S, S, 3) uint8 -> (M, D) float32."""
+
+    def embed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        starts = range(0, len(images), batch)
+        return np.concatenate([engine(to_batch(list(images[start : start + batch]))) for start in starts])
+
+    return embed

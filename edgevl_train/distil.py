@@ -7,11 +7,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from edgevl_train.data import Batch, RunData, make_batches, validator
+from edgevl_train.batches import Batch, make_batches
+from edgevl_train.data import RunData
 from edgevl_train.loop import Best, Stage, fit
 from edgevl_train.losses import DISTANCES, Distance
 from edgevl_train.recipe import Recipe
 from edgevl_train.student import Student
+from edgevl_train.validation import may_choose, validator
 
 
 def distillation_loss(embedding: Tensor, target: Tensor, distance: Distance) -> tuple[Tensor, Tensor]:
@@ -51,6 +53,7 @@ def distil(
         loss=loss,
         validate=validator(data, fabric.device),
         fingerprint=fingerprint,
+        may_choose=may_choose(data),
         score_start=recipe.student.start_from is not None,
     )
     student.to(memory_format=torch.channels_last)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,8 @@ def embed_views(
     """
     shape = (views.count, len(cache), teacher.embed_dim)
     full_rows = np.zeros(0, np.int64) if only_full is None else np.asarray(only_full, np.int64)
-    parts = (teacher_key(teacher), cache.key, views.key, hashlib.sha256(full_rows.tobytes()).hexdigest())
-    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    data, marks, meta = (directory / f"teacher_embeddings.{ending}" for ending in ("f16", "done", "json"))
+    key = _key(teacher, cache, views, full_rows)
+    data, marks, meta = _files(directory)
     rank, processes = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
     if rank == 0:
         _prepare(data, marks, meta, key, shape, teacher.id)
@@ -74,6 +74,44 @@ def embed_views(
             on_progress(finished, total, f"view {view + 1} of {views.count}")
     _wait(fabric)
     return np.memmap(data, np.float16, "r", shape=shape)
+
+
+def open_embeddings(
+    directory: Path, teacher: Teacher, cache: Cache, views: Views
+) -> tuple[NDArray[np.float16], NDArray[np.int64], NDArray[np.int64]]:
+    """What an earlier run has left.
+
+    Returns:
+        (K, N, D) float16, memory-mapped, read-only; rows of which all views are there (its training pairs); rows of
+        which view 0 alone is (its validation pairs).
+
+    Raises:
+        UserError: there is nothing, it is not finished, or it is of other pairs, views or another teacher.
+    """
+    shape = (views.count, len(cache), teacher.embed_dim)
+    data, marks, meta = _files(directory)
+    try:
+        done = np.fromfile(marks, np.uint8).reshape(shape[:2]) > 0
+        key = json.loads(meta.read_text())["key"]
+        whole, first = np.flatnonzero(done.all(0)), np.flatnonzero(done[0] & ~done.all(0))
+        # It may have been made in the other precision, which moves an embedding by rounding only.
+        precisions = (replace(teacher, precision=precision) for precision in ("32-true", "bf16-mixed"))
+        if not done[0].all() or key not in [_key(model, cache, views, first) for model in precisions]:
+            raise ValueError("not finished, or of another teacher, other pairs or other views")
+        return np.memmap(data, np.float16, "r", shape=shape), whole, first
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"teacher's embeddings in {directory} cannot be used again: {error}") from error
+
+
+def _files(directory: Path) -> tuple[Path, Path, Path]:
+    """Embeddings, marks of what is done, and what they are of."""
+    data, marks, meta = (directory / f"teacher_embeddings.{ending}" for ending in ("f16", "done", "json"))
+    return data, marks, meta
+
+
+def _key(teacher: Teacher, cache: Cache, views: Views, only_full: NDArray[np.int64]) -> str:
+    parts = (teacher_key(teacher), cache.key, views.key, hashlib.sha256(only_full.tobytes()).hexdigest())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 class _Writer:

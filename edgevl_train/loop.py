@@ -152,7 +152,8 @@ class _Run:
                 metrics = self.stage.validate(self.judged)
         metrics = self.fabric.broadcast(metrics)
         best = self.standing.best
-        if best.epoch < 0 or metrics["score"] > best.metrics["score"]:
+        doubtful = best.epoch < 0 or not self.stage.may_choose(best.metrics)
+        if doubtful or (self.stage.may_choose(metrics) and metrics["score"] > best.metrics["score"]):
             best.epoch, best.metrics = epoch, metrics
             best.state = {name: tensor.detach().cpu().clone() for name, tensor in self.judged.state_dict().items()}
         return metrics

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 
 from edgevl_core.errors import UserError
 from edgevl_core.label_bank import LabelBank, build_label_bank
 from edgevl_core.labels import LabelSet, label_file, load_labels
 from edgevl_train.cache import INDEX, Cache, build_cache, cache_key, expected_pairs, find_bags, open_cache
 from edgevl_train.checkpoint import earlier_student
+from edgevl_train.coverage import Coverage, measure_coverage
 from edgevl_train.curate import Curation, curate
 from edgevl_train.data import RunData
 from edgevl_train.embeddings import embed_views
@@ -20,6 +22,7 @@ from edgevl_train.precision import resolve_precision
 from edgevl_train.processes import own_device
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
+from edgevl_train.replay import earlier_pairs, inherited
 from edgevl_train.rundir import Inputs, describe_inputs, open_run
 from edgevl_train.split import Split, split_pairs
 from edgevl_train.student import Student, build_student
@@ -49,6 +52,7 @@ class Material:
     bank: LabelBank
     data: RunData
     curation: Curation
+    coverage: Coverage
 
 
 def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | str, recipe: Recipe) -> Setup:
@@ -58,6 +62,7 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
         UserError: no bags or one named twice, a bag without RGB or depth, labels, teacher or student that do
             not load.
     """
+    recipe = inherited(recipe)
     paths = find_bags(bags)
     resolved = [path.resolve() for path in paths]
     if twice := sorted({str(p) for p in paths if resolved.count(p.resolve()) > 1}):
@@ -126,13 +131,30 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
     targets = embed_views(teacher, cache, views, out, progress.update, only_full=split.val, fabric=fabric)
     own = bank.select(setup.labels.names)
     superset = build_label_bank([setup.superset], teacher.encode_text) if setup.superset else own
-    of_train = np.asarray(targets[0, split.train], np.float32)
-    curation = curate(of_train, superset.vectors, list(superset.names), teacher.logit_scale, recipe.curation)
+
+    def judge(embeddings: NDArray[np.float32]) -> Curation:
+        return curate(embeddings, superset.vectors, list(superset.names), teacher.logit_scale, recipe.curation)
+
+    curation = judge(np.asarray(targets[0, split.train], np.float32))
     pseudo_label = np.full(len(cache), -1, np.int64)
     pseudo_label[split.train] = curation.pseudo_label
     kept = split.train[curation.kept]
-    data = RunData(cache, views, targets, kept, split.val, pseudo_label, own.vectors, teacher.logit_scale)
-    return Material(cache, split, bank, data, curation)
+    answer = (np.asarray(targets[0], np.float32) @ own.vectors.T).argmax(1)
+    coverage = measure_coverage(own.names, answer, kept, split.val)
+    replay = earlier_pairs(recipe, teacher, own, judge)
+    data = RunData(
+        cache,
+        views,
+        targets,
+        kept,
+        split.val,
+        pseudo_label,
+        own.vectors,
+        teacher.logit_scale,
+        coverage.stands,
+        replay,
+    )
+    return Material(cache, split, bank, data, curation, coverage)
 
 
 def _cache(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress) -> Cache:

@@ -13,7 +13,7 @@ from edgevl_core.bundle import LABEL_BANK_FILE, STUDENT_FP32, load_bundle
 from edgevl_core.depth import encode_depth
 from edgevl_core.engine import Engine
 from edgevl_core.errors import UserError
-from edgevl_core.fusion import depth_quality, rgb_quality
+from edgevl_core.fusion import DEFAULT_TRUST, Trust, depth_quality, rgb_quality
 from edgevl_core.label_bank import LabelBank, build_label_bank, load_label_bank
 from edgevl_core.labels import Label, LabelSet, load_labels
 from edgevl_core.manifest import MANIFEST_FILE, ByModality, read_manifest
@@ -90,15 +90,15 @@ def bundle_predictor(
     names = load_labels(labels).names if labels is not None else manifest.labels
     name = f"bundle {manifest.bundle_id}{' fp32' if fp32 else ''}"
     bank = bundle.label_bank.select(names)
-    predictor = engine_predictor(name, engine, manifest.preprocess, bank, manifest.logit_scale)
+    predictor = engine_predictor(name, engine, manifest.preprocess, bank, manifest.logit_scale, manifest.trust)
     return replace(predictor, temperature=manifest.temperature, unknown_threshold=manifest.unknown_threshold)
 
 
 def engine_predictor(
-    name: str, engine: Engine, preprocess: Preprocess, bank: LabelBank, logit_scale: float
+    name: str, engine: Engine, preprocess: Preprocess, bank: LabelBank, logit_scale: float, trust: Trust = DEFAULT_TRUST
 ) -> Predictor:
     """A student's ONNX file, not calibrated."""
-    return Predictor(name, _student_embedding(engine, preprocess), bank, logit_scale)
+    return Predictor(name, _student_embedding(engine, preprocess, trust), bank, logit_scale)
 
 
 def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teacher: Teacher | None = None) -> Predictor:
@@ -117,17 +117,18 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
     if bundle.is_dir():
         manifest, bank = read_manifest(bundle), load_label_bank(bundle / LABEL_BANK_FILE)
         bank = bank.select(load_labels(labels).names if labels is not None else manifest.labels)
-        rest = (manifest.logit_scale, manifest.temperature, manifest.unknown_threshold)
+        rest, trust = (manifest.logit_scale, manifest.temperature, manifest.unknown_threshold), manifest.trust
     elif labels is not None and teacher is not None:
         check_teacher(run, teacher)
         bank, rest = build_label_bank([load_labels(labels)], teacher.encode_text), (teacher.logit_scale, ONES, ZEROS)
+        trust = DEFAULT_TRUST
     else:
         raise UserError(
             f"{checkpoint}: the run has no bundle yet to take the label vectors from: pass --labels and --teacher, "
             "the ones given to `edgevl adapt`"
         )
     student = load_student(checkpoint, recipe.student, bank.vectors.shape[1])
-    return Predictor(name, _student_embedding(_on_numpy(student), recipe.robot_preprocess()), bank, *rest)
+    return Predictor(name, _student_embedding(student_on_numpy(student), recipe.robot_preprocess(), trust), bank, *rest)
 
 
 def teacher_predictor(teacher: Teacher, labels: Path | str | LabelSet, *, depth_encoding: str = "metric") -> Predictor:
@@ -163,13 +164,13 @@ def _label_set(labels: Path | str | LabelSet) -> LabelSet:
 
 
 def _student_embedding(
-    network: Callable[[NDArray[np.uint8]], NDArray[np.float32]], preprocess: Preprocess
+    network: Callable[[NDArray[np.uint8]], NDArray[np.float32]], preprocess: Preprocess, trust: Trust
 ) -> Callable[[Sequence[RgbdPair]], Embedded]:
     """Pairs through the robot's preprocessing and a network (N, 3, S, S) uint8 -> (N, D)."""
 
     def embed(pairs: Sequence[RgbdPair]) -> Embedded:
         rgb, depth = _inputs(pairs, preprocess)
-        return Embedded(network(to_batch(rgb)), network(to_batch(depth)), _quality(rgb, depth))
+        return Embedded(network(to_batch(rgb)), network(to_batch(depth)), _quality(rgb, depth, trust))
 
     return embed
 
@@ -180,11 +181,15 @@ def _inputs(
     return [to_input(pair.rgb, preprocess) for pair in pairs], [to_input(pair.depth_m, preprocess) for pair in pairs]
 
 
-def _quality(rgb: list[NDArray[np.uint8]], depth: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    return np.stack([rgb_quality(np.stack(rgb)), depth_quality(np.stack(depth))])
+def _quality(
+    rgb: list[NDArray[np.uint8]], depth: list[NDArray[np.uint8]], trust: Trust = DEFAULT_TRUST
+) -> NDArray[np.float32]:
+    return np.stack([rgb_quality(np.stack(rgb), trust.rgb), depth_quality(np.stack(depth), trust.depth)])
 
 
-def _on_numpy(student: nn.Module) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+def student_on_numpy(student: nn.Module) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """A network run by torch, called as an engine is: (N, 3, S, S) uint8 -> (N, D) float32."""
+
     @torch.inference_mode()
     def network(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return student(torch.from_numpy(pixels)).float().numpy()

@@ -50,7 +50,8 @@ class RunProgress:
         self._state, self._stage, self._message = "running", "", ""
         self._fraction = 0.0
         self._exit_code: int | None = None
-        self._bundle_path = self._bundle_id = ""
+        self._bundle_path = self._bundle_id = self._refused = ""
+        self._done = "done"
         self._wall_s: dict[str, float] = {}
         self._stage_started = self._started
 
@@ -67,7 +68,7 @@ class RunProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            self._state, self._exit_code, self._fraction, self._message = "succeeded", 0, 1.0, "done"
+            self._state, self._exit_code, self._fraction, self._message = "succeeded", 0, 1.0, self._done
         elif isinstance(error, KeyboardInterrupt | SystemExit):
             self._state, self._exit_code, self._message = "cancelled", 130, f"cancelled during {self._stage}"
         else:
@@ -97,9 +98,21 @@ class RunProgress:
         if self._clock() - self._last_write >= WRITE_EVERY_S:
             self._write()
 
-    def result(self, bundle_path: Path, bundle_id: str) -> None:
-        """What the run made; appears in status.json from here on."""
+    def say(self, line: str) -> None:
+        """Print a line that stays, above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(line, highlight=False, markup=False)
+        else:
+            print(line, file=self._stream, flush=True)
+
+    def result(self, bundle_path: Path, bundle_id: str, message: str = "done", refused: str = "") -> None:
+        """What the run made; appears in status.json from here on.
+
+        Args:
+            message: one line for the end; refused: why the bundle should not be used, empty where it may.
+        """
         self._bundle_path, self._bundle_id = str(bundle_path), bundle_id
+        self._done, self._refused = message, refused
 
     def wall_s(self) -> dict[str, float]:
         """Seconds spent in each stage so far, the current one included."""
@@ -109,7 +122,7 @@ class RunProgress:
         return {stage: round(seconds, 2) for stage, seconds in spent.items()}
 
     def snapshot(self) -> dict[str, Any]:
-        """The content of status.json: state, stage, progress 0..1 of the whole, eta_s, message, bundle, exit_code."""
+        """The content of status.json: state, stage, progress 0..1, eta_s, message, bundle, refused, exit_code."""
         overall = self._overall()
         elapsed_s = self._clock() - self._started
         running = self._state == "running"
@@ -121,6 +134,7 @@ class RunProgress:
             "message": self._message,
             "bundle_path": self._bundle_path,
             "bundle_id": self._bundle_id,
+            "refused": self._refused,
             "exit_code": self._exit_code,
         }
 

@@ -74,10 +74,14 @@ class PreprocessSection(Section):
 
 
 class SplitSection(Section):
-    """Validation data: whole bags ("bag"), or blocks of time with a gap ("time"); "auto" decides, see split.py."""
+    """Validation data: whole bags ("bag"), or blocks of time with gaps ("time"); "auto" decides, see split.py.
+
+    ``blocks``: the most that a bag has; 1: its end.
+    """
 
     by: Literal["auto", "bag", "time"] = "auto"
     val_fraction: float = Field(0.1, gt=0, lt=0.5)
+    blocks: int = Field(10, ge=1)
     gap_s: float = Field(5.0, ge=0)
 
 
@@ -120,6 +124,30 @@ class RgbAugmentSection(Section):
     contrast: float = Field(0.15, ge=0, lt=1)
     saturation: float = Field(0.3, ge=0, le=1)
     hue_rad: float = Field(0.2, ge=0, le=3.15)
+
+
+class LowLightSection(Section):
+    """RGB in bad light, in stage 1 and 2, see :func:`edgevl_train.augment.dim`; ``probability`` 0: none.
+
+    A share ``probability`` of the images is darkened by a gain between ``min_gain`` and 1 (log-uniform) and by a gamma
+    between 1 / ``max_gamma`` and ``max_gamma`` (log-uniform), and gets sensor noise of up to ``noise`` of 255 levels.
+    The target stays the teacher's embedding of the lit view: the student learns to see where the teacher cannot.
+    """
+
+    probability: float = Field(0.25, ge=0, le=1)
+    min_gain: float = Field(0.04, gt=0, le=1)
+    max_gamma: float = Field(1.3, ge=1, le=4)
+    noise: float = Field(3.0, ge=0, le=64)
+
+
+class ReplaySection(Section):
+    """Pairs of the run that ``student.start_from`` names, and of those before it, mixed into every batch.
+
+    ``share`` of a batch's pairs comes from them, so that what the student knew of other homes is not forgotten;
+    0: none.
+    """
+
+    share: float = Field(0.5, ge=0, lt=1)
 
 
 class CurationSection(Section):
@@ -227,6 +255,8 @@ class Recipe(Section):
     views: ViewsSection = ViewsSection()
     depth_augment: DepthAugmentSection = DepthAugmentSection()
     rgb_augment: RgbAugmentSection = RgbAugmentSection()
+    low_light: LowLightSection = LowLightSection()
+    replay: ReplaySection = ReplaySection()
     curation: CurationSection = CurationSection()
     stage1: Stage1Section = Stage1Section()
     stage2: Stage2Section = Stage2Section()

@@ -34,6 +34,8 @@ class Stage:
         validate: model -> metrics; "score" is what the best checkpoint maximises.
         fingerprint: a checkpoint with another one is refused.
         score_start: whether the untrained model (epoch 0) is a candidate for the best.
+        may_choose: whether an epoch's metrics are good enough to choose by; until those of the kept epoch are, each
+            epoch takes the place of the one before.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Stage:
     validate: Callable[[nn.Module], Metrics]
     fingerprint: str
     score_start: bool = False
+    may_choose: Callable[[Metrics], bool] = lambda metrics: True
 
 
 @dataclass(frozen=True)

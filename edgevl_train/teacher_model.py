@@ -71,6 +71,12 @@ class Teacher:
             features = self.model.encode_image(x)
         return functional.normalize(features.float(), dim=-1).cpu()
 
+    def encode_squares(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, C, C, 3) uint8, whole squashed views, N >= 1 -> (N, D) float32, L2-normalised."""
+        starts = range(0, len(images), self.batch)
+        pixels = (torch.from_numpy(images[start : start + self.batch]).permute(0, 3, 1, 2) for start in starts)
+        return np.concatenate([self.encode_pixels(part).numpy() for part in pixels])
+
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, D) float32, L2-normalised embeddings of ``texts``, as they are (no template is put around them)."""

@@ -8,6 +8,7 @@ import pytest
 from edgevl_core.bundle import load_bundle, read_manifest
 from edgevl_core.engine import Engine
 from edgevl_core.errors import UserError
+from edgevl_core.fusion import Trust
 from edgevl_core.hashing import sha256_file
 from edgevl_core.label_bank import build_label_bank
 from edgevl_core.labels import Label, LabelSet
@@ -57,6 +58,13 @@ def test_manifest_round_trips_through_json(bundle):
     assert Manifest.model_validate(json.loads(manifest_bytes(manifest))) == manifest
     assert manifest.temperature.of("depth") == 2.0
     assert manifest.metrics == {"rgb": {"top1": 0.9}, "samples": 12}
+
+
+def test_a_bundle_of_the_first_schema_is_read_with_the_usual_trust(bundle):
+    content = json.loads((bundle / "manifest.json").read_text())
+    del content["trust"]
+    (bundle / "manifest.json").write_text(json.dumps(content | {"schema_version": 1}))
+    assert load_bundle(bundle).manifest.trust == Trust()
 
 
 def test_a_bundle_may_be_made_for_some_labels_of_its_bank(tmp_path):
@@ -123,7 +131,7 @@ def test_a_missing_file_is_named(bundle):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"schema_version": 7}, "schema version 7, this edgevl reads 1"),
+        ({"schema_version": 7}, "schema version 7, this edgevl reads 1 and 2"),
         ({"surprise": 1}, "surprise"),
         ({"logit_scale": -1.0}, "logit_scale"),
         ({"bundle_id": "0123456789ab"}, "bundle id 0123456789ab"),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgevl_core.fusion import depth_quality, mix, probabilities, rgb_quality
+from edgevl_core.fusion import Curve, Trust, depth_quality, mix, probabilities, rgb_quality
 from edgevl_core.preprocess import Preprocess, to_input
 
 pytestmark = pytest.mark.unit
@@ -25,6 +25,47 @@ def test_from_lights_out_to_full_light() -> None:
     assert rgb_quality((SCENE * 0.02).astype(np.uint8)) == 0
     half = np.random.default_rng(0).choice(np.array([0, 40], np.uint8), (32, 32, 1)).repeat(3, 2)
     assert rgb_quality(half) == pytest.approx((half.mean() - 8) / 24, abs=1e-3)
+
+
+def test_a_measured_curve_replaces_the_default() -> None:
+    curve = Curve(at=(2.0, 4.0, 100.0), weight=(0.0, 0.5, 1.0))
+    dark = (SCENE * 0.02).astype(np.uint8)
+    assert rgb_quality(dark) == 0 < rgb_quality(dark, curve) < 0.5
+    covered = np.full((16, 16, 3), 200, np.uint8)
+    assert rgb_quality(covered, curve) == 0  # no contrast, whatever the light
+    half = np.zeros((8, 8, 3), np.uint8)
+    half[:4] = 255
+    assert depth_quality(half, Curve(at=(0.0, 1.0), weight=(0.0, 0.2))) == pytest.approx(0.1)
+
+
+@few
+@given(st.floats(0.03, 1))
+def test_a_flat_picture_is_one_in_any_light(light: float) -> None:
+    """Contrast counts as a share of brightness: dusk alone makes no lens look covered."""
+    always = Curve(at=(0.0,), weight=(1.0,))
+    assert rgb_quality((SCENE * light).astype(np.uint8), always) == 1
+
+
+@pytest.mark.parametrize(
+    ("at", "weight"),
+    [
+        ((1, 1), (0, 1)),
+        ((2, 1), (0, 1)),
+        ((1, 2), (1, 0)),
+        ((1, 2), (0, 2)),
+        ((1,), (0, 1)),
+        ((1,), (float("nan"),)),
+        ((), ()),
+    ],
+)
+def test_what_is_no_curve_is_refused(at: tuple[float, ...], weight: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=r"must|finite|at least 1"):
+        Curve(at=at, weight=weight)
+
+
+def test_trust_survives_json() -> None:
+    trust = Trust(rgb=Curve(at=(1.5, 30.25), weight=(0.0, 0.75)))
+    assert Trust.model_validate_json(trust.model_dump_json()) == trust
 
 
 @few

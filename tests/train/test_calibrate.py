@@ -5,7 +5,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edgevl_core.fusion import probabilities
+from edgevl_train.answers import Embedded
 from edgevl_train.calibrate import (
+    COLDEST,
+    HOTTEST,
+    at_a_bound,
     calibrate_confidence,
     expected_calibration_error,
     fit_temperature,
@@ -26,9 +30,20 @@ def noisy(count: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32), kind
 
 
+def hard(answer: np.ndarray) -> np.ndarray:
+    """(N, 8): all on one answer."""
+    return np.eye(8, dtype=np.float32)[answer]
+
+
+def lit(rgb: np.ndarray, depth: np.ndarray, trust: float = 1.0) -> Embedded:
+    quality = np.ones((2, len(rgb)), np.float32)
+    quality[0] = trust
+    return Embedded(rgb.astype(np.float32), depth.astype(np.float32), quality)
+
+
 def test_fitted_temperature_calibrates_unseen_pairs() -> None:
     fit, answer = noisy(4000, 0.6)
-    temperature = fit_temperature(fit, BANK, 50.0, answer)
+    temperature = fit_temperature(fit, BANK, 50.0, hard(answer))
     test, true = noisy(4000, 0.6, seed=1)
     p, raw = probabilities(test, BANK, 50.0, temperature), probabilities(test, BANK, 50.0, 1.0)
     assert temperature > 2  # the untouched scale is far too sure
@@ -38,7 +53,7 @@ def test_fitted_temperature_calibrates_unseen_pairs() -> None:
 
 def test_temperature_is_where_the_likelihood_peaks() -> None:
     x, answer = noisy(500, 0.5)
-    best = fit_temperature(x, BANK, 20.0, answer)
+    best = fit_temperature(x, BANK, 20.0, hard(answer))
 
     def cost(temperature: float) -> float:
         return -np.log(probabilities(x, BANK, 20.0, temperature)[np.arange(500), answer]).mean()
@@ -58,11 +73,7 @@ def test_each_modality_has_its_own_temperature_and_threshold() -> None:
     depth, _ = noisy(600, 0.2)
     depth = np.roll(depth, 1, axis=0) * 0.3 + depth * 0.7  # less sure
     depth /= np.linalg.norm(depth, axis=1, keepdims=True)
-    outputs = iter([*np.array_split(rgb, range(64, 600, 64)), *np.array_split(depth, range(64, 600, 64))])
-    pixels = np.full((600, 4, 4, 3), 128, np.uint8)
-    pixels[:, ::2] = 60
-    target = BANK[kind]
-    result = calibrate_confidence(pixels, pixels, lambda p: next(outputs), BANK, 20.0, target, 0.1)
+    result = calibrate_confidence(lit(rgb, depth), BANK, 20.0, BANK[kind], 0.1)
     assert result.temperature.depth != result.temperature.rgb
     p = probabilities(rgb, BANK, 20.0, result.temperature.rgb)
     right = p.argmax(1) == kind
@@ -78,7 +89,8 @@ def test_a_known_temperature_is_recovered(temperature: float, seed: int) -> None
     x, _ = noisy(4000, 0.4, seed)
     p = probabilities(x, BANK, 10.0, temperature).astype(np.float64)
     drawn = (p.cumsum(1) < np.random.default_rng(seed).random((4000, 1))).sum(1).clip(max=7)
-    assert fit_temperature(x, BANK, 10.0, drawn) == pytest.approx(temperature, rel=0.15)
+    assert fit_temperature(x, BANK, 10.0, hard(drawn)) == pytest.approx(temperature, rel=0.15)
+    assert fit_temperature(x, BANK, 10.0, p) == pytest.approx(temperature, rel=0.01)  # soft answers say it outright
 
 
 @few
@@ -120,18 +132,36 @@ def test_both_cameras_are_calibrated_where_both_see() -> None:
     """In the dark the robot answers from depth with depth's temperature: those pairs must not shape the one of both."""
     rgb, kind = noisy(400, 0.1)
     depth, _ = noisy(400, 0.1)
-    lit = np.full((400, 4, 4, 3), 128, np.uint8)
-    lit[:, ::2] = 60
-    half = lit.copy()
-    half[200:] = 0
     rgb[200:] = noisy(200, 0.1, seed=9)[0]
 
-    def fit(pixels: np.ndarray, rows: slice) -> float:
-        outputs = iter(part for x in (rgb[rows], depth[rows]) for part in np.array_split(x, range(64, len(x), 64)))
-        images = pixels[rows], lit[rows]
-        return calibrate_confidence(
-            *images, lambda p: next(outputs), BANK, 20.0, BANK[kind[rows]], 0.1
-        ).temperature.rgbd
+    def fit(dark: slice, rows: slice) -> float:
+        seen = lit(rgb, depth)
+        seen.quality[0, dark] = 0
+        part = Embedded(seen.rgb[rows], seen.depth[rows], seen.quality[:, rows])
+        return calibrate_confidence(part, BANK, 20.0, BANK[kind[rows]], 0.1).temperature.rgbd
 
-    assert fit(half, slice(None)) == fit(lit, slice(0, 200))
-    assert fit(half, slice(None)) != fit(lit, slice(None))
+    nowhere, everywhere = slice(0, 0), slice(None)
+    assert fit(slice(200, None), everywhere) == fit(nowhere, slice(0, 200))
+    assert fit(slice(200, None), everywhere) != fit(nowhere, everywhere)
+
+
+@few
+@given(st.integers(1, 60), st.floats(0.01, 0.3), st.integers(0, 1000))
+def test_confidence_is_never_above_what_so_few_pairs_can_vouch_for(pairs: int, noise: float, seed: int) -> None:
+    """All answers right: the likelihood of hard answers would ask for no doubt at all, and every scene be known."""
+    x, kind = noisy(pairs, noise, seed)
+    found = calibrate_confidence(lit(x, x), BANK, 100.0, BANK[kind], 0.05)
+    p = probabilities(x, BANK, 100.0, found.temperature.rgb).max(1)
+    right = int(((x @ BANK.T).argmax(1) == kind).sum())
+    assert p.mean() <= (right + 1) / (pairs + 2) + 1e-3 or found.temperature.rgb == pytest.approx(HOTTEST)
+    assert COLDEST <= found.temperature.rgb <= HOTTEST * 1.001
+
+
+def test_a_bound_that_is_hit_is_named() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(300, 16)).astype(np.float32)
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    good, kind = noisy(300, 0.3)
+    teacher = BANK[kind] + 0.5 * BANK[(kind + 1) % 8]  # not sure itself
+    found = calibrate_confidence(lit(good, noise), BANK, 30.0, teacher / np.sqrt(1.25).astype(np.float32), 0.05)
+    assert at_a_bound(found.temperature) == ["depth"]

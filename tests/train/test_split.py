@@ -16,9 +16,31 @@ def stamps(*lengths: int) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(total, dtype=np.int64) * 10**9, np.repeat(np.arange(len(lengths)), lengths)
 
 
-def test_time_blocks_keep_a_gap_in_every_bag() -> None:
+def runs(rows: np.ndarray) -> int:
+    """How many runs of neighbouring rows."""
+    return int((np.diff(rows) > 1).sum()) + 1
+
+
+def test_validation_is_spread_over_the_drive_in_blocks_with_gaps() -> None:
+    """Eight rooms of 40 s one after the other: each has validation pairs, and each has training pairs."""
+    stamp_ns, bag = stamps(320)
+    split = split_pairs(stamp_ns, bag, SplitSection(), seed=0)
+    assert (split.by, len(split.val), runs(split.val)) == ("time", 32, 9)
+    assert set(split.val // 40) == set(split.train // 40) == set(range(8))
+    assert np.abs(split.train[:, None] - split.val).min() == 5
+
+
+@pytest.mark.parametrize(("gap_s", "blocks"), [(0.0, 10), (1.0, 10), (5.0, 7), (20.0, 1), (100.0, 1)])
+def test_gaps_take_a_bounded_part_of_the_drive(gap_s: float, blocks: int) -> None:
+    stamp_ns, bag = stamps(250)
+    split = split_pairs(stamp_ns, bag, SplitSection(by="time", gap_s=gap_s), seed=0)
+    assert runs(split.val) == blocks
+    assert split.dropped <= max(0.3 * 250, gap_s)
+
+
+def test_one_block_is_the_end_with_a_gap_before_it() -> None:
     stamp_ns, bag = stamps(100, 200)
-    split = split_pairs(stamp_ns, bag, SplitSection(by="time", val_fraction=0.1, gap_s=5), seed=0)
+    split = split_pairs(stamp_ns, bag, SplitSection(by="time", val_fraction=0.1, blocks=1, gap_s=5), seed=0)
     assert split.val.tolist() == [*range(90, 100), *range(280, 300)]
     for last, first in ((85, 90), (275, 280)):
         assert last in split.train
@@ -30,7 +52,8 @@ def test_rows_out_of_time_order_are_split_by_time() -> None:
     stamp_ns, bag = stamps(100)
     order = np.random.default_rng(0).permutation(100)
     split = split_pairs(stamp_ns[order], bag, SplitSection(by="time", val_fraction=0.2, gap_s=0), seed=0)
-    assert stamp_ns[order][split.train].max() < stamp_ns[order][split.val].min()
+    whole = split_pairs(stamp_ns, bag, SplitSection(by="time", val_fraction=0.2, gap_s=0), seed=0)
+    assert sorted(stamp_ns[order][split.val]) == stamp_ns[whole.val].tolist()
 
 
 def test_auto_takes_whole_bags_where_their_sizes_allow_it() -> None:
@@ -42,7 +65,7 @@ def test_auto_takes_whole_bags_where_their_sizes_allow_it() -> None:
     assert not set(bag[split.val]) & set(bag[split.train])
 
 
-@pytest.mark.parametrize("lengths", [(300,), (250, 260)])
+@pytest.mark.parametrize("lengths", [(300,), (250, 260), (250, 30), (50,) * 9])
 def test_auto_takes_blocks_of_time_otherwise(lengths: tuple[int, ...]) -> None:
     stamp_ns, bag = stamps(*lengths)
     assert split_pairs(stamp_ns, bag, SplitSection(), seed=0).by == "time"
@@ -91,6 +114,7 @@ sections = st.builds(
     by=st.sampled_from(["auto", "bag", "time"]),
     val_fraction=st.floats(0.01, 0.49),
     gap_s=st.sampled_from([0.0, 0.1, 1 / 3, 5.0]),
+    blocks=st.sampled_from([1, 2, 10]),
 )
 
 

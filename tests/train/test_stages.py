@@ -9,8 +9,9 @@ import torch
 from lightning_fabric import Fabric
 
 from edgevl_core.errors import UserError
+from edgevl_train.batches import make_batches
 from edgevl_train.contrast import contrast, quantised_copy
-from edgevl_train.data import RunData, make_batches
+from edgevl_train.data import RunData
 from edgevl_train.distil import distil
 from edgevl_train.recipe import Recipe, Stage1Section
 from edgevl_train.schedule import learning_rate
@@ -48,7 +49,8 @@ def test_view_0_is_the_robots_own_input(run_data: RunData, tiny_recipe: Recipe) 
     )
     quiet = tiny_recipe.depth_augment.model_copy(update={"hole_probability": 0.0, "range_jitter": 0.0})
     untouched = tiny_recipe.rgb_augment.model_validate(dict.fromkeys(type(tiny_recipe.rgb_augment).model_fields, 0.0))
-    recipe = tiny_recipe.model_copy(update={"depth_augment": quiet, "rgb_augment": untouched})
+    lit = tiny_recipe.low_light.model_copy(update={"probability": 0.0})
+    recipe = tiny_recipe.model_copy(update={"depth_augment": quiet, "rgb_augment": untouched, "low_light": lit})
     batches, _ = make_batches(only_full, recipe, 32, 1, fabric())
     seen = {bytes(image.byte().permute(1, 2, 0).contiguous().numpy()) for image in next(batches(0)).pixels}
     stored = {bytes(image) for array in (run_data.cache.full_rgb, run_data.cache.full_depth) for image in array}

@@ -1,0 +1,132 @@
+"""Deploy or not: how the new student, the one before it and the teacher answer, by the teacher's own answers.
+
+Agreement is with the teacher's answer to the lit RGB image, on pairs that nothing was trained on. What the teacher gets
+wrong, the student may get wrong with it: no true room is known here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevl_core.fusion import Trust, depth_quality, mix, rgb_quality
+from edgevl_train.data import RunData
+from edgevl_train.trust import Embed, darkened
+
+DIM_GAIN = 0.2  # a room at dusk: the teacher is right in a sixth to a half of such images
+LOST = 0.01  # agreement that may be lost, on this home or on earlier ones
+USEFUL = 0.7  # agreement from which on a student that replaces none is worth having
+COLUMNS = ("rgb", "depth", "rgbd", "rgb_dim", "rgbd_dim")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person, or adaptation_manager, decides by.
+
+    Attributes:
+        deploy: whether the student should be used; sentence: whether and why, one line.
+        rows: pseudo-label (or "all", "earlier homes") -> {"pairs", "teacher_dim", "adapted": {column: agreement},
+            "base": likewise, absent without a base}. Columns: rgb, depth, rgbd (both), and rgb_dim, rgbd_dim with a
+            fifth of the light.
+    """
+
+    deploy: bool
+    sentence: str
+    rows: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A student to compare: its network and how far each of its cameras is believed."""
+
+    embed: Embed
+    trust: Trust
+
+
+def decide(
+    data: RunData,
+    labels: Sequence[str],
+    adapted: Judged,
+    base: Judged | None,
+    teacher: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    doubts: Sequence[str],
+) -> Decision:
+    """Compare on the validation pairs of this home, and of the runs that are replayed.
+
+    Args:
+        labels: C names, in the order of ``data.bank``.
+        teacher: (M, C, C, 3) uint8 RGB -> (M, D): what it makes of dark pictures.
+        doubts: why validation should not be believed; empty where it may be.
+    """
+    rgb, depth, answer = _pairs([data])
+    hits = {"adapted": _hits(adapted, rgb, depth, answer, data.bank)}
+    if base is not None:
+        hits["base"] = _hits(base, rgb, depth, answer, data.bank)
+    dim = (teacher(darkened(data.cache.wide_rgb[data.val], DIM_GAIN)) @ data.bank.T).argmax(1) == answer
+    rows: dict[str, dict[str, Any]] = {}
+    for row in np.unique(answer):
+        rows[labels[row]] = _row(answer == row, dim, hits)
+    rows["all"] = _row(np.ones(len(answer), bool), dim, hits)
+    if base is not None and any(len(part.val) for part in data.replay):
+        pictures = _pairs(data.replay)
+        both = {"adapted": _hits(adapted, *pictures, data.bank), "base": _hits(base, *pictures, data.bank)}
+        rows["earlier homes"] = _row(np.ones(len(pictures[2]), bool), None, both)
+    return Decision(*_verdict(rows, doubts), rows)
+
+
+def _pairs(sources: Sequence[RunData]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]:
+    """RGB, depth and the teacher's answer of all validation pairs."""
+    parts = [part for part in sources if len(part.val)]
+    rgb = np.concatenate([part.cache.full_rgb[part.val] for part in parts])
+    depth = np.concatenate([part.cache.full_depth[part.val] for part in parts])
+    target = np.concatenate([np.asarray(part.targets[0, part.val], np.float32) for part in parts])
+    return rgb, depth, (target @ sources[0].bank.T).argmax(1)
+
+
+def _hits(
+    student: Judged,
+    rgb: NDArray[np.uint8],
+    depth: NDArray[np.uint8],
+    answer: NDArray[np.int64],
+    bank: NDArray[np.float32],
+) -> dict[str, NDArray[np.bool_]]:
+    """Column -> (M,) bool, where the student gives the teacher's answer."""
+    of_depth, trust_depth = student.embed(depth), depth_quality(depth, student.trust.depth)
+    embeddings = {"depth": of_depth}
+    for suffix, pixels in (("", rgb), ("_dim", darkened(rgb, DIM_GAIN))):
+        of_rgb = student.embed(pixels)
+        weights = np.stack([rgb_quality(pixels, student.trust.rgb), trust_depth])
+        embeddings |= {f"rgb{suffix}": of_rgb, f"rgbd{suffix}": mix(np.stack([of_rgb, of_depth]), weights)}
+    return {name: (embeddings[name] @ bank.T).argmax(1) == answer for name in COLUMNS}
+
+
+def _row(
+    chosen: NDArray[np.bool_], dim: NDArray[np.bool_] | None, hits: Mapping[str, Mapping[str, NDArray[np.bool_]]]
+) -> dict[str, Any]:
+    figures = {who: {name: float(right[chosen].mean()) for name, right in by.items()} for who, by in hits.items()}
+    return {"pairs": int(chosen.sum()), "teacher_dim": None if dim is None else float(dim[chosen].mean()), **figures}
+
+
+def _verdict(rows: Mapping[str, Mapping[str, Any]], doubts: Sequence[str]) -> tuple[bool, str]:
+    now = rows["all"]["adapted"]
+    figures = f"agrees with the teacher on {now['rgb']:.0%} from RGB, {now['depth']:.0%} from depth"
+    if doubts:
+        return False, f"do not deploy it unseen: {doubts[0]}"
+    if "base" not in rows["all"]:
+        good = min(now["rgb"], now["depth"]) >= USEFUL
+        return good, f"deploy: it {figures}" if good else f"do not deploy: it {figures}, less than {USEFUL:.0%}"
+    before = rows["all"]["base"]
+    gain = {name: now[name] - before[name] for name in ("rgb", "depth")}
+    change = "in this home " + ", ".join(
+        f"{text} {before[name]:.0%} -> {now[name]:.0%}" for name, text in (("rgb", "RGB"), ("depth", "depth"))
+    )
+    if earlier := rows.get("earlier homes"):
+        lost = max(earlier["base"][name] - earlier["adapted"][name] for name in gain)
+        change += f"; earlier homes lose at most {max(lost, 0.0):.1%}"
+        if lost > LOST:
+            return False, f"keep the student before: {change}, more than {LOST:.0%} may be lost"
+    if min(gain.values()) < -LOST or sum(gain.values()) < 0:
+        return False, f"keep the student before: {change}"
+    return True, f"deploy: {change}"

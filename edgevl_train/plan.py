@@ -1,0 +1,61 @@
+"""``edgevl adapt --dry-run``: what a run would do, having checked everything that can be checked without training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_train.material import Setup, prepare
+from edgevl_train.recipe import Recipe
+from edgevl_train.rundir import check_out
+from edgevl_train.split import Split, split_pairs
+
+_COLUMNS = 60  # of the picture of a bag's time
+
+
+def plan(
+    bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | str, out: Path | str, recipe: Recipe
+) -> str:
+    """What :func:`edgevl_train.adapt.adapt` would do. Images are not decoded, so broken ones still count as pairs.
+
+    Raises:
+        UserError: wrong input, as for ``adapt``.
+    """
+    check_out(Path(out), resume=False)
+    setup = prepare(bags, teacher_spec, labels_path, recipe)
+    recipe, student, teacher = setup.recipe, setup.recipe.student, setup.teacher
+    parameters = sum(p.numel() for p in setup.student.parameters()) / 1e6
+    origin = f", starts from {student.start_from}" if student.start_from else ""
+    lines = [
+        *_split(setup),
+        f"teacher {teacher.id}: {teacher.size_px} px, {teacher.embed_dim} dimensions, {recipe.views.count} views",
+        f"student {student.name}: {student.size_px} px, {parameters:.1f} M parameters, {student.head} head{origin}",
+        f"labels: {', '.join(setup.labels.names)}",
+        f"stage 1: {recipe.stage1.epochs} epochs; stage 2: {recipe.stage2.epochs} epochs; seed {recipe.seed}",
+        f"out: {out} (nothing was written)",
+    ]
+    return "\n".join(lines)
+
+
+def _split(setup: Setup) -> list[str]:
+    """A line a bag, with a picture of its time: "." trains, "V" validates, "-" is left out between them."""
+    skew_s = setup.recipe.cache.max_skew_s
+    found = [[pair.stamp_ns for pair in read_pairs(bag, max_skew_s=skew_s).recorded()] for bag in setup.bags]
+    stamp_ns = np.concatenate([np.array(stamps, np.int64) for stamps in found])
+    bag = np.repeat(np.arange(len(found)), [len(stamps) for stamps in found])
+    split = split_pairs(stamp_ns, bag, setup.recipe.split, setup.recipe.seed)
+    lines = [
+        f"{len(bag)} pairs, split by {split.by}: {len(split.train)} to train on (before curation), {len(split.val)} to "
+        f"validate, {split.dropped} in gaps; . trains, V validates, - is left out"
+    ]
+    for number, path in enumerate(setup.bags):
+        rows = np.flatnonzero(bag == number)
+        lines.append(f"{path}: {len(rows)} pairs  {_picture(split, rows)}")
+    return lines
+
+
+def _picture(split: Split, rows: np.ndarray) -> str:
+    kind = np.where(np.isin(rows, split.val), 2, np.where(np.isin(rows, split.train), 1, 0))
+    parts = np.array_split(kind, min(_COLUMNS, len(kind))) if len(kind) else []
+    return "".join("V" if 2 in part else "." if 1 in part else "-" for part in parts)

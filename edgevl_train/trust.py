@@ -1,0 +1,137 @@
+"""How far a student is to be believed in bad light and with holes in depth, measured on validation pairs.
+
+The light of the RGB images is turned down step by step, patches of depth are taken away; at each step the share of RGB
+in the mixture is found with which both cameras together follow the teacher best.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from edgevl_core.fusion import Curve, Trust, mean_luma, mix, probabilities, valid_share
+from edgevl_train.augment import under_light
+from edgevl_train.calibrate import fit_temperature, soft_cost
+
+GAINS = (1.0, 0.5, 0.3, 0.2, 0.12, 0.06, 0.03, 0.0)
+HOLES = (0.0, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
+NOISE = 2.0  # levels of 255: a camera's own, once the image has been shrunk
+SHARES = np.linspace(0.05, 0.95, 19)
+EVEN = 0.05  # cross-entropy that an uneven mixture must be worth: cameras that are as good as each other count the same
+_PATCHES = 6  # holes are about a sixth of the image's side across
+_SEED = 0x7257
+
+Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of light or of holes.
+
+    Attributes:
+        at: mean luma, or share of valid pixels; agreement: with the teacher's answer to the lit RGB, of this camera
+            alone; share: of RGB in the best mixture with the other camera, whose image is whole.
+    """
+
+    at: float
+    agreement: float
+    share: float
+
+
+def darkened(rgb: NDArray[np.uint8], gain: float) -> NDArray[np.uint8]:
+    """(M, S, S, 3) uint8 in less light, with a camera's noise."""
+    pixels = torch.from_numpy(rgb).permute(0, 3, 1, 2).float()
+    place = torch.rand(len(rgb), 2, generator=torch.Generator().manual_seed(_SEED))
+    even = torch.ones(len(rgb))
+    dark = under_light(pixels, gain * even, even, NOISE * even, place).round_()
+    return dark.byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def punched(depth: NDArray[np.uint8], holes: float) -> NDArray[np.uint8]:
+    """(M, S, S, 3) uint8 encoded depth with patches of each image, a share ``holes`` of its pixels, made invalid."""
+    coarse = torch.randn(len(depth), 1, _PATCHES, _PATCHES, generator=torch.Generator().manual_seed(_SEED))
+    field: Tensor = functional.interpolate(coarse, depth.shape[1:3], mode="bicubic", align_corners=False)[:, 0]
+    limit = field.flatten(1).quantile(holes, dim=1).view(-1, 1, 1)
+    gone = field <= limit if holes else torch.zeros_like(field, dtype=torch.bool)
+    return np.where(gone.numpy()[..., None], np.uint8(0), depth)
+
+
+def measure_trust(
+    rgb: NDArray[np.uint8],
+    depth: NDArray[np.uint8],
+    target: NDArray[np.float32],
+    *,
+    embed: Embed,
+    bank: NDArray[np.float32],
+    logit_scale: float,
+) -> tuple[Trust, dict[str, Any]]:
+    """Trust curves of one student, and what they were made from.
+
+    Args:
+        rgb, depth: (M, S, S, 3) uint8 network inputs of validation pairs; target: (M, D) the teacher's embedding of
+            each lit RGB.
+        embed: (M, S, S, 3) uint8 -> (M, D), L2-normalised.
+        bank: (C, D) text vectors.
+
+    Returns:
+        The curves; and {"rgb", "depth"} -> one mapping a step, for the report.
+    """
+    soft = probabilities(target, bank, logit_scale, 1.0)
+    answer = soft.argmax(1)
+    whole_rgb, whole_depth = embed(rgb), embed(depth)
+
+    def step(at: NDArray[np.float32], own: NDArray[np.float32], pair: tuple[NDArray[np.float32], ...]) -> Step:
+        agreement = float(((own @ bank.T).argmax(1) == answer).mean())
+        return Step(float(at.mean()), agreement, _best_share(*pair, bank, logit_scale, soft))
+
+    light, gaps = [], []
+    for gain in GAINS:
+        pixels = darkened(rgb, gain)
+        own = embed(pixels)
+        light.append(step(mean_luma(pixels), own, (own, whole_depth)))
+    for holes in HOLES:
+        pixels = punched(depth, holes)
+        own = embed(pixels)
+        gaps.append(step(valid_share(pixels), own, (whole_rgb, own)))
+    chance = float(np.bincount(answer).max() / len(answer))
+    lit = _odds(light[0].share)
+    weights = [_odds(s.share) if s.agreement > chance else 0.0 for s in light]
+    of_depth = [lit / _odds(s.share) if s.agreement > chance else 0.0 for s in gaps]
+    trust = Trust(rgb=_curve(light, weights, lit), depth=_curve(gaps, of_depth, lit))
+    return trust, {"rgb": [vars(s) for s in light], "depth": [vars(s) for s in gaps], "chance": chance}
+
+
+def _odds(share: float) -> float:
+    """The weight of RGB beside depth's of 1 that gives it this share."""
+    return share / (1 - share)
+
+
+def _best_share(
+    rgb: NDArray[np.float32],
+    depth: NDArray[np.float32],
+    bank: NDArray[np.float32],
+    logit_scale: float,
+    soft: NDArray[np.float32],
+) -> float:
+    """The share of RGB with which the mixture, at its best temperature, is nearest to the teacher's probabilities."""
+
+    def cost(share: float) -> float:
+        mixture = mix(np.stack([rgb, depth]), np.array([share, 1 - share], np.float32)[:, None].repeat(len(rgb), 1))
+        fitted = soft_cost(mixture, bank, logit_scale, soft, fit_temperature(mixture, bank, logit_scale, soft))
+        return fitted + EVEN * (share - 0.5) ** 2
+
+    return float(min(SHARES, key=cost))
+
+
+def _curve(steps: list[Step], weights: list[float], lit: float) -> Curve:
+    """Rising in ``at``; what is darker, or has more holes, is never believed more; the larger camera's weight is 1."""
+    order = np.argsort([s.at for s in steps], kind="stable")
+    at, first = np.unique([steps[i].at for i in order], return_index=True)
+    weight = np.array([weights[i] for i in order])[first] / max(1.0, lit)
+    falling = np.minimum.accumulate(weight[::-1])[::-1]
+    return Curve(at=tuple(at.tolist()), weight=tuple(np.clip(falling, 0, 1).tolist()))

@@ -1,0 +1,124 @@
+"""A student that goes on from an earlier run: its pairs come along, and what the recipe leaves open is that run's."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from edgevl_core.bundle import read_manifest
+from edgevl_core.errors import UserError
+from edgevl_core.resources import resource
+from edgevl_sim.bag import write_bag
+from edgevl_train.adapt import adapt
+from edgevl_train.batches import make_batches
+from edgevl_train.data import calibration_pixels
+from edgevl_train.material import gather, open_inputs, prepare
+from edgevl_train.progress import RunProgress
+from edgevl_train.recipe import Recipe, load_recipe
+from edgevl_train.replay import inherited
+from edgevl_train.validation import validator
+
+pytestmark = pytest.mark.train
+LABELS = resource("config/labels/home.yaml")
+
+
+@pytest.fixture(scope="module")
+def base(sim_bag: Path, teacher_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run over four homes."""
+    recipe = load_recipe(
+        resource("config/train/demo.yaml"),
+        [
+            "student={name: test_resnet, size_px: 32, backbone: {output_stride: 16}}",
+            "cache.size_px=40",
+            "views.count=2",
+            "stage1={epochs: 1, batch: 16}",
+            "stage2={epochs: 0, batch: 16, calibration_pairs: 32}",
+        ],
+    )
+    out = tmp_path_factory.mktemp("runs") / "base"
+    adapt([sim_bag], f"open_clip:@{teacher_directory}", LABELS, out, recipe)
+    return out
+
+
+@pytest.fixture(scope="module")
+def home_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bags") / "home"
+    write_bag(path, seed=0, split="val", homes=1, frames_per_room=8, hz=1.0)
+    return path
+
+
+def home_recipe(base: Path, *settings: str) -> Recipe:
+    small = ("views.count=2", "stage1={epochs: 1, batch: 16}", "stage2={epochs: 0, batch: 16, calibration_pairs: 32}")
+    return load_recipe(
+        resource("config/train/home.yaml"), [f"student.start_from={base}", "split.gap_s=1", *small, *settings]
+    )
+
+
+def test_what_the_recipe_leaves_open_is_the_earlier_runs(base: Path) -> None:
+    recipe = inherited(home_recipe(base))
+    assert (recipe.student.name, recipe.student.size_px, recipe.cache.size_px) == ("test_resnet", 32, 40)
+    assert recipe.student.backbone == {"output_stride": 16}
+    assert inherited(home_recipe(base, "student.size_px=40")).student.size_px == 40
+    with pytest.raises(UserError, match=r"start_from=nowhere: no recipe\.yaml"):
+        inherited(home_recipe(Path("nowhere")))
+
+
+def test_half_of_every_batch_is_replayed_and_earlier_homes_are_validated(
+    base: Path, home_bag: Path, teacher_directory: Path, tmp_path: Path
+) -> None:
+    setup = prepare([home_bag], f"open_clip:@{teacher_directory}", LABELS, home_recipe(base))
+    fabric = Fabric(accelerator="cpu", devices=1)
+    with RunProgress(None, {"cache": 1, "teacher": 1}) as progress:
+        data = gather(setup, open_inputs(setup, tmp_path / "run", fabric), tmp_path / "run", progress, fabric).data
+    (earlier,) = data.replay
+    assert len(earlier.cache) == 96
+    assert not set(earlier.train) & set(earlier.val)
+    assert (np.asarray(earlier.targets[1, earlier.val]) == 0).all()  # only whole frames of those were embedded
+    batches, steps = make_batches(data, setup.recipe, 16, 1, fabric)
+    assert steps == len(data.train) // 8
+    first = next(batches(0))
+    assert first.pixels.shape == (32, 3, 32, 32)
+    of_home = {bytes(row.tobytes()) for row in np.asarray(data.targets, np.float32).reshape(-1, 16)}
+    assert sum(bytes(row.numpy().tobytes()) in of_home for row in first.target) == 8
+    again = next(batches(0))
+    assert torch.equal(first.pixels, again.pixels)
+    metrics = validator(data, torch.device("cpu"))(setup.student.eval())
+    assert {"agree_rgb", "agree_depth_before", "cos_rgb_before"} <= set(metrics)
+    assert len(calibration_pixels(data, setup.recipe, 32)) == 64
+
+
+def test_an_adapted_student_is_held_against_the_one_before(
+    base: Path, home_bag: Path, teacher_directory: Path, tmp_path: Path
+) -> None:
+    spec, first = f"open_clip:@{teacher_directory}", tmp_path / "monday"
+    bundle = adapt([home_bag], spec, LABELS, first, home_recipe(base))
+    report = json.loads((first / "report.json").read_text())
+    decision = report["decision"]
+    assert set(decision["rows"]["all"]) == {"pairs", "teacher_dim", "adapted", "base"}
+    assert decision["rows"]["earlier homes"]["pairs"] > 0
+    status = json.loads((first / "status.json").read_text())
+    assert status["message"] == decision["sentence"] == read_manifest(bundle).metrics["training"]["decision"]
+    assert (status["refused"] == "") == decision["deploy"]
+    # The next night: what both runs before have learned from comes along.
+    setup = prepare([home_bag], spec, LABELS, home_recipe(first))
+    fabric = Fabric(accelerator="cpu", devices=1)
+    with RunProgress(None, {"cache": 1, "teacher": 1}) as progress:
+        out = tmp_path / "tuesday"
+        data = gather(setup, open_inputs(setup, out, fabric), out, progress, fabric).data
+    assert [len(part.cache) for part in data.replay] == [64, 96]
+    batches, _ = make_batches(data, setup.recipe, 16, 1, fabric)
+    assert all(len(batch.target) == 16 for batch in batches(0))
+
+
+def test_a_run_without_its_pairs_is_refused_with_the_way_out(
+    base: Path, home_bag: Path, teacher_directory: Path, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(base, bare)
+    shutil.rmtree(bare / "cache")
+    with pytest.raises(UserError, match=r"replay of .*bare.*replay\.share=0"):
+        adapt([home_bag], f"open_clip:@{teacher_directory}", LABELS, tmp_path / "run", home_recipe(bare))
