@@ -69,6 +69,9 @@ def adapt(
 ) -> None:
     """Distil the teacher into a small int8 student for the places in these bags, without a label."""
     needs_training_extra()
+    import json
+
+    from edgevl_cli.decision_table import show_decision
     from edgevl_train.adapt import adapt as run
     from edgevl_train.plan import plan
     from edgevl_train.recipe import load_recipe
@@ -85,7 +88,8 @@ def adapt(
         print(f"all figures: {out}/ablation.json; look at {out}/ablation.png")
         return
     bundle = run(bags, teacher, labels, out, resolved, resume=resume)
-    print(f"bundle: {bundle}")
+    show_decision(json.loads((out / "report.json").read_text(encoding="utf-8"))["decision"])
+    print(f"bundle: {bundle}; all figures: {out}/report.json; look at {out}/report.png")
 
 
 def evaluate(

@@ -101,7 +101,8 @@ def adapt(plan: Plan, place: Place, tell: Tell) -> Progress:
     if plan.remote:
         tell(at_work.model_copy(update={"stage": "fetch", "message": ""}))
         place.fetch(plan.run)
-    refused = compare(plan, place, made, lambda text: tell(at_work.model_copy(update=_comparing(text))))
+    # What the adaptation itself found is decided first: a student that it doubts need not be compared.
+    refused = made.refused or compare(plan, place, made, lambda text: tell(at_work.model_copy(update=_comparing(text))))
     return made.model_copy(update={"exit_code": 0, "refused": refused})
 
 

@@ -76,7 +76,7 @@ class Progress(BaseModel):
     """How a run goes, as ``edgevl adapt`` writes it to RUN/status.json: progress 0..1 of the whole, eta in seconds.
 
     Attributes:
-        refused: why the bundle should not be used; empty: it may. Only in RUN.progress.json.
+        refused: why the bundle should not be used; empty: it may.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from edgevl_core.errors import UserError
-from edgevl_ros.adaptation.jobs import BundleRef, log_file, plan_file, progress_file
+from edgevl_ros.adaptation.jobs import BundleRef, Plan, log_file, plan_file, progress_file, read
 
 PLAN_SUFFIX = ".plan.json"
 
@@ -31,6 +31,21 @@ def made_by(directory: Path, bundle: BundleRef | None) -> Path | None:
     return run if run is not None and run.parent.resolve() == directory.resolve() and plan_file(run).is_file() else None
 
 
+def origin(run: Path) -> Path:
+    """The run that a manager's run began with, or that one began with, and so on: itself where its plan names none."""
+    while (before := _start_of(run)) is not None:
+        run = before
+    return run
+
+
+def _start_of(run: Path) -> Path | None:
+    try:
+        plan = read(Plan, plan_file(run))
+    except UserError:
+        return None  # a damaged plan says nothing of an earlier run; the run itself can still be gone on from
+    return plan.start_from if plan is not None else None
+
+
 def make_directory(path: str, parameter: str) -> Path:
     """``path`` with ~ expanded, made if need be.
 
@@ -51,10 +66,11 @@ def remove_old_runs(directory: Path, keep: int, in_use: Collection[Path]) -> lis
     """Remove runs older than the newest ``keep`` that have a bundle; those that were removed.
 
     Only what a manager started (its plan is there) and `edgevl adapt` made (inputs.json is there) is touched, never
-    a run that holds one of the bundles ``in_use``.
+    a run that holds one of the bundles ``in_use``, nor the one that such a run goes back to.
     """
     plans = sorted(directory.glob(f"*{PLAN_SUFFIX}"), key=lambda plan: plan.stat().st_mtime_ns, reverse=True)
     used = [bundle.resolve() for bundle in in_use]
+    used += [origin(bundle.parent).resolve() / "bundle" for bundle in used if plan_file(bundle.parent).is_file()]
     bundles, removed = 0, []
     for run in [plan.with_name(plan.name.removesuffix(PLAN_SUFFIX)) for plan in plans]:
         if not (run / "inputs.json").is_file():

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from edgevl_core.errors import UserError
+from edgevl_core.resources import resource
 from edgevl_ros.adaptation.child import edgevl_command
 from edgevl_ros.adaptation.jobs import BundleRef, Plan, Remote
 from edgevl_ros.adaptation.places import check_remote
-from edgevl_ros.adaptation.runs import closed_logs, made_by, make_directory, new_run, without
+from edgevl_ros.adaptation.runs import closed_logs, made_by, make_directory, new_run, origin, without
 from edgevl_ros.adaptation.triggers import Rules, parse_window
 from edgevl_ros.parameters import Parameter
 
+HOME_RECIPE = "config/train/home.yaml"
 PARAMETERS = (
     # What is executed, and where, cannot be changed from outside while the node lives.
     Parameter("executable", "", "edgevl program; empty: the one installed with this Python", read_only=True),
@@ -20,9 +22,12 @@ PARAMETERS = (
     Parameter("log_directory", "", "adapt to all closed logs in it too; empty: only to bags", read_only=True),
     Parameter("teacher", "", "teacher, e.g. open_clip:ViT-B-32/laion2b_s34b_b79k", read_only=True),
     Parameter("labels", "", "labels file (YAML)", read_only=True),
-    Parameter("recipe", "", "recipe file; empty: edgevl adapt's own default", read_only=True),
+    Parameter(
+        "recipe", "", "recipe file; empty: config/train/home.yaml where it begins with a student", read_only=True
+    ),
     Parameter("overrides", (), "recipe overrides, key=value", read_only=True),
-    Parameter("start_from_current", False, "begin with the student in use, where a run here made it", read_only=True),
+    Parameter("base_run", "", "run of edgevl adapt that every adaptation begins with; empty: see next", read_only=True),
+    Parameter("start_from_current", True, "begin with the run that the bundle in use goes back to", read_only=True),
     Parameter("out_dir", "adaptations", "where run directories are made", read_only=True),
     Parameter("run_name", "", "name of the run directory; empty: run_<UTC date and time>", read_only=True),
     Parameter("niceness", 10, "of the child process: 0 as the nodes, 19 only idle time", low=0, high=19),
@@ -89,17 +94,33 @@ class Settings:
         for name, value in (("bags", bags), ("teacher", values["teacher"]), ("labels", values["labels"])):
             if not value:
                 raise UserError(f"parameter {name} is empty: `edgevl adapt` needs it")
-        same = ("teacher", "labels", "recipe", "overrides", "held_back", "min_gain", "max_loss")
+        start_from = self._origin(current)
+        recipe = values["recipe"] or (str(resource(HOME_RECIPE)) if start_from is not None else "")
+        same = ("teacher", "labels", "overrides", "held_back", "min_gain", "max_loss")
         return Plan(
             run=new_run(self.directory, values["run_name"]),
             program=self.program,
             bags=bags,
             remote=self.remote,
             current=current,
-            start_from=made_by(self.directory, current) if values["start_from_current"] else None,
+            recipe=recipe,
+            start_from=start_from,
             reason=reason,
             **{name: values[name] for name in same},
         )
+
+    def _origin(self, current: BundleRef | None) -> Path | None:
+        """The run to begin with; None: with a new student.
+
+        Not last night's run, but the one that it, too, began with: all logs of the home are adapted to anyway, and what
+        each night adds to the one before would drift.
+        """
+        if self.values["base_run"]:
+            return Path(self.values["base_run"]).expanduser().absolute()
+        if not self.values["start_from_current"]:
+            return None
+        run = made_by(self.directory, current)
+        return None if run is None else origin(run)
 
 
 def settings(values: Mapping[str, Any]) -> Settings:

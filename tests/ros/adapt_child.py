@@ -1,7 +1,8 @@
 """A stand-in for ``edgevl adapt`` and ``edgevl evaluate``: keeps their contract, trains and measures nothing.
 
 What adapt does comes by ``--set``: mode=succeed|fail|hang|stubborn, bundle=DIR (succeed: copied to RUN/bundle),
-until=FILE (succeed: not before that file exists). What evaluate says of a bundle is in BAG/agreement.json, by id.
+until=FILE (succeed: not before that file exists), refused=WHY. What evaluate says of a bundle is in BAG/agreement.json,
+by id.
 """
 
 import argparse
@@ -54,9 +55,8 @@ def adapt(arguments: argparse.Namespace) -> int:
         while "until" in options and not Path(options["until"]).exists():
             time.sleep(0.02)
         shutil.copytree(options["bundle"], run / "bundle")
-        status(
-            "succeeded", stage="done", progress=1.0, bundle_path=str(run / "bundle"), bundle_id=id_of(run / "bundle")
-        )
+        made = {"bundle_path": str(run / "bundle"), "bundle_id": id_of(run / "bundle")}
+        status("succeeded", stage="done", progress=1.0, refused=options.get("refused", ""), **made)
         return 0
     if options["mode"] == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -187,6 +187,14 @@ def test_the_training_is_told_which_run_to_start_from(tmp_path, plan):
     assert seen["arguments"][-2:] == ["--set", f"student.start_from={earlier}"]
 
 
+def test_a_bundle_that_the_adaptation_doubts_is_refused_before_any_comparison(tmp_path, plan):
+    fields = held_back(tmp_path, march={"old": (0.1, 0.1), "new": (0.9, 0.9)})
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(changed(plan, "", "refused=keep the student before", **fields), 0)
+    final = ended(adaptation)
+    assert (final.state, final.refused) == ("succeeded", "keep the student before")
+
+
 def test_the_first_bundle_has_nothing_to_beat(tmp_path, plan):
     fields = held_back(tmp_path, march={})
     adaptation = Adaptation(tmp_path / "runs")

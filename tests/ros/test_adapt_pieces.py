@@ -312,6 +312,38 @@ def test_a_plan_starts_from_the_run_that_made_the_bundle_in_use(tmp_path):
     assert settings({**given, "start_from_current": False}).plan(made_here, "", "why").start_from is None
 
 
+def test_every_night_begins_with_the_run_that_the_first_one_began_with(tmp_path):
+    """Not with last night's, and with the recipe for one home, unless another is named."""
+    given = values(tmp_path, bags=("bag",), teacher="T", labels="L")
+    plans = settings(given)
+    base, monday, tuesday = (tmp_path / "runs" / name for name in ("base", "monday", "tuesday"))
+    for run, start in ((base, None), (monday, base), (tuesday, monday)):
+        run.mkdir(parents=True)
+        made = plans.plan(None, "", "why").model_copy(update={"run": run, "start_from": start})
+        jobs.write(jobs.plan_file(run), made)
+    made = plans.plan(BundleRef(path=str(tuesday / "bundle"), id="t"), "", "why")
+    assert made.start_from == base
+    assert Path(made.recipe).name == "home.yaml"
+    named = {**given, "base_run": str(tmp_path / "elsewhere"), "recipe": "mine.yaml"}
+    other = settings(named).plan(BundleRef(path=str(tuesday / "bundle"), id="t"), "", "why")
+    assert (other.start_from, other.recipe) == (tmp_path / "elsewhere", "mine.yaml")
+    assert settings(given).plan(None, "", "why").recipe == ""  # no student yet: edgevl adapt's own default
+
+
+def test_the_run_that_a_bundle_in_use_goes_back_to_is_kept(tmp_path):
+    plans = settings(values(tmp_path, bags=("bag",), teacher="T", labels="L"))
+    made_here = [tmp_path / "runs" / name for name in ("base", "spare", "monday")]
+    for number, run in enumerate(made_here):
+        (run / "bundle").mkdir(parents=True)
+        (run / "inputs.json").touch()
+        start = made_here[0] if number == 2 else None
+        made = plans.plan(None, "", "why").model_copy(update={"run": run, "start_from": start})
+        jobs.write(jobs.plan_file(run), made)
+        os.utime(jobs.plan_file(run), (number, number))
+    assert runs.remove_old_runs(tmp_path / "runs", 1, [made_here[2] / "bundle"]) == [made_here[1]]
+    assert [run.exists() for run in made_here] == [True, False, True]
+
+
 def test_the_classifier_is_heard_beside_its_service():
     assert stats_topic("scene_classifier/load_bundle") == "scene_classifier/stats"
     assert stats_topic("/robot/classifier/load_bundle") == "/robot/classifier/stats"
