@@ -7,23 +7,20 @@ from rich.console import Console
 
 from edgevl_cli.tables import figure_table
 
-COLUMNS = {"rgb": "RGB", "depth": "depth", "rgbd": "both", "rgb_dim": "RGB, dim", "rgbd_dim": "both, dim"}
+COLUMNS = {"rgb": "RGB", "depth": "depth", "rgbd": "both", "rgb_dim": "RGB\ndim", "rgbd_dim": "both\ndim"}
 
 
 def show_decision(decision: Mapping[str, Any]) -> None:
     """What :class:`edgevl_train.decision.Decision` holds, as in report.json."""
     rows = decision["rows"]
-    compared = "base" in rows["all"]
-    of = "before -> now" if compared else "now"
-    title = (
-        f"agreement with the teacher's answer to the lit RGB image, validation pairs, {of}; dim: a fifth of the light"
-    )
-    table = figure_table(title, "the teacher says", "pairs", "teacher, dim", *COLUMNS.values())
+    changes = ": before→now, or one number for both" if "base" in rows["all"] else ""
+    title = f"% of validation pairs with the teacher's answer to the lit RGB{changes}\ndim: with a fifth of the light"
+    table = figure_table(title, "teacher says", "pairs", "teacher\ndim", *COLUMNS.values())
     for name, row in rows.items():
         if name == "all":
             table.add_section()
         cells = (_cell(row, column) for column in COLUMNS)
-        dim = "" if row["teacher_dim"] is None else f"{row['teacher_dim']:.2f}"
+        dim = "" if row["teacher_dim"] is None else _percent(row["teacher_dim"])
         table.add_row(name, str(row["pairs"]), dim, *cells)
     console = Console()
     console.print(table)
@@ -32,5 +29,10 @@ def show_decision(decision: Mapping[str, Any]) -> None:
 
 
 def _cell(row: Mapping[str, Any], column: str) -> str:
-    now = f"{row['adapted'][column]:.2f}"
-    return f"{row['base'][column]:.2f} -> {now}" if "base" in row else now
+    now = _percent(row["adapted"][column])
+    before = _percent(row["base"][column]) if "base" in row else now
+    return now if before == now else f"{before}→{now}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}"

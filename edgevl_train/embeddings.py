@@ -38,9 +38,8 @@ def embed_views(
 
     The files are keyed by teacher, weights, data and views; those with another key are made anew. Which
     embedding is done is kept for each one, so that any number of processes may go on with them. Crops are cut
-    from the cache at its own resolution and then resized to the teacher's (antialiased). The teacher sees the
-    whole frame squashed to a square, where CLIP's own transform would cut off its sides: what lies there is in
-    the student's image too.
+    from the cache at its own resolution and then resized to the teacher's (antialiased); of the whole frame the teacher
+    sees what :meth:`Teacher.encode_image` shows it.
 
     Args:
         directory: where ``teacher_embeddings.f16``, ``.done`` (a byte each) and ``.json`` live.

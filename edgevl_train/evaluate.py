@@ -44,7 +44,9 @@ def evaluate(
     """
     other = load_teacher(teacher) if isinstance(teacher, str) else teacher
     predictor = load_predictor(model, labels, other)
-    reference = teacher_reference(other, labels or label_set_of(predictor.bank)) if other is not None else None
+    reference = None
+    if other is not None:
+        reference = teacher_reference(other, labels or label_set_of(predictor.bank), view_px=predictor.view_px)
     options = {"leave_out": leave_out, "retrieval_s": retrieval_s, "on_progress": on_progress}
     return evaluate_all({"model": predictor}, bags, teacher=reference, **options)["model"]
 

@@ -27,6 +27,7 @@ from edgevl_train.rundir import Inputs, describe_inputs, open_run
 from edgevl_train.split import Split, split_pairs
 from edgevl_train.student import Student, build_student
 from edgevl_train.teacher import Teacher, load_teacher
+from edgevl_train.temporal import smoothed
 from edgevl_train.views import draw_views
 
 
@@ -129,6 +130,7 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
     views = draw_views(len(cache), recipe.views, recipe.seed)
     progress.stage("teacher")
     targets = embed_views(teacher, cache, views, out, progress.update, only_full=split.val, fabric=fabric)
+    targets = smoothed(targets, cache.stamp_ns, cache.bag, recipe.temporal)
     own = bank.select(setup.labels.names)
     superset = build_label_bank([setup.superset], teacher.encode_text) if setup.superset else own
 

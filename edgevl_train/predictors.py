@@ -16,13 +16,14 @@ from edgevl_core.errors import UserError
 from edgevl_core.fusion import DEFAULT_TRUST, Trust, depth_quality, rgb_quality
 from edgevl_core.label_bank import LabelBank, build_label_bank, load_label_bank
 from edgevl_core.labels import Label, LabelSet, load_labels
-from edgevl_core.manifest import MANIFEST_FILE, ByModality, read_manifest
+from edgevl_core.manifest import MANIFEST_FILE, ByModality, Manifest, read_manifest
 from edgevl_core.pairlog.pairs import RgbdPair
 from edgevl_core.preprocess import Preprocess, to_batch, to_input
 from edgevl_train.answers import Embedded
 from edgevl_train.checkpoint import check_teacher, find_checkpoint, load_student, run_of
 from edgevl_train.recipe import load_recipe
 from edgevl_train.teacher import Teacher, load_teacher
+from edgevl_train.teacher_model import VIEW_PX
 
 ONES, ZEROS = ByModality(rgb=1.0, depth=1.0, rgbd=1.0), ByModality(rgb=0.0, depth=0.0, rgbd=0.0)
 
@@ -34,6 +35,7 @@ class Predictor:
     Attributes:
         bank: the label set in use.
         temperature, unknown_threshold: as in the manifest; a model without calibration has 1 and 0.
+        view_px: side of the views from which its teacher taught it; a teacher to compare with sees the same.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Predictor:
     logit_scale: float
     temperature: ByModality = ONES
     unknown_threshold: ByModality = ZEROS
+    view_px: int = VIEW_PX
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,19 @@ def bundle_predictor(
     name = f"bundle {manifest.bundle_id}{' fp32' if fp32 else ''}"
     bank = bundle.label_bank.select(names)
     predictor = engine_predictor(name, engine, manifest.preprocess, bank, manifest.logit_scale, manifest.trust)
-    return replace(predictor, temperature=manifest.temperature, unknown_threshold=manifest.unknown_threshold)
+    return replace(
+        predictor,
+        temperature=manifest.temperature,
+        unknown_threshold=manifest.unknown_threshold,
+        view_px=_view_px(manifest),
+    )
+
+
+def _view_px(manifest: Manifest) -> int:
+    """``cache.size_px`` of the recipe that made a bundle; the usual one where it does not say."""
+    cache = manifest.provenance.recipe.get("cache")
+    found = cache.get("size_px") if isinstance(cache, dict) else None
+    return found if isinstance(found, int) else VIEW_PX
 
 
 def engine_predictor(
@@ -128,26 +143,29 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
             "the ones given to `edgevl adapt`"
         )
     student = load_student(checkpoint, recipe.student, bank.vectors.shape[1])
-    return Predictor(name, _student_embedding(student_on_numpy(student), recipe.robot_preprocess(), trust), bank, *rest)
+    embed = _student_embedding(student_on_numpy(student), recipe.robot_preprocess(), trust)
+    return Predictor(name, embed, bank, *rest, recipe.cache.size_px)
 
 
-def teacher_predictor(teacher: Teacher, labels: Path | str | LabelSet, *, depth_encoding: str = "metric") -> Predictor:
-    """A teacher on RGB with its own preprocessing, and on encoded depth taken for a picture."""
+def teacher_predictor(
+    teacher: Teacher, labels: Path | str | LabelSet, *, depth_encoding: str = "metric", view_px: int = VIEW_PX
+) -> Predictor:
+    """A teacher on RGB, and on encoded depth taken for a picture."""
     small = Preprocess(size_px=64, depth_encoding=depth_encoding)  # type: ignore[arg-type]
 
     def embed(pairs: Sequence[RgbdPair]) -> Embedded:
-        rgb = teacher.encode_image([pair.rgb for pair in pairs])
-        depth = teacher.encode_image([encode_depth(pair.depth_m, depth_encoding) for pair in pairs])
+        rgb = teacher.encode_image([pair.rgb for pair in pairs], view_px)
+        depth = teacher.encode_image([encode_depth(pair.depth_m, depth_encoding) for pair in pairs], view_px)
         return Embedded(rgb, depth, _quality(*_inputs(pairs, small)))
 
     bank = build_label_bank([_label_set(labels)], teacher.encode_text)
     return Predictor(teacher.id, embed, bank, teacher.logit_scale)
 
 
-def teacher_reference(teacher: Teacher, labels: Path | str | LabelSet) -> Reference:
-    """A teacher's view of the RGB images, and its vectors of a label set."""
+def teacher_reference(teacher: Teacher, labels: Path | str | LabelSet, *, view_px: int = VIEW_PX) -> Reference:
+    """What a teacher makes of the RGB images, and its vectors of a label set."""
     bank = build_label_bank([_label_set(labels)], teacher.encode_text)
-    return Reference(lambda pairs: teacher.encode_image([pair.rgb for pair in pairs]), bank)
+    return Reference(lambda pairs: teacher.encode_image([pair.rgb for pair in pairs], view_px), bank)
 
 
 def label_set_of(bank: LabelBank) -> LabelSet:

@@ -140,6 +140,17 @@ class LowLightSection(Section):
     noise: float = Field(3.0, ge=0, le=64)
 
 
+class TemporalSection(Section):
+    """The teacher's embeddings averaged over time, see :mod:`edgevl_train.temporal`; ``window_s`` 0: as they are.
+
+    Each target is mixed, with ``weight``, with the mean of those at most ``window_s`` before and after it. For drives
+    with a frame every second or so; not for collections, whose neighbours in time may be other scenes.
+    """
+
+    window_s: float = Field(0.0, ge=0)
+    weight: float = Field(0.5, ge=0, le=1)
+
+
 class ReplaySection(Section):
     """Pairs of the run that ``student.start_from`` names, and of those before it, mixed into every batch.
 
@@ -256,6 +267,7 @@ class Recipe(Section):
     depth_augment: DepthAugmentSection = DepthAugmentSection()
     rgb_augment: RgbAugmentSection = RgbAugmentSection()
     low_light: LowLightSection = LowLightSection()
+    temporal: TemporalSection = TemporalSection()
     replay: ReplaySection = ReplaySection()
     curation: CurationSection = CurationSection()
     stage1: Stage1Section = Stage1Section()

@@ -18,6 +18,7 @@ from edgevl_train.data import RunData
 from edgevl_train.embeddings import open_embeddings
 from edgevl_train.recipe import Recipe, load_recipe, parse_recipe
 from edgevl_train.teacher import Teacher
+from edgevl_train.temporal import smoothed
 from edgevl_train.views import draw_views
 
 MOST_VALIDATION_PAIRS = 512  # of one run: validation is done after every epoch
@@ -92,6 +93,7 @@ def _pairs_of(
             f"replay of {run}: {error}; keep cache/ and teacher_embeddings.* of a run that others start from, or set "
             "replay.share=0 (the student will forget other homes)"
         ) from error
+    targets = smoothed(targets, cache.stamp_ns, cache.bag, theirs.temporal)
     curation = judge(np.asarray(targets[0, whole], np.float32))
     pseudo_label = np.full(len(cache), -1, np.int64)
     pseudo_label[whole] = curation.pseudo_label

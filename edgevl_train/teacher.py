@@ -161,8 +161,8 @@ def _full_config(spec: str, config: str) -> tuple[dict[str, Any], str]:
 
 
 def _usual_preprocess(spec: str, name: str) -> dict[str, Any]:
-    """Mean, std, interpolation and resizing that all of open_clip's weights for this model share."""
-    keys = ("mean", "std", "interpolation", "resize_mode")
+    """Mean, std and interpolation that all of open_clip's weights for this model share."""
+    keys = ("mean", "std", "interpolation")
     tags = open_clip.list_pretrained_tags_by_model(name)
     found = {
         tuple((key, tuple(value) if isinstance(value, list) else value) for key in keys if (value := cfg.get(key)))
@@ -170,7 +170,7 @@ def _usual_preprocess(spec: str, name: str) -> dict[str, Any]:
     }
     if len(found) > 1:
         raise UserError(
-            f"teacher {spec!r}: weights of {name} differ in mean, std or resizing; pass a config.json that holds "
+            f"teacher {spec!r}: weights of {name} differ in mean, std or interpolation; pass a config.json that holds "
             '"model_cfg" and "preprocess_cfg" instead of the name'
         )
     return dict(next(iter(found))) if found else {}

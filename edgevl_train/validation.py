@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edgevl_core.fusion import probabilities
 from edgevl_train.data import RunData
 
 CHANCE_MARGIN = 0.02
@@ -32,10 +33,11 @@ def embed_full(
 def validator(data: RunData, device: torch.device) -> Callable[[nn.Module], dict[str, float]]:
     """A function model -> validation metrics against the teacher's RGB; no true label is involved.
 
-    ``cos_*``: mean cosine. ``agree_*``: share of pairs with the teacher's answer over the label set. ``*_before``: the
-    same on the validation pairs of the runs that are replayed. ``score``: what the best epoch maximises, the mean of
-    all of them: the cosine is dense, so that few pairs and ties do not decide. ``above_chance``: 1 where agreement is
-    better than always giving the teacher's commonest answer, otherwise 0.
+    ``cos_*``: mean cosine. ``agree_*``: share of pairs with the teacher's answer over the label set. ``overlap_*``:
+    mean of what the probabilities of both have in common, 1 - their total variation: agreement, but dense.
+    ``*_before``: the same on the validation pairs of the runs that are replayed. ``score``: what the best epoch maximises, the mean of
+    cosines and overlaps; of few pairs a single one must not decide, as it does among shares of right answers.
+    ``above_chance``: 1 where agreement is better than always giving the teacher's commonest answer, otherwise 0.
     """
     home = _judge([data], device)
     before = _judge(data.replay, device) if any(len(part.val) for part in data.replay) else None
@@ -43,22 +45,28 @@ def validator(data: RunData, device: torch.device) -> Callable[[nn.Module], dict
 
     def validate(model: nn.Module) -> dict[str, float]:
         metrics = home(model)
-        agreement, score = (metrics["agree_rgb"] + metrics["agree_depth"]) / 2, float(np.mean(list(metrics.values())))
+        agreement, score = (metrics["agree_rgb"] + metrics["agree_depth"]) / 2, _score(metrics)
         if before is not None:
             earlier = before(model)
-            score = (score + float(np.mean(list(earlier.values())))) / 2
+            score = (score + _score(earlier)) / 2
             metrics |= {f"{name}_before": value for name, value in earlier.items()}
         return metrics | {"score": score, "above_chance": float(agreement > chance + CHANCE_MARGIN)}
 
     return validate
 
 
+def _score(metrics: dict[str, float]) -> float:
+    return float(np.mean([value for name, value in metrics.items() if name.startswith(("cos", "overlap"))]))
+
+
 def _judge(sources: Sequence[RunData], device: torch.device) -> Callable[[nn.Module], dict[str, float]]:
-    """A function model -> cos_rgb, cos_depth, agree_rgb, agree_depth over the validation pairs of all sources."""
+    """A function model -> cos, agree and overlap, of rgb and depth, over the validation pairs of all sources."""
     parts = [source for source in sources if len(source.val)]
     targets = [np.asarray(part.targets[0, part.val], np.float32) for part in parts]
     target, bank = np.concatenate(targets), sources[0].bank
-    answer = (target @ bank.T).argmax(1)
+    scale = sources[0].logit_scale
+    soft = probabilities(target, bank, scale, 1.0)
+    answer = soft.argmax(1)
 
     def judge(model: nn.Module) -> dict[str, float]:
         found = [embed_full(model, part, part.val, device) for part in parts]
@@ -66,7 +74,9 @@ def _judge(sources: Sequence[RunData], device: torch.device) -> Callable[[nn.Mod
         for name, embeddings in zip(("rgb", "depth"), zip(*found, strict=True), strict=True):
             embedding = np.concatenate(embeddings)
             metrics[f"cos_{name}"] = float((embedding * target).sum(1).mean())
-            metrics[f"agree_{name}"] = float(((embedding @ bank.T).argmax(1) == answer).mean())
+            given = probabilities(embedding, bank, scale, 1.0)
+            metrics[f"agree_{name}"] = float((given.argmax(1) == answer).mean())
+            metrics[f"overlap_{name}"] = float(np.minimum(given, soft).sum(1).mean())
         return metrics
 
     return judge

@@ -24,11 +24,11 @@ def offline_figures(
     bundle, baseline = run_dir / "bundle", run_dir / "bundle_ptq"
     teacher = load_teacher(teacher_spec)
     predictors = {
-        "teacher": teacher_predictor(teacher, labels),
         "student_fp32": bundle_predictor(bundle, labels=labels, fp32=True),
         "ptq_int8": bundle_predictor(baseline, labels=labels),
         "student_int8": bundle_predictor(bundle, labels=labels),
     }
+    predictors["teacher"] = teacher_predictor(teacher, labels, view_px=predictors["student_int8"].view_px)
     figures = evaluate_all(predictors, [bag], on_progress=on_pairs)
     files = {
         "student_fp32": bundle / STUDENT_FP32,

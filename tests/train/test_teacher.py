@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from edgevl_core.errors import UserError
+from edgevl_core.preprocess import Preprocess, to_input
 from edgevl_train.teacher import load_teacher, teacher_key
-from edgevl_train.teacher_model import frame_to_square
 
 pytestmark = pytest.mark.train
 
@@ -38,16 +38,27 @@ def test_directory_of_pretrain_loads_through_open_clip_itself(teacher_directory:
     assert str(teacher_directory.parent) not in teacher.id
 
 
-@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
-@pytest.mark.parametrize("size", [(50, 81), (81, 50), (40, 40)])
-def test_resizing_is_open_clips(mode: str, size: tuple[int, int]) -> None:
-    image = frames(1, 96, 96)[0][: size[0], : size[1]]
-    theirs = open_clip.image_transform(
-        32, is_train=False, mean=(0, 0, 0), std=(1, 1, 1), resize_mode=mode, interpolation="bicubic"
-    )(Image.fromarray(image))
-    ours = frame_to_square(torch.from_numpy(image).permute(2, 0, 1)[None].float(), 32, "bicubic", mode)[0] / 255
-    assert ours.shape == theirs.shape
-    assert (ours - theirs).abs().mean() < 0.01  # PIL works in 8 bits
+def test_the_whole_frame_is_seen_whatever_the_model_would_cut_off(teacher_directory: Path, tmp_path: Path) -> None:
+    """CLIP's own transform crops the middle; what lies at the sides is in the student's image, so it must count."""
+    cropping = tmp_path / "cropping"
+    shutil.copytree(teacher_directory, cropping)
+    config = json.loads((cropping / "open_clip_config.json").read_text())
+    config["preprocess_cfg"]["resize_mode"] = "shortest"
+    (cropping / "open_clip_config.json").write_text(json.dumps(config))
+    squashing, other = (load_teacher(f"open_clip:@{path}") for path in (teacher_directory, cropping))
+    assert np.array_equal(squashing.encode_image(frames()), other.encode_image(frames()))
+    sides = frames()
+    sides[:, :, :4] = 255 - sides[:, :, :4]
+    assert not np.allclose(other.encode_image(sides), other.encode_image(frames()), atol=1e-4)
+
+
+def test_targets_and_evaluation_see_the_same_view(teacher_directory: Path) -> None:
+    """A cache holds the squashed frame: embedding that, or the image, is the same to the bit."""
+    teacher = load_teacher(f"open_clip:@{teacher_directory}")
+    images = frames(3, 240, 320)
+    for view_px in (40, 96, 256):
+        cached = np.stack([to_input(image, Preprocess(size_px=view_px)) for image in images])
+        assert np.array_equal(teacher.encode_squares(cached), teacher.encode_image(images, view_px))
 
 
 def test_frames_of_different_sizes_keep_their_order(teacher_directory: Path) -> None:
@@ -74,7 +85,7 @@ def test_config_and_checkpoint_as_files(teacher_directory: Path, tmp_path: Path)
     by_pt = load_teacher(f"open_clip:{config}@{checkpoint}")
     assert np.allclose(by_pt.encode_image(frames()), by_directory.encode_image(frames()))
     config.write_text(json.dumps(full["model_cfg"]))  # a bare model config: CLIP's own mean and std
-    assert load_teacher(f"open_clip:{config}@{checkpoint}").preprocess["resize_mode"] == "shortest"
+    assert load_teacher(f"open_clip:{config}@{checkpoint}").preprocess["mean"][0] == pytest.approx(0.48145466)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,48 @@
+"""The teacher's embeddings averaged over time: a robot does not leave a room within a second.
+
+Where a frame shows little, or shows it from an odd side, the teacher slips; what it says of the frames just before and
+after is right more often. On simulated homes at one frame a second the share of its right answers rose from 0.956 to
+0.981 and from 0.981 to 1 (docs/results.md).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevl_train.recipe import TemporalSection
+
+
+def smoothed(
+    targets: NDArray[np.float16], stamp_ns: NDArray[np.int64], bag: NDArray[np.int64], section: TemporalSection
+) -> NDArray[np.float16]:
+    """Each pair's targets moved towards the mean of the whole frames' within ``window_s`` before and after it.
+
+    Args:
+        targets: (K, N, D), L2-normalised or 0 where there is none; view 0 is the whole frame.
+        stamp_ns, bag: (N,); pairs of other bags do not count.
+
+    Returns:
+        (K, N, D) float16, L2-normalised, 0 where it was; ``targets`` itself where the window or the weight is 0.
+    """
+    if not section.window_s or not section.weight:
+        return targets
+    window_ns = round(section.window_s * 1e9)
+    out = np.array(targets)
+    for name in np.unique(bag):
+        rows = np.flatnonzero(bag == name)
+        rows = rows[np.argsort(stamp_ns[rows], kind="stable")]
+        around = _window_means(np.asarray(targets[0, rows], np.float64), stamp_ns[rows], window_ns)
+        for view in range(len(targets)):
+            own = np.asarray(targets[view, rows], np.float64)
+            mixed = (1 - section.weight) * own + section.weight * around
+            length = np.linalg.norm(mixed, axis=1, keepdims=True)
+            there = own.any(axis=1, keepdims=True)
+            out[view, rows] = np.where(there, mixed / np.maximum(length, 1e-12), 0)
+    return out
+
+
+def _window_means(values: NDArray[np.float64], stamp_ns: NDArray[np.int64], window_ns: int) -> NDArray[np.float64]:
+    """(M, D), rows in time order -> for each row the mean of the rows at most ``window_ns`` away."""
+    total = np.concatenate([np.zeros((1, values.shape[1])), values.cumsum(axis=0)])
+    first = np.searchsorted(stamp_ns, stamp_ns - window_ns, side="left")
+    last = np.searchsorted(stamp_ns, stamp_ns + window_ns, side="right")
+    return (total[last] - total[first]) / (last - first)[:, None]
