@@ -35,6 +35,8 @@ def show_evaluation(numbers: Mapping[str, Any]) -> None:
     console.print(_mistakes(numbers["labels"], numbers["confusion"]))
     console.print(_abstention(numbers["abstention_curve"]))
     console.print(_angles(numbers["angles"]))
+    if "unseen" in numbers:
+        console.print(_unseen(numbers["unseen"]))
     if "unknown" in numbers:
         console.print(_unknown(numbers["unknown"]))
     if "retrieval" in numbers:
@@ -104,6 +106,14 @@ def _unknown(unknown: Mapping[str, Any]) -> Table:
     }
     left_out = ", ".join(unknown["left_out"])
     return _by_modality(f"unknown: {left_out}, {frames['unknown']} frames among {frames['known']} others", rows)
+
+
+def _unseen(unseen: Mapping[str, Any]) -> Table:
+    labels = ", ".join(unseen["labels"])
+    rows = {"right": unseen["top1"]}
+    if unseen["teacher_top1"] is not None:
+        rows["teacher, RGB"] = dict.fromkeys(MODALITIES, unseen["teacher_top1"])
+    return _by_modality(f"words that adaptation never saw: {labels}, {unseen['frames']} frames", rows)
 
 
 def _retrieval(found: Mapping[str, Any]) -> Table:

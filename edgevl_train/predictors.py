@@ -1,6 +1,6 @@
 """What can be evaluated: a bundle, a checkpoint or a teacher, behind one small record of functions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class Predictor:
     Attributes:
         bank: the label set in use.
         temperature, unknown_threshold: as in the manifest; a model without calibration has 1 and 0.
+        adapted_to: pairs of the last training by the teacher's answer; None where that is not known.
         view_px: side of the views from which its teacher taught it; a teacher to compare with sees the same.
     """
 
@@ -45,6 +46,7 @@ class Predictor:
     temperature: ByModality = ONES
     unknown_threshold: ByModality = ZEROS
     view_px: int = VIEW_PX
+    adapted_to: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,17 @@ def bundle_predictor(
         temperature=manifest.temperature,
         unknown_threshold=manifest.unknown_threshold,
         view_px=_view_px(manifest),
+        adapted_to=_adapted_to(manifest),
     )
+
+
+def _adapted_to(manifest: Manifest) -> dict[str, int] | None:
+    """Training pairs by the teacher's answer, as ``edgevl adapt`` has written them."""
+    training = manifest.metrics.get("training")
+    answers = training.get("answers") if isinstance(training, dict) else None
+    if not isinstance(answers, dict):
+        return None
+    return {name: int(pairs["train"]) for name, pairs in answers.items()}  # type: ignore[arg-type,call-overload,index]
 
 
 def _view_px(manifest: Manifest) -> int:

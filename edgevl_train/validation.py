@@ -35,9 +35,10 @@ def validator(data: RunData, device: torch.device) -> Callable[[nn.Module], dict
 
     ``cos_*``: mean cosine. ``agree_*``: share of pairs with the teacher's answer over the label set. ``overlap_*``:
     mean of what the probabilities of both have in common, 1 - their total variation: agreement, but dense.
-    ``*_before``: the same on the validation pairs of the runs that are replayed. ``score``: what the best epoch maximises, the mean of
-    cosines and overlaps; of few pairs a single one must not decide, as it does among shares of right answers.
-    ``above_chance``: 1 where agreement is better than always giving the teacher's commonest answer, otherwise 0.
+    ``*_before``: the same on the validation pairs of the runs that are replayed. ``score``: what the best epoch
+    maximises, the mean of cosines and overlaps; of few pairs a single one must not decide, as it does among shares of
+    right answers. ``above_chance``: 1 where agreement is better than always giving the teacher's commonest answer,
+    otherwise 0.
     """
     home = _judge([data], device)
     before = _judge(data.replay, device) if any(len(part.val) for part in data.replay) else None

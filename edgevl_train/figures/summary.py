@@ -17,6 +17,7 @@ from edgevl_train.figures.confusion import confusion_matrix, per_class, top1_and
 from edgevl_train.figures.label_sets import named_rows, split_bank
 from edgevl_train.figures.retrieval import retrieved_first
 from edgevl_train.figures.unknown import unknown_roc
+from edgevl_train.figures.unseen import unseen_words
 from edgevl_train.predictors import Predictor, Reference
 
 MIN_FURNITURE = 0.05  # frames that show less name no room; figures over all frames are given beside
@@ -60,6 +61,8 @@ def figures(
         ``against`` "truth" on ``with_furniture``, otherwise "teacher" (its answers) on all pairs, otherwise None: ece,
         15 bins; confusion, rows true, columns answered, in the order of ``labels``; per_class; abstention_curve;
         angles; and, where labels are left out, unknown, on the same pairs and those of the labels left out.
+        unseen, where the bundle says what it was adapted to and frames of other labels are there: what is left of the
+        words that adaptation never saw, see :func:`edgevl_train.figures.unseen.unseen_words`.
         retrieval, where asked for: window_s, pairs, chance, and first, by modality.
 
     Raises:
@@ -85,11 +88,12 @@ def figures(
         "teacher_cosine_of_mean": None,
     }
     result |= {name: {} for name in (*_OF_TRUTH, *_OF_TEACHER, *_OF_TARGET)}
-    judged, target = np.zeros(len(true), bool), true
+    judged, target, teachers = np.zeros(len(true), bool), true, None
     if pairs.teacher is not None and reference is not None:
         similar = _cosines(pairs.teacher, reference.bank.vectors[named_rows(reference.bank, bank)])
         result |= _against_teacher(pairs, embedded, found, similar[:, :count].argmax(1), retrieval_s)
-        judged, target = np.ones(len(true), bool), similar.argmax(1)
+        teachers = similar.argmax(1)
+        judged, target = np.ones(len(true), bool), teachers
         result["against"] = "teacher"
     if (labelled & shows_room).any():
         judged, target = (true >= 0) & shows_room, true
@@ -100,6 +104,10 @@ def figures(
     if inside.any():
         cosines = {name: _cosines(embedding[inside], vectors) for name, embedding in embedded.by_modality().items()}
         result |= _against_target(result["labels"], _rows(found, inside), cosines, target[inside])
+    if predictor.adapted_to is not None:
+        rows = {name: bank.find(name) for name in predictor.adapted_to}
+        pairs_of = {row: predictor.adapted_to[name] for name, row in rows.items() if row is not None}
+        result |= unseen_words(bank.names[:count], pairs_of, found, np.where(judged, target, -1), teachers)
     if leave_out:
         result["unknown"] = _unknown(bank.names[count:], found, inside, judged & (target >= count))
     return result

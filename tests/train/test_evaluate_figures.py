@@ -6,11 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from edgevl_train.answers import Answers
 from edgevl_train.figures.abstention import abstention_curve
 from edgevl_train.figures.angles import angle_statistics
 from edgevl_train.figures.confusion import confusion_matrix, per_class
 from edgevl_train.figures.retrieval import retrieved_first
 from edgevl_train.figures.unknown import unknown_roc
+from edgevl_train.figures.unseen import unseen_words
 
 pytestmark = pytest.mark.unit
 few = settings(max_examples=60, deadline=None)
@@ -125,3 +127,23 @@ def test_retrieval_in_blocks_is_the_same_as_at_once(monkeypatch: pytest.MonkeyPa
     whole = retrieved_first(*arguments)
     monkeypatch.setattr("edgevl_train.figures.retrieval._BLOCK", 7)
     assert retrieved_first(*arguments) == whole
+
+
+def test_words_that_adaptation_never_saw_are_judged_apart() -> None:
+    target = np.array([0, 0, 1, 1, 2, 2, -1])
+    rgb = answers_of([0, 0, 1, 1, 2, 0, 2])
+    depth = answers_of([0, 0, 1, 1, 0, 0, 2])
+    found = {"rgb": rgb, "depth": depth}
+    # 3 of 300 pairs were called bathroom: slips of the teacher.
+    seen = unseen_words(["kitchen", "office", "bathroom"], {0: 200, 1: 97, 2: 3}, found, target, target.clip(0))
+    assert seen == {
+        "unseen": {"labels": ["bathroom"], "frames": 2, "top1": {"rgb": 0.5, "depth": 0.0}, "teacher_top1": 1.0}
+    }
+    assert unseen_words(["kitchen", "office"], {0: 200, 1: 97}, found, target.clip(0, 1), None) == {}
+    without = unseen_words(["kitchen", "office", "bathroom"], {0: 200, 1: 97}, found, target, None)
+    assert without["unseen"]["teacher_top1"] is None
+
+
+def answers_of(label: list[int]) -> Answers:
+    sure = np.ones(len(label), np.float32)
+    return Answers(np.array(label), sure, sure, sure > 0)

@@ -1,0 +1,86 @@
+"""Drives, teacher and base students, made once in the working directory."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.types import SCENE_TRUTH, deserialize, header_stamp_ns
+from edgevl_core.pairlog.writer import BagWriter
+from edgevl_core.resources import resource
+from edgevl_sim import write_bag
+from edgevl_train.adapt import adapt
+from edgevl_train.pretrain import pretrain
+from edgevl_train.recipe import Recipe, load_recipe
+
+LABELS = resource("config/labels/home.yaml")
+DEMO, HOME = (resource(f"config/train/{name}.yaml") for name in ("demo", "home"))
+TRAIN_HOMES, OTHER_HOMES = 110, 20
+DRIVE_FRAMES, OTHER_DAY_FRAMES = 40, 20  # of each of eight rooms
+
+
+@dataclass(frozen=True)
+class Material:
+    """Where everything lies, and how many homes there are."""
+
+    work: Path
+    homes: int
+
+    @property
+    def teacher(self) -> str:
+        """Spec of the teacher, pretrained on the drives that base students learn from."""
+        return f"open_clip:@{self.work / 'teacher'}"
+
+    def drive(self, home: int) -> Path:
+        """The drive that is adapted to, 320 frames at 1 Hz."""
+        return self._bag(f"home{home}", split="val", homes=1, first_home=home, frames_per_room=DRIVE_FRAMES, hz=1.0)
+
+    def other_day(self, home: int) -> Path:
+        """The second drive, which judges."""
+        frames = {"frames_per_room": OTHER_DAY_FRAMES, "hz": 0.5}
+        return self._bag(f"other_day{home}", split="val", homes=1, first_home=home, drive=1, **frames)
+
+    def others(self) -> Path:
+        """Homes that nobody adapts to."""
+        return self._bag("others", split="test", homes=OTHER_HOMES, frames_per_room=5, hz=0.25)
+
+    def train(self) -> Path:
+        """Many homes, for teacher and base students."""
+        return self._bag("train", split="train", homes=TRAIN_HOMES, frames_per_room=5, hz=0.25)
+
+    def make_teacher(self) -> None:
+        """Pretrain it, where that has not been done."""
+        if not (self.work / "teacher").exists():
+            pretrain([self.train()], self.work / "teacher", seed=0)
+
+    def base(self, seed: int, epochs: int) -> Path:
+        """The run of a student distilled from many homes by the demo's recipe, longer."""
+        recipe = load_recipe(DEMO, [f"seed={seed}", f"stage1.epochs={epochs}"])
+        return self.run(f"base{seed}", self.train(), recipe)
+
+    def run(self, name: str, bag: Path, recipe: Recipe) -> Path:
+        """The run directory of an adaptation to one bag; one that is there is gone on with."""
+        out = self.work / name
+        adapt([bag], self.teacher, LABELS, out, recipe, resume=out.exists())
+        return out
+
+    def without(self, home: int, rooms: Collection[str]) -> Path:
+        """The drive through a home, some rooms never entered."""
+        out = self.work / f"home{home}_without_{'_'.join(sorted(rooms)).replace(' ', '-')}"
+        if not out.exists():
+            with BagReader(self.drive(home)) as reader, BagWriter(out) as writer:
+                truth = next(topic.name for topic in reader.topics.values() if topic.msgtype == SCENE_TRUTH)
+                seen = [deserialize(message.data, SCENE_TRUTH) for message in reader.messages([truth])]
+                left_out = {header_stamp_ns(scene) for scene in seen if scene.room in rooms}
+                for topic in reader.topics.values():
+                    writer.add_topic(topic.name, topic.msgtype)
+                for message in reader.messages(list(reader.topics)):
+                    if message.stamp_ns not in left_out:
+                        writer.write(message.topic, message.data, message.stamp_ns)
+        return out
+
+    def _bag(self, name: str, **options: object) -> Path:
+        path = self.work / name
+        if not path.exists():
+            write_bag(path, seed=0, workers=2, **options)  # type: ignore[arg-type]
+        return path
