@@ -122,7 +122,11 @@ class RunProgress:
         return {stage: round(seconds, 2) for stage, seconds in spent.items()}
 
     def snapshot(self) -> dict[str, Any]:
-        """The content of status.json: state, stage, progress 0..1, eta_s, message, bundle, refused, exit_code."""
+        """The content of status.json.
+
+        state, stage, progress 0..1 of the whole, eta_s, message, bundle, exit_code; and, where the bundle should not be
+        used, ``refused``: why.
+        """
         overall = self._overall()
         elapsed_s = self._clock() - self._started
         running = self._state == "running"
@@ -134,9 +138,8 @@ class RunProgress:
             "message": self._message,
             "bundle_path": self._bundle_path,
             "bundle_id": self._bundle_id,
-            "refused": self._refused,
             "exit_code": self._exit_code,
-        }
+        } | ({"refused": self._refused} if self._refused else {})
 
     def _overall(self) -> float:
         if self._state == "succeeded":

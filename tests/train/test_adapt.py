@@ -19,8 +19,9 @@ from edgevl_core.hashing import sha256_file
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.resources import resource
 from edgevl_core.vocabulary import bank_with
-from edgevl_train.adapt import adapt, plan
+from edgevl_train.adapt import adapt
 from edgevl_train.evaluate import confusion_matrix, evaluate, top1_and_macro
+from edgevl_train.plan import plan
 from edgevl_train.quantise import op_counts
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe, parse_recipe
 from edgevl_train.teacher import load_teacher
@@ -170,7 +171,10 @@ def test_figures_against_their_definitions() -> None:
 
 def test_plan_writes_nothing(sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path) -> None:
     text = plan([sim_bag], f"open_clip:@{teacher_directory}", LABELS, tmp_path / "run", recipe)
-    assert "up to 96 pairs" in text
+    assert "96 pairs, split by time: 76 to train on (before curation), 19 to validate, 1 in gaps" in text
+    picture = next(line for line in text.splitlines() if line.startswith(str(sim_bag))).split()[-1]
+    assert len(picture) == 60
+    assert (picture.count("V") > 10, set(picture)) == (True, set(".-V"))
     assert not (tmp_path / "run").exists()
 
 

@@ -43,6 +43,15 @@ def test_status_file_follows_the_run(tmp_path: Path) -> None:
     assert "train" in stream.getvalue()
 
 
+def test_a_bundle_that_should_not_be_used_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "status.json"
+    with RunProgress(path, {"a": 1}, stream=io.StringIO()) as progress:
+        progress.stage("a")
+        progress.result(tmp_path / "bundle", "abc", "keep the one before", "keep the one before")
+    end = status(path)
+    assert (end["state"], end["message"], end["refused"]) == ("succeeded", "keep the one before", "keep the one before")
+
+
 def test_status_file_is_not_written_more_than_twice_a_second(tmp_path: Path) -> None:
     clock, path = Clock(), tmp_path / "status.json"
     with RunProgress(path, {"a": 1}, stream=io.StringIO(), clock=clock) as progress:
