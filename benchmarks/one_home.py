@@ -31,7 +31,7 @@ from edgevl_train.teacher import load_teacher
 
 PARTS = ("scratch", "adapted", "words", "strict")
 # One student from one drive: as home.yaml, with the demo's student, and longer.
-SCRATCH = ("stage1.epochs=60", "stage1.lr=4e-3", "stage1.warmup_steps=50")
+SCRATCH = ("stage1.epochs=40", "stage1.lr=4e-3", "stage1.warmup_steps=50")
 # Every room type is missing once.
 MISSING = [tuple(ROOMS[i : i + 2]) for i in range(0, len(ROOMS), 2)]
 
@@ -124,7 +124,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("runs/one_home"))
     parser.add_argument("--homes", type=int, default=8)
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--base-epochs", type=int, default=20)
+    parser.add_argument("--base-epochs", type=int, default=12)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=["scratch", "adapted", "words"])
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

@@ -91,7 +91,7 @@ def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path
         return out / "bundle"
     material = gather(setup, inputs, out, progress, fabric)
     cache, split, bank, data = material.cache, material.split, material.bank, material.data
-    coverage, warnings = material.coverage, material.coverage.warnings()
+    coverage, warnings = material.coverage, material.warnings
     progress.say(coverage.line())
     for warning in warnings:
         progress.say(f"warning: {warning}")
@@ -123,7 +123,7 @@ def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path
         )
         progress.say(f"warning: {warnings[-1]}")
     progress.update(2, 3, "decision and bundles")
-    decision = _decide(setup, data, measured["int8"], doubts(coverage, stage2.metrics))
+    decision = _decide(setup, data, measured["int8"], _doubts(coverage, stage2.metrics))
     figures = student_figures(files, measured)
     ending = {"students": figures, "warnings": warnings, "decision": asdict(decision), "wall_s": progress.wall_s()}
     write_json(out / "report.json", report | ending)
@@ -147,17 +147,14 @@ def _decide(setup: Setup, data: RunData, student: Measured, doubts: Sequence[str
     )
 
 
-def doubts(coverage: Coverage, metrics: Mapping[str, float]) -> list[str]:
-    """Why validation should not be believed, one sentence each; empty where it may be."""
-    found = []
-    if not coverage.stands:
-        found.append(
-            f"its validation pairs show {coverage.covered.sum()} of {coverage.given.sum()} labels, so the last "
-            "epoch was kept"
-        )
-    if not metrics["above_chance"]:
-        found.append("its agreement with the teacher never rose above chance; the last epoch was kept")
-    return found
+def _doubts(coverage: Coverage, metrics: Mapping[str, float]) -> list[str]:
+    """Why the student should not be used unseen, one sentence each; empty where there is no reason."""
+    at_chance = (
+        []
+        if metrics["above_chance"]
+        else ["its agreement with the teacher never rose above chance, so the last epoch was kept"]
+    )
+    return coverage.doubts() + at_chance
 
 
 def _shares(recipe: Recipe) -> dict[str, float]:

@@ -31,8 +31,7 @@ class Coverage:
     @property
     def given(self) -> NDArray[np.bool_]:
         """(C,): labels that the teacher gives to at least 2 % of the pairs."""
-        both = self.train + self.val
-        return both >= max(1.0, GIVEN_SHARE * float(both.sum()))
+        return self._pairs >= max(1.0, GIVEN_SHARE * float(self._pairs.sum()))
 
     @property
     def covered(self) -> NDArray[np.bool_]:
@@ -66,14 +65,12 @@ class Coverage:
             "stands": self.stands,
         }
 
-    def warnings(self) -> list[str]:
-        """What a person should know before the student is used; empty where nothing is wrong."""
+    def doubts(self) -> list[str]:
+        """Why the student should not be used unseen; empty where these pairs give no reason."""
         found = []
-        total = int((self.train + self.val).sum())
-        names = [name for name, given in zip(self.labels, self.given, strict=True) if given]
-        commonest = int((self.train + self.val).argmax())
-        share = float(self.train[commonest] + self.val[commonest]) / max(total, 1)
-        if len(names) == 1:
+        total, commonest = int(self._pairs.sum()), int(self._pairs.argmax())
+        share = float(self._pairs[commonest]) / max(total, 1)
+        if int(self.given.sum()) == 1:
             found.append(
                 f"the teacher calls all pairs {self.labels[commonest]!r}: the student will say nothing else, and "
                 "nothing can tell whether it is right; look at the labels file and the teacher, or log other rooms"
@@ -89,22 +86,28 @@ class Coverage:
                 f"{int(self.val.sum())} validation pairs; log {FEW_PAIRS} pairs or more, from all rooms"
             )
         if not self.stands:
-            missing = [
-                name for name, given, val in zip(self.labels, self.given, self.val, strict=True) if given and not val
-            ]
+            missing = ", ".join(self._names(self.given & (self.val == 0)))
             found.append(
-                f"validation shows {self.covered.sum()} of {self.given.sum()} labels (not {', '.join(missing)}): it "
-                "chooses no epoch, and training pairs calibrate with it; log more, or set split.by=time, "
+                f"validation shows {self.covered.sum()} of {self.given.sum()} labels (not {missing}): it chooses no "
+                "epoch, the last one is kept, and training pairs calibrate with it; log more, or set split.by=time, "
                 "split.blocks=10 and a smaller split.gap_s"
             )
-        rare = [
-            f"{name} ({train})"
-            for name, train, given in zip(self.labels, self.train, self.given, strict=True)
-            if given and train < FEW_OF_A_LABEL
-        ]
-        if rare and len(names) > 1:
-            found.append(f"few training pairs of {', '.join(rare)}: log more of these rooms")
         return found
+
+    def warnings(self) -> list[str]:
+        """What a person should know before the student is used: the doubts, and what is thin; empty if nothing is."""
+        thin = self.given & (self.train < FEW_OF_A_LABEL)
+        if not thin.any() or int(self.given.sum()) == 1:
+            return self.doubts()
+        rare = ", ".join(f"{name} ({self.train[self.labels.index(name)]})" for name in self._names(thin))
+        return [*self.doubts(), f"few training pairs of {rare}: log more of these rooms"]
+
+    @property
+    def _pairs(self) -> NDArray[np.int64]:
+        return self.train + self.val
+
+    def _names(self, chosen: NDArray[np.bool_]) -> list[str]:
+        return [name for name, wanted in zip(self.labels, chosen, strict=True) if wanted]
 
 
 def measure_coverage(

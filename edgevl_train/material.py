@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgevl_core.errors import UserError
 from edgevl_core.label_bank import LabelBank, build_label_bank
 from edgevl_core.labels import LabelSet, label_file, load_labels
+from edgevl_train import homes
 from edgevl_train.cache import INDEX, Cache, build_cache, cache_key, expected_pairs, find_bags, open_cache
 from edgevl_train.checkpoint import earlier_student
 from edgevl_train.coverage import Coverage, measure_coverage
@@ -46,7 +47,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Material:
-    """Made once, or found in the run directory."""
+    """Made once, or found in the run directory. ``warnings``: what a person should know of it, one sentence each."""
 
     cache: Cache
     split: Split
@@ -54,6 +55,7 @@ class Material:
     data: RunData
     curation: Curation
     coverage: Coverage
+    warnings: list[str]
 
 
 def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | str, recipe: Recipe) -> Setup:
@@ -156,7 +158,12 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
         coverage.stands,
         replay,
     )
-    return Material(cache, split, bank, data, curation, coverage)
+    warnings = coverage.warnings()
+    if recipe.one_home:
+        names = [path.name for path in setup.bags]
+        whole = np.asarray(targets[0], np.float32)
+        warnings += homes.warnings(whole, cache.stamp_ns, cache.bag, own.vectors, names)
+    return Material(cache, split, bank, data, curation, coverage, warnings)
 
 
 def _cache(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress) -> Cache:

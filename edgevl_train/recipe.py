@@ -257,6 +257,7 @@ class Recipe(Section):
     num_nodes: int = Field(1, ge=1)
     threads: int = Field(0, ge=0, description="0: as torch decides")
     checkpoint_every_s: float = Field(300.0, ge=0)
+    one_home: bool = Field(False, description="warn of bags that look like different homes")
     text_encoder: bool = Field(False, description="put the teacher's text tower into the bundle, for any new word")
     student: StudentSection = StudentSection()
     teacher: TeacherSection = TeacherSection()

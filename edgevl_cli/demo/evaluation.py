@@ -1,5 +1,6 @@
 """The demo's offline figures: teacher and students on the test homes, in one pass over one bag."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,29 @@ def offline_figures(
         "labels": figures["teacher"]["labels"],
         "size_bytes": sizes,
         "latency_ms": {name: _median_ms(path) for name, path in files.items()},
+    }
+
+
+def home_figures(out: Path, teacher_spec: str, bags: Path, labels: Path) -> dict[str, Any]:
+    """top1 {teacher, before, after} x {lit, dark} x {rgb, depth, rgbd} of one home on another day; and the decision.
+
+    before: the student of many homes; after: the same, adapted to a drive through this home.
+    """
+    from edgevl_cli.demo.run import HOME_RUN
+    from edgevl_train.evaluate import evaluate_all
+    from edgevl_train.predictors import bundle_predictor, teacher_predictor
+    from edgevl_train.teacher import load_teacher
+
+    predictors = {
+        "before": bundle_predictor(out / "run/bundle", labels=labels),
+        "after": bundle_predictor(out / HOME_RUN / "bundle", labels=labels),
+    }
+    predictors["teacher"] = teacher_predictor(load_teacher(teacher_spec), labels, view_px=predictors["after"].view_px)
+    lit, dark = (evaluate_all(predictors, [bags / name]) for name in ("other_day", "other_day_dark"))
+    decision = json.loads((out / HOME_RUN / "report.json").read_text(encoding="utf-8"))["decision"]
+    return {
+        "top1": {name: {"lit": lit[name]["top1"], "dark": dark[name]["top1"]} for name in predictors},
+        "decision": decision["sentence"],
     }
 
 

@@ -64,14 +64,20 @@ def log_drive(recorder: "Recorder", bag: Path, out: Path, logs: Path, rate: floa
     return kept
 
 
-def adapt(recorder: "Recorder", check: Callable[[], None], on_progress: OnProgress) -> str:
-    """Call adaptation_manager's ~/adapt and wait until the bundle it made is in the classifier. Returns its id.
+def adapt(recorder: "Recorder", check: Callable[[], None], on_progress: OnProgress, *, loaded: bool = True) -> str:
+    """Call adaptation_manager's ~/adapt and wait for the bundle it makes. Returns its id.
+
+    Args:
+        loaded: wait until the classifier uses it.
 
     Raises:
         RuntimeError: the adaptation was refused or failed, with the manager's message.
     """
     from std_srvs.srv import Trigger
 
+    # An earlier manager's last word, and its services, are none of this one.
+    recorder.client.forget("adaptation_manager/status")
+    recorder.client.forget_services("adaptation_manager")
     response = recorder.client.call(Trigger, "adaptation_manager/adapt", START_TIMEOUT_S)
     if not response.success:
         raise RuntimeError(f"adaptation_manager refused to adapt: {response.message}")
@@ -87,12 +93,13 @@ def adapt(recorder: "Recorder", check: Callable[[], None], on_progress: OnProgre
     status = recorder.adaptation()
     if status.state != "succeeded":
         raise RuntimeError(f"the adaptation did not succeed: {status.message}")
-    recorder.client.until(
-        lambda: recorder.classifier().get("bundle_id") == status.bundle_id,
-        f"the classifier's use of the new bundle {status.bundle_id}",
-        START_TIMEOUT_S,
-        alive=check,
-    )
+    if loaded:
+        recorder.client.until(
+            lambda: recorder.classifier().get("bundle_id") == status.bundle_id,
+            f"the classifier's use of the new bundle {status.bundle_id}",
+            START_TIMEOUT_S,
+            alive=check,
+        )
     return str(status.bundle_id)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from edgevl_cli.console import size
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from edgevl_cli.demo.recorder import Recorder
 
 NAMED_FRACTION = 0.05
@@ -98,6 +100,20 @@ def contact_sheet(recorder: "Recorder", live_bag: Path, path: Path) -> None:
     atomic_write(path, cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
+def _of_one_home(top1: Mapping[str, Mapping[str, Mapping[str, float]]]) -> "Table":
+    """Teacher, student before and after its adaptation to one home, on another day."""
+    from rich.table import Table
+
+    table = Table(title="one home, on another day: rooms named rightly", title_justify="left")
+    for column in ("", "RGB", "depth", "both", "both, lights out"):
+        table.add_column(column, justify="left" if not column else "right")
+    names = {"teacher": "teacher", "before": "student of many homes", "after": "adapted to this home"}
+    for key, name in names.items():
+        lit, dark = top1[key]["lit"], top1[key]["dark"]
+        table.add_row(name, *(f"{lit[modality]:.3f}" for modality in ("rgb", "depth", "rgbd")), f"{dark['rgbd']:.3f}")
+    return table
+
+
 def show(summary: Mapping[str, Any]) -> None:
     """Print the demo's one table and where things are."""
     from rich.console import Console
@@ -126,5 +142,7 @@ def show(summary: Mapping[str, Any]) -> None:
         f"live drive: {live['sent']} pairs sent, {live['received']} received, {live['answered']} answered, "
         f"{live['superseded']} superseded by a newer one, {live['lost']} lost"
     )
+    console.print(_of_one_home(summary["home"]["top1"]))
+    console.print(f"decision for this home: {summary['home']['decision']}", highlight=False)
     ratio = summary["size_bytes"]["vit_b_32_image_tower"] / summary["size_bytes"]["student_int8"]
     console.print(f"the int8 student is {ratio:.0f} times smaller than CLIP ViT-B-32's image tower")

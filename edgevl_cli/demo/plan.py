@@ -14,6 +14,8 @@ class Plan:
         test_homes: homes that the offline figures are from; the live drive goes through the first ``live_homes``.
         drive_hz, log_rate: the drives to learn from are sampled at drive_hz and logged log_rate times as fast.
         live_hz, live_rate: the live drive, likewise; together 10 RGB-D pairs a second.
+        home_frames_per_room: of the drive, at home_hz, through one more home for which the student is adapted;
+            other_day_frames_per_room: of the drives through it on another day, one lit and one in the dark.
         workers: processes that render.
     """
 
@@ -27,4 +29,7 @@ class Plan:
     live_frames_per_room: int = 8
     live_hz: float = 2.0
     live_rate: float = 5.0
+    home_frames_per_room: int = 40
+    home_hz: float = 1.0
+    other_day_frames_per_room: int = 15
     workers: int = 2

@@ -17,6 +17,7 @@ from edgevl_core.resources import resource
 
 LABELS = "config/labels/home.yaml"
 RECIPE = "config/train/demo.yaml"
+HOME_RUN = "home"
 
 
 class Stages:
@@ -28,7 +29,7 @@ class Stages:
 
     @contextmanager
     def stage(self, key: str, what: str) -> Iterator[None]:
-        self._console.rule(f"[bold]{len(self.wall_s) + 1}/7  {what}", align="left")
+        self._console.rule(f"[bold]{len(self.wall_s) + 1}/8  {what}", align="left")
         start = time.monotonic()
         yield
         self.wall_s[key] = round(time.monotonic() - start, 1)
@@ -90,6 +91,22 @@ def run(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:  # noqa: B
             with stages.stage("drive", "homes never seen, lit, then in the dark"), progress("driving") as on_progress:
                 live.drive(recorder, bags / "live", logs, plan.live_rate, check, on_progress)
         figures = outcome.live_figures(recorder)
+        home_parameters = {
+            "bags": [str(bags / "home")],
+            "teacher": teacher,
+            "labels": str(resource(LABELS)),
+            "base_run": str(run_dir),
+            "overrides": [f"seed={seed}", "threads=2"],
+            "out_dir": str(out),
+            "run_name": HOME_RUN,
+            "classifier_service": "",
+        }
+        with (
+            stages.stage("home", "one home: the student goes on with a drive through it"),
+            node("adaptation_manager", home_parameters, logs) as manager,
+            progress("adapting") as on_progress,
+        ):
+            live.adapt(recorder, live.alive(adaptation_manager=manager), on_progress, loaded=False)
         with stages.stage("sheet", "the contact sheet"):
             outcome.contact_sheet(recorder, bags / "live", out / "contact_sheet.png")
     finally:
@@ -100,13 +117,14 @@ def run(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:  # noqa: B
         stages.stage("evaluate", "teacher and students on the test homes"),
         progress("evaluating") as on_progress,
     ):
-        from edgevl_cli.demo.evaluation import offline_figures
+        from edgevl_cli.demo.evaluation import home_figures, offline_figures
 
         offline = offline_figures(
             run_dir, teacher, bags / "test", resource(LABELS), lambda pairs: on_progress(pairs, total)
         )
+        home = home_figures(out, teacher, bags, resource(LABELS))
     wall_s = {**stages.wall_s, "total": round(sum(stages.wall_s.values()), 1)}
-    summary = {**offline, "live": figures, "pairs_logged_live": kept, "seed": seed, "wall_s": wall_s}
+    summary = {**offline, "home": home, "live": figures, "pairs_logged_live": kept, "seed": seed, "wall_s": wall_s}
     write_json(summary, out / "summary.json")
     outcome.show(summary)
     print(f"all figures: {out}/summary.json; look at {out}/contact_sheet.png")
@@ -126,6 +144,8 @@ def _simulate(bags: Path, seed: int, plan: Plan) -> None:
     from edgevl_sim import write_bag
 
     sparse = {"frames_per_room": plan.frames_per_room, "hz": plan.drive_hz}
+    one_home = {"split": "test", "first_home": plan.test_homes, "homes": 1, "lights": "on"}
+    other_day = {"drive": 1, "frames_per_room": plan.other_day_frames_per_room, "hz": plan.home_hz}
     direct = plan.train_homes - plan.logged_homes
     drives: tuple[tuple[str, dict[str, Any]], ...] = (
         ("train", {"split": "train", "homes": direct, "lights": "on", **sparse}),
@@ -141,8 +161,11 @@ def _simulate(bags: Path, seed: int, plan: Plan) -> None:
                 "lights": "halfway",
             },
         ),
+        ("home", {**one_home, "frames_per_room": plan.home_frames_per_room, "hz": plan.home_hz}),
+        ("other_day", {**one_home, **other_day, "lights": "on"}),
+        ("other_day_dark", {**one_home, **other_day, "lights": "off"}),
     )
     workers = min(plan.workers, os.cpu_count() or 1)
     for name, drive in drives:
-        with progress(f"{name:7s}{drive['homes']:3d} homes") as on_progress:
+        with progress(f"{name:14s}{drive['homes']:4d} homes") as on_progress:
             write_bag(bags / name, seed=seed, workers=workers, on_progress=on_progress, **drive)
