@@ -82,8 +82,8 @@ class Coverage:
             )
         if total < FEW_PAIRS:
             found.append(
-                f"{total} pairs are few: expect a student that is often wrong, and do not trust figures of "
-                f"{int(self.val.sum())} validation pairs; log {FEW_PAIRS} pairs or more, from all rooms"
+                f"{total} pairs, after curation and gaps, are few: expect a student that is often wrong, and do not "
+                f"trust figures of {int(self.val.sum())} validation pairs; log {FEW_PAIRS} or more, from all rooms"
             )
         if not self.stands:
             missing = ", ".join(self._names(self.given & (self.val == 0)))

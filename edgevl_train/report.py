@@ -35,9 +35,10 @@ def _draw(lines: list[dict[str, Any]], report: dict[str, Any]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # without pyplot: no global state, no display
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(14.5, 3.6), layout="constrained")
+    figure = Figure(figsize=(17.5, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
-    losses, agreement, students, sizes, curation = figure.subplots(1, 5, width_ratios=[3, 3, 2.4, 1.6, 2.4])
+    axes = figure.subplots(1, 6, width_ratios=[3, 3, 2.4, 1.6, 2.4, 2.4])
+    losses, agreement, students, sizes, coverage, curation = axes
     _curves(losses, lines, "loss_", "loss")
     _curves(agreement, lines, "agree_", "agreement with the teacher's RGB answer")
     agreement.set_ylim(0, 1)
@@ -55,11 +56,13 @@ def _draw(lines: list[dict[str, Any]], report: dict[str, Any]) -> bytes:
     sizes.set(xticks=range(len(found)), xticklabels=[_STUDENTS[name] for name in found])
     sizes.tick_params(axis="x", rotation=30)
     sizes.set_title("size, MB", fontsize=9)
+    _covered(coverage, report.get("coverage", {}))
     _kept_and_dropped(curation, report["curation"])
     pairs = report["pairs"]
-    figure.suptitle(
-        f"{pairs['train']} training pairs, {pairs['val']} validation pairs (split by {report['split_by']})", fontsize=10
-    )
+    title = f"{pairs['train']} training pairs, {pairs['val']} validation pairs (split by {report['split_by']})"
+    if "decision" in report:
+        title += "\n" + report["decision"]["sentence"]
+    figure.suptitle(title, fontsize=10)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
@@ -79,6 +82,24 @@ def _curves(axes: Any, lines: list[dict[str, Any]], prefix: str, title: str) -> 
     axes.set_xlabel("epoch (stage 1 | stage 2)", fontsize=8)
     axes.set_title(title, fontsize=9)
     axes.legend(fontsize=7)
+
+
+def _covered(axes: Any, coverage: Mapping[str, Any]) -> None:
+    """How many pairs of each of the teacher's answers train and validate; a label without validation is marked."""
+    labels = coverage.get("labels", {})
+    found = sorted(labels.items(), key=lambda item: -(item[1]["train"] + item[1]["val"]))[:_MOST_BARS]
+    train, val = ([pairs[key] for _, pairs in found] for key in ("train", "val"))
+    at = range(len(found))
+    axes.barh(at, train, color="#4c72b0", label="train")
+    axes.barh(at, val, left=train, color="#dd8452", label="validate")
+    names = [name if pairs["val"] else f"{name} (none)" for name, pairs in found]
+    axes.set_yticks(at, names, fontsize=min(8, 110 / max(1, len(found))))
+    axes.invert_yaxis()
+    axes.tick_params(axis="x", labelsize=7)
+    axes.set_title("the teacher's answers, pairs", fontsize=9)
+    if found:
+        axes.legend(fontsize=7, loc="lower right")
+        axes.set_xlabel(f"{coverage['covered']} of {coverage['given']} labels validated", fontsize=8)
 
 
 def _kept_and_dropped(axes: Any, curation: Mapping[str, Mapping[str, Any]]) -> None:

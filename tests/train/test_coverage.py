@@ -49,7 +49,7 @@ def test_a_slip_of_the_teacher_is_no_label_to_be_covered() -> None:
     [
         ([300, 0, 0, 0], [30, 0, 0, 0], "calls all pairs 'kitchen': the student will say nothing else"),
         ([280, 8, 8, 0], [30, 2, 2, 0], "are 'kitchen' to the teacher: the student will know one room"),
-        ([10, 10, 7, 0], [1, 1, 1, 0], "30 pairs are few"),
+        ([10, 10, 7, 0], [1, 1, 1, 0], "30 pairs, after curation and gaps, are few"),
         ([200, 100, 8, 0], [20, 10, 1, 0], r"few training pairs of bedroom \(8\)"),
     ],
 )
