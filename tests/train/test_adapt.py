@@ -16,6 +16,7 @@ from edgevl_core.bundle import load_bundle
 from edgevl_core.classifier import Classifier
 from edgevl_core.errors import UserError
 from edgevl_core.hashing import sha256_file
+from edgevl_core.manifest import read_manifest
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.resources import resource
 from edgevl_core.vocabulary import bank_with
@@ -252,6 +253,30 @@ def test_an_earlier_run_that_does_not_fit_is_refused(
     inputs = json.loads((changed / "inputs.json").read_text())
     (changed / "inputs.json").write_text(json.dumps(inputs | {"teacher": "another"}))
     refused("made with another teacher", start_from=changed)
+
+
+def test_a_teacher_that_says_one_thing_makes_a_bundle_that_says_it_should_not_be_used(
+    sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = tmp_path / "one.yaml"
+    labels.write_text("templates: ['a photo of {a} {}']\nlabels: [{name: kitchen}]\n")
+    short = parse_recipe(
+        recipe.model_dump() | {"stage1": {"epochs": 2, "batch": 16}, "stage2": {"epochs": 0}}, origin="t"
+    )
+    bundle = adapt([sim_bag], f"open_clip:@{teacher_directory}", labels, tmp_path / "run", short)
+    report = json.loads((tmp_path / "run/report.json").read_text())
+    assert not report["decision"]["deploy"]
+    assert "the teacher calls all pairs 'kitchen'" in report["decision"]["sentence"]
+    assert report["stage1"]["epoch"] == 2  # nothing could choose: the last one
+    manifest = read_manifest(bundle)
+    assert manifest.metrics["training"]["warnings"] == report["warnings"]
+    pair = next(read_pairs(sim_bag))
+    assert not Classifier(load_bundle(bundle)).classify(pair.rgb, pair.depth_m).known
+    status = json.loads((tmp_path / "run/status.json").read_text())
+    assert (status["state"], status["refused"]) == ("succeeded", report["decision"]["sentence"])
+    told = capsys.readouterr().err
+    assert "validation covers 1 of the 1 labels" in told
+    assert "warning: the teacher calls all pairs 'kitchen'" in told
 
 
 def test_progress_reaches_the_end(run: Path) -> None:

@@ -1,6 +1,7 @@
 """The loop on very small networks: against a loop written out by hand, resume, averages, early stop, divergence."""
 
 import copy
+import dataclasses
 import json
 import math
 import signal
@@ -288,3 +289,27 @@ def test_the_next_batch_is_made_while_one_is_used_and_errors_come_through() -> N
     with pytest.raises(UserError, match="the fourth"):
         list(one_ahead(source()))
     assert list(one_ahead(iter(range(20)))) == list(range(20))
+
+
+def chosen(tmp_path: Path, scores: list[float], trusted: list[bool]) -> int:
+    """The epoch that is kept where each epoch's score is as told, and may choose or not."""
+    told = iter([{"score": a, "good": float(b)} for a, b in zip(scores, trusted, strict=True)])
+    plan = dataclasses.replace(
+        stage(lambda model: next(told), epochs=len(scores)), may_choose=lambda metrics: bool(metrics["good"])
+    )
+    return fit(network(), plan, fabric(), tmp_path).epoch
+
+
+@pytest.mark.parametrize(
+    ("scores", "trusted", "epoch"),
+    [
+        ([0.3, 0.9, 0.5], [True] * 3, 2),
+        ([0.3, 0.9, 0.5], [False] * 3, 3),  # at chance throughout: the last one, not the luckiest
+        ([0.9, 0.3, 0.5, 0.4], [False, False, True, True], 3),  # the first that may choose counts more than luck before
+        ([0.5, 0.9, 0.6], [True, False, True], 3),
+    ],
+)
+def test_the_last_epoch_is_kept_until_one_may_choose(
+    tmp_path: Path, scores: list[float], trusted: list[bool], epoch: int
+) -> None:
+    assert chosen(tmp_path, scores, trusted) == epoch
