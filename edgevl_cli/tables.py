@@ -80,4 +80,12 @@ def show_bundle(path: Path, manifest: "Manifest") -> None:
             f"{manifest.unknown_threshold.of(modality):.3f}",
         )
     console.print(calibration)
+    trust = figure_table("how far each camera is believed", "", "from nothing to all it gets")
+    for name, curve, unit in (("RGB", manifest.trust.rgb, "mean luma"), ("depth", manifest.trust.depth, "valid share")):
+        points = ", ".join(f"{at:.3g}: {weight:.2f}" for at, weight in zip(curve.at, curve.weight))
+        trust.add_row(f"{name}, by {unit}", points)
+    console.print(trust)
+    training = manifest.metrics.get("training")
+    if isinstance(training, dict) and training.get("decision"):
+        console.print(f"decision when it was made: {training['decision']}", highlight=False)
     console.print_json(data={"metrics": manifest.metrics, "provenance": manifest.provenance.model_dump(mode="json")})
