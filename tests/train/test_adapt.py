@@ -172,7 +172,7 @@ def test_figures_against_their_definitions() -> None:
 
 def test_plan_writes_nothing(sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path) -> None:
     text = plan([sim_bag], f"open_clip:@{teacher_directory}", LABELS, tmp_path / "run", recipe)
-    assert "96 pairs, split by time: 76 to train on (before curation), 19 to validate, 1 in gaps" in text
+    assert "96 pairs, split by time: 57 to train on (before curation), 19 to validate, 20 in gaps" in text
     picture = next(line for line in text.splitlines() if line.startswith(str(sim_bag))).split()[-1]
     assert len(picture) == 60
     assert (picture.count("V") > 10, set(picture)) == (True, set(".-V"))
