@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # Rec. 601
 # Contrast as a share of the brightness, which a change of light leaves alone: a covered lens has none.
 FLAT_CONTRAST, CLEAR_CONTRAST = 0.02, 0.06
+NOISE = 2.0  # levels of 255 that a camera's own noise still has once the image has been shrunk
 
 
 class Curve(BaseModel):
@@ -68,13 +69,13 @@ def rgb_quality(pixels: NDArray[np.uint8], curve: Curve = DEFAULT_TRUST.rgb) -> 
         curve: by mean luma.
 
     Returns:
-        (...) float32 in 0..1: the curve's weight, and less down to 0 where no channel's standard deviation is above
-        6 to 2 % of the mean luma (a covered lens).
+        (...) float32 in 0..1: the curve's weight, and less down to 0 where no channel's standard deviation, without the
+        camera's noise of 2 levels, is above 6 to 2 % of the mean luma (a covered lens).
     """
     sample = _thin(pixels).astype(np.float32)
     mean = sample.mean(axis=(-3, -2))
     variance = np.square(sample).mean(axis=(-3, -2)) - np.square(mean)
-    contrast = np.sqrt(np.maximum(variance, 0.0).max(axis=-1))
+    contrast = np.sqrt(np.maximum(variance - NOISE**2, 0.0).max(axis=-1))
     luma = mean @ _LUMA
     return curve(luma) * _ramp(contrast / np.maximum(luma, 1.0), FLAT_CONTRAST, CLEAR_CONTRAST)
 

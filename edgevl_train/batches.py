@@ -46,7 +46,7 @@ def make_batches(
         UserError: a batch cannot be shared out equally.
     """
     world = fabric.world_size
-    replayed = round(batch // world * recipe.replay.share) if data.replay else 0
+    replayed = min(round(batch // world * recipe.replay.share), batch // world - 1) if data.replay else 0
     own = min(batch // world - replayed, len(data.train) // world)
     if batch % world or not own:
         raise UserError(
@@ -100,15 +100,16 @@ class _Stream:
         self, sources: Sequence[RunData], size: int, order: NDArray[np.int64], generator: np.random.Generator
     ) -> None:
         self._sources, self._starts, self._size, self._order = sources, _starts(sources), size, order
-        self._seeds = generator.integers(2**63, size=sum(len(source.cache) for source in sources))
+        self._seeds = generator.integers(2**63, size=len(order))
 
     def parts(self, recipe: Recipe, epoch: int, number: int) -> Iterator[_Part]:
         """The ``size`` pairs of part ``number``, augmented, source by source."""
-        wanted = self._order[number * self._size : (number + 1) * self._size]
+        place = slice(number * self._size, (number + 1) * self._size)
+        wanted, seeds = self._order[place], self._seeds[place]
         for source, start in zip(self._sources, self._starts, strict=True):
-            mine = wanted[(wanted >= start) & (wanted < start + len(source.cache))]
-            if len(mine):
-                yield _part(source, recipe, mine - start, epoch, self._seeds[mine])
+            mine = (wanted >= start) & (wanted < start + len(source.cache))
+            if mine.any():
+                yield _part(source, recipe, wanted[mine] - start, epoch, seeds[mine])
 
 
 def _part(data: RunData, recipe: Recipe, rows: NDArray[np.int64], epoch: int, seeds: NDArray[np.int64]) -> _Part:

@@ -30,8 +30,8 @@ class Coverage:
 
     @property
     def given(self) -> NDArray[np.bool_]:
-        """(C,): labels that the teacher gives to at least 2 % of the pairs."""
-        return self._pairs >= max(1.0, GIVEN_SHARE * float(self._pairs.sum()))
+        """(C,): labels that the teacher gives often enough, see :func:`least_pairs`."""
+        return self._pairs >= least_pairs(self._pairs)
 
     @property
     def covered(self) -> NDArray[np.bool_]:
@@ -83,7 +83,7 @@ class Coverage:
         if total < FEW_PAIRS:
             found.append(
                 f"{total} pairs, after curation and gaps, are few: expect a student that is often wrong, and do not "
-                f"trust figures of {int(self.val.sum())} validation pairs; log {FEW_PAIRS} or more, from all rooms"
+                f"trust figures of {int(self.val.sum())} validation pairs; log {2 * FEW_PAIRS} or more, from all rooms"
             )
         if not self.stands:
             missing = ", ".join(self._names(self.given & (self.val == 0)))
@@ -108,6 +108,12 @@ class Coverage:
 
     def _names(self, chosen: NDArray[np.bool_]) -> list[str]:
         return [name for name, wanted in zip(self.labels, chosen, strict=True) if wanted]
+
+
+def least_pairs(pairs: NDArray[np.int64]) -> float:
+    """From how many pairs on a label is given on purpose: 2 % of all, or half an even share where labels are many."""
+    present = max(1, int((pairs > 0).sum()))
+    return max(1.0, min(GIVEN_SHARE, 0.5 / present) * float(pairs.sum()))
 
 
 def measure_coverage(

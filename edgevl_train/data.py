@@ -36,6 +36,25 @@ class RunData:
     stands: bool = True
     replay: "tuple[RunData, ...]" = ()
 
+    @property
+    def judging(self) -> NDArray[np.int64]:
+        """Rows to calibrate by: ``val``; where that does not stand for the home, what was trained on as well."""
+        return self.val if self.stands else np.union1d(self.train, self.val)
+
+    def answers(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(M,) the teacher's answers to the whole RGB frames ``rows``, rows of ``bank``."""
+        return np.asarray((np.asarray(self.targets[0, rows], np.float32) @ self.bank.T).argmax(1), np.int64)
+
+
+def spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many of ``rows``, evenly spread over them."""
+    return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)]
+
+
+def commonest_share(answer: NDArray[np.int64]) -> float:
+    """What always giving the commonest answer would reach: chance, 0..1."""
+    return float(np.bincount(answer).max() / len(answer))
+
 
 def view_pixels(data: RunData, rows: NDArray[np.int64], view: NDArray[np.int64], size_px: int) -> tuple[Tensor, Tensor]:
     """RGB and encoded depth of one view per row: twice (B, 3, S, S) float32 of whole numbers 0..255.
@@ -66,7 +85,7 @@ def calibration_pixels(data: RunData, recipe: Recipe, pairs: int) -> Tensor:
     shares = [(data, own), *((part, max(1, (pairs - own) // earlier)) for part in data.replay)]
     found = []
     for part, count in shares:
-        rows = part.train[np.linspace(0, len(part.train) - 1, min(count, len(part.train))).astype(np.int64)]
+        rows = spread(part.train, count)
         both = np.stack([part.cache.full_rgb[rows], part.cache.full_depth[rows]], 1)
         found.append(both.reshape(-1, *both.shape[2:]))
     return torch.from_numpy(np.concatenate(found)).permute(0, 3, 1, 2)

@@ -16,7 +16,7 @@ from edgevl_core.manifest import BagRecord, Provenance
 from edgevl_core.preprocess import to_batch
 from edgevl_train.answers import Embedded
 from edgevl_train.calibrate import Calibration, calibrate_confidence
-from edgevl_train.data import RunData, calibration_pixels
+from edgevl_train.data import RunData, calibration_pixels, spread
 from edgevl_train.quantise import QuantStudent, export_float_of, export_fp32, export_int8
 from edgevl_train.quantise.ptq import ptq_int8
 from edgevl_train.recipe import Recipe
@@ -69,7 +69,13 @@ class Measured:
 def measure(file: Path, data: RunData, recipe: Recipe) -> Measured:
     """Trust in each camera, temperatures and thresholds of one student's ONNX file."""
     embed = on_images(Engine(file, threads=2))
-    trust, steps = measure_trust(*_test_pictures(data), embed=embed, bank=data.bank, logit_scale=data.logit_scale)
+    trust, steps = measure_trust(
+        *_test_pictures(data),
+        embed=embed,
+        bank=data.bank,
+        logit_scale=data.logit_scale,
+        depth_encoding=recipe.preprocess.depth_encoding,
+    )
     return Measured(embed, trust, steps, _calibrate(data, embed, trust, recipe))
 
 
@@ -107,7 +113,7 @@ def deliver(
         files, measured, figures: by student, fp32, ptq and int8.
         training: what the bundles say of their training: pairs by the teacher's answer, warnings, the decision.
     """
-    golden_rows = data.val[np.linspace(0, len(data.val) - 1, min(GOLDEN_PAIRS, len(data.val))).astype(np.int64)]
+    golden_rows = spread(data.val, GOLDEN_PAIRS)
     golden = np.concatenate([data.cache.full_rgb[golden_rows], data.cache.full_depth[golden_rows]])
     provenance = Provenance(
         bags=tuple(BagRecord(**{key: bag[key] for key in BagRecord.model_fields}) for bag in report["bags"]),
@@ -148,7 +154,7 @@ def deliver(
 
 def _calibrate(data: RunData, embed: Embed, trust: Trust, recipe: Recipe) -> Calibration:
     """By the validation pairs; where they do not stand for the home, by the training pairs as well."""
-    rows = data.val if data.stands else np.union1d(data.train, data.val)
+    rows = data.judging
     rgb, depth = data.cache.full_rgb[rows], data.cache.full_depth[rows]
     quality = np.stack([rgb_quality(rgb, trust.rgb), depth_quality(depth, trust.depth)])
     target = np.asarray(data.targets[0, rows], np.float32)
@@ -158,12 +164,12 @@ def _calibrate(data: RunData, embed: Embed, trust: Trust, recipe: Recipe) -> Cal
 
 def _test_pictures(data: RunData) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
     """RGB, depth and the teacher's embedding of at most 256 pairs that nothing was trained on, or of all there are."""
-    sources = [(data, data.val if data.stands else np.union1d(data.train, data.val))]
+    sources = [(data, data.judging)]
     sources += [(part, part.val) for part in data.replay if len(part.val)]
     each = max(1, TRUST_PAIRS // len(sources))
     found = []
     for part, rows in sources:
-        some = rows[np.linspace(0, len(rows) - 1, min(each, len(rows))).astype(np.int64)]
+        some = spread(rows, each)
         target = np.asarray(part.targets[0, some], np.float32)
         found.append((part.cache.full_rgb[some], part.cache.full_depth[some], target))
     rgb, depth, target = (np.concatenate(arrays) for arrays in zip(*found, strict=True))

@@ -58,7 +58,7 @@ def embed_views(
     data, marks, meta = _files(directory)
     rank, processes = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
     if rank == 0:
-        _prepare(data, marks, meta, key, shape, teacher.id)
+        _prepare((data, marks, meta), key, shape, teacher.id, full_rows)
     _wait(fabric)
     wanted = np.ones(shape[:2], bool)
     wanted[1:, full_rows] = False
@@ -91,11 +91,16 @@ def open_embeddings(
     data, marks, meta = _files(directory)
     try:
         done = np.fromfile(marks, np.uint8).reshape(shape[:2]) > 0
-        key = json.loads(meta.read_text())["key"]
-        whole, first = np.flatnonzero(done.all(0)), np.flatnonzero(done[0] & ~done.all(0))
+        content = json.loads(meta.read_text())
+        key, first = content["key"], np.array(content["only_full"], np.int64)
+        whole = np.setdiff1d(np.flatnonzero(done.all(0)), first)
         # It may have been made in the other precision, which moves an embedding by rounding only.
         precisions = (replace(teacher, precision=precision) for precision in ("32-true", "bf16-mixed"))
-        if not done[0].all() or key not in [_key(model, cache, views, first) for model in precisions]:
+        if (
+            len(whole) + len(first) < len(cache)
+            or not done[0].all()
+            or key not in [_key(model, cache, views, first) for model in precisions]
+        ):
             raise ValueError("not finished, or of another teacher, other pairs or other views")
         return np.memmap(data, np.float16, "r", shape=shape), whole, first
     except (OSError, ValueError, KeyError) as error:
@@ -171,8 +176,11 @@ def _wait(fabric: Fabric | None) -> None:
         fabric.barrier()
 
 
-def _prepare(data: Path, marks: Path, meta: Path, key: str, shape: tuple[int, int, int], teacher: str) -> None:
+def _prepare(
+    files: tuple[Path, Path, Path], key: str, shape: tuple[int, int, int], teacher: str, only_full: NDArray[np.int64]
+) -> None:
     """Make the files, with all the room they need, unless an earlier run of the same has."""
+    data, marks, meta = files
     sizes = {data: 2 * int(np.prod(shape)), marks: shape[0] * shape[1]}
     if meta.exists() and all(file.exists() and file.stat().st_size == size for file, size in sizes.items()):
         content: dict[str, Any] = json.loads(meta.read_text())
@@ -186,7 +194,8 @@ def _prepare(data: Path, marks: Path, meta: Path, key: str, shape: tuple[int, in
     meta.unlink(missing_ok=True)  # first: without it the files count for nothing
     for file, size in sizes.items():
         _reserve(file, size)
-    atomic_write(meta, json.dumps({"key": key, "shape": shape, "teacher": teacher}).encode())
+    content = {"key": key, "shape": shape, "teacher": teacher, "only_full": only_full.tolist()}
+    atomic_write(meta, json.dumps(content).encode())
 
 
 def _reserve(file: Path, size: int) -> None:

@@ -46,7 +46,7 @@ def evaluate(
     predictor = load_predictor(model, labels, other)
     reference = None
     if other is not None:
-        reference = teacher_reference(other, labels or label_set_of(predictor.bank), view_px=predictor.view_px)
+        reference = teacher_reference(other, labels or label_set_of(predictor.bank), view=predictor.view)
     options = {"leave_out": leave_out, "retrieval_s": retrieval_s, "on_progress": on_progress}
     return evaluate_all({"model": predictor}, bags, teacher=reference, **options)["model"]
 

@@ -39,7 +39,8 @@ def unlike_bags(
         between = max(
             _distance(*drives[one], *drives[other], same=False), _distance(*drives[other], *drives[one], same=False)
         )
-        if between > APART * max(within[one], within[other]):
+        # Where nothing can be compared, as in drives that pass each room once and quickly, the distance is NaN.
+        if between > APART * max(within[one], within[other]) and np.isfinite([within[one], within[other]]).all():
             found.append((one, other))
     return found
 
@@ -77,11 +78,11 @@ def _distance(
     their_ns: NDArray[np.int64],
     same: bool,
 ) -> float:
-    """Median over pairs of 1 - cosine to the nearest of the same label; 0 where there is none to compare with."""
+    """Median over pairs of 1 - cosine to the nearest of the same label; NaN where there is none to compare with."""
     cosine = mine @ theirs.T
     comparable = my_label[:, None] == their_label
     if same:
         comparable &= np.abs(my_ns[:, None] - their_ns) >= round(NEAR_IN_TIME_S * 1e9)
     nearest = np.where(comparable, cosine, -np.inf).max(1)
     nearest = nearest[np.isfinite(nearest)]
-    return float(1 - np.median(nearest)) if len(nearest) else 0.0
+    return float(1 - np.median(nearest)) if len(nearest) else float("nan")

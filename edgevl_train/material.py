@@ -23,7 +23,7 @@ from edgevl_train.precision import resolve_precision
 from edgevl_train.processes import own_device
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
-from edgevl_train.replay import earlier_pairs, inherited
+from edgevl_train.replay import EarlierRun, earlier_pairs, earlier_runs, inherited
 from edgevl_train.rundir import Inputs, describe_inputs, open_run
 from edgevl_train.split import Split, split_pairs
 from edgevl_train.student import Student, build_student
@@ -43,6 +43,7 @@ class Setup:
     labels_path: Path
     recipe: Recipe
     student: Student
+    earlier: list[EarlierRun]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
 
     Raises:
         UserError: no bags or one named twice, a bag without RGB or depth, labels, teacher or student that do
-            not load.
+            not load, an earlier run that cannot be gone on from.
     """
     recipe = inherited(recipe)
     paths = find_bags(bags)
@@ -81,7 +82,8 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
         device=own_device(recipe),
     )
     student = new_student(recipe, teacher, recipe.seed)
-    return Setup(paths, teacher, labels, superset, label_file(labels_path), recipe, student)
+    earlier = earlier_runs(recipe, teacher)
+    return Setup(paths, teacher, labels, superset, label_file(labels_path), recipe, student, earlier)
 
 
 def new_student(recipe: Recipe, teacher: Teacher, seed: int) -> Student:
@@ -145,7 +147,8 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
     kept = split.train[curation.kept]
     answer = (np.asarray(targets[0], np.float32) @ own.vectors.T).argmax(1)
     coverage = measure_coverage(own.names, answer, kept, split.val)
-    replay = earlier_pairs(recipe, teacher, own, judge)
+    hashes = {digest for _, digest in inputs.bags}
+    replay = earlier_pairs(setup.earlier, hashes, own, teacher.logit_scale, judge)
     data = RunData(
         cache,
         views,

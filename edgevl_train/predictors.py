@@ -20,10 +20,11 @@ from edgevl_core.manifest import MANIFEST_FILE, ByModality, Manifest, read_manif
 from edgevl_core.pairlog.pairs import RgbdPair
 from edgevl_core.preprocess import Preprocess, to_batch, to_input
 from edgevl_train.answers import Embedded
+from edgevl_train.cache.layout import input_sizes
 from edgevl_train.checkpoint import check_teacher, find_checkpoint, load_student, run_of
 from edgevl_train.recipe import load_recipe
 from edgevl_train.teacher import Teacher, load_teacher
-from edgevl_train.teacher_model import VIEW_PX
+from edgevl_train.teacher_model import VIEW
 
 ONES, ZEROS = ByModality(rgb=1.0, depth=1.0, rgbd=1.0), ByModality(rgb=0.0, depth=0.0, rgbd=0.0)
 
@@ -36,7 +37,7 @@ class Predictor:
         bank: the label set in use.
         temperature, unknown_threshold: as in the manifest; a model without calibration has 1 and 0.
         adapted_to: pairs of the last training by the teacher's answer; None where that is not known.
-        view_px: side of the views from which its teacher taught it; a teacher to compare with sees the same.
+        view: how its teacher saw the images that it taught it with; a teacher to compare with sees the same.
     """
 
     id: str
@@ -45,7 +46,7 @@ class Predictor:
     logit_scale: float
     temperature: ByModality = ONES
     unknown_threshold: ByModality = ZEROS
-    view_px: int = VIEW_PX
+    view: Preprocess = VIEW
     adapted_to: Mapping[str, int] | None = None
 
 
@@ -100,7 +101,7 @@ def bundle_predictor(
         predictor,
         temperature=manifest.temperature,
         unknown_threshold=manifest.unknown_threshold,
-        view_px=_view_px(manifest),
+        view=_view_of(manifest),
         adapted_to=_adapted_to(manifest),
     )
 
@@ -114,11 +115,11 @@ def _adapted_to(manifest: Manifest) -> dict[str, int] | None:
     return {name: int(pairs["train"]) for name, pairs in answers.items()}  # type: ignore[arg-type,call-overload,index]
 
 
-def _view_px(manifest: Manifest) -> int:
-    """``cache.size_px`` of the recipe that made a bundle; the usual one where it does not say."""
+def _view_of(manifest: Manifest) -> Preprocess:
+    """The squashed frame of the training cache, whose side is in the recipe; the usual one where it does not say."""
     cache = manifest.provenance.recipe.get("cache")
     found = cache.get("size_px") if isinstance(cache, dict) else None
-    return found if isinstance(found, int) else VIEW_PX
+    return manifest.preprocess.model_copy(update={"size_px": found if isinstance(found, int) else VIEW.size_px})
 
 
 def engine_predictor(
@@ -156,28 +157,28 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
         )
     student = load_student(checkpoint, recipe.student, bank.vectors.shape[1])
     embed = _student_embedding(student_on_numpy(student), recipe.robot_preprocess(), trust)
-    return Predictor(name, embed, bank, *rest, recipe.cache.size_px)
+    return Predictor(name, embed, bank, *rest, input_sizes(recipe).get("wide", recipe.robot_preprocess()))
 
 
 def teacher_predictor(
-    teacher: Teacher, labels: Path | str | LabelSet, *, depth_encoding: str = "metric", view_px: int = VIEW_PX
+    teacher: Teacher, labels: Path | str | LabelSet, *, depth_encoding: str = "metric", view: Preprocess = VIEW
 ) -> Predictor:
     """A teacher on RGB, and on encoded depth taken for a picture."""
     small = Preprocess(size_px=64, depth_encoding=depth_encoding)  # type: ignore[arg-type]
 
     def embed(pairs: Sequence[RgbdPair]) -> Embedded:
-        rgb = teacher.encode_image([pair.rgb for pair in pairs], view_px)
-        depth = teacher.encode_image([encode_depth(pair.depth_m, depth_encoding) for pair in pairs], view_px)
+        rgb = teacher.encode_image([pair.rgb for pair in pairs], view)
+        depth = teacher.encode_image([encode_depth(pair.depth_m, depth_encoding) for pair in pairs], view)
         return Embedded(rgb, depth, _quality(*_inputs(pairs, small)))
 
     bank = build_label_bank([_label_set(labels)], teacher.encode_text)
     return Predictor(teacher.id, embed, bank, teacher.logit_scale)
 
 
-def teacher_reference(teacher: Teacher, labels: Path | str | LabelSet, *, view_px: int = VIEW_PX) -> Reference:
+def teacher_reference(teacher: Teacher, labels: Path | str | LabelSet, *, view: Preprocess = VIEW) -> Reference:
     """What a teacher makes of the RGB images, and its vectors of a label set."""
     bank = build_label_bank([_label_set(labels)], teacher.encode_text)
-    return Reference(lambda pairs: teacher.encode_image([pair.rgb for pair in pairs], view_px), bank)
+    return Reference(lambda pairs: teacher.encode_image([pair.rgb for pair in pairs], view), bank)
 
 
 def label_set_of(bank: LabelBank) -> LabelSet:

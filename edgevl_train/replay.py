@@ -4,7 +4,8 @@ Rehearsal (Robins, "Catastrophic forgetting, rehearsal and pseudorehearsal", Con
 decoded and no teacher is run again: a run directory keeps the pairs and the teacher's embedding of every view.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,14 @@ from numpy.typing import NDArray
 
 from edgevl_core.errors import UserError
 from edgevl_core.label_bank import LabelBank
-from edgevl_train.cache import open_cache
+from edgevl_train.cache import Cache, open_cache
 from edgevl_train.curate import Curation
-from edgevl_train.data import RunData
+from edgevl_train.data import RunData, spread
 from edgevl_train.embeddings import open_embeddings
 from edgevl_train.recipe import Recipe, load_recipe, parse_recipe
 from edgevl_train.teacher import Teacher
 from edgevl_train.temporal import smoothed
-from edgevl_train.views import draw_views
+from edgevl_train.views import Views, draw_views
 
 MOST_VALIDATION_PAIRS = 512  # of one run: validation is done after every epoch
 
@@ -27,15 +28,16 @@ MOST_VALIDATION_PAIRS = 512  # of one run: validation is done after every epoch
 def inherited(recipe: Recipe) -> Recipe:
     """The recipe, with what it leaves open about the student and its images taken from ``student.start_from``.
 
+    That path becomes absolute: a later run finds it from wherever it is started.
+
     Raises:
         UserError: there is no run of that name.
     """
-    run = recipe.student.start_from
-    if run is None:
+    if recipe.student.start_from is None:
         return recipe
-    if not (run / "recipe.yaml").is_file():
-        raise UserError(f"student.start_from={run}: no recipe.yaml in it; pass the run directory of an `edgevl adapt`")
-    theirs, mine = load_recipe(run / "recipe.yaml").model_dump(), recipe.model_dump()
+    run = recipe.student.start_from.absolute()
+    theirs, mine = _recipe_of(run).model_dump(), recipe.model_dump()
+    mine["student"]["start_from"] = run
     for section, keys in {
         "student": ("name", "size_px", "head", "backbone"),
         "preprocess": ("depth_encoding", "rotation_deg"),
@@ -46,21 +48,71 @@ def inherited(recipe: Recipe) -> Recipe:
     return parse_recipe(mine, origin=f"after student.start_from={run}")
 
 
-def earlier_pairs(
-    recipe: Recipe, teacher: Teacher, own: LabelBank, judge: Callable[[NDArray[np.float32]], Curation]
-) -> tuple[RunData, ...]:
-    """What the runs before have learned from, newest first; empty where ``replay.share`` is 0 or there are none.
+@dataclass(frozen=True)
+class EarlierRun:
+    """What an earlier run has kept.
 
-    Args:
-        own: text vectors of the label set in use.
-        judge: curation of (N, D) embeddings of whole RGB frames, as for the new pairs.
+    Attributes:
+        targets: (K, N, D); train, val: rows that it learned from, and was validated on.
+    """
+
+    cache: Cache
+    views: Views
+    targets: NDArray[np.float16]
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+
+
+def earlier_runs(recipe: Recipe, teacher: Teacher) -> list[EarlierRun]:
+    """The runs whose pairs are replayed, newest first; none where ``replay.share`` is 0 or it starts from none.
 
     Raises:
-        UserError: a run no longer has its pairs, or has them in another form.
+        UserError: a run no longer has its pairs, or has them in another form; a student of another input cannot be gone
+            on from.
     """
-    if not recipe.replay.share:
-        return ()
-    return tuple(_pairs_of(run, recipe, teacher, own, judge) for run in _ancestors(recipe))
+    start = recipe.student.start_from
+    if start is not None and (other := _recipe_of(start).robot_preprocess()) != recipe.robot_preprocess():
+        raise UserError(
+            f"student.start_from={start}: its input is {other}, not {recipe.robot_preprocess()}: leave student.size_px "
+            "and preprocess to that run, or begin with a new student"
+        )
+    return [_open(run, teacher) for run in _ancestors(recipe)] if recipe.replay.share else []
+
+
+def earlier_pairs(
+    runs: Sequence[EarlierRun],
+    bags: Collection[str],
+    own: LabelBank,
+    logit_scale: float,
+    judge: Callable[[NDArray[np.float32]], Curation],
+) -> tuple[RunData, ...]:
+    """What the runs before have learned from, but for the bags that are learned from again now.
+
+    Their pairs may be validation pairs this time.
+
+    Args:
+        bags: SHA-256 of the new run's bags.
+        own: text vectors of the label set in use; logit_scale: the teacher's.
+        judge: curation of (N, D) embeddings of whole RGB frames, as for the new pairs.
+    """
+    found = []
+    for run in runs:
+        again = [number for number, bag in enumerate(run.cache.index["bags"]) if bag["sha256"] in bags]
+        train, val = (rows[~np.isin(run.cache.bag[rows], again)] for rows in (run.train, run.val))
+        if not len(train):
+            continue
+        curation = judge(np.asarray(run.targets[0, train], np.float32))
+        pseudo_label = np.full(len(run.cache), -1, np.int64)
+        pseudo_label[train] = curation.pseudo_label
+        kept, judged = train[curation.kept], spread(val, MOST_VALIDATION_PAIRS)
+        found.append(RunData(run.cache, run.views, run.targets, kept, judged, pseudo_label, own.vectors, logit_scale))
+    return tuple(found)
+
+
+def _recipe_of(run: Path) -> Recipe:
+    if not (run / "recipe.yaml").is_file():
+        raise UserError(f"student.start_from={run}: no recipe.yaml in it; pass the run directory of an `edgevl adapt`")
+    return load_recipe(run / "recipe.yaml")
 
 
 def _ancestors(recipe: Recipe) -> Iterator[Path]:
@@ -68,36 +120,18 @@ def _ancestors(recipe: Recipe) -> Iterator[Path]:
     run = recipe.student.start_from
     while run is not None:
         yield run
-        run = load_recipe(run / "recipe.yaml").student.start_from
+        run = _recipe_of(run).student.start_from
 
 
-def _pairs_of(
-    run: Path,
-    recipe: Recipe,
-    teacher: Teacher,
-    own: LabelBank,
-    judge: Callable[[NDArray[np.float32]], Curation],
-) -> RunData:
-    theirs = load_recipe(run / "recipe.yaml")
-    if theirs.robot_preprocess() != recipe.robot_preprocess():
-        raise UserError(
-            f"pairs of {run} are {theirs.robot_preprocess()}, not {recipe.robot_preprocess()}: use the same, or "
-            "replay.share=0"
-        )
+def _open(run: Path, teacher: Teacher) -> EarlierRun:
+    theirs = _recipe_of(run)
     try:
         cache = open_cache(run / "cache")
         views = draw_views(len(cache), theirs.views, theirs.seed)
-        targets, whole, first = open_embeddings(run, teacher, cache, views)
+        targets, train, val = open_embeddings(run, teacher, cache, views)
     except UserError as error:
         raise UserError(
             f"replay of {run}: {error}; keep cache/ and teacher_embeddings.* of a run that others start from, or set "
             "replay.share=0 (the student will forget other homes)"
         ) from error
-    targets = smoothed(targets, cache.stamp_ns, cache.bag, theirs.temporal)
-    curation = judge(np.asarray(targets[0, whole], np.float32))
-    pseudo_label = np.full(len(cache), -1, np.int64)
-    pseudo_label[whole] = curation.pseudo_label
-    spread = np.linspace(0, len(first) - 1, min(len(first), MOST_VALIDATION_PAIRS)).astype(np.int64)
-    return RunData(
-        cache, views, targets, whole[curation.kept], first[spread], pseudo_label, own.vectors, teacher.logit_scale
-    )
+    return EarlierRun(cache, views, smoothed(targets, cache.stamp_ns, cache.bag, theirs.temporal), train, val)

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from edgevl_core.errors import UserError
-from edgevl_core.preprocess import shrink
+from edgevl_core.preprocess import Preprocess, to_input
 
-VIEW_PX = 256  # where no training cache says otherwise: its usual size
+VIEW = Preprocess(size_px=256)  # where no training cache says otherwise: its usual size
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ class Teacher:
     def encode_image(
         self,
         images: "NDArray[np.uint8] | Sequence[NDArray[np.uint8]]",
-        view_px: int = VIEW_PX,
+        view: Preprocess = VIEW,
         on_progress: Callable[[int], None] | None = None,
     ) -> NDArray[np.float32]:
         """Embeddings of RGB images.
 
         Args:
             images: (N, H, W, 3) uint8, or a sequence of (H, W, 3) uint8 of any sizes.
-            view_px: side of the square that each is squashed to first, as a training cache does (``cache.size_px``).
+            view: how each is squashed to a square, and turned, first: as a training cache does it.
             on_progress: called with the number of images done, after each batch.
 
         Returns:
@@ -68,7 +68,7 @@ class Teacher:
         """
         parts = []
         for start in range(0, len(images), self.batch):
-            views = [_view(image, view_px) for image in images[start : start + self.batch]]
+            views = [_view(image, view) for image in images[start : start + self.batch]]
             parts.append(self.encode_squares(np.stack(views)))
             if on_progress is not None:
                 on_progress(min(start + self.batch, len(images)))
@@ -103,10 +103,10 @@ class Teacher:
         return np.concatenate(parts) if parts else np.zeros((0, self.embed_dim), np.float32)
 
 
-def _view(image: NDArray[np.uint8], view_px: int) -> NDArray[np.uint8]:
+def _view(image: NDArray[np.uint8], view: Preprocess) -> NDArray[np.uint8]:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise UserError(f"teacher image of shape {image.shape} and type {image.dtype}: (H, W, 3) uint8 is needed")
-    return shrink(image, view_px)
+    return to_input(image, view)
 
 
 def resize(images: Tensor, size: int | tuple[int, int], interpolation: str) -> Tensor:

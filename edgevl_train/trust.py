@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from edgevl_core.fusion import Curve, Trust, mean_luma, mix, probabilities, valid_share
+from edgevl_core.fusion import DEFAULT_TRUST, NOISE, Curve, Trust, mean_luma, mix, probabilities, valid_share
 from edgevl_train.augment import under_light
 from edgevl_train.calibrate import fit_temperature, soft_cost
+from edgevl_train.data import commonest_share
 
 GAINS = (1.0, 0.5, 0.3, 0.2, 0.12, 0.06, 0.03, 0.0)
 HOLES = (0.0, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
-NOISE = 2.0  # levels of 255: a camera's own, once the image has been shrunk
 SHARES = np.linspace(0.05, 0.95, 19)
 EVEN = 0.05  # cross-entropy that an uneven mixture must be worth: cameras that are as good as each other count the same
 _PATCHES = 6  # holes are about a sixth of the image's side across
@@ -69,6 +69,7 @@ def measure_trust(
     embed: Embed,
     bank: NDArray[np.float32],
     logit_scale: float,
+    depth_encoding: str = "metric",
 ) -> tuple[Trust, dict[str, Any]]:
     """Trust curves of one student, and what they were made from.
 
@@ -77,6 +78,8 @@ def measure_trust(
             each lit RGB.
         embed: (M, S, S, 3) uint8 -> (M, D), L2-normalised.
         bank: (C, D) text vectors.
+        depth_encoding: of "minmax" codes no hole can be made afterwards, since a hole changes the stretch of all: depth
+            then fades by the default curve.
 
     Returns:
         The curves; and {"rgb", "depth"} -> one mapping a step, for the report.
@@ -98,11 +101,15 @@ def measure_trust(
         pixels = punched(depth, holes)
         own = embed(pixels)
         gaps.append(step(valid_share(pixels), own, (whole_rgb, own)))
-    chance = float(np.bincount(answer).max() / len(answer))
+    chance = commonest_share(answer)
     lit = _odds(light[0].share)
     weights = [_odds(s.share) if s.agreement > chance else 0.0 for s in light]
     of_depth = [lit / _odds(s.share) if s.agreement > chance else 0.0 for s in gaps]
-    trust = Trust(rgb=_curve(light, weights, lit), depth=_curve(gaps, of_depth, lit))
+    of_holes = _curve(gaps, of_depth, lit)
+    if depth_encoding != "metric":
+        usual = DEFAULT_TRUST.depth
+        of_holes = Curve(at=usual.at, weight=tuple(weight / max(1.0, lit) for weight in usual.weight))
+    trust = Trust(rgb=_curve(light, weights, lit), depth=of_holes)
     return trust, {"rgb": [vars(s) for s in light], "depth": [vars(s) for s in gaps], "chance": chance}
 
 
@@ -130,8 +137,7 @@ def _best_share(
 
 def _curve(steps: list[Step], weights: list[float], lit: float) -> Curve:
     """Rising in ``at``; what is darker, or has more holes, is never believed more; the larger camera's weight is 1."""
-    order = np.argsort([s.at for s in steps], kind="stable")
-    at, first = np.unique([steps[i].at for i in order], return_index=True)
-    weight = np.array([weights[i] for i in order])[first] / max(1.0, lit)
+    at, first = np.unique([s.at for s in steps], return_index=True)
+    weight = np.array(weights)[first] / max(1.0, lit)
     falling = np.minimum.accumulate(weight[::-1])[::-1]
     return Curve(at=tuple(at.tolist()), weight=tuple(np.clip(falling, 0, 1).tolist()))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgevl_core.fusion import probabilities
-from edgevl_train.data import RunData
+from edgevl_train.data import RunData, commonest_share
 
 CHANCE_MARGIN = 0.02
 
@@ -37,12 +37,12 @@ def validator(data: RunData, device: torch.device) -> Callable[[nn.Module], dict
     mean of what the probabilities of both have in common, 1 - their total variation: agreement, but dense.
     ``*_before``: the same on the validation pairs of the runs that are replayed. ``score``: what the best epoch
     maximises, the mean of cosines and overlaps; of few pairs a single one must not decide, as it does among shares of
-    right answers. ``above_chance``: 1 where agreement is better than always giving the teacher's commonest answer,
-    otherwise 0.
+    right answers. ``above_chance``: 1 where agreement is better by more than 0.02 than always giving the teacher's
+    commonest answer, otherwise 0.
     """
     home = _judge([data], device)
     before = _judge(data.replay, device) if any(len(part.val) for part in data.replay) else None
-    chance = _commonest(data)
+    chance = commonest_share(data.answers(data.val))
 
     def validate(model: nn.Module) -> dict[str, float]:
         metrics = home(model)
@@ -81,12 +81,6 @@ def _judge(sources: Sequence[RunData], device: torch.device) -> Callable[[nn.Mod
         return metrics
 
     return judge
-
-
-def _commonest(data: RunData) -> float:
-    """Share of the validation pairs with the teacher's commonest answer."""
-    answer = (np.asarray(data.targets[0, data.val], np.float32) @ data.bank.T).argmax(1)
-    return float(np.bincount(answer).max() / len(answer))
 
 
 def may_choose(data: RunData) -> Callable[[dict[str, float]], bool]:

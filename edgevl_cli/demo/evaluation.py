@@ -29,7 +29,7 @@ def offline_figures(
         "ptq_int8": bundle_predictor(baseline, labels=labels),
         "student_int8": bundle_predictor(bundle, labels=labels),
     }
-    predictors["teacher"] = teacher_predictor(teacher, labels, view_px=predictors["student_int8"].view_px)
+    predictors["teacher"] = teacher_predictor(teacher, labels, view=predictors["student_int8"].view)
     figures = evaluate_all(predictors, [bag], on_progress=on_pairs)
     files = {
         "student_fp32": bundle / STUDENT_FP32,
@@ -64,7 +64,7 @@ def home_figures(out: Path, teacher_spec: str, bags: Path, labels: Path) -> dict
         "before": bundle_predictor(out / "run/bundle", labels=labels),
         "after": bundle_predictor(out / HOME_RUN / "bundle", labels=labels),
     }
-    predictors["teacher"] = teacher_predictor(load_teacher(teacher_spec), labels, view_px=predictors["after"].view_px)
+    predictors["teacher"] = teacher_predictor(load_teacher(teacher_spec), labels, view=predictors["after"].view)
     lit, dark = (evaluate_all(predictors, [bags / name]) for name in ("other_day", "other_day_dark"))
     decision = json.loads((out / HOME_RUN / "report.json").read_text(encoding="utf-8"))["decision"]
     return {

@@ -91,8 +91,11 @@ def adapt(plan: Plan, place: Place, tell: Tell) -> Progress:
     bags = [place.put(bag) for bag in plan.bags]
     out = place.run_path(plan.run)
     overrides = [*plan.overrides]
-    if plan.start_from is not None:  # on a workstation it still lies there
-        overrides.append(f"student.start_from={place.run_path(plan.start_from)}")
+    if plan.start_from is not None:
+        # A run that this manager has started still lies on the workstation; base_run is a path there.
+        made_here = plan.start_from.parent == plan.run.parent
+        start = place.run_path(plan.start_from) if made_here else str(plan.start_from)
+        overrides.append(f"student.start_from={start}")
     arguments = adapt_arguments(bags, plan.teacher, labels, out, recipe, overrides)
     made = _train(place, [*place.program, *arguments], out, log_file(plan.run), tell)
     if plan.remote:

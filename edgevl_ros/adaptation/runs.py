@@ -26,9 +26,20 @@ def new_run(directory: Path, name: str) -> Path:
 
 
 def made_by(directory: Path, bundle: BundleRef | None) -> Path | None:
-    """The run in ``directory`` that made the bundle; None where it came from elsewhere."""
+    """The run that made the bundle: this manager's, or one of `edgevl adapt` by hand; None where it is in neither.
+
+    A run of another manager is none of ours: it may be removed at any time.
+    """
     run = None if bundle is None else Path(bundle.path).parent
-    return run if run is not None and run.parent.resolve() == directory.resolve() and plan_file(run).is_file() else None
+    if run is None:
+        return None
+    managed = plan_file(run).is_file()
+    return run if (is_own(directory, run) if managed else (run / "inputs.json").is_file()) else None
+
+
+def is_own(directory: Path, run: Path) -> bool:
+    """Whether a run lies in a manager's directory."""
+    return run.parent.resolve() == directory.resolve()
 
 
 def origin(run: Path) -> Path:
@@ -43,7 +54,8 @@ def _start_of(run: Path) -> Path | None:
         plan = read(Plan, plan_file(run))
     except UserError:
         return None  # a damaged plan says nothing of an earlier run; the run itself can still be gone on from
-    return plan.start_from if plan is not None else None
+    before = plan.start_from if plan is not None else None
+    return before if before is not None and (before.is_dir() or plan_file(before).is_file()) else None  # not removed
 
 
 def make_directory(path: str, parameter: str) -> Path:

@@ -10,7 +10,7 @@ from edgevl_core.resources import resource
 from edgevl_ros.adaptation.child import edgevl_command
 from edgevl_ros.adaptation.jobs import BundleRef, Plan, Remote
 from edgevl_ros.adaptation.places import check_remote
-from edgevl_ros.adaptation.runs import closed_logs, made_by, make_directory, new_run, origin, without
+from edgevl_ros.adaptation.runs import closed_logs, is_own, made_by, make_directory, new_run, origin, without
 from edgevl_ros.adaptation.triggers import Rules, parse_window
 from edgevl_ros.parameters import Parameter
 
@@ -26,7 +26,9 @@ PARAMETERS = (
         "recipe", "", "recipe file; empty: config/train/home.yaml where it begins with a student", read_only=True
     ),
     Parameter("overrides", (), "recipe overrides, key=value", read_only=True),
-    Parameter("base_run", "", "run of edgevl adapt that every adaptation begins with; empty: see next", read_only=True),
+    Parameter(
+        "base_run", "", "run (on remote_host, if set) to begin with; empty: see start_from_current", read_only=True
+    ),
     Parameter("start_from_current", True, "begin with the run that the bundle in use goes back to", read_only=True),
     Parameter("out_dir", "adaptations", "where run directories are made", read_only=True),
     Parameter("run_name", "", "name of the run directory; empty: run_<UTC date and time>", read_only=True),
@@ -116,11 +118,14 @@ class Settings:
         each night adds to the one before would drift.
         """
         if self.values["base_run"]:
-            return Path(self.values["base_run"]).expanduser().absolute()
+            named = Path(self.values["base_run"])
+            return named if self.remote else named.expanduser().absolute()
         if not self.values["start_from_current"]:
             return None
         run = made_by(self.directory, current)
-        return None if run is None else origin(run)
+        if run is None or (self.remote and not is_own(self.directory, run)):
+            return None  # a run made by hand on this machine is not on the workstation
+        return origin(run)
 
 
 def settings(values: Mapping[str, Any]) -> Settings:

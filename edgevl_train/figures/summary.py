@@ -1,5 +1,6 @@
 """All figures of one model over a set of pairs, as plain numbers for JSON, tables and pictures."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,8 +106,10 @@ def figures(
         cosines = {name: _cosines(embedding[inside], vectors) for name, embedding in embedded.by_modality().items()}
         result |= _against_target(result["labels"], _rows(found, inside), cosines, target[inside])
     if predictor.adapted_to is not None:
-        rows = {name: bank.find(name) for name in predictor.adapted_to}
-        pairs_of = {row: predictor.adapted_to[name] for name, row in rows.items() if row is not None}
+        pairs_of: Counter[int] = Counter()
+        for name, seen in predictor.adapted_to.items():
+            if (row := bank.find(name)) is not None:
+                pairs_of[row] += seen  # a synonym counts for its label
         result |= unseen_words(bank.names[:count], pairs_of, found, np.where(judged, target, -1), teachers)
     if leave_out:
         result["unknown"] = _unknown(bank.names[count:], found, inside, judged & (target >= count))

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from edgevl_core.manifest import Modality
 from edgevl_train.answers import Answers
-
-UNSEEN_SHARE = 0.02  # of the training pairs: fewer are slips of the teacher
+from edgevl_train.coverage import least_pairs
 
 
 def unseen_words(
@@ -29,7 +28,7 @@ def unseen_words(
     Returns:
         {"unseen": {"labels", "frames", "top1" by modality, "teacher_top1" or None}}; {} where no frame shows one.
     """
-    least = max(2.0, UNSEEN_SHARE * sum(pairs_of.values()))
+    least = least_pairs(np.array(list(pairs_of.values()), np.int64))
     rows = [row for row in range(len(labels)) if pairs_of.get(row, 0) < least]
     frames = np.isin(target, rows)
     if not frames.any():

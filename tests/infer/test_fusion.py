@@ -29,8 +29,8 @@ def test_from_lights_out_to_full_light() -> None:
 
 def test_a_measured_curve_replaces_the_default() -> None:
     curve = Curve(at=(2.0, 4.0, 100.0), weight=(0.0, 0.5, 1.0))
-    dark = (SCENE * 0.02).astype(np.uint8)
-    assert rgb_quality(dark) == 0 < rgb_quality(dark, curve) < 0.5
+    dusk = (SCENE * 0.06).astype(np.uint8)
+    assert rgb_quality(dusk) < 0.1 < 0.5 < rgb_quality(dusk, curve) < 0.6
     covered = np.full((16, 16, 3), 200, np.uint8)
     assert rgb_quality(covered, curve) == 0  # no contrast, whatever the light
     half = np.zeros((8, 8, 3), np.uint8)
@@ -39,11 +39,13 @@ def test_a_measured_curve_replaces_the_default() -> None:
 
 
 @few
-@given(st.floats(0.03, 1))
-def test_a_flat_picture_is_one_in_any_light(light: float) -> None:
-    """Contrast counts as a share of brightness: dusk alone makes no lens look covered."""
+@given(st.floats(0.06, 1), st.floats(5, 200), st.integers(0, 99))
+def test_a_covered_lens_is_told_from_dusk(light: float, luma: float, seed: int) -> None:
+    """Contrast counts as a share of brightness, and without the camera's own noise."""
     always = Curve(at=(0.0,), weight=(1.0,))
     assert rgb_quality((SCENE * light).astype(np.uint8), always) == 1
+    noise = np.random.default_rng(seed).normal(luma, 1.8, (32, 32, 3))
+    assert rgb_quality(noise.clip(0, 255).astype(np.uint8), always) < 0.5
 
 
 @pytest.mark.parametrize(

@@ -312,6 +312,27 @@ def test_a_plan_starts_from_the_run_that_made_the_bundle_in_use(tmp_path):
     assert settings({**given, "start_from_current": False}).plan(made_here, "", "why").start_from is None
 
 
+def test_a_bundle_made_by_hand_is_gone_on_from_where_its_run_is(tmp_path):
+    run = tmp_path / "elsewhere/base"
+    run.mkdir(parents=True)
+    given = values(tmp_path, bags=("bag",), teacher="T", labels="L")
+    bundle = BundleRef(path=str(run / "bundle"), id="by hand")
+    assert settings(given).plan(bundle, "", "why").start_from is None  # the bundle alone was copied here
+    (run / "inputs.json").touch()
+    assert settings(given).plan(bundle, "", "why").start_from == run
+    jobs.plan_file(run).touch()
+    assert settings(given).plan(bundle, "", "why").start_from is None  # another manager's, who may remove it
+
+
+def test_a_run_that_was_removed_is_not_gone_back_to(tmp_path):
+    run = tmp_path / "runs/monday"
+    run.mkdir(parents=True)
+    plans = settings(values(tmp_path, bags=("bag",), teacher="T", labels="L"))
+    made = plans.plan(None, "", "why").model_copy(update={"run": run, "start_from": tmp_path / "runs/removed"})
+    jobs.write(jobs.plan_file(run), made)
+    assert plans.plan(BundleRef(path=str(run / "bundle"), id="m"), "", "why").start_from == run
+
+
 def test_every_night_begins_with_the_run_that_the_first_one_began_with(tmp_path):
     """Not with last night's, and with the recipe for one home, unless another is named."""
     given = values(tmp_path, bags=("bag",), teacher="T", labels="L")

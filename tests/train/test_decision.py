@@ -45,7 +45,7 @@ def test_an_adapted_student_must_not_be_worse_here(run_data: RunData) -> None:
     assert judged(run_data, 0.95, base=0.8).deploy
     worse = judged(run_data, 0.8, base=0.95)
     assert not worse.deploy
-    assert "keep the student before: in this home RGB 95% -> 81%" in worse.sentence
+    assert "keep the student it began with: in this home RGB 95% -> 81%" in worse.sentence
 
 
 def test_what_earlier_homes_lose_counts(run_data: RunData) -> None:
@@ -56,6 +56,7 @@ def test_what_earlier_homes_lose_counts(run_data: RunData) -> None:
     assert found.deploy
     assert found.rows["earlier homes"]["pairs"] == 64
     assert "earlier homes lose at most 0.0%" in found.sentence
+    assert "was not measured" in judged(run_data, 0.9, base=0.8).sentence
 
 
 def test_doubt_wins(run_data: RunData) -> None:

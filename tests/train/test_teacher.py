@@ -57,8 +57,10 @@ def test_targets_and_evaluation_see_the_same_view(teacher_directory: Path) -> No
     teacher = load_teacher(f"open_clip:@{teacher_directory}")
     images = frames(3, 240, 320)
     for view_px in (40, 96, 256):
-        cached = np.stack([to_input(image, Preprocess(size_px=view_px)) for image in images])
-        assert np.array_equal(teacher.encode_squares(cached), teacher.encode_image(images, view_px))
+        for rotation_deg in (0, 90):
+            view = Preprocess(size_px=view_px, rotation_deg=rotation_deg)
+            cached = np.stack([to_input(image, view) for image in images])
+            assert np.array_equal(teacher.encode_squares(cached), teacher.encode_image(images, view))
 
 
 def test_frames_of_different_sizes_keep_their_order(teacher_directory: Path) -> None:
