@@ -5,8 +5,8 @@ python benchmarks/one_home.py [--work DIR] [--homes 8] [--seeds 0,1,2] [--base-e
 scratch: a new student from one drive of 320 frames. adapted: a student distilled from 110 homes goes on with that
 drive, by config/train/home.yaml. Both are judged on a second drive on another day. words: two of the eight room types
 never entered in the drive that is adapted to; what is left of their words (the base student has seen such rooms).
-All homes are simulated. What was made, and every figure, is kept in --work: a run that was cut off goes on, and one with
-other code or recipes wants another directory. An hour on two cores.
+All homes are simulated. What was made, and every figure, is kept in --work: a run that was cut off goes on; other code
+or recipes want another directory. An hour on two cores.
 """
 
 import argparse
