@@ -2,9 +2,10 @@
 
 python benchmarks/one_home.py [--work DIR] [--homes 8] [--seeds 0,1,2] [--base-epochs 12] [--parts ...] [--json FILE]
 
-scratch: a new student from one drive of 320 frames. adapted: a student distilled from 110 homes goes on with that
-drive, by config/train/home.yaml. Both are judged on a second drive on another day. words: two of the eight room types
-never entered in the drive that is adapted to; what is left of their words (the base student has seen such rooms).
+scratch: a new student from one drive of 320 frames, by config/train/one_drive.yaml. adapted: a student distilled from
+110 homes goes on with that drive, by config/train/home.yaml. Both are judged on a second drive on another day. words:
+two of the eight room types never entered in the drive that is adapted to; what is left of their words (the base student
+has seen such rooms).
 All homes are simulated. What was made, and every figure, is kept in --work: a run that was cut off goes on; other code
 or recipes want another directory. An hour on two cores.
 """
@@ -21,7 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 from one_home_parts.judge import GAINS, frames, top1, unknown
-from one_home_parts.material import DEMO, HOME, LABELS, Material
+from one_home_parts.material import DEMO, HOME, LABELS, ONE_DRIVE, Material
 from one_home_parts.table import bounds, show
 
 from edgevl_core.atomic import atomic_write
@@ -32,8 +33,6 @@ from edgevl_train.recipe import load_recipe
 from edgevl_train.teacher import load_teacher
 
 PARTS = ("scratch", "adapted", "words")
-# One student from one drive: as home.yaml, with the demo's student, and longer.
-SCRATCH = ("stage1.epochs=40", "stage1.lr=4e-3", "stage1.warmup_steps=50")
 # Every room type is missing once.
 MISSING = [tuple(ROOMS[i : i + 2]) for i in range(0, len(ROOMS), 2)]
 
@@ -75,7 +74,7 @@ def _elsewhere(material: Material, run: Path) -> dict[str, Any]:
 def _scratch(material: Material, seed: int, home: int) -> dict[str, Any]:
     demo = load_recipe(DEMO)
     student = f"student={json.dumps(demo.student.model_dump(include={'name', 'size_px', 'head', 'backbone'}))}"
-    recipe = load_recipe(HOME, [student, f"cache.size_px={demo.cache.size_px}", f"seed={seed}", "threads=2", *SCRATCH])
+    recipe = load_recipe(ONE_DRIVE, [student, f"cache.size_px={demo.cache.size_px}", f"seed={seed}", "threads=2"])
     return _other_day(material, material.run(f"scratch{seed}_{home}", material.drive(home), recipe), home)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from edgevl_train.batches import Batch, make_batches
 from edgevl_train.data import RunData
 from edgevl_train.loop import Best, Stage, fit
-from edgevl_train.losses import DISTANCES, Distance
+from edgevl_train.losses import DISTANCES, Distance, label_divergence
 from edgevl_train.recipe import Recipe
 from edgevl_train.student import Student
 from edgevl_train.validation import may_choose, validator
@@ -41,9 +41,16 @@ def distil(
     distance = DISTANCES[section.loss]
     batches, steps = make_batches(data, recipe, section.batch, 1, fabric)
 
+    bank = torch.from_numpy(data.bank).to(fabric.device)
+
     def loss(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        rgb, depth = distillation_loss(model(batch.pixels), batch.target, distance)
-        return {"loss": rgb + depth, "loss_rgb": rgb, "loss_depth": depth}
+        embedding = model(batch.pixels)
+        rgb, depth = distillation_loss(embedding, batch.target, distance)
+        found = {"loss": rgb + depth, "loss_rgb": rgb, "loss_depth": depth}
+        if section.label_weight:
+            found["loss_labels"] = label_divergence(embedding, batch.target.repeat(2, 1), bank, data.logit_scale)
+            found["loss"] = found["loss"] + section.label_weight * found["loss_labels"]
+        return found
 
     stage = Stage(
         name="stage1",

@@ -25,6 +25,19 @@ def mse_distance(student: Tensor, teacher: Tensor) -> Tensor:
     return (student - teacher).square().mean()
 
 
+def label_divergence(student: Tensor, teacher: Tensor, bank: Tensor, logit_scale: float) -> Tensor:
+    """Mean KL divergence of the student's probabilities over a label set from the teacher's (Hinton et al., 2015).
+
+    Both at the teacher's own logit scale; no further temperature, for these are the probabilities that are used.
+
+    Args:
+        student, teacher: (B, D), L2-normalised; bank: (C, D), text vectors.
+    """
+    wanted = functional.log_softmax(logit_scale * teacher @ bank.T, dim=1)
+    given = functional.log_softmax(logit_scale * student @ bank.T, dim=1)
+    return functional.kl_div(given, wanted, log_target=True, reduction="batchmean")
+
+
 DISTANCES: dict[str, Distance] = {"l1": l1_distance, "cosine": cosine_distance, "mse": mse_distance}
 
 

@@ -204,11 +204,15 @@ class StageSection(Section):
 
 
 class Stage1Section(StageSection):
-    """Distillation, METHOD.md "Stage 1"."""
+    """Distillation, METHOD.md "Stage 1".
+
+    ``label_weight``: of :func:`edgevl_train.losses.label_divergence` beside the distance; 0: words play no part.
+    """
 
     epochs: int = Field(120, ge=1)
     batch: int = Field(32, ge=2, description="pairs; the network sees twice as many images")
     loss: Literal["l1", "cosine", "mse"] = "cosine"
+    label_weight: float = Field(0.0, ge=0)
     lr: float = Field(1e-3, gt=0)
     min_lr: float = Field(5e-6, ge=0)
     weight_decay: float = Field(0.05, ge=0)

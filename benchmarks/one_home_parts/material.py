@@ -14,7 +14,7 @@ from edgevl_train.pretrain import pretrain
 from edgevl_train.recipe import Recipe, load_recipe
 
 LABELS = resource("config/labels/home.yaml")
-DEMO, HOME = (resource(f"config/train/{name}.yaml") for name in ("demo", "home"))
+DEMO, HOME, ONE_DRIVE = (resource(f"config/train/{name}.yaml") for name in ("demo", "home", "one_drive"))
 TRAIN_HOMES, OTHER_HOMES = 110, 20
 DRIVE_FRAMES, OTHER_DAY_FRAMES = 40, 20  # of each of eight rooms
 

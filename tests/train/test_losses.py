@@ -7,6 +7,7 @@ from torch.nn import functional
 from edgevl_train.losses import (
     DISTANCES,
     Triplets,
+    label_divergence,
     mine_semi_hard,
     multi_positive_infonce,
     pairwise_distance,
@@ -111,3 +112,13 @@ def test_triplet_loss_against_its_formula() -> None:
         x[triplets.anchor], x[triplets.positive], x[triplets.negative], margin=0.5, p=2
     )
     assert triplet_loss(distance, triplets, 0.5).item() == pytest.approx(expected.item(), abs=1e-4)
+
+
+def test_label_divergence_is_kl_of_the_softmax_at_the_teachers_scale() -> None:
+    generator = torch.Generator().manual_seed(0)
+    student, teacher, bank = (functional.normalize(torch.randn(n, 8, generator=generator), dim=1) for n in (5, 5, 3))
+    p, q = ((10.0 * x @ bank.T).softmax(1) for x in (teacher, student))
+    assert label_divergence(student, teacher, bank, 10.0).item() == pytest.approx(
+        (p * (p / q).log()).sum(1).mean().item(), rel=1e-4
+    )
+    assert label_divergence(teacher, teacher, bank, 10.0).item() == pytest.approx(0, abs=1e-6)
