@@ -24,7 +24,7 @@ def learning_rate(section: StageSection, update: int, updates: int) -> float:
 def make_optimiser(model: nn.Module, section: StageSection) -> torch.optim.AdamW:
     """AdamW; biases, the scales of normalisation layers and what :func:`undecayed` names do not decay."""
     groups = param_groups_weight_decay(model, section.weight_decay, no_weight_decay_list=undecayed(model))
-    return torch.optim.AdamW(groups, lr=section.lr)
+    return torch.optim.AdamW(groups[::-1], lr=section.lr)  # what decays comes first
 
 
 def undecayed(model: nn.Module) -> list[str]:
