@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from edgevl_core.fusion import DEFAULT_TRUST, NOISE, Curve, Trust, mean_luma, mix, probabilities, valid_share
+from edgevl_core.fusion import DEFAULT_TRUST, NOISE, Curve, Trust, mean_luma, probabilities, valid_share
 from edgevl_train.augment import under_light
-from edgevl_train.calibrate import fit_temperature, soft_cost
+from edgevl_train.calibrate import COLDEST, HOTTEST
 from edgevl_train.data import commonest_share
 
 GAINS = (1.0, 0.5, 0.3, 0.2, 0.12, 0.06, 0.03, 0.0)
 HOLES = (0.0, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
 SHARES = np.linspace(0.05, 0.95, 19)
+TEMPERATURES = np.geomspace(COLDEST, HOTTEST, 24).astype(np.float32)
 EVEN = 0.05  # cross-entropy that an uneven mixture must be worth: cameras that are as good as each other count the same
 _PATCHES = 6  # holes are about a sixth of the image's side across
 _SEED = 0x7257
@@ -126,11 +127,14 @@ def _best_share(
     soft: NDArray[np.float32],
 ) -> float:
     """The share of RGB with which the mixture, at its best temperature, is nearest to the teacher's probabilities."""
+    of_rgb, of_depth = (np.float32(logit_scale) * (embeddings @ bank.T) for embeddings in (rgb, depth))
 
     def cost(share: float) -> float:
-        mixture = mix(np.stack([rgb, depth]), np.array([share, 1 - share], np.float32)[:, None].repeat(len(rgb), 1))
-        fitted = soft_cost(mixture, bank, logit_scale, soft, fit_temperature(mixture, bank, logit_scale, soft))
-        return fitted + EVEN * (share - 0.5) ** 2
+        # A mixture of embeddings is one of their logits, so that all temperatures are tried at once: (T, M, C).
+        logits = (share * of_rgb + (1 - share) * of_depth) / TEMPERATURES[:, None, None]
+        logits -= logits.max(axis=2, keepdims=True)
+        entropy = np.log(np.exp(logits).sum(axis=2)) - (soft * logits).sum(axis=2)
+        return float(entropy.mean(axis=1).min()) + EVEN * (share - 0.5) ** 2
 
     return float(min(SHARES, key=cost))
 
