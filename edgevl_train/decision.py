@@ -16,7 +16,7 @@ from edgevl_train.data import RunData, spread
 from edgevl_train.trust import Embed, darkened
 
 DIM_GAIN = 0.2  # a room at dusk: the teacher is right in a sixth to a half of such images
-LOST = 0.01  # agreement that may be lost, on this home or on earlier ones
+LOST = 0.01  # agreement that may be lost, on this home or on earlier ones, beyond one standard error of the difference
 ROUNDING = 1e-9  # agreements are shares of a count of pairs: differences below this are no pairs
 MOST_PAIRS = 512  # of this home, and of the earlier ones, each looked at in two lights
 USEFUL = 0.7  # agreement from which on a student that replaces none is worth having
@@ -30,8 +30,8 @@ class Decision:
     Attributes:
         deploy: whether the student should be used; sentence: whether and why, one line.
         rows: pseudo-label (or "all", "earlier homes") -> {"pairs", "teacher_dim", "adapted": {column: agreement},
-            "base": likewise, absent without a base}. Columns: rgb, depth, rgbd (both), and rgb_dim, rgbd_dim with a
-            fifth of the light.
+            "base": likewise, and "error": of their difference, both absent without a base}. Columns: rgb, depth,
+            rgbd (both), and rgb_dim, rgbd_dim with a fifth of the light.
     """
 
     deploy: bool
@@ -108,6 +108,9 @@ def _row(
     chosen: NDArray[np.bool_], dim: NDArray[np.bool_] | None, hits: Mapping[str, Mapping[str, NDArray[np.bool_]]]
 ) -> dict[str, Any]:
     figures = {who: {name: float(right[chosen].mean()) for name, right in by.items()} for who, by in hits.items()}
+    if "base" in hits:
+        changed = {name: hits["adapted"][name][chosen] * 1.0 - hits["base"][name][chosen] for name in COLUMNS}
+        figures["error"] = {name: float(change.std() / np.sqrt(len(change))) for name, change in changed.items()}
     return {"pairs": int(chosen.sum()), "teacher_dim": None if dim is None else float(dim[chosen].mean()), **figures}
 
 
@@ -120,17 +123,27 @@ def _verdict(rows: Mapping[str, Mapping[str, Any]], doubts: Sequence[str]) -> tu
         good = min(now["rgb"], now["depth"]) >= USEFUL
         return good, f"deploy: it {figures}" if good else f"do not deploy: it {figures}, less than {USEFUL:.0%}"
     before = rows["all"]["base"]
-    gain = {name: now[name] - before[name] for name in ("rgb", "depth")}
+    gain = _change(rows["all"])
     change = "in this home " + ", ".join(
         f"{text} {before[name]:.0%} -> {now[name]:.0%}" for name, text in (("rgb", "RGB"), ("depth", "depth"))
     )
     if earlier := rows.get("earlier homes"):
-        lost = max(earlier["base"][name] - earlier["adapted"][name] for name in gain)
-        change += f"; earlier homes lose at most {max(lost, 0.0):.1%}"
-        if lost > LOST + ROUNDING:
-            return False, f"keep the student it began with: {change}, more than {LOST:.0%} may be lost"
+        lost = max(0.0, *(-value for value in _change(earlier).values()))
+        change += f"; earlier homes lose at most {lost:.1%}"
+        if _loses(earlier):
+            return False, f"keep the student it began with: {change}, clearly more than the {LOST:.0%} that may be lost"
     else:
         change += "; what earlier homes lose was not measured, nothing is replayed"
-    if min(gain.values()) < -LOST - ROUNDING or sum(gain.values()) < -ROUNDING:
+    if _loses(rows["all"]) or sum(gain.values()) < -ROUNDING:
         return False, f"keep the student it began with: {change}"
     return True, f"deploy: {change}"
+
+
+def _change(row: Mapping[str, Any]) -> dict[str, float]:
+    """Agreement won since the base, RGB and depth."""
+    return {name: row["adapted"][name] - row["base"][name] for name in ("rgb", "depth")}
+
+
+def _loses(row: Mapping[str, Any]) -> bool:
+    """Whether RGB or depth loses more than may be lost, and more than so few pairs leave to chance."""
+    return any(-won > LOST + row["error"][name] + ROUNDING for name, won in _change(row).items())

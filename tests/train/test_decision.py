@@ -59,6 +59,27 @@ def test_what_earlier_homes_lose_counts(run_data: RunData) -> None:
     assert "was not measured" in judged(run_data, 0.9, base=0.8).sentence
 
 
+@pytest.mark.parametrize(("now", "deploy"), [(0.99, True), (0.96, True), (0.90, False)])
+def test_a_loss_that_so_few_pairs_leave_to_chance_is_none(run_data: RunData, now: float, deploy: bool) -> None:
+    """Earlier homes lose nothing, one of 64 pairs, and four of them; this home gains."""
+    earlier = dataclasses.replace(run_data, val=run_data.val)
+    data = dataclasses.replace(run_data, replay=(earlier,))
+    base, after = right_in(data, 0.99), right_in(data, now)
+    calls = {"base": 0, "after": 0}
+
+    def better_here(who: str, student: Judged, first: Judged) -> Judged:
+        def embed(images: np.ndarray) -> np.ndarray:
+            calls[who] += 1
+            return (first if calls[who] <= 3 else student).embed(
+                images
+            )  # depth, RGB and dim RGB of this home come first
+
+        return Judged(embed, DEFAULT_TRUST)
+
+    students = better_here("after", after, right_in(data, 1.0)), better_here("base", base, right_in(data, 0.8))
+    assert decide(data, LABELS, *students, right_in(data, 0.5).embed, ()).deploy == deploy
+
+
 def test_doubt_wins(run_data: RunData) -> None:
     found = judged(run_data, 1.0, doubts=("nothing is known",))
     assert (found.deploy, found.sentence) == (False, "do not deploy it unseen: nothing is known")
