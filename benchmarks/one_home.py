@@ -5,7 +5,7 @@ python benchmarks/one_home.py [--work DIR] [--homes 8] [--seeds 0,1,2] [--base-e
 scratch: a new student from one drive of 320 frames, by config/train/one_drive.yaml. adapted: a student distilled from
 110 homes goes on with that drive, by config/train/home.yaml. Both are judged on a second drive on another day. words:
 two of the eight room types never entered in the drive that is adapted to; what is left of their words (the base student
-has seen such rooms).
+has seen such rooms). strict: two of the types in none of the homes either that a student of many homes learns from.
 All homes are simulated. What was made, and every figure, is kept in --work: a run that was cut off goes on; other code
 or recipes want another directory. An hour on two cores.
 """
@@ -32,7 +32,7 @@ from edgevl_train.predictors import bundle_predictor, teacher_predictor
 from edgevl_train.recipe import load_recipe
 from edgevl_train.teacher import load_teacher
 
-PARTS = ("scratch", "adapted", "words")
+PARTS = ("scratch", "adapted", "words", "strict")
 # Every room type is missing once.
 MISSING = [tuple(ROOMS[i : i + 2]) for i in range(0, len(ROOMS), 2)]
 
@@ -57,6 +57,8 @@ def measure(material: Material, seeds: list[int], epochs: int, parts: set[str]) 
             chosen = (material, seed, home, rooms, epochs)
             for share in (0.75, 0.0) if "words" in parts else ():
                 yield f"words/{seed}/{number}/{share}", lambda c=chosen, s=share: _words(*c, s)
+            if "strict" in parts:
+                yield f"strict/{seed}/{number}", lambda s=seed, r=rooms: _strict(material, s, r, epochs)
 
 
 def _teacher(material: Material, home: int) -> dict[str, Any]:
@@ -101,7 +103,7 @@ def _words(
     base = material.base(seed, epochs)
     settings = [f"student.start_from={base}", f"seed={seed}", "threads=2", f"replay.share={share}"]
     name = f"words{seed}_{home}_{rooms[0].replace(' ', '-')}_{share}"
-    run = material.run(name, material.without(home, rooms), load_recipe(HOME, settings))
+    run = material.run(name, material.without(material.drive(home), rooms), load_recipe(HOME, settings))
     pairs = [pair for pair in frames(material.other_day(home)) if pair.truth and pair.truth.room in rooms]
     teacher = teacher_predictor(
         load_teacher(material.teacher), LABELS, view=Preprocess(size_px=load_recipe(DEMO).cache.size_px)
@@ -112,6 +114,14 @@ def _words(
         "adapted": bundle_predictor(run / "bundle"),
     }
     return {model: top1(predictor, pairs) for model, predictor in models.items()}
+
+
+def _strict(material: Material, seed: int, rooms: tuple[str, ...], epochs: int) -> dict[str, Any]:
+    """Frames, in other homes, of two rooms that were in no bag at all that the student learned from."""
+    student = bundle_predictor(material.base(seed, epochs, rooms) / "bundle")
+    pairs = [pair for pair in frames(material.others()) if pair.truth and pair.truth.room in rooms]
+    teacher = teacher_predictor(load_teacher(material.teacher), LABELS, view=student.view)
+    return {model: top1(predictor, pairs) for model, predictor in (("teacher", teacher), ("student", student))}
 
 
 def remembered(folder: Path, name: str, make: Callable[[], Any]) -> Any:

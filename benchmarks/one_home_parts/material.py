@@ -53,10 +53,11 @@ class Material:
         if not (self.work / "teacher").exists():
             pretrain([self.train()], self.work / "teacher", seed=0)
 
-    def base(self, seed: int, epochs: int) -> Path:
-        """The run of a student distilled from many homes by the demo's recipe, longer."""
+    def base(self, seed: int, epochs: int, missing: Collection[str] = ()) -> Path:
+        """The run of a student distilled from many homes by the demo's recipe; some rooms may be in none of them."""
         recipe = load_recipe(DEMO, [f"seed={seed}", f"stage1.epochs={epochs}"])
-        return self.run(f"base{seed}", self.train(), recipe)
+        bag = self.without(self.train(), missing) if missing else self.train()
+        return self.run(f"base{seed}{_suffix(missing)}", bag, recipe)
 
     def run(self, name: str, bag: Path, recipe: Recipe) -> Path:
         """The run directory of an adaptation to one bag; one that is there is gone on with."""
@@ -64,11 +65,11 @@ class Material:
         adapt([bag], self.teacher, LABELS, out, recipe, resume=out.exists())
         return out
 
-    def without(self, home: int, rooms: Collection[str]) -> Path:
-        """The drive through a home, some rooms never entered."""
-        out = self.work / f"home{home}_without_{'_'.join(sorted(rooms)).replace(' ', '-')}"
+    def without(self, bag: Path, rooms: Collection[str]) -> Path:
+        """A drive in which some rooms are never entered."""
+        out = self.work / f"{bag.name}{_suffix(rooms)}"
         if not out.exists():
-            with BagReader(self.drive(home)) as reader, BagWriter(out) as writer:
+            with BagReader(bag) as reader, BagWriter(out) as writer:
                 truth = next(topic.name for topic in reader.topics.values() if topic.msgtype == SCENE_TRUTH)
                 seen = [deserialize(message.data, SCENE_TRUTH) for message in reader.messages([truth])]
                 left_out = {header_stamp_ns(scene) for scene in seen if scene.room in rooms}
@@ -84,3 +85,7 @@ class Material:
         if not path.exists():
             write_bag(path, seed=0, workers=2, **options)  # type: ignore[arg-type]
         return path
+
+
+def _suffix(missing: Collection[str]) -> str:
+    return f"_without_{'_'.join(sorted(missing)).replace(' ', '-')}" if missing else ""

@@ -78,6 +78,8 @@ def bounds(figures: Figures) -> list[Row]:
                     at_least=False,
                 )
             )
+    if strict := _runs(figures, "strict"):
+        rows.append(_mean("words of no bag: under the teacher", strict, _under_teacher, 0.10, at_least=False))
     return rows
 
 
@@ -122,7 +124,8 @@ def _fusion(f: Figures, gain: str) -> float:
 
 def _under_teacher(f: Figures) -> float:
     """The teacher sees RGB alone; the student's figure is the mean of RGB and depth."""
-    return float(f["teacher"]["rgb"] - (f["adapted"]["rgb"] + f["adapted"]["depth"]) / 2)
+    student = f.get("adapted") or f["student"]
+    return float(f["teacher"]["rgb"] - (student["rgb"] + student["depth"]) / 2)
 
 
 def _by_seed(runs: Figures, value: Any) -> list[list[float]]:
