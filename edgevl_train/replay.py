@@ -111,7 +111,10 @@ def earlier_pairs(
 
 def _recipe_of(run: Path) -> Recipe:
     if not (run / "recipe.yaml").is_file():
-        raise UserError(f"student.start_from={run}: no recipe.yaml in it; pass the run directory of an `edgevl adapt`")
+        raise UserError(
+            f"student.start_from={run}: no checkpoints/stage1.pt and recipe.yaml in it; a run of `edgevl adapt` is "
+            "needed"
+        )
     return load_recipe(run / "recipe.yaml")
 
 

@@ -8,12 +8,14 @@ import torch
 
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.writer import BagWriter
+from edgevl_core.resources import resource
 from edgevl_sim.bag import write_bag
+from edgevl_train.adapt import adapt
 from edgevl_train.cache import Cache
 from edgevl_train.clip_training import Pretraining
 from edgevl_train.data import RunData
 from edgevl_train.pretrain import pretrain
-from edgevl_train.recipe import Recipe, parse_recipe
+from edgevl_train.recipe import Recipe, load_recipe, parse_recipe
 from edgevl_train.views import draw_views
 
 KINDS, DIM = 8, 16
@@ -96,4 +98,30 @@ def teacher_directory(sim_bag: Path, tmp_path_factory: pytest.TempPathFactory) -
     }
     settings = Pretraining(model=model, epochs=2, batch=16, text_steps=20)
     assert pretrain([sim_bag], out, seed=0, settings=settings) == f"open_clip:@{out}"
+    return out
+
+
+@pytest.fixture(scope="session")
+def run_recipe() -> Recipe:
+    """The demo's, in small."""
+    return load_recipe(
+        resource("config/train/demo.yaml"),
+        [
+            "student={name: test_resnet, size_px: 32, backbone: {output_stride: 16}}",
+            "cache.size_px=40",
+            "views.count=2",
+            "split.val_fraction=0.2",
+            "stage1={epochs: 2, batch: 16}",
+            "stage2={epochs: 1, batch: 16, calibration_pairs: 32}",
+        ],
+    )
+
+
+@pytest.fixture(scope="session")
+def finished_run(
+    sim_bag: Path, teacher_directory: Path, run_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The run directory of a whole adaptation to ``sim_bag``."""
+    out, labels = tmp_path_factory.mktemp("runs") / "run", resource("config/labels/home.yaml")
+    assert adapt([sim_bag], f"open_clip:@{teacher_directory}", labels, out, run_recipe) == out / "bundle"
     return out

@@ -31,26 +31,14 @@ pytestmark = pytest.mark.train
 LABELS = resource("config/labels/home.yaml")
 
 
-@pytest.fixture(scope="session")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    return load_recipe(
-        resource("config/train/demo.yaml"),
-        [
-            "student={name: test_resnet, size_px: 32, backbone: {output_stride: 16}}",
-            "cache.size_px=40",
-            "views.count=2",
-            "split.val_fraction=0.2",
-            "stage1={epochs: 2, batch: 16}",
-            "stage2={epochs: 1, batch: 16, calibration_pairs: 32}",
-        ],
-    )
+@pytest.fixture
+def recipe(run_recipe: Recipe) -> Recipe:
+    return run_recipe
 
 
-@pytest.fixture(scope="session")
-def run(sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "run"
-    assert adapt([sim_bag], f"open_clip:@{teacher_directory}", LABELS, out, recipe) == out / "bundle"
-    return out
+@pytest.fixture
+def run(finished_run: Path) -> Path:
+    return finished_run
 
 
 def test_run_directory_is_complete(run: Path, sim_bag: Path, recipe: Recipe) -> None:

@@ -26,22 +26,10 @@ pytestmark = pytest.mark.train
 LABELS = resource("config/labels/home.yaml")
 
 
-@pytest.fixture(scope="module")
-def base(sim_bag: Path, teacher_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def base(finished_run: Path) -> Path:
     """A run over four homes."""
-    recipe = load_recipe(
-        resource("config/train/demo.yaml"),
-        [
-            "student={name: test_resnet, size_px: 32, backbone: {output_stride: 16}}",
-            "cache.size_px=40",
-            "views.count=2",
-            "stage1={epochs: 1, batch: 16}",
-            "stage2={epochs: 0, batch: 16, calibration_pairs: 32}",
-        ],
-    )
-    out = tmp_path_factory.mktemp("runs") / "base"
-    adapt([sim_bag], f"open_clip:@{teacher_directory}", LABELS, out, recipe)
-    return out
+    return finished_run
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +56,7 @@ def test_what_the_recipe_leaves_open_is_the_earlier_runs(base: Path) -> None:
     assert (recipe.student.name, recipe.student.size_px, recipe.cache.size_px) == ("test_resnet", 32, 40)
     assert recipe.student.backbone == {"output_stride": 16}
     assert inherited(home_recipe(base, "student.size_px=40")).student.size_px == 40
-    with pytest.raises(UserError, match=r"start_from=.*nowhere: no recipe\.yaml"):
+    with pytest.raises(UserError, match=r"start_from=.*nowhere: no checkpoints"):
         inherited(home_recipe(Path("nowhere")))
 
 
@@ -103,7 +91,7 @@ def test_an_adapted_student_is_held_against_the_one_before(
     bundle = adapt([home_bag], spec, LABELS, first, home_recipe(base))
     report = json.loads((first / "report.json").read_text())
     decision = report["decision"]
-    assert set(decision["rows"]["all"]) == {"pairs", "teacher_dim", "adapted", "base"}
+    assert set(decision["rows"]["all"]) == {"pairs", "teacher_dim", "adapted", "base", "error"}
     assert decision["rows"]["earlier homes"]["pairs"] > 0
     status = json.loads((first / "status.json").read_text())
     assert status["message"] == decision["sentence"] == read_manifest(bundle).metrics["training"]["decision"]
