@@ -87,26 +87,25 @@ def measure_trust(
     """
     soft = probabilities(target, bank, logit_scale, 1.0)
     answer = soft.argmax(1)
-    whole_rgb, whole_depth = embed(rgb), embed(depth)
 
-    def step(at: NDArray[np.float32], own: NDArray[np.float32], pair: tuple[NDArray[np.float32], ...]) -> Step:
-        agreement = float(((own @ bank.T).argmax(1) == answer).mean())
-        return Step(float(at.mean()), agreement, _best_share(*pair, bank, logit_scale, soft))
+    def logits(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.float32(logit_scale) * (embed(pixels) @ bank.T)
 
+    def agreement(own: NDArray[np.float32]) -> float:
+        return float((own.argmax(1) == answer).mean())
+
+    of_rgb, of_depth = logits(rgb), logits(depth)
     light, gaps = [], []
     for gain in GAINS:
-        pixels = darkened(rgb, gain)
-        own = embed(pixels)
-        light.append(step(mean_luma(pixels), own, (own, whole_depth)))
+        own = logits(pixels := darkened(rgb, gain))
+        light.append(Step(float(mean_luma(pixels).mean()), agreement(own), _best_share(own, of_depth, soft)))
     for holes in HOLES:
-        pixels = punched(depth, holes)
-        own = embed(pixels)
-        gaps.append(step(valid_share(pixels), own, (whole_rgb, own)))
+        own = logits(pixels := punched(depth, holes))
+        gaps.append(Step(float(valid_share(pixels).mean()), agreement(own), _best_share(of_rgb, own, soft)))
     chance = commonest_share(answer)
     lit = _odds(light[0].share)
     weights = [_odds(s.share) if s.agreement > chance else 0.0 for s in light]
-    of_depth = [lit / _odds(s.share) if s.agreement > chance else 0.0 for s in gaps]
-    of_holes = _curve(gaps, of_depth, lit)
+    of_holes = _curve(gaps, [lit / _odds(s.share) if s.agreement > chance else 0.0 for s in gaps], lit)
     if depth_encoding != "metric":
         usual = DEFAULT_TRUST.depth
         of_holes = Curve(at=usual.at, weight=tuple(weight / max(1.0, lit) for weight in usual.weight))
@@ -119,15 +118,8 @@ def _odds(share: float) -> float:
     return share / (1 - share)
 
 
-def _best_share(
-    rgb: NDArray[np.float32],
-    depth: NDArray[np.float32],
-    bank: NDArray[np.float32],
-    logit_scale: float,
-    soft: NDArray[np.float32],
-) -> float:
-    """The share of RGB with which the mixture, at its best temperature, is nearest to the teacher's probabilities."""
-    of_rgb, of_depth = (np.float32(logit_scale) * (embeddings @ bank.T) for embeddings in (rgb, depth))
+def _best_share(of_rgb: NDArray[np.float32], of_depth: NDArray[np.float32], soft: NDArray[np.float32]) -> float:
+    """The share of RGB with which the mixture of (M, C) logits, at its best temperature, is nearest to ``soft``."""
 
     def cost(share: float) -> float:
         # A mixture of embeddings is one of their logits, so that all temperatures are tried at once: (T, M, C).
