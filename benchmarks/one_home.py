@@ -1,6 +1,6 @@
 """One home, one drive: what a user's student is worth on another day, in any light, and elsewhere. One table.
 
-python benchmarks/one_home.py [--work DIR] [--homes 8] [--seeds 0,1,2] [--base-epochs 12] [--parts ...] [--json FILE]
+python benchmarks/one_home.py [--work DIR] [--homes 8] [--first-home 0] [--seeds 0,1,2] [--base-epochs 12] [--parts ...] [--json FILE]
 
 scratch: a new student from one drive of 320 frames, by config/train/one_drive.yaml. adapted: a student distilled from
 110 homes goes on with that drive, by config/train/home.yaml. Both are judged on a second drive on another day. words:
@@ -40,7 +40,7 @@ MISSING = [tuple(ROOMS[i : i + 2]) for i in range(0, len(ROOMS), 2)]
 def measure(material: Material, seeds: list[int], epochs: int, parts: set[str]) -> Iterator[tuple[str, Any]]:
     """(name, figures) of every run, each figured out once."""
     material.make_teacher()
-    homes = range(material.homes)
+    homes = range(material.first_home, material.first_home + material.homes)
     for home in homes:
         yield f"teacher/{home}", lambda home=home: _teacher(material, home)
     for seed in seeds if parts & {"adapted", "words"} else []:
@@ -53,7 +53,7 @@ def measure(material: Material, seeds: list[int], epochs: int, parts: set[str]) 
                 yield f"adapted/{seed}/{home}", lambda seed=seed, home=home: _adapted(material, seed, home, epochs)
     for seed in seeds:
         for number, rooms in enumerate(MISSING):
-            home = (number + len(MISSING) * seed) % material.homes
+            home = homes[(number + len(MISSING) * seed) % material.homes]
             chosen = (material, seed, home, rooms, epochs)
             for share in (0.75, 0.0) if "words" in parts else ():
                 yield f"words/{seed}/{number}/{share}", lambda c=chosen, s=share: _words(*c, s)
@@ -138,6 +138,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/one_home"))
     parser.add_argument("--homes", type=int, default=8)
+    parser.add_argument("--first-home", type=int, default=0)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--base-epochs", type=int, default=12)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
@@ -146,7 +147,7 @@ def main() -> int:
     results = arguments.work / "results"
     results.mkdir(parents=True, exist_ok=True)
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
-    material = Material(arguments.work.resolve(), arguments.homes)
+    material = Material(arguments.work.resolve(), arguments.homes, arguments.first_home)
     steps = measure(material, seeds, arguments.base_epochs, set(arguments.parts))
     figures = {name: remembered(results, name, make) for name, make in steps}
     if arguments.json:

@@ -21,10 +21,11 @@ DRIVE_FRAMES, OTHER_DAY_FRAMES = 40, 20  # of each of eight rooms
 
 @dataclass(frozen=True)
 class Material:
-    """Where everything lies, and how many homes there are."""
+    """Where everything lies, and which homes are adapted to: ``homes`` of them, from number ``first_home`` on."""
 
     work: Path
     homes: int
+    first_home: int = 0
 
     @property
     def teacher(self) -> str:
