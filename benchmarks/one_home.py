@@ -1,6 +1,7 @@
 """One home, one drive: what a user's student is worth on another day, in any light, and elsewhere. One table.
 
-python benchmarks/one_home.py [--work DIR] [--homes 8] [--first-home 0] [--seeds 0,1,2] [--base-epochs 12] [--parts ...] [--json FILE]
+python benchmarks/one_home.py [--work DIR] [--homes 8] [--first-home 0] [--seeds 0,1,2] [--base-epochs 12]
+    [--parts ...] [--json FILE]
 
 scratch: a new student from one drive of 320 frames, by config/train/one_drive.yaml. adapted: a student distilled from
 110 homes goes on with that drive, by config/train/home.yaml. Both are judged on a second drive on another day. words:

@@ -35,16 +35,31 @@ def needs_training_extra() -> None:
 
 @teacher.command()
 def pretrain(
-    bags: Bags,
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Bags with truth, folders with one folder of photos a label, CSV files image,caption."),
+    ],
     out: Out,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="Label file: words, synonyms and prompts for folders and rooms.")
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(metavar="NAME@FILE", help="Image tower: a timm model and a .safetensors file of its weights."),
+    ] = None,
+    size_px: Annotated[int | None, typer.Option(min=32, max=1024, help="Side of the model's input.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
+    settings: Settings = [],  # noqa: B006  (typer copies it)
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a pretraining that was cut off.")] = False,
 ) -> None:
-    """Train a small open_clip model on captioned RGB; the captions come from the truth topic."""
+    """Train a small open_clip model on captioned images: frames of bags, photos, or both."""
     needs_training_extra()
     from edgevl_train.pretrain import pretrain as run
+    from edgevl_train.pretraining import load_settings
 
-    spec = run(bags, out, seed=seed, **({} if epochs is None else {"epochs": epochs}))
+    given = [f"seed={seed}", *([] if epochs is None else [f"epochs={epochs}"]), *settings]
+    spec = run(sources, out, labels=labels, settings=load_settings(backbone, size_px, given), resume=resume)
     print(f"teacher: {spec}")
 
 

@@ -1,10 +1,10 @@
-"""Trains a small open_clip model on captioned images: contrastive, with images of one caption as positives."""
+"""Trains an open_clip model on captioned images: contrastive, with images of one caption as positives."""
 
 import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import edgevl_train.torchvision_ops  # noqa: F401  (before open_clip)
 
@@ -12,206 +12,196 @@ import edgevl_train.torchvision_ops  # noqa: F401  (before open_clip)
 import numpy as np
 import open_clip
 import torch
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgevl_core.labels import fill_template
+from edgevl_train.ahead import one_ahead
 from edgevl_train.augment import jitter_colour, random_boxes
+from edgevl_train.captioned import Captioned, OnProgress
+from edgevl_train.loop import Best, Stage, fit
 from edgevl_train.losses import multi_positive_infonce
-from edgevl_train.precision import resolve_precision
+from edgevl_train.pretraining import Phase, Pretraining
+from edgevl_train.student import _load_backbone as load_backbone
 from edgevl_train.views import crop
 
 TEXT_SCALE = 5.0  # low, so that captions are pushed apart all the way, not only until they can be told apart
-TEMPLATES = (
-    "{}",
-    "a photo of {a} {}",
-    "a photo of the {}",
-    "a picture of {a} {}",
-    "a robot's view of the {}",
-    "this is {a} {}",
-    "the inside of {a} {}",
-    "{a} {} in a home",
-)
+MAX_LOGIT_SCALE = math.log(100)  # as CLIP has it (arXiv 2103.00020, section 2.5)
 
 
-def _default_model() -> dict[str, Any]:
-    return {
-        "embed_dim": 128,
-        "vision_cfg": {
-            "image_size": 96,
-            "timm_model_name": "test_resnet",
-            "timm_pool": "avg",
-            "timm_proj": "linear",
-        },
-        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
-    }
+class Batch(NamedTuple):
+    """(B, 3, S, S) normalised float32, (B,) row of ``tokens``, (R, L) int64: a sentence for each of R captions."""
+
+    pixels: Tensor
+    caption: Tensor
+    tokens: Tensor
 
 
-@dataclass(frozen=True)
-class Pretraining:
-    """Settings of :func:`train`; ``model`` is an open_clip model config.
-
-    The default image tower is timm's smallest ResNet: larger ones know less after the same minute on a CPU.
-    """
-
-    model: dict[str, Any] = field(default_factory=_default_model)
-    epochs: int = 12
-    batch: int = 48
-    lr: float = 4e-3
-    weight_decay: float = 0.05
-    warmup_steps: int = 30
-    text_steps: int = 100
-    text_lr_share: float = 0.02
-    val_share: float = 0.1
-    min_scale: float = 0.6
-    max_aspect: float = 1.333
-    precision: str = "auto"
-
-    @property
-    def bf16(self) -> bool:
-        """Whether the towers run in bfloat16 on this machine."""
-        return resolve_precision(self.precision, "cpu") == "bf16-mixed"
-
-    @property
-    def size_px(self) -> int:
-        """Side of the model's input."""
-        return int(self.model["vision_cfg"]["image_size"])
-
-
-@dataclass(frozen=True)
-class Captioned:
-    """RGB frames that name a room: (N, C, C, 3) uint8, (N,) row of ``rooms``, (N,) row of ``homes``."""
-
-    rgb: NDArray[np.uint8]
-    room: NDArray[np.int64]
-    home: NDArray[np.int64]
-    rooms: list[str]
-    homes: list[str]
-    skipped: int
+def build(settings: Pretraining) -> Any:
+    """The model with its first weights."""
+    model = open_clip.model.CLIP(**copy.deepcopy(settings.model))
+    if settings.backbone is not None:
+        load_backbone(model.visual.trunk, settings.model["vision_cfg"]["timm_model_name"], settings.backbone)
+    return model.to(memory_format=torch.channels_last)
 
 
 def train(
     data: Captioned,
     settings: Pretraining,
-    seed: int,
-    on_progress: Callable[[int, int, str], None] = lambda *_: None,
-) -> tuple[nn.Module, list[dict[str, float]]]:
-    """The model of the epoch with the best zero-shot top-1 on validation homes, and every epoch's figures."""
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    is_val = np.isin(data.home, _validation_homes(len(data.homes), settings.val_share, seed))
+    fabric: Fabric,
+    directory: Path,
+    fingerprint: str = "",
+    on_progress: OnProgress = lambda *_: None,
+) -> tuple[nn.Module, Best]:
+    """The model of the epoch with the best zero-shot top-1 on validation places, and that epoch's figures.
+
+    Checkpoints and metrics.jsonl are in ``directory``; a call that finds them goes on, see
+    :func:`edgevl_train.loop.fit`.
+    """
+    torch.manual_seed(settings.seed)
+    is_val = np.isin(data.place, _validation_places(int(data.place.max()) + 1, settings.val_share, settings.seed))
     train_rows, val_rows = np.flatnonzero(~is_val), np.flatnonzero(is_val)
-    model = _build(settings.model).to(memory_format=torch.channels_last)
-    tokens = _tokens(data.rooms, settings.model["text_cfg"]["context_length"])
-    separate_captions(model, tokens, settings, generator)
-    optimiser = torch.optim.AdamW(_groups(model, settings), lr=settings.lr)
-    batch = min(settings.batch, len(train_rows))
-    steps = len(train_rows) // batch
-    history: list[dict[str, float]] = []
-    best_state: dict[str, Tensor] = {}
-    for epoch in range(settings.epochs):
-        model.train()
-        order = train_rows[torch.randperm(len(train_rows), generator=generator).numpy()]
-        losses = []
-        for step in range(steps):
-            rows = order[step * batch : (step + 1) * batch]
-            rate = _rate(settings, epoch * steps + step, settings.epochs * steps)
-            for group in optimiser.param_groups:
-                group["lr"] = rate * group["share"]
-            losses.append(_step(model, optimiser, data, rows, tokens, settings, generator))
-            total = settings.epochs * steps
-            on_progress(epoch * steps + step + 1, total, f"epoch {epoch + 1}/{settings.epochs}, loss {losses[-1]:.3f}")
-        top1 = zero_shot_top1(model, data, val_rows, tokens, settings)
-        if not history or top1 > max(line["val_top1"] for line in history):
-            best_state = copy.deepcopy(model.state_dict())
-        history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "val_top1": top1})
-    model.load_state_dict(best_state)
-    return model.eval(), history
+    model = build(settings)
+    tokens = [_tokens(texts, settings) for texts in data.texts]
+    separate_captions(model, tokens, settings)
+    phases: list[Phase] = [phase for phase in ("frozen", "whole") if settings.section(phase).epochs]  # type: ignore[misc]
+    best, done, total = Best(), 0, sum(settings.section(phase).epochs for phase in phases)
+    for phase in phases:
+        model.visual.trunk.requires_grad_(phase == "whole")
+        stage = _stage(phase, data, train_rows, val_rows, tokens, settings, fabric, fingerprint)
+        epochs = stage.section.epochs
+        engine = {"seed": settings.seed, "checkpoint_every_s": settings.checkpoint_every_s}
+        best = fit(model, stage, fabric, directory, _part_of(on_progress, done, epochs, total), **engine)
+        model.load_state_dict(best.state)
+        done += epochs
+    with torch.no_grad():
+        model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
+    return model.eval(), best
 
 
-def separate_captions(model: Any, tokens: Tensor, settings: Pretraining, generator: torch.Generator) -> None:
-    """Teach the text tower alone that captions of one room belong together, whatever the template.
+def _part_of(on_progress: OnProgress, before: int, epochs: int, total: int) -> OnProgress:
+    """Progress of one phase as that of all, in thousandths of an epoch."""
 
-    A fresh text tower puts all captions on nearly the same spot, and the image tower then has nothing to aim
-        at: on
+    def show(done: int, steps: int, message: str) -> None:
+        on_progress(round(1000 * (before + epochs * done / max(steps, 1))), 1000 * total, message)
+
+    return show
+
+
+def _stage(
+    phase: Phase,
+    data: Captioned,
+    train_rows: NDArray[np.int64],
+    val_rows: NDArray[np.int64],
+    tokens: list[Tensor],
+    settings: Pretraining,
+    fabric: Fabric,
+    fingerprint: str,
+) -> Stage:
+    world = fabric.world_size
+    own = min(settings.batch, len(train_rows)) // world
+    steps = len(train_rows) // (own * world)
+
+    def batches(epoch: int, first: int = 0) -> Iterator[Batch]:
+        generator = np.random.default_rng([settings.seed, phase == "whole", epoch])
+        order = generator.permutation(train_rows)
+        seeds = generator.integers(2**63, size=(steps, world))
+        for step in range(first, steps):
+            start = (step * world + fabric.global_rank) * own
+            yield _batch(data, order[start : start + own], tokens, settings, int(seeds[step, fabric.global_rank]))
+
+    def loss(model: Any, batch: Batch) -> dict[str, Tensor]:
+        if phase == "frozen":
+            model.visual.trunk.eval()  # its BatchNorms keep their statistics
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
+        image, text, scale = model(batch.pixels.to(fabric.device), batch.tokens.to(fabric.device))
+        image = fabric.all_gather(image.float(), sync_grads=True).view(-1, image.shape[-1])
+        caption = fabric.all_gather(batch.caption.to(fabric.device)).view(-1)
+        return {"loss": multi_positive_infonce(image, text.float(), caption, scale)}
+
+    return Stage(
+        name=phase,
+        section=settings.section(phase),
+        steps=steps,
+        batches=lambda epoch, first=0: one_ahead(batches(epoch, first)),
+        loss=loss,
+        validate=lambda model: {"score": zero_shot_top1(model, data, val_rows, tokens, settings)},
+        fingerprint=fingerprint,
+        score_start=phase == "whole" and settings.frozen_epochs > 0,
+        optimiser=lambda model: torch.optim.AdamW(_groups(model, settings), lr=settings.lr),
+    )
+
+
+def separate_captions(model: Any, tokens: list[Tensor], settings: Pretraining) -> None:
+    """Teach the text tower alone that sentences of one caption belong together, whatever the template.
+
+    A fresh text tower puts all captions on nearly the same spot, and the image tower then has nothing to aim at: on
     simulated homes this second of training saved half of the epochs.
 
     Args:
-        tokens: (T, R, L) int64: T templates filled with R rooms.
+        tokens: for each caption (T, L) int64, its sentences.
     """
+    generator = torch.Generator().manual_seed(settings.seed)
     optimiser = torch.optim.AdamW(_text_parameters(model), lr=1e-3)
-    rooms = torch.arange(tokens.shape[1])
+    longest = max(len(each) for each in tokens)
     for _ in range(settings.text_steps):
-        first, second = torch.randperm(tokens.shape[0], generator=generator)[:2].tolist()
-        a, b = (functional.normalize(model.encode_text(tokens[i]), dim=-1) for i in (first, second))
-        loss = functional.cross_entropy(a @ b.T * TEXT_SCALE, rooms)
+        some = torch.randperm(len(tokens), generator=generator)[: settings.batch].tolist()
+        first, second = torch.randint(longest, (2,), generator=generator).tolist()
+        a, b = (
+            functional.normalize(model.encode_text(torch.stack([tokens[row][i % len(tokens[row])] for row in some])))
+            for i in (first, second)
+        )
+        loss = functional.cross_entropy(a @ b.T * TEXT_SCALE, torch.arange(len(some)))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
 
 
-def _step(
-    model: Any,
-    optimiser: torch.optim.Optimizer,
-    data: Captioned,
-    rows: NDArray[np.int64],
-    tokens: Tensor,
-    settings: Pretraining,
-    generator: torch.Generator,
-) -> float:
-    """One step. A batch uses one template, so that two captions are equal exactly when the rooms are."""
+def _batch(data: Captioned, rows: NDArray[np.int64], tokens: list[Tensor], settings: Pretraining, seed: int) -> Batch:
+    """Augmented images, and one sentence for each caption: of all captions, or of the batch's own if there are more."""
+    generator = torch.Generator().manual_seed(seed)
     boxes, flips = random_boxes(len(rows), settings.min_scale, settings.max_aspect, generator)
+    rows = np.sort(rows)  # in the order of the file they are read from
     pixels = crop(torch.from_numpy(data.rgb[rows]), boxes, flips, settings.size_px, nearest=False)
-    pixels = _normalised(jitter_colour(pixels, generator))
-    template = int(torch.randint(tokens.shape[0], (1,), generator=generator))
-    with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
-        image = model.encode_image(pixels)
-        text = model.encode_text(tokens[template])
-    image, text = functional.normalize(image.float(), dim=-1), functional.normalize(text.float(), dim=-1)
-    loss = multi_positive_infonce(image, text, torch.from_numpy(data.room[rows]), model.logit_scale.exp())
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimiser.step()
-    with torch.no_grad():
-        model.logit_scale.clamp_(0, math.log(100))  # as CLIP does (arXiv 2103.00020, section 2.5)
-    return float(loss.detach())
+    pixels = _normalised(jitter_colour(pixels, generator, **settings.colours.model_dump()), settings)
+    captions = data.caption[rows]
+    present = np.arange(len(tokens)) if len(tokens) <= settings.batch else np.unique(captions)
+    number = int(torch.randint(2**31, (1,), generator=generator))
+    sentences = torch.stack([tokens[row][number % len(tokens[row])] for row in present])
+    return Batch(pixels, torch.from_numpy(np.searchsorted(present, captions)), sentences)
 
 
 @torch.inference_mode()
 def zero_shot_top1(
-    model: Any, data: Captioned, rows: NDArray[np.int64], tokens: Tensor, settings: Pretraining
+    model: Any, data: Captioned, rows: NDArray[np.int64], tokens: list[Tensor], settings: Pretraining
 ) -> float:
-    """Share of the whole frames ``rows`` whose nearest room (mean of all templates' text vectors) is the true one."""
+    """Share of the whole images ``rows`` whose nearest caption (mean of its sentences' vectors) is the true one."""
     model.eval()
-    text = torch.stack([functional.normalize(model.encode_text(t).float(), dim=-1) for t in tokens]).mean(0)
-    hits = 0
-    for start in range(0, len(rows), 256):
-        part = rows[start : start + 256]
+    device = model.logit_scale.device
+    vectors = [functional.normalize(model.encode_text(each.to(device)).float(), dim=-1).mean(0) for each in tokens]
+    text, hits = torch.stack(vectors), 0
+    for start in range(0, len(rows), 128):
+        part = rows[start : start + 128]
         pixels = torch.from_numpy(data.rgb[part]).permute(0, 3, 1, 2).float()
         pixels = functional.interpolate(pixels, settings.size_px, mode="bilinear", antialias=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
-            image = model.encode_image(_normalised(pixels))
-        hits += int(((image.float() @ text.T).argmax(1).numpy() == data.room[part]).sum())
+        image = model.encode_image(_normalised(pixels, settings).to(device))
+        hits += int(((image.float() @ text.T).argmax(1).cpu().numpy() == data.caption[part]).sum())
     return hits / max(len(rows), 1)
 
 
-def _normalised(pixels: Tensor) -> Tensor:
-    return ((pixels / 255 - 0.5) / 0.25).contiguous(memory_format=torch.channels_last)
+def _normalised(pixels: Tensor, settings: Pretraining) -> Tensor:
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (settings.mean, settings.std))
+    return ((pixels / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def _build(config: dict[str, Any]) -> Any:
-    return open_clip.model.CLIP(**copy.deepcopy(config))
+def _tokens(texts: list[str], settings: Pretraining) -> Tensor:
+    """(T, context_length) int64."""
+    return open_clip.SimpleTokenizer(context_length=settings.model["text_cfg"]["context_length"])(texts)
 
 
-def _tokens(rooms: list[str], context_length: int) -> Tensor:
-    """(T, R, context_length) int64: every template filled with every room."""
-    tokenizer = open_clip.SimpleTokenizer(context_length=context_length)
-    return torch.stack([tokenizer([fill_template(template, room) for room in rooms]) for template in TEMPLATES])
-
-
-def _validation_homes(count: int, share: float, seed: int) -> NDArray[np.int64]:
+def _validation_places(count: int, share: float, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, 0x7EAC]).permutation(count)[: max(1, round(share * count))]
 
 
@@ -224,14 +214,13 @@ def _text_parameters(model: Any) -> list[nn.Parameter]:
 def _groups(model: Any, settings: Pretraining) -> list[dict[str, Any]]:
     """Optimiser groups; ``share`` is the group's part of the learning rate."""
     text = {id(p) for p in _text_parameters(model)}
-    image = [p for p in model.parameters() if id(p) not in text]
-    return [
-        {"params": [p for p in image if p.ndim > 1], "weight_decay": settings.weight_decay, "share": 1.0},
-        {"params": [p for p in image if p.ndim <= 1], "weight_decay": 0.0, "share": 1.0},
-        {"params": _text_parameters(model), "weight_decay": 0.0, "share": settings.text_lr_share},
-    ]
-
-
-def _rate(settings: Pretraining, step: int, total: int) -> float:
-    warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
-    return settings.lr * warm * (1 + math.cos(math.pi * step / total)) / 2
+    trunk = [p for p in model.visual.trunk.parameters() if p.requires_grad]
+    others = {id(p) for p in model.visual.trunk.parameters()} | text
+    rest = [p for p in model.parameters() if id(p) not in others]
+    groups = [{"params": _text_parameters(model), "weight_decay": 0.0, "share": settings.text_lr_share}]
+    for parameters, share in ((trunk, settings.backbone_lr_share), (rest, 1.0)):
+        for decays, decay in ((True, settings.weight_decay), (False, 0.0)):
+            chosen = [p for p in parameters if (p.ndim > 1) == decays]
+            if chosen:
+                groups.append({"params": chosen, "weight_decay": decay, "share": share})
+    return groups

@@ -55,7 +55,8 @@ def fit(
         UserError: a loss, gradient or weight that is not finite (the last good checkpoint stays), a
             checkpoint of another recipe, a full disk.
     """
-    wrapped, optimiser = fabric.setup(model, make_optimiser(model, stage.section))
+    optimiser = stage.optimiser(model) if stage.optimiser else make_optimiser(model, stage.section)
+    wrapped, optimiser = fabric.setup(model, optimiser)
     average = _average(model, stage.section.ema_decay)
     parts = {"model": model, "optimiser": optimiser, "precision": fabric.strategy.precision}
     parts |= {"ema": average} if average is not None else {}

@@ -10,10 +10,10 @@ from torch import nn
 
 from edgevl_core.errors import UserError
 from edgevl_train.precision import resolve_precision
-from edgevl_train.recipe import Recipe
+from edgevl_train.recipe import Machine
 
 
-def start_fabric(recipe: Recipe, precision: str | None = None, network: nn.Module | None = None) -> Fabric:
+def start_fabric(recipe: Machine, precision: str | None = None, network: nn.Module | None = None) -> Fabric:
     """The processes of this run, started and connected: as torchrun has made them, otherwise as the recipe says.
 
     Args:
@@ -39,7 +39,7 @@ def start_fabric(recipe: Recipe, precision: str | None = None, network: nn.Modul
     return fabric
 
 
-def own_device(recipe: Recipe) -> str:
+def own_device(recipe: Machine) -> str:
     """This process's own, before Fabric has started: where torchrun or Fabric put it, the GPU of its number."""
     gpu = recipe.accelerator != "cpu" and torch.cuda.is_available()
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if gpu else "cpu"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,6 +17,9 @@ class Section(BaseModel):
     """A part of the recipe: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class StudentSection(Section):
@@ -246,8 +249,8 @@ class CalibrationSection(Section):
     false_unknown: float = Field(0.05, ge=0, lt=1)
 
 
-class Recipe(Section):
-    """Everything that decides a run, besides bags, teacher and labels.
+class Machine(Section):
+    """What every training has: its seed, and the machines it runs on.
 
     ``devices`` processes on each of ``num_nodes`` machines train together; under torchrun, its own numbers
     count. A stage is saved every ``checkpoint_every_s`` seconds, at each epoch's end, and when it is told to
@@ -261,6 +264,11 @@ class Recipe(Section):
     num_nodes: int = Field(1, ge=1)
     threads: int = Field(0, ge=0, description="0: as torch decides")
     checkpoint_every_s: float = Field(300.0, ge=0)
+
+
+class Recipe(Machine):
+    """Everything that decides a run, besides bags, teacher and labels."""
+
     one_home: bool = Field(False, description="warn of bags that look like different homes")
     text_encoder: bool = Field(False, description="put the teacher's text tower into the bundle, for any new word")
     student: StudentSection = StudentSection()
@@ -333,7 +341,7 @@ def load_recipe(path: Path | str | None = None, settings: Sequence[str] = ()) ->
     if not isinstance(data, dict):
         raise UserError(f"recipe {path} holds a {type(data).__name__}: a mapping of sections is needed")
     for setting in settings:
-        _override(data, setting)
+        override(data, setting)
     return parse_recipe(data, origin=str(path))
 
 
@@ -343,11 +351,20 @@ def parse_recipe(data: dict[str, Any], *, origin: str) -> Recipe:
     Raises:
         UserError: naming every fault, not only the first.
     """
+    return parse_section(Recipe, data, origin=f"recipe {origin}")
+
+
+def parse_section(kind: type[AnySection], data: dict[str, Any], *, origin: str) -> AnySection:
+    """Validate a mapping as a section of any kind; ``origin`` names it in the error.
+
+    Raises:
+        UserError: naming every fault, not only the first.
+    """
     try:
-        return Recipe.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
         faults = "; ".join(_describe(fault) for fault in error.errors())
-        raise UserError(f"recipe {origin}: {faults}: correct these, nothing was started") from error
+        raise UserError(f"{origin}: {faults}: correct these, nothing was started") from error
 
 
 def dump_recipe(recipe: Recipe) -> bytes:
@@ -355,7 +372,12 @@ def dump_recipe(recipe: Recipe) -> bytes:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode()
 
 
-def _override(data: dict[str, Any], setting: str) -> None:
+def override(data: dict[str, Any], setting: str) -> None:
+    """Put ``section.key=value``, the value in YAML, into a mapping.
+
+    Raises:
+        UserError: it is no such setting.
+    """
     key, separator, text = setting.partition("=")
     parts = key.strip().split(".")
     if not separator or not all(parts):

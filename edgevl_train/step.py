@@ -36,6 +36,8 @@ class Stage:
         score_start: whether the untrained model (epoch 0) is a candidate for the best.
         may_choose: whether an epoch's metrics are good enough to choose by; until those of the kept epoch are, each
             epoch takes the place of the one before.
+        optimiser: model -> its optimiser; the rate of a parameter group is multiplied with its ``share``, if any. None:
+            AdamW as :func:`edgevl_train.schedule.make_optimiser` makes it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Stage:
     fingerprint: str
     score_start: bool = False
     may_choose: Callable[[Metrics], bool] = lambda metrics: True
+    optimiser: Callable[[nn.Module], torch.optim.Optimizer] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ def _set_rate(optimiser: Any, stage: Stage, epoch: int, first: int) -> None:
     per_epoch = math.ceil(stage.steps / stage.section.accumulate)
     update = epoch * per_epoch + first // stage.section.accumulate
     for settings in optimiser.param_groups:
-        settings["lr"] = learning_rate(stage.section, update, stage.section.epochs * per_epoch)
+        rate = learning_rate(stage.section, update, stage.section.epochs * per_epoch)
+        settings["lr"] = rate * settings.get("share", 1.0)
 
 
 def _shared(losses: dict[str, Tensor], told: bool, fabric: Fabric) -> tuple[Metrics, bool]:

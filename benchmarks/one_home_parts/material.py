@@ -52,7 +52,7 @@ class Material:
     def make_teacher(self) -> None:
         """Pretrain it, where that has not been done."""
         if not (self.work / "teacher").exists():
-            pretrain([self.train()], self.work / "teacher", seed=0)
+            pretrain([self.train()], self.work / "teacher")
 
     def base(self, seed: int, epochs: int, missing: Collection[str] = ()) -> Path:
         """The run of a student distilled from many homes by the demo's recipe; some rooms may be in none of them."""

@@ -11,8 +11,8 @@ from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.resources import resource
 from edgevl_sim import write_bag
 from edgevl_train.adapt import adapt
-from edgevl_train.clip_training import Pretraining
 from edgevl_train.pretrain import pretrain
+from edgevl_train.pretraining import Pretraining
 from edgevl_train.recipe import parse_recipe
 from tests.ros.harness import Graph, graph, use_profile
 
@@ -44,7 +44,7 @@ def test_real_pairs_from_the_folder_to_the_answers(real_data: Path, robot: Graph
         "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
     }
     settings = Pretraining(model=model, epochs=1, batch=16, text_steps=10)
-    teacher = pretrain([homes], tmp_path / "teacher", seed=0, settings=settings)
+    teacher = pretrain([homes], tmp_path / "teacher", settings=settings)
     labels = resource("config/labels/home.yaml")
     bundle = adapt([real, homes], teacher, labels, tmp_path / "run", parse_recipe(SMALL, origin="test"))
     pairs_by_bag = {bag.name: bag.pairs for bag in read_manifest(bundle).provenance.bags}
