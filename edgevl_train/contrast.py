@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from edgevl_train.batches import Batch, make_batches
 from edgevl_train.data import RunData, calibration_pixels
-from edgevl_train.distil import distillation_loss
 from edgevl_train.loop import Best, Stage, fit
-from edgevl_train.losses import DISTANCES, mine_semi_hard, pairwise_distance, triplet_loss
+from edgevl_train.losses import mine_semi_hard, pairwise_distance, triplet_loss
+from edgevl_train.objective import make_objective
 from edgevl_train.quantise import QuantStudent, calibrate, fake_quantise, fuse
 from edgevl_train.recipe import Recipe
 from edgevl_train.student import Student
@@ -60,22 +60,20 @@ def contrast(
 ) -> Best:
     """Train ``quantised`` in place; it ends with the best epoch's weights, epoch 0 (calibrated only) included."""
     section = recipe.stage2
-    distance = DISTANCES[recipe.stage1.loss]
+    objective = make_objective(data, section, recipe.stage1.loss, fabric.device)
     batches, steps = make_batches(data, recipe, section.batch, 2, fabric)
 
     def loss(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         own = model(batch.pixels)
-        rgb, depth = distillation_loss(own, batch.target, distance)
+        found = objective(own, batch.target)
         embedding, label = gather_pairs(own, batch.pseudo_label, fabric)
         distances = pairwise_distance(embedding)
         modality = torch.arange(2, device=embedding.device).repeat_interleave(len(label))
         group = None if section.cross_modal else modality
         triplets = mine_semi_hard(distances, label.repeat(2), section.margin, section.negatives, group)
         triplet = triplet_loss(distances, triplets, section.margin)
-        return {
-            "loss": section.triplet_weight * triplet + section.distil_weight * (rgb + depth),
-            "loss_rgb": rgb,
-            "loss_depth": depth,
+        return found | {
+            "loss": found["loss"] + section.triplet_weight * triplet,
             "loss_triplet": triplet,
             "triplets": torch.tensor(float(len(triplets.anchor)), device=own.device),
         }

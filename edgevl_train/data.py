@@ -1,6 +1,6 @@
 """What a run learns from and is judged by: pairs, views, the teacher's embeddings, and which rows are for what."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ class RunData:
         bank: (C, D) float32, text vectors of the label set; logit_scale: the teacher's.
         stands: whether ``val`` covers what the robot sees, so that it may choose and calibrate.
         replay: pairs of earlier runs, to be mixed in, see replay.py.
+        vocabulary: (V, D) float32, text vectors of a large vocabulary; empty where no stage learns by it.
     """
 
     cache: Cache
@@ -35,6 +36,7 @@ class RunData:
     logit_scale: float
     stands: bool = True
     replay: "tuple[RunData, ...]" = ()
+    vocabulary: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     @property
     def judging(self) -> NDArray[np.int64]:

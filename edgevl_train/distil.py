@@ -10,21 +10,10 @@ from torch import Tensor, nn
 from edgevl_train.batches import Batch, make_batches
 from edgevl_train.data import RunData
 from edgevl_train.loop import Best, Stage, fit
-from edgevl_train.losses import DISTANCES, Distance, label_divergence
+from edgevl_train.objective import make_objective
 from edgevl_train.recipe import Recipe
 from edgevl_train.student import Student
 from edgevl_train.validation import may_choose, validator
-
-
-def distillation_loss(embedding: Tensor, target: Tensor, distance: Distance) -> tuple[Tensor, Tensor]:
-    """The RGB and the depth term.
-
-    Args:
-        embedding: (2B, D), L2-normalised: RGB first, then depth of the same pairs.
-        target: (B, D), the teacher's embedding of the RGB.
-    """
-    rgb, depth = embedding.chunk(2)
-    return distance(rgb, target), distance(depth, target)
 
 
 def distil(
@@ -38,19 +27,11 @@ def distil(
 ) -> Best:
     """Train ``student`` in place; it holds the best epoch's weights afterwards, an earlier run's (epoch 0) included."""
     section = recipe.stage1
-    distance = DISTANCES[section.loss]
+    objective = make_objective(data, section, section.loss, fabric.device)
     batches, steps = make_batches(data, recipe, section.batch, 1, fabric)
 
-    bank = torch.from_numpy(data.bank).to(fabric.device)
-
     def loss(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        embedding = model(batch.pixels)
-        rgb, depth = distillation_loss(embedding, batch.target, distance)
-        found = {"loss": rgb + depth, "loss_rgb": rgb, "loss_depth": depth}
-        if section.label_weight:
-            found["loss_labels"] = label_divergence(embedding, batch.target.repeat(2, 1), bank, data.logit_scale)
-            found["loss"] = found["loss"] + section.label_weight * found["loss_labels"]
-        return found
+        return objective(model(batch.pixels), batch.target)
 
     stage = Stage(
         name="stage1",

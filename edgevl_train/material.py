@@ -40,6 +40,7 @@ class Setup:
     teacher: Teacher
     labels: LabelSet
     superset: LabelSet | None
+    vocabulary: LabelSet | None
     labels_path: Path
     recipe: Recipe
     student: Student
@@ -73,6 +74,8 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
         raise UserError(f"bags given twice: {', '.join(twice)}: name each once")
     labels = load_labels(labels_path)
     superset = load_labels(recipe.curation.superset) if recipe.curation.superset else None
+    learned = recipe.stage1.vocabulary_weight or recipe.stage2.vocabulary_weight
+    vocabulary = load_labels(recipe.vocabulary) if learned else None
     for path in paths:
         expected_pairs(path)
     teacher = load_teacher(
@@ -83,7 +86,7 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
     )
     student = new_student(recipe, teacher, recipe.seed)
     earlier = earlier_runs(recipe, teacher)
-    return Setup(paths, teacher, labels, superset, label_file(labels_path), recipe, student, earlier)
+    return Setup(paths, teacher, labels, superset, vocabulary, label_file(labels_path), recipe, student, earlier)
 
 
 def new_student(recipe: Recipe, teacher: Teacher, seed: int) -> Student:
@@ -160,6 +163,7 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
         teacher.logit_scale,
         coverage.stands,
         replay,
+        build_label_bank([setup.vocabulary], teacher.encode_text).vectors if setup.vocabulary else bank.vectors[:0],
     )
     warnings = coverage.warnings()
     if recipe.one_home:

@@ -206,22 +206,37 @@ class StageSection(Section):
         return self
 
 
-class Stage1Section(StageSection):
-    """Distillation, METHOD.md "Stage 1".
+class ObjectiveSection(StageSection):
+    """What both stages learn by, see :func:`edgevl_train.objective.make_objective`.
 
-    ``label_weight``: of :func:`edgevl_train.losses.label_divergence` beside the distance; 0: words play no part.
+    Weights of the distance to the teacher's embedding, and of the divergence from its answers over the label set and
+    over the recipe's ``vocabulary``; 0: that part is left out.
     """
+
+    distil_weight: float = Field(1.0, ge=0)
+    label_weight: float = Field(0.0, ge=0)
+    vocabulary_weight: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _learns_something(self) -> "ObjectiveSection":
+        weights = [name for name in type(self).model_fields if name.endswith("_weight")]
+        if self.epochs and not any(getattr(self, name) for name in weights):
+            raise ValueError(f"{', '.join(weights)} are all 0: nothing would be learned; use another, or epochs: 0")
+        return self
+
+
+class Stage1Section(ObjectiveSection):
+    """Distillation, METHOD.md "Stage 1"."""
 
     epochs: int = Field(120, ge=1)
     batch: int = Field(32, ge=2, description="pairs; the network sees twice as many images")
     loss: Literal["l1", "cosine", "mse"] = "cosine"
-    label_weight: float = Field(0.0, ge=0)
     lr: float = Field(1e-3, gt=0)
     min_lr: float = Field(5e-6, ge=0)
     weight_decay: float = Field(0.05, ge=0)
 
 
-class Stage2Section(StageSection):
+class Stage2Section(ObjectiveSection):
     """Quantisation-aware contrastive learning, METHOD.md "Stage 2". ``epochs: 0`` calibrates only."""
 
     epochs: int = Field(20, ge=0)
@@ -233,14 +248,7 @@ class Stage2Section(StageSection):
     negatives: int = Field(3, ge=1)
     cross_modal: bool = True
     triplet_weight: float = Field(0.1, ge=0)
-    distil_weight: float = Field(1.0, ge=0)
     calibration_pairs: int = Field(256, ge=1)
-
-    @model_validator(mode="after")
-    def _learns_something(self) -> "Stage2Section":
-        if self.epochs and not self.triplet_weight and not self.distil_weight:
-            raise ValueError("triplet_weight and distil_weight are both 0: nothing would be learned; use epochs: 0")
-        return self
 
 
 class CalibrationSection(Section):
@@ -270,6 +278,7 @@ class Recipe(Machine):
     """Everything that decides a run, besides bags, teacher and labels."""
 
     one_home: bool = Field(False, description="warn of bags that look like different homes")
+    vocabulary: Path = Field(Path("indoor_superset"), description="label file of stage1 and stage2.vocabulary_weight")
     text_encoder: bool = Field(False, description="put the teacher's text tower into the bundle, for any new word")
     student: StudentSection = StudentSection()
     teacher: TeacherSection = TeacherSection()
