@@ -77,12 +77,14 @@ class PreprocessSection(Section):
 
 
 class SplitSection(Section):
-    """Validation data: whole bags ("bag"), or blocks of time with gaps ("time"); "auto" decides, see split.py.
+    """Validation data: whole bags ("bag"), whole sequences ("sequence"), or blocks of time with gaps ("time").
 
+    A pause of 30 s, or of ``gap_s`` if that is more, ends a sequence. "auto" decides, see split.py: whole bags of many,
+    else whole sequences of a collection of short ones, else blocks of a drive.
     ``blocks``: the most that a bag has; 1: its end.
     """
 
-    by: Literal["auto", "bag", "time"] = "auto"
+    by: Literal["auto", "bag", "sequence", "time"] = "auto"
     val_fraction: float = Field(0.1, gt=0, lt=0.5)
     blocks: int = Field(10, ge=1)
     gap_s: float = Field(5.0, ge=0)

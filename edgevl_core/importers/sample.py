@@ -1,19 +1,22 @@
 """What a collection gives to the writer: its samples in stamp order, and what is not among them."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgevl_core.pairlog.sequences import SEQUENCE_GAP_S
 
 FIRST_STAMP_NS = 1_700_000_000_000_000_000
 FRAME_NS = 25_000_000
 """Between frames of a scene: more than max_skew, so that no frame can pair with the next one's depth, and so
 little that a whole scene lies within the gap of a time-block split."""
 SCENE_GAP_NS = 60_000_000_000
-"""Between scenes, on top of FRAME_NS: more than the gap of any split."""
+"""Between scenes, on top of FRAME_NS: more than the gap of any split, and than the pause that ends a sequence."""
 
 
 class Pixels(NamedTuple):
@@ -73,3 +76,31 @@ def by_scene(samples: Iterable[Sample]) -> list[Sample]:
             stamp_ns += FRAME_NS
         stamp_ns += SCENE_GAP_NS
     return stamped
+
+
+def apart_by_scene(samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
+    """The samples, whose scenes are runs in time order, with stamps that tell the scenes apart; and what was changed.
+
+    Training knows sequences by SEQUENCE_GAP_S alone. So a scene that begins sooner than that after the one before
+    begins a minute after it instead, and a pause of as much within a scene becomes half of it; whatever comes later
+    moves along. All other steps in time stay as they are, and all of them where no sample names its scene.
+    """
+    if not any(sample.scene for sample in samples):
+        return list(samples), []
+    least_ns, gap = round(SEQUENCE_GAP_S * 1e9), f"{SEQUENCE_GAP_S:g} s"
+    stamped, moved, shortened = list(samples[:1]), 0, 0
+    for before, after in pairwise(samples):
+        step_ns = after.stamp_ns - before.stamp_ns
+        if before.scene != after.scene and step_ns < least_ns:
+            step_ns, moved = SCENE_GAP_NS, moved + 1
+        elif before.scene == after.scene and step_ns >= least_ns:
+            step_ns, shortened = least_ns // 2, shortened + 1
+        stamped.append(replace(after, stamp_ns=stamped[-1].stamp_ns + step_ns))
+    notes = []
+    if moved:
+        notes.append(f"{moved} sequences that began less than {gap} after the one before were moved on to a minute")
+    if shortened:
+        notes.append(f"{shortened} pauses of {gap} or more within a sequence were shortened to {least_ns / 2e9:g} s")
+    if notes:
+        notes.append("later stamps moved along and are not the table's any more: training tells sequences by pauses")
+    return stamped, notes

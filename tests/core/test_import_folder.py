@@ -9,11 +9,12 @@ import pytest
 from edgevl_core.errors import UserError
 from edgevl_core.importers.kinds import import_collection
 from edgevl_core.importers.writer import DEPTH_TOPIC, RGB_TOPIC
-from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_core.pairlog.pairs import RgbdPair, read_pairs
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import deserialize
 
 HEADER = "stamp_s,rgb,depth\n"
+LABELLED = "stamp_s,rgb,depth,room,sequence\n"
 STAMPS = ["1700000000.100000001", "1700000000.2", "1700000001"]
 
 
@@ -72,6 +73,12 @@ def test_rgb_is_kept_byte_for_byte_and_depth_is_raw(tmp_path: Path) -> None:
         (HEADER + "1,0.jpg,0.png\n1,1.jpg,1.png\n", "line 3"),
         (HEADER + "1,0.bmp,0.png\n", "line 2: rgb '0.bmp'"),
         (HEADER + "1,0.jpg\n", "line 2: depth is empty"),
+        (LABELLED + "1,0.jpg,0.png,,a\n2,1.jpg,1.png,,\n", "line 3: sequence is empty"),
+        (LABELLED + "1,0.jpg,0.png\n2,1.jpg,1.png,,b\n", "line 2: sequence is empty"),
+        (
+            LABELLED + "1,0.jpg,0.png,,a\n2,1.jpg,1.png,,b\n3,2.jpg,2.png,,a\n",
+            "line 4: sequence 'a' has ended on an earlier line",
+        ),
         (HEADER + "1,gone.jpg,0.png\n", "1 of its 1 pairs cannot be read.*gone.jpg"),
         (HEADER + "1,0.jpg,0.jpg\n", "cannot be read.*not one channel of 16-bit"),
     ],
@@ -105,6 +112,48 @@ def test_a_few_unreadable_pairs_are_listed(tmp_path: Path) -> None:
     (source / "11.png").write_bytes(b"")
     with pytest.raises(UserError, match="3 of its 40 pairs cannot be read"):
         import_collection(source, tmp_path / "other")
+
+
+def labelled(path: Path, *rows: tuple[float, str, str]) -> Path:
+    """A folder of (stamp_s, room, sequence), with a column that nobody knows."""
+    source = folder(path, count=len(rows))
+    lines = [f"{s},{i}.jpg,{i}.png,{room},{name},rain" for i, (s, room, name) in enumerate(rows)]
+    (source / "pairs.csv").write_text("\n".join(["stamp_s,rgb,depth,room,sequence,weather", *lines]))
+    return source
+
+
+def seconds(pairs: list[RgbdPair]) -> list[float]:
+    return [pair.stamp_ns / 1e9 for pair in pairs]
+
+
+@pytest.mark.unit
+def test_room_and_sequence_become_the_truth(tmp_path: Path) -> None:
+    source = labelled(tmp_path / "source", (1, "kitchen", "a"), (2, "", "a"), (32, "living room", "b"))
+    assert import_collection(source, tmp_path / "bag").notes == []
+    pairs = list(read_pairs(tmp_path / "bag"))
+    assert seconds(pairs) == [1, 2, 32]
+    assert [pair.truth and (pair.truth.room, pair.truth.home) for pair in pairs] == [
+        ("kitchen", "a"),
+        None,
+        ("living room", "b"),
+    ]
+
+
+@pytest.mark.unit
+def test_stamps_are_changed_where_they_hide_sequences_and_only_there(tmp_path: Path) -> None:
+    """What follows too soon moves on, a long pause within shrinks, and both are said; without names, neither."""
+    rows = [(1.5, "a"), (2.0, "a"), (3.0, "b"), (32.999, "b"), (62.999, "b"), (92.999, "c"), (93.5, "d")]
+    source = labelled(tmp_path / "named", *((at, "kitchen", name) for at, name in rows))
+    summary = import_collection(source, tmp_path / "bag")
+    said = zip(("2 sequences", "1 pauses", "stamps"), summary.notes, strict=True)
+    assert all(words in note for words, note in said)
+    pairs = list(read_pairs(tmp_path / "bag"))
+    assert np.diff(seconds(pairs)) == pytest.approx([0.5, 60, 29.999, 15, 30, 60], abs=1e-6)
+    assert [pair.truth.home for pair in pairs if pair.truth] == [name for _, name in rows]
+
+    source = labelled(tmp_path / "unnamed", *((at, "kitchen", "") for at, _ in rows))
+    assert import_collection(source, tmp_path / "other").notes == []
+    assert seconds(list(read_pairs(tmp_path / "other"))) == [at for at, _ in rows]
 
 
 @pytest.mark.real

@@ -9,6 +9,7 @@ import pytest
 
 from edgevl_core.errors import UserError
 from edgevl_core.importers.kinds import import_collection
+from edgevl_core.pairlog.sequences import number_sequences
 from tests.core.collections_on_disk import RED, depth_mm, millimetres, pairs_of, truths
 
 pytestmark = pytest.mark.unit
@@ -65,6 +66,17 @@ def test_pictures_depth_and_rooms(tmp_path: Path) -> None:
         assert pair.rgb.shape == (3, 4, 3)
         assert tuple(pair.rgb[2, 3]) == RED
         assert tuple(pair.rgb[0, 3]) == (255, 255, 255)
+
+
+def test_every_scene_is_a_sequence(tmp_path: Path) -> None:
+    """18 scenes of one or two pictures, mixed in the file: stamps alone tell them apart as the truth's names do."""
+    labelled(tmp_path / FILE, 35)
+    import_collection(tmp_path, tmp_path / "bag")
+    pairs = pairs_of(tmp_path / "bag")
+    stamp_ns = np.array([pair.stamp_ns for pair in pairs])
+    sequence = number_sequences(stamp_ns, np.zeros(len(pairs), int))
+    found = list(zip(sequence.tolist(), (pair.truth.home for pair in pairs if pair.truth), strict=True))
+    assert len(set(found)) == len({number for number, _ in found}) == len({home for _, home in found}) == 18
 
 
 def test_the_split_lists_image_numbers_from_1(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevl_core.errors import UserError
+from edgevl_core.pairlog.sequences import number_sequences
 from edgevl_train.recipe import SplitSection
 from edgevl_train.split import split_pairs
 
@@ -71,6 +72,52 @@ def test_auto_takes_blocks_of_time_otherwise(lengths: tuple[int, ...]) -> None:
     assert split_pairs(stamp_ns, bag, SplitSection(), seed=0).by == "time"
 
 
+def clips(*lengths: int) -> np.ndarray:
+    """Stamps of sequences of so many pairs, a second apart; from the last of one to the first of the next a minute."""
+    begins = np.concatenate([np.arange(length) == 0 for length in lengths])
+    return (np.cumsum(np.where(begins, 60, 1)) * 10**9).astype(np.int64)
+
+
+def test_auto_holds_out_whole_sequences_of_a_collection_spread_over_it() -> None:
+    stamp_ns = clips(*[4, 9, 2, 6, 1] * 24)
+    bag = np.zeros(len(stamp_ns), int)
+    split = split_pairs(stamp_ns, bag, SplitSection(), seed=0)
+    assert (split.by, split.dropped, len(split.val)) == ("sequence", 0, pytest.approx(0.1 * len(bag), abs=1))
+    sequence = number_sequences(stamp_ns, bag)
+    held = np.unique(sequence[split.val])
+    assert np.diff([-1, *held, 120]).max() <= 2 / 0.1
+    assert not set(held) & set(sequence[split.train])
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        (120,) * 12,  # a drive of two minutes at a time
+        (300, *[1] * 40, 300),  # a drive, single pairs while the robot stood still, and the way back
+        (9,) * 9,  # too few
+    ],
+)
+def test_auto_takes_blocks_of_time_of_a_drive_with_pauses(lengths: tuple[int, ...]) -> None:
+    stamp_ns = clips(*lengths)
+    assert split_pairs(stamp_ns, np.zeros(len(stamp_ns), int), SplitSection(), seed=0).by == "time"
+
+
+def test_auto_takes_blocks_of_time_where_sequences_are_too_large_a_part() -> None:
+    stamp_ns = clips(*[20] * 10)
+    assert split_pairs(stamp_ns, np.zeros(200, int), SplitSection(val_fraction=0.04), seed=0).by == "time"
+
+
+def test_auto_decides_for_each_bag() -> None:
+    """A drive of one home beside a collection: blocks of the one, whole sequences of the other."""
+    drive, collection = np.arange(400, dtype=np.int64) * 10**9, clips(*[5] * 30)
+    bag = np.repeat([0, 1], [len(drive), len(collection)])
+    split = split_pairs(np.concatenate([drive, collection]), bag, SplitSection(), seed=0)
+    alone = split_pairs(drive, bag[:400], SplitSection(), seed=0)
+    assert split.by == "sequence and time"
+    assert (split.val[split.val < 400].tolist(), split.dropped) == (alone.val.tolist(), alone.dropped)
+    assert len(split.val) == 40 + 15
+
+
 def test_seed_decides_which_bag() -> None:
     stamp_ns, bag = stamps(*[50] * 10)
     chosen = {int(bag[split_pairs(stamp_ns, bag, SplitSection(), seed=s).val[0]]) for s in range(12)}
@@ -83,6 +130,7 @@ def test_seed_decides_which_bag() -> None:
         ((3,), SplitSection(by="time")),
         ((40,), SplitSection(by="time", gap_s=60)),
         ((40,), SplitSection(by="bag")),
+        ((40,), SplitSection(by="sequence")),
     ],
 )
 def test_an_empty_part_is_an_error(lengths: tuple[int, ...], section: SplitSection) -> None:
@@ -102,7 +150,8 @@ def test_the_gap_is_exact_to_the_nanosecond() -> None:
 def recordings(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     """Stamps of today, to the nanosecond, of some bags; rows in any order."""
     start = draw(st.integers(1_600_000_000, 1_900_000_000)) * 10**9
-    gaps = draw(st.lists(st.lists(st.integers(0, 3_000_000_000), min_size=1, max_size=40), min_size=1, max_size=5))
+    step = st.one_of(st.integers(0, 3_000_000_000), st.integers(29_999_999_999, 30_000_000_001))
+    gaps = draw(st.lists(st.lists(step, min_size=1, max_size=40), min_size=1, max_size=5))
     stamp_ns = np.concatenate([start + np.cumsum(of_bag) for of_bag in gaps]).astype(np.int64)
     bag = np.repeat(np.arange(len(gaps)), [len(of_bag) for of_bag in gaps])
     order = np.random.default_rng(draw(st.integers(0, 2**16))).permutation(len(bag))
@@ -111,9 +160,9 @@ def recordings(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 sections = st.builds(
     SplitSection,
-    by=st.sampled_from(["auto", "bag", "time"]),
+    by=st.sampled_from(["auto", "bag", "sequence", "time"]),
     val_fraction=st.floats(0.01, 0.49),
-    gap_s=st.sampled_from([0.0, 0.1, 1 / 3, 5.0]),
+    gap_s=st.sampled_from([0.0, 0.1, 1 / 3, 5.0, 40.0]),
     blocks=st.sampled_from([1, 2, 10]),
 )
 
@@ -131,7 +180,7 @@ def test_no_validation_pair_is_near_a_training_pair_of_its_bag(
     for number in np.unique(bag):
         train, val = (rows[bag[rows] == number] for rows in (split.train, split.val))
         if len(train) and len(val):
-            assert split.by == "time"
+            assert split.by != "bag"
             assert np.abs(stamp_ns[train][:, None] - stamp_ns[val]).min() >= round(section.gap_s * 1e9)
 
 
@@ -148,4 +197,21 @@ def test_every_pair_is_trained_on_or_validated_or_counted_as_dropped(
     assert len(np.unique(rows)) == len(rows) == len(recording[0]) - split.dropped
     assert len(split.train)
     assert len(split.val)
-    assert split.dropped == 0 or split.by == "time"
+    assert split.dropped == 0 or split.by in ("time", "sequence and time")
+
+
+@settings(max_examples=100, deadline=None)
+@given(recordings(), st.floats(0.01, 0.49))
+def test_by_sequence_cuts_no_sequence(recording: tuple[np.ndarray, np.ndarray], fraction: float) -> None:
+    """Neighbours in time less than 30 s apart are on one side."""
+    stamp_ns, bag = recording
+    try:
+        split = split_pairs(stamp_ns, bag, SplitSection(by="sequence", val_fraction=fraction), seed=0)
+    except UserError:
+        return
+    in_val = np.isin(np.arange(len(bag)), split.val)
+    for number in np.unique(bag):
+        rows = np.flatnonzero(bag == number)
+        rows = rows[np.argsort(stamp_ns[rows])]
+        together = np.diff(stamp_ns[rows]) < 30 * 10**9
+        assert (in_val[rows][1:] == in_val[rows][:-1])[together].all()
