@@ -15,7 +15,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import numpy as np
 from one_home_parts.judge import GAINS, frames, top1, unknown
 from one_home_parts.material import DEMO, HOME, LABELS, ONE_DRIVE, Material
 from one_home_parts.table import bounds, show
+from remembered import remembered
 
 from edgevl_core.atomic import atomic_write
 from edgevl_core.preprocess import Preprocess
@@ -125,15 +126,6 @@ def _strict(material: Material, seed: int, rooms: tuple[str, ...], epochs: int) 
     return {model: top1(predictor, pairs) for model, predictor in (("teacher", teacher), ("student", student))}
 
 
-def remembered(folder: Path, name: str, make: Callable[[], Any]) -> Any:
-    """The figures of a run; read back where an earlier call has them."""
-    file = folder / f"{name.replace('/', '_')}.json"
-    if not file.exists():
-        print(f"--- {name}", flush=True)
-        atomic_write(file, json.dumps(make(), indent=1).encode())
-    return json.loads(file.read_text())
-
-
 def main() -> int:
     """Exit code 1 where a bound is not reached."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -146,7 +138,6 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     results = arguments.work / "results"
-    results.mkdir(parents=True, exist_ok=True)
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     material = Material(arguments.work.resolve(), arguments.homes, arguments.first_home)
     steps = measure(material, seeds, arguments.base_epochs, set(arguments.parts))

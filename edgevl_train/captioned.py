@@ -161,8 +161,8 @@ def _gather(paths: Sequence[Path], size_px: int, store: Path, labels: LabelSet |
         raise UserError(
             f"{', '.join(map(str, paths))}: {len(caption)} images of {len(found)} label(s) "
             f"({', '.join(found) or 'none'}) in {len(places)} place(s): at least 2 labels and 2 places (homes, or "
-            "photos) are needed; bags need the topic truth, as `edgevl sim` and `edgevl import` write it; photos a folder for "
-            "each label"
+            "photos) are needed; bags need the topic truth, as `edgevl sim` and `edgevl import` write it; photos a "
+            "folder for each label"
         )
     names = sorted(found, key=lambda name: found[name][0])
     content = {
