@@ -103,6 +103,8 @@ def new_student(recipe: Recipe, teacher: Teacher, seed: int) -> Student:
         size_px=section.size_px,
         backbone=section.backbone,
         pretrained=section.pretrained,
+        pretrained_mean=section.pretrained_mean,
+        pretrained_std=section.pretrained_std,
     )
 
 

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, fx, nn
 
 from edgevl_core.atomic import atomic_write
+from edgevl_train.pixels import PIXEL_SCALE, PIXEL_ZERO_POINT
 from edgevl_train.quantise.fake import WEIGHT_MAX, ActivationQuantiser, InputQuantiser, QuantisedLayer, convolve
 from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.insert import QuantStudent, float_copy
 from edgevl_train.quantise.polish import polish
-from edgevl_train.student import PIXEL_SCALE, PIXEL_ZERO_POINT, Student
+from edgevl_train.student import Student
 
 OPSET = 18
 INPUT_NAME, OUTPUT_NAME = "pixels", "embedding"
