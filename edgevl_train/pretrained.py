@@ -31,7 +31,7 @@ def load_backbone(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     size_px: int | None = None,
-) -> None:
+) -> list[str]:
     """Load a timm backbone's weights into it, for pixels as the student feeds them.
 
     The network then answers (x - 128) / 64 as the file's would answer (x / 255 - mean) / std, but for what zero
@@ -42,13 +42,36 @@ def load_backbone(
         mean, std: of RGB in 0..1, what the weights were trained with; None: timm's for ``name``.
         size_px: side of the images it is built for; None: timm's for ``name``.
 
+    Returns:
+        The names of BatchNorms that the file has folded away, see folded.py.
+
     Raises:
         UserError: no such file, weights of another network, or pixels that are not read by convolutions alone.
     """
     network.load_state_dict(_fitting(network, name, path))
+    folded = folded_norms(network)
     config = timm.get_pretrained_cfg(name)
     mean, std = mean or config.mean, std or config.std
     fold_normalisation(network, name, mean, std, size_px or config.input_size[-1])
+    return folded
+
+
+def folded_norms(network: nn.Module) -> list[str]:
+    """The BatchNorms whose statistics are 0 and 1 as of no real image, by name; none where they are the smaller part.
+
+    So are those of a network that was never trained; nothing is lost by treating them alike.
+    """
+    kinds = nn.BatchNorm1d | nn.BatchNorm2d
+    norms = {name: module for name, module in network.named_modules() if isinstance(module, kinds)}
+    found = [name for name, norm in norms.items() if _is_identity(norm)]
+    return found if 2 * len(found) > len(norms) else []
+
+
+def _is_identity(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
+    mean, variance = norm.running_mean, norm.running_var
+    if mean is None or variance is None or not norm.affine:
+        return False
+    return not mean.any() and float((variance - 1).abs().max()) <= 2 * norm.eps
 
 
 def _fitting(network: nn.Module, name: str, path: Path) -> dict[str, Tensor]:

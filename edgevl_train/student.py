@@ -27,12 +27,18 @@ _MASKED = -50.0
 
 
 class Student(nn.Module):
-    """Backbone, head, unit length; made by :func:`build_student`."""
+    """Backbone, head, unit length; made by :func:`build_student`.
+
+    Attributes:
+        folded: names of the backbone's BatchNorms that its file had folded away: not to be trained before folded.py
+            has restored them.
+    """
 
     def __init__(self, name: str, backbone: nn.Module, head: nn.Module, embed_dim: int) -> None:
         super().__init__()
         self.name = name
         self.embed_dim = embed_dim
+        self.folded: list[str] = []
         self.normalise = PixelNormalise()
         self.backbone = backbone
         self.head = head
@@ -80,10 +86,12 @@ def build_student(
     if size_px is not None and getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False):
         arguments.setdefault("img_size", size_px)
     network = _build_backbone(name, arguments)
-    if pretrained is not None:
-        load_backbone(network, name, Path(pretrained), mean=pretrained_mean, std=pretrained_std, size_px=size_px)
     width = getattr(network, "head_hidden_size", None) or network.num_features
-    return Student(name, network, _build_head(head, width, embed_dim), embed_dim)
+    student = Student(name, network, _build_head(head, width, embed_dim), embed_dim)
+    if pretrained is not None:
+        normalisation = {"mean": pretrained_mean, "std": pretrained_std}
+        student.folded = load_backbone(network, name, Path(pretrained), **normalisation, size_px=size_px)
+    return student
 
 
 def _build_backbone(name: str, arguments: dict[str, Any]) -> nn.Module:
