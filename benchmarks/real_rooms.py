@@ -2,11 +2,11 @@
 
 python benchmarks/real_rooms.py [--work DIR] [--seeds 0] [--quick] [--set key=value ...] [--json FILE]
 
-EDGEVL_REAL_DATA names the folder with real_rooms, models and hololens_rgbd. The teacher: Places photos, the ImageNet
-backbone (`edgevl teacher pretrain`). The students: config/train/real_rooms.yaml, on the pairs of NYU Depth V2's training
-half but one fold of five, whole sequences; the fold that was left out judges, by its frames of the five rooms of a home.
-All answers of the five folds are pooled; 95 % intervals are of drawing whole sequences again. What was made, and every
-figure, is kept in --work: a run that was cut off goes on; other code or recipes want another directory.
+EDGEVL_REAL_DATA names the folder with real_rooms, models and hololens_rgbd. The teacher: Places photos, an ImageNet
+backbone (`edgevl teacher pretrain`). The students: config/train/real_rooms.yaml, on the pairs of NYU Depth V2's
+training half but one fold of five, whole sequences; the fold that was left out judges, by its frames of the five rooms
+of a home. All answers of the five folds are pooled; 95 % intervals are of drawing whole sequences again. What was
+made, and every figure, is kept in --work: a run that was cut off goes on; other code or recipes want another directory.
 """
 
 import argparse
@@ -91,7 +91,8 @@ def real_data() -> Path:
     missing = [part for part in ("real_rooms", "models", "hololens_rgbd") if not (Path(named) / part).is_dir()]
     if not named or missing:
         raise UserError(
-            f"EDGEVL_REAL_DATA {named!r} names no folder with {', '.join(missing)}: set it to where the real pictures lie"
+            f"EDGEVL_REAL_DATA {named!r} names no folder with {', '.join(missing)}: "
+            "set it to where the real pictures lie"
         )
     return Path(named).resolve()
 

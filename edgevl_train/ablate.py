@@ -22,6 +22,7 @@ from edgevl_train.contrast import contrast, quantised_copy
 from edgevl_train.data import RunData, calibration_pixels
 from edgevl_train.distil import distil
 from edgevl_train.evaluate import evaluate_all
+from edgevl_train.folded import restore_for
 from edgevl_train.interrupt import terminable
 from edgevl_train.material import Setup, gather, new_student, open_inputs, prepare
 from edgevl_train.predictors import engine_predictor
@@ -113,6 +114,7 @@ def _one_seed(
     recipe = setup.recipe.model_copy(update={"seed": seed})
     student = new_student(recipe, setup.teacher, seed)
     progress.stage(f"seed {seed}, stage 1")
+    restore_for(student, data, recipe, progress.say)
     distil(student, data, recipe, start_fabric(recipe, network=student), directory, fingerprint, progress.update)
     files = {row: directory / f"{row}.onnx" for row in ROWS}
     for row, section in (("qat_int8", without_contrast(recipe.stage2)), ("stage2_int8", recipe.stage2)):

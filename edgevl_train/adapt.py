@@ -27,6 +27,7 @@ from edgevl_train.data import RunData
 from edgevl_train.decision import Decision, Judged, decide
 from edgevl_train.deliver import Measured, Students, deliver, export_students, measure, on_images, student_figures
 from edgevl_train.distil import distil
+from edgevl_train.folded import restore_for
 from edgevl_train.interrupt import terminable
 from edgevl_train.material import Setup, gather, open_inputs, prepare
 from edgevl_train.predictors import student_on_numpy
@@ -96,6 +97,7 @@ def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path
     for warning in warnings:
         progress.say(f"warning: {warning}")
     progress.stage("stage1")
+    restore_for(setup.student, data, recipe, progress.say)
     fingerprint = inputs.fingerprint
     stage1 = distil(setup.student, data, recipe, fabric, out, fingerprint, progress.update)
     progress.stage("stage2")

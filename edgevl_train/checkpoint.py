@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from edgevl_core.errors import UserError
+from edgevl_train.pretrained import adopt_biases
 from edgevl_train.quantise import fake_quantise, fuse
 from edgevl_train.recipe import StudentSection, load_recipe
 from edgevl_train.rundir import INPUTS_FILE
@@ -93,9 +94,12 @@ def load_student(checkpoint: Path, section: StudentSection, embed_dim: int) -> n
     student = build_student(
         section.name, embed_dim, head=section.head, size_px=section.size_px, backbone=section.backbone
     )
-    network = fake_quantise(fuse(student)) if checkpoint.stem == "stage2" else student
+    quantised = checkpoint.stem == "stage2"
+    key = "network.{}.layer.bias" if quantised else "{}.bias"
     try:
         best = torch.load(checkpoint, map_location="cpu", weights_only=True)["best"]["state"]
+        adopt_biases(student, lambda name: key.format(name) in best)
+        network = fake_quantise(fuse(student)) if quantised else student
         network.load_state_dict(best)
     except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:160]

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgevl_core.errors import UserError
 from edgevl_train.ahead import one_ahead
 from edgevl_train.augment import jitter_colour, random_boxes
 from edgevl_train.captioned import Captioned, OnProgress
 from edgevl_train.loop import Best, Stage, fit
 from edgevl_train.losses import multi_positive_infonce
+from edgevl_train.pretrained import fitting, folded_norms
 from edgevl_train.pretraining import Phase, Pretraining
-from edgevl_train.student import _load_backbone as load_backbone
 from edgevl_train.views import crop
 
 TEXT_SCALE = 5.0  # low, so that captions are pushed apart all the way, not only until they can be told apart
@@ -39,10 +40,20 @@ class Batch(NamedTuple):
 
 
 def build(settings: Pretraining) -> Any:
-    """The model with its first weights."""
+    """The model with its first weights.
+
+    Raises:
+        UserError: the backbone's file does not fit, or cannot be trained.
+    """
     model = open_clip.model.CLIP(**copy.deepcopy(settings.model))
     if settings.backbone is not None:
-        load_backbone(model.visual.trunk, settings.model["vision_cfg"]["timm_model_name"], settings.backbone)
+        trunk, name = model.visual.trunk, settings.model["vision_cfg"]["timm_model_name"]
+        trunk.load_state_dict(fitting(trunk, name, settings.backbone))
+        if settings.epochs and folded_norms(trunk):
+            raise UserError(
+                f"backbone {settings.backbone}: its BatchNorms are folded away, which training would undo: keep the "
+                "tower as it is (--set epochs=0 --set frozen_epochs=3), or pass weights that have them"
+            )
     return model.to(memory_format=torch.channels_last)
 
 

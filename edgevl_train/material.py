@@ -20,6 +20,7 @@ from edgevl_train.curate import Curation, curate
 from edgevl_train.data import RunData
 from edgevl_train.embeddings import embed_views
 from edgevl_train.precision import resolve_precision
+from edgevl_train.pretrained import from_tower
 from edgevl_train.processes import own_device
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
@@ -90,7 +91,7 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
 
 
 def new_student(recipe: Recipe, teacher: Teacher, seed: int) -> Student:
-    """The recipe's student with its first weights: an earlier run's, or what ``seed`` decides.
+    """The recipe's student with its first weights: an earlier run's, a file's, the teacher's, or what ``seed`` decides.
 
     Raises:
         UserError: the student cannot be built, or the weights do not fit.
@@ -99,14 +100,20 @@ def new_student(recipe: Recipe, teacher: Teacher, seed: int) -> Student:
     if section.start_from is not None:
         return earlier_student(section.start_from, section, teacher)
     torch.manual_seed(seed)
-    return build_student(
+    from_teacher = section.pretrained == "teacher"
+    student = build_student(
         section.name,
         teacher.embed_dim,
         head=section.head,
         size_px=section.size_px,
         backbone=section.backbone,
-        pretrained=section.pretrained,
+        pretrained=None if from_teacher else section.pretrained,
+        pretrained_mean=section.pretrained_mean,
+        pretrained_std=section.pretrained_std,
     )
+    if from_teacher:
+        from_tower(student.backbone, student.head, teacher.model.visual, teacher.preprocess, section.name)
+    return student
 
 
 def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:

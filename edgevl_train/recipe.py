@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
 from edgevl_core.errors import UserError
 from edgevl_core.preprocess import Preprocess
@@ -27,19 +27,25 @@ class StudentSection(Section):
 
     For a name among the presets, ``size_px`` and ``head`` default to the preset's. First weights: random, of a
     ``pretrained`` backbone's file, or those with which an earlier run of ``edgevl adapt`` ended, ``start_from``.
+    ``pretrained_mean`` and ``pretrained_std``, of RGB in 0..1, are what that file's weights were made for; left out,
+    timm's for the name.
     """
 
     name: str = presets.DEFAULT
     size_px: int = Field(224, ge=16, le=1024)
     head: presets.Head = "linear"
     backbone: dict[str, Any] = {}
-    pretrained: Path | None = None
+    pretrained: Literal["teacher"] | Path | None = None
+    pretrained_mean: tuple[float, float, float] | None = None
+    pretrained_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     start_from: Path | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> "StudentSection":
         if self.pretrained and self.start_from:
             raise ValueError("pretrained and start_from are both given: the first weights come from one of them")
+        if not self.pretrained and (self.pretrained_mean or self.pretrained_std):
+            raise ValueError("pretrained_mean and pretrained_std are of the file in pretrained, and there is none")
         return self
 
     @model_validator(mode="before")

@@ -53,7 +53,7 @@ def describe_inputs(
 def _hash_first_weights(student: StudentSection) -> str:
     if student.start_from is not None:
         return sha256_file(student.start_from / "checkpoints" / "stage1.pt")
-    return sha256_file(student.pretrained) if student.pretrained is not None else ""
+    return sha256_file(student.pretrained) if isinstance(student.pretrained, Path) else ""  # the teacher has its own
 
 
 def check_out(out: Path, *, resume: bool) -> None:

@@ -5,7 +5,7 @@ themselves are the quantised activation (scale 1/64, zero point 128).
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +18,27 @@ from torch import Tensor, nn
 
 import edgevl_train.dat  # noqa: F401  (makes dat_tiny known to timm)
 from edgevl_core.errors import UserError
+from edgevl_train.pixels import PixelNormalise
 from edgevl_train.presets import Head
+from edgevl_train.pretrained import load_backbone
 
-PIXEL_ZERO_POINT = 128
-PIXEL_SCALE = 1.0 / 64.0
 _SHORTEST = 1e-12  # a zero vector stays one, instead of NaN
 _MASKED = -50.0
 
 
-class PixelNormalise(nn.Module):
-    """(N, 3, S, S) uint8 or float 0..255 -> float32 in [-2, 1.984]: (x - 128) / 64, exact in binary."""
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return (pixels.float() - PIXEL_ZERO_POINT) * PIXEL_SCALE
-
-
 class Student(nn.Module):
-    """Backbone, head, unit length; made by :func:`build_student`."""
+    """Backbone, head, unit length; made by :func:`build_student`.
+
+    Attributes:
+        folded: names of the backbone's BatchNorms that its file had folded away: not to be trained before folded.py
+            has restored them.
+    """
 
     def __init__(self, name: str, backbone: nn.Module, head: nn.Module, embed_dim: int) -> None:
         super().__init__()
         self.name = name
         self.embed_dim = embed_dim
+        self.folded: list[str] = []
         self.normalise = PixelNormalise()
         self.backbone = backbone
         self.head = head
@@ -58,6 +57,8 @@ def build_student(
     size_px: int | None = None,
     backbone: Mapping[str, Any] | None = None,
     pretrained: Path | str | None = None,
+    pretrained_mean: Sequence[float] | None = None,
+    pretrained_std: Sequence[float] | None = None,
 ) -> Student:
     """A student with random weights, or with a backbone from a local file.
 
@@ -68,10 +69,12 @@ def build_student(
         size_px: side of the images; None: what the backbone is made for. Transformers are built for one size.
         backbone: further arguments of the timm model, for example {"output_stride": 16} or {"img_size": 96}.
         pretrained: a safetensors file with the backbone's weights; a classifier in it is left out.
+        pretrained_mean, pretrained_std: of RGB in 0..1, the normalisation that they were made for, which is put into
+            the first convolution; None: timm's for ``name``.
 
     Raises:
         UserError: unknown name (with close matches), arguments the backbone does not take, a file that does
-            not fit.
+            not fit, a backbone that reads its pixels by no convolution, with such a file.
     """
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=4, cutoff=0.5)
@@ -83,10 +86,12 @@ def build_student(
     if size_px is not None and getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False):
         arguments.setdefault("img_size", size_px)
     network = _build_backbone(name, arguments)
-    if pretrained is not None:
-        _load_backbone(network, name, Path(pretrained))
     width = getattr(network, "head_hidden_size", None) or network.num_features
-    return Student(name, network, _build_head(head, width, embed_dim), embed_dim)
+    student = Student(name, network, _build_head(head, width, embed_dim), embed_dim)
+    if pretrained is not None:
+        normalisation = {"mean": pretrained_mean, "std": pretrained_std}
+        student.folded = load_backbone(network, name, Path(pretrained), **normalisation, size_px=size_px)
+    return student
 
 
 def _build_backbone(name: str, arguments: dict[str, Any]) -> nn.Module:
@@ -131,20 +136,3 @@ def _build_head(head: Head, width: int, embed_dim: int) -> nn.Module:
     if head == "linear":
         return nn.Linear(width, embed_dim)
     return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, embed_dim))
-
-
-def _load_backbone(network: nn.Module, name: str, path: Path) -> None:
-    from safetensors.torch import load_file
-
-    if path.suffix != ".safetensors" or not path.is_file():
-        raise UserError(f"pretrained weights {path}: an existing .safetensors file is accepted; pass one, or none")
-    wanted = network.state_dict()
-    found = load_file(path)
-    missing = [key for key in wanted if key not in found]
-    wrong = [key for key in wanted if key in found and found[key].shape != wanted[key].shape]
-    if missing or wrong:
-        raise UserError(
-            f"pretrained weights {path} do not fit {name!r}: {len(missing)} tensors missing, {len(wrong)} of "
-            f"another shape (first: {(missing + wrong)[0]}); pass weights of this timm model"
-        )
-    network.load_state_dict({key: found[key] for key in wanted})

@@ -11,17 +11,19 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, fx, nn
 
 from edgevl_core.atomic import atomic_write
-from edgevl_train.quantise.fake import WEIGHT_MAX, ActivationQuantiser, InputQuantiser, QuantisedLayer
+from edgevl_train.pixels import PIXEL_SCALE, PIXEL_ZERO_POINT
+from edgevl_train.quantise.fake import WEIGHT_MAX, ActivationQuantiser, InputQuantiser, QuantisedLayer, convolve
 from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.insert import QuantStudent, float_copy
 from edgevl_train.quantise.polish import polish
-from edgevl_train.student import PIXEL_SCALE, PIXEL_ZERO_POINT, Student
+from edgevl_train.student import Student
 
 OPSET = 18
 INPUT_NAME, OUTPUT_NAME = "pixels", "embedding"
@@ -100,8 +102,8 @@ class _IntegerLayer(nn.Module):
         self.register_buffer("weight_zero_point", torch.zeros_like(scale, dtype=torch.int8))
         self.register_buffer("bias", (bias.double() / bias_scale.double()).round().to(torch.int32))
         self.register_buffer("bias_scale", bias_scale)
-        # The convolution's own arithmetic (stride, padding), without its float parameters.
-        self.convolve = layer._conv_forward if isinstance(layer, nn.Conv2d) else None
+        # The convolution's own arithmetic, without its float parameters.
+        self.convolve = partial(convolve, layer) if isinstance(layer, nn.Conv2d) else None
 
     def forward(self, x: Tensor) -> Tensor:
         weight = _dequantise(self.weight, self.weight_scale, self.weight_zero_point)

@@ -6,11 +6,15 @@ input x weight. Jacob et al., "Quantization and training of neural networks for 
 integer-arithmetic-only inference", CVPR 2018.
 """
 
+import edgevl_train.torchvision_ops  # noqa: F401  (before timm)
+
+# isort: split
 import torch
+from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgevl_train.student import PIXEL_SCALE, PIXEL_ZERO_POINT
+from edgevl_train.pixels import PIXEL_SCALE, PIXEL_ZERO_POINT
 
 ACTIVATION_MAX = 255
 WEIGHT_MAX = 127
@@ -125,8 +129,26 @@ class QuantisedLayer(nn.Module):
             layer.weight.float(), scale, zero_point, 0, -WEIGHT_MAX, WEIGHT_MAX
         )
         if isinstance(layer, nn.Conv2d):
-            return layer._conv_forward(x, weight, bias)
+            return convolve(layer, x, weight, bias)
         return functional.linear(x, weight, bias)
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Whether a layer multiplies and adds its own parameters as they are (not, say, standardised ones)."""
+    if isinstance(layer, nn.Conv2d):
+        return type(layer).forward in (nn.Conv2d.forward, Conv2dSame.forward)
+    return isinstance(layer, nn.Linear)
+
+
+def convolve(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The arithmetic of a plain convolution (stride, padding) with other parameters than its own.
+
+    TensorFlow's padding, which timm calls "same", depends on the input's size and may be one-sided; with zeros, which
+    every quantiser represents exactly. The exporter makes it the convolution's own.
+    """
+    if isinstance(layer, Conv2dSame):
+        x = pad_same(x, list(layer.kernel_size), list(layer.stride), list(layer.dilation))
+    return layer._conv_forward(x, weight, bias)
 
 
 def _rounded(x: Tensor, step: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from edgevl_core.errors import UserError
+from edgevl_train.pixels import PixelNormalise
 from edgevl_train.schedule import undecayed
-from edgevl_train.student import PixelNormalise, Student
+from edgevl_train.student import Student
 
 _LEAVES = (
     *(nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm),

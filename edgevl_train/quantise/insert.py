@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from edgevl_train.quantise.fake import ActivationQuantiser, InputQuantiser, QuantisedLayer
-from edgevl_train.student import PixelNormalise
+from edgevl_train.pixels import PixelNormalise
+from edgevl_train.quantise.fake import ActivationQuantiser, InputQuantiser, QuantisedLayer, is_plain
 
 _CLIPPING = {nn.ReLU, nn.ReLU6, functional.relu, functional.relu_, functional.relu6, torch.relu, "relu"}
 _ADDITION = {operator.add, operator.iadd, torch.add, "add", "add_"}
@@ -163,7 +163,4 @@ class _Inserter:
         """Called once, and with a plain layer's arithmetic (not, say, a weight-standardised convolution)."""
         if node.op != "call_module" or self.calls[node.target] != 1:
             return False
-        layer = self.modules[str(node.target)]
-        return isinstance(layer, nn.Linear) or (
-            isinstance(layer, nn.Conv2d) and type(layer).forward is nn.Conv2d.forward
-        )
+        return is_plain(self.modules[str(node.target)])

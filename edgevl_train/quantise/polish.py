@@ -59,8 +59,10 @@ def _suit_first_convolution(graph: onnx.GraphProto) -> None:
     convolution = next((node for node in graph.node if source.output[0] in node.input), None)
     if source.op_type != "DequantizeLinear" or convolution is None or convolution.op_type != "Conv":
         return
-    stored = next(node.input[0] for node in graph.node if convolution.input[1] in node.output)
-    tensor = next(each for each in graph.initializer if each.name == stored)
+    stored = next((node.input[0] for node in graph.node if convolution.input[1] in node.output), None)
+    tensor = next((each for each in graph.initializer if each.name == stored), None)
+    if stored is None or tensor is None:
+        return  # a convolution that stays float: its weights are not stored as integers
     weight = numpy_helper.to_array(tensor)
     if weight.shape[1] != _COLOURS:
         return

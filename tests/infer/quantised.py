@@ -31,6 +31,20 @@ def float_kernels(counts: Mapping[str, int]) -> set[str]:
     return _FLOAT_KERNELS & set(counts)
 
 
+def openvino_kernels(path: Path, size_px: int) -> dict[str, str]:
+    """The kernel of each convolution and linear layer in OpenVINO, by the layer's name; integer ones end with I8."""
+    import openvino
+
+    model = openvino.Core().read_model(str(path))
+    model.reshape([1, 3, size_px, size_px])
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return {
+        op.get_friendly_name(): op.get_rt_info()["primitiveType"].astype(str)
+        for op in compiled.get_runtime_model().get_ops()
+        if op.get_rt_info()["layerType"].astype(str) in ("Convolution", "FullyConnected")
+    }
+
+
 @torch.no_grad()
 def warm_up(student: Student, pixels: torch.Tensor) -> None:
     """Give BatchNorm some statistics."""
