@@ -1,9 +1,11 @@
+import dataclasses
 import math
 
 import pytest
 import torch
 from torch.nn import functional
 
+from edgevl_train.data import RunData
 from edgevl_train.losses import (
     DISTANCES,
     Triplets,
@@ -13,6 +15,8 @@ from edgevl_train.losses import (
     pairwise_distance,
     triplet_loss,
 )
+from edgevl_train.objective import make_objective
+from edgevl_train.recipe import Stage1Section
 
 pytestmark = pytest.mark.unit
 
@@ -122,3 +126,22 @@ def test_label_divergence_is_kl_of_the_softmax_at_the_teachers_scale() -> None:
         (p * (p / q).log()).sum(1).mean().item(), rel=1e-4
     )
     assert label_divergence(teacher, teacher, bank, 10.0).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_objective_adds_what_is_weighted(run_data: RunData) -> None:
+    target = torch.from_numpy(run_data.targets[0, :6].astype("float32"))
+    embedding = functional.normalize(target.repeat(2, 1) + 0.3 * unit(12, target.shape[1], seed=2), dim=-1)
+    words = dataclasses.replace(run_data, vocabulary=unit(40, target.shape[1], seed=3).numpy())
+    plain = make_objective(words, Stage1Section(), "cosine", torch.device("cpu"))(embedding, target)
+    assert set(plain) == {"loss", "loss_rgb", "loss_depth"}
+    section = Stage1Section(distil_weight=0.5, label_weight=0.2, vocabulary_weight=0.1)
+    found = make_objective(words, section, "cosine", torch.device("cpu"))(embedding, target)
+    for name, bank in (("labels", words.bank), ("vocabulary", words.vocabulary)):
+        wanted = label_divergence(embedding, target.repeat(2, 1), torch.from_numpy(bank), words.logit_scale)
+        assert found[f"loss_{name}"].item() == pytest.approx(wanted.item())
+    total = (
+        0.5 * (found["loss_rgb"] + found["loss_depth"]) + 0.2 * found["loss_labels"] + 0.1 * found["loss_vocabulary"]
+    )
+    assert found["loss"].item() == pytest.approx(total.item())
+    with pytest.raises(ValueError, match="all 0"):
+        Stage1Section(distil_weight=0)
