@@ -81,6 +81,10 @@ def adapt(
     test: Annotated[
         list[Path], typer.Option(help="With --ablate: a bag with truth, of other places; may be repeated.")
     ] = [],  # noqa: B006
+    variant: Annotated[
+        list[str],
+        typer.Option(help="With --ablate: settings of stage1, stage2 or augmentation to compare; may be repeated."),
+    ] = [],  # noqa: B006
 ) -> None:
     """Distil the teacher into a small int8 student for the places in these bags, without a label."""
     needs_training_extra()
@@ -99,7 +103,8 @@ def adapt(
         from edgevl_cli.ablation import parse_seeds, show_ablation
         from edgevl_train.ablate import ablate as compare
 
-        show_ablation(compare(bags, teacher, labels, out, resolved, seeds=parse_seeds(seeds), test=test, resume=resume))
+        options = {"seeds": parse_seeds(seeds), "test": test, "variants": variant, "resume": resume}
+        show_ablation(compare(bags, teacher, labels, out, resolved, **options))
         print(f"all figures: {out}/ablation.json; look at {out}/ablation.png")
         return
     bundle = run(bags, teacher, labels, out, resolved, resume=resume)

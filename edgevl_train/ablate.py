@@ -2,12 +2,16 @@
 
 The rows are those of the paper's ablation table (EdgeVL, arXiv 2403.04908) and dynamic int8: the float student of stage
 1; its static and its dynamic post-training quantisation; quantisation-aware training with the distillation term alone;
-and with the contrastive term. Cache, split, views, the teacher's embeddings and curation are the same for all; a seed
-decides the student's first weights, the order of the batches and the augmentation.
+and with the contrastive term. A variant is the recipe with other settings of how is learned; its rows are its float
+student and its student of stage 2. Cache, split, views, the teacher's embeddings and curation are the same for all; a
+seed decides the student's first weights, the order of the batches and the augmentation.
 """
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +33,9 @@ from edgevl_train.predictors import engine_predictor
 from edgevl_train.processes import start_fabric
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise import dynamic_int8, export_fp32, export_int8, ptq_int8
-from edgevl_train.recipe import Recipe, Stage2Section
+from edgevl_train.recipe import Recipe, Stage2Section, dump_recipe, override, parse_recipe
 from edgevl_train.rundir import check_out, write_json
+from edgevl_train.student import Student
 from edgevl_train.validation import validator
 
 ROWS = {
@@ -40,8 +45,11 @@ ROWS = {
     "qat_int8": "+ QAT, distillation only",
     "stage2_int8": "+ QAT, contrast (stage 2)",
 }
+# What a variant may set: how is learned, not from what.
+VARIED = ("stage1", "stage2", "depth_augment", "rgb_augment", "low_light", "precision")
 FIGURES_FILE = "figures.json"
 ABLATION_FILE = "ablation.json"
+Figures = dict[str, dict[str, float]]
 
 
 def ablate(
@@ -53,6 +61,7 @@ def ablate(
     *,
     seeds: Sequence[int] = (0, 1, 2),
     test: Sequence[Path] = (),
+    variants: Sequence[str] = (),
     resume: bool = False,
 ) -> dict[str, Any]:
     """Train every row for every seed and compare.
@@ -62,20 +71,24 @@ def ablate(
             ONNX files and figures.json, then ablation.json and ablation.png.
         seeds: training seeds; ``recipe.seed`` stays that of split and views.
         test: bags with truth, of places that are not in ``bags``; they only report, nothing is chosen by them.
+        variants: each ``section.key=value`` settings, white space between, of the sections in VARIED.
 
     Returns:
         What ablation.json holds: ``rows``: row -> figure -> {"mean", "std", "values"}; ``gain``: the paired differences
-        stage2_int8 - ptq_int8 and stage2_int8 - qat_int8, likewise. A figure is validation_agreement_<modality>,
-        validation_cosine_<modality>, and with ``test`` top1_<modality>, modality rgb, depth or mean.
+        stage2_int8 - ptq_int8 and stage2_int8 - qat_int8, and every variant's rows - the recipe's, likewise. A figure
+        is validation_agreement_<modality>, validation_cosine_<modality>, and with ``test`` top1_<modality>, modality
+        rgb, depth or mean.
 
     Raises:
-        UserError: wrong input, as for :func:`edgevl_train.adapt.adapt`; no seeds, one named twice; stage2.epochs = 0.
+        UserError: wrong input, as for :func:`edgevl_train.adapt.adapt`; no seeds, one named twice; stage2.epochs = 0;
+            a variant of another section.
     """
     out = Path(out)
     if not seeds or len(set(seeds)) != len(seeds):
         raise UserError(f"seeds {list(seeds)}: at least one is needed, each once")
     if not recipe.stage2.epochs:
         raise UserError("stage2.epochs=0: an ablation of stage 2 needs at least one epoch of it")
+    varied = {variant: _varied(recipe, variant) for variant in variants}
     check_out(out, resume=resume)
     setup = prepare(bags, teacher_spec, labels_path, recipe)
     fabric = start_fabric(recipe)
@@ -84,55 +97,110 @@ def ablate(
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     out.mkdir(parents=True, exist_ok=True)
-    with terminable(), RunProgress(out / "status.json", _shares(recipe, seeds)) as progress:
+    with terminable(), RunProgress(out / "status.json", _shares(recipe, seeds, varied)) as progress:
         inputs = open_inputs(setup, out, fabric)
         material = gather(setup, inputs, out, progress, fabric)
         bank = material.bank.select(setup.labels.names)
-        figures = [
-            _one_seed(material.data, bank, setup, inputs.fingerprint, out, seed, test, progress) for seed in seeds
-        ]
-    result = {"seeds": list(seeds), "test": [bag.name for bag in test], "names": ROWS} | _compare(figures)
+        judge = partial(_figures, data=material.data, bank=bank, test=test)
+        figures = []
+        for seed in seeds:
+            trial = _Trial(setup, material.data, inputs.fingerprint, seed, out / f"seed_{seed}", progress, judge)
+            found = trial.kept("figures", recipe, _of_recipe)
+            for variant, other in varied.items():
+                rows = trial.kept(variant, other, _of_variant)
+                found |= {f"{variant}, {row}": values for row, values in rows.items()}
+            figures.append(found)
+    names = {row: ROWS.get(row) or _name_of(row) for row in figures[0]}
+    result = {"seeds": list(seeds), "test": [bag.name for bag in test], "names": names} | _compare(figures)
     write_json(out / ABLATION_FILE, result)
     draw_ablation(result, out / "ablation.png")
     return result
 
 
-def _one_seed(
-    data: RunData,
-    bank: LabelBank,
-    setup: Setup,
-    fingerprint: str,
-    out: Path,
-    seed: int,
-    test: Sequence[Path],
-    progress: RunProgress,
-) -> dict[str, dict[str, float]]:
-    """Row -> figures of one training seed; read back where an earlier run has finished it."""
-    directory, fingerprint = out / f"seed_{seed}", f"{fingerprint} training seed {seed}"
-    if (directory / FIGURES_FILE).is_file():
-        return dict(json.loads((directory / FIGURES_FILE).read_text(encoding="utf-8")))
-    recipe = setup.recipe.model_copy(update={"seed": seed})
-    student = new_student(recipe, setup.teacher, seed)
-    progress.stage(f"seed {seed}, stage 1")
-    restore_for(student, data, recipe, progress.say)
-    distil(student, data, recipe, start_fabric(recipe, network=student), directory, fingerprint, progress.update)
-    files = {row: directory / f"{row}.onnx" for row in ROWS}
-    for row, section in (("qat_int8", without_contrast(recipe.stage2)), ("stage2_int8", recipe.stage2)):
-        progress.stage(f"seed {seed}, {row}")
-        variant = recipe.model_copy(update={"stage2": section})
-        quantised = quantised_copy(student, data, variant)
+@dataclass(frozen=True)
+class _Trial:
+    """One training seed: where its files lie, and how they are judged."""
+
+    setup: Setup
+    data: RunData
+    fingerprint: str
+    seed: int
+    directory: Path
+    progress: RunProgress
+    judge: Callable[[dict[str, Path], Recipe], Figures]
+
+    def kept(self, name: str, recipe: Recipe, train: "Callable[[_Trial, Recipe, Path], dict[str, Path]]") -> Figures:
+        """Row -> figures of the files that ``train`` makes; read back where an earlier run has finished them."""
+        directory = self.directory if name == "figures" else self.directory / _folder_of(name)
+        if (directory / FIGURES_FILE).is_file():
+            return dict(json.loads((directory / FIGURES_FILE).read_text(encoding="utf-8")))
+        recipe = recipe.model_copy(update={"seed": self.seed})
+        files = train(self, recipe, directory)
+        self.progress.stage(f"seed {self.seed}, figures")
+        figures = self.judge(files, recipe=recipe)
+        write_json(directory / FIGURES_FILE, figures)
+        return figures
+
+    def stage1(self, recipe: Recipe, directory: Path) -> Student:
+        """The float student."""
+        student = new_student(recipe, self.setup.teacher, self.seed)
+        restore_for(student, self.data, recipe, self.progress.say)
+        self.progress.stage(f"seed {self.seed}, stage 1")
+        fabric = start_fabric(recipe, network=student)
+        distil(student, self.data, recipe, fabric, directory, self._key(recipe), self.progress.update)
+        return student
+
+    def stage2(self, student: Student, recipe: Recipe, directory: Path, row: str) -> Path:
+        """The int8 file of a training with the quantisation."""
+        self.progress.stage(f"seed {self.seed}, {row}")
+        quantised = quantised_copy(student, self.data, recipe)
         fabric = start_fabric(recipe, "32-true")
-        contrast(quantised, data, variant, fabric, directory / row, fingerprint, progress.update)
-        export_int8(quantised.cpu(), files[row], recipe.student.size_px)
-    progress.stage(f"seed {seed}, figures")
+        contrast(quantised, self.data, recipe, fabric, directory / row, self._key(recipe), self.progress.update)
+        export_int8(quantised.cpu(), directory / f"{row}.onnx", recipe.student.size_px)
+        return directory / f"{row}.onnx"
+
+    def _key(self, recipe: Recipe) -> str:
+        return f"{self.fingerprint} training seed {self.seed} {hashlib.sha256(dump_recipe(recipe)).hexdigest()}"
+
+
+def _of_recipe(trial: _Trial, recipe: Recipe, directory: Path) -> dict[str, Path]:
+    """A file for each of ROWS."""
+    student = trial.stage1(recipe, directory)
+    alone = recipe.model_copy(update={"stage2": without_contrast(recipe.stage2)})
+    files = {row: directory / f"{row}.onnx" for row in ROWS}
+    for row, variant in (("qat_int8", alone), ("stage2_int8", recipe)):
+        trial.stage2(student, variant, directory, row)
     export_fp32(student.cpu(), files["stage1_fp32"], recipe.student.size_px)
-    pixels = calibration_pixels(data, recipe, recipe.stage2.calibration_pairs).numpy()
+    pixels = calibration_pixels(trial.data, recipe, recipe.stage2.calibration_pairs).numpy()
     ptq_int8(files["stage1_fp32"], [pixels[i : i + 64] for i in range(0, len(pixels), 64)], files["ptq_int8"])
     dynamic_int8(files["stage1_fp32"], files["dynamic_int8"])
-    engines = {row: Engine(file, threads=2) for row, file in files.items()}
-    figures = _figures(engines, data, bank, recipe, test)
-    write_json(directory / FIGURES_FILE, figures)
-    return figures
+    return files
+
+
+def _of_variant(trial: _Trial, recipe: Recipe, directory: Path) -> dict[str, Path]:
+    """Its float student and its student of stage 2."""
+    student = trial.stage1(recipe, directory)
+    stage2 = trial.stage2(student, recipe, directory, "stage2_int8")
+    export_fp32(student.cpu(), directory / "stage1_fp32.onnx", recipe.student.size_px)
+    return {"stage1_fp32": directory / "stage1_fp32.onnx", "stage2_int8": stage2}
+
+
+def _varied(recipe: Recipe, variant: str) -> Recipe:
+    data = recipe.model_dump()
+    for setting in variant.split():
+        if setting.split(".")[0] not in VARIED:
+            raise UserError(f"variant {setting!r}: settings of {', '.join(VARIED)} may vary; the rest is common to all")
+        override(data, setting)
+    return parse_recipe(data, origin=f"of the variant {variant!r}")
+
+
+def _folder_of(variant: str) -> str:
+    return f"variant_{hashlib.sha256(variant.encode()).hexdigest()[:12]}"
+
+
+def _name_of(row: str) -> str:
+    variant, _, of = row.rpartition(", ")
+    return f"{variant}: {ROWS[of].removeprefix('+ ')}"
 
 
 def without_contrast(section: Stage2Section) -> Stage2Section:
@@ -140,11 +208,10 @@ def without_contrast(section: Stage2Section) -> Stage2Section:
     return section.model_copy(update={"triplet_weight": 0.0, "distil_weight": section.distil_weight or 1.0})
 
 
-def _figures(
-    engines: dict[str, Engine], data: RunData, bank: LabelBank, recipe: Recipe, test: Sequence[Path]
-) -> dict[str, dict[str, float]]:
+def _figures(files: dict[str, Path], recipe: Recipe, data: RunData, bank: LabelBank, test: Sequence[Path]) -> Figures:
+    engines = {row: Engine(file, threads=2) for row, file in files.items()}
     validate = validator(data, torch.device("cpu"))
-    figures: dict[str, dict[str, float]] = {}
+    figures: Figures = {}
     for row, engine in engines.items():
         found = validate(lambda pixels, engine=engine: torch.from_numpy(engine(pixels.contiguous().numpy())))
         figures[row] = {
@@ -168,15 +235,15 @@ def _figures(
     return figures
 
 
-def _compare(figures: Sequence[dict[str, dict[str, float]]]) -> dict[str, Any]:
+def _compare(figures: Sequence[Figures]) -> dict[str, Any]:
     """Mean, sample standard deviation and values over the seeds, per row and of the paired differences."""
     names = list(figures[0]["stage1_fp32"])
-    rows = {row: {name: _spread([of[row][name] for of in figures]) for name in names} for row in ROWS}
+    rows = {row: {name: _spread([of[row][name] for of in figures]) for name in names} for row in figures[0]}
+    pairs = [("stage2_int8", "ptq_int8"), ("stage2_int8", "qat_int8")]
+    pairs += [(row, row.rpartition(", ")[2]) for row in rows if row not in ROWS]
     gain = {
-        f"stage2_int8 - {other}": {
-            name: _spread([of["stage2_int8"][name] - of[other][name] for of in figures]) for name in names
-        }
-        for other in ("ptq_int8", "qat_int8")
+        f"{one} - {other}": {name: _spread([of[one][name] - of[other][name] for of in figures]) for name in names}
+        for one, other in pairs
     }
     return {"rows": rows, "gain": gain}
 
@@ -186,12 +253,13 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": float(np.mean(values)), "std": std, "values": list(values)}
 
 
-def _shares(recipe: Recipe, seeds: Sequence[int]) -> dict[str, float]:
+def _shares(recipe: Recipe, seeds: Sequence[int], varied: Mapping[str, Recipe]) -> dict[str, float]:
     """Expected time per stage; only ratios matter."""
     shares = {"cache": 1.5, "teacher": 0.3 * recipe.views.count}
     for seed in seeds:
-        shares[f"seed {seed}, stage 1"] = 2.0 * recipe.stage1.epochs
-        for row in ("qat_int8", "stage2_int8"):
-            shares[f"seed {seed}, {row}"] = 4.0 * recipe.stage2.epochs + 0.5
+        trained = [recipe, *varied.values()]
+        shares[f"seed {seed}, stage 1"] = sum(2.0 * each.stage1.epochs for each in trained)
+        shares[f"seed {seed}, qat_int8"] = 4.0 * recipe.stage2.epochs + 0.5
+        shares[f"seed {seed}, stage2_int8"] = sum(4.0 * each.stage2.epochs + 0.5 for each in trained)
         shares[f"seed {seed}, figures"] = 2.0
     return shares

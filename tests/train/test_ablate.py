@@ -33,10 +33,18 @@ def test_rows_are_trained_compared_and_resumed(
     sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     spec, out = f"open_clip:@{teacher_directory}", tmp_path / "ablation"
-    result = ablate([sim_bag], spec, LABELS, out, recipe, seeds=(3, 4), test=[sim_bag])
+    variant = "stage1.label_weight=0.5 stage2.label_weight=0.5"
+    result = ablate([sim_bag], spec, LABELS, out, recipe, seeds=(3, 4), test=[sim_bag], variants=[variant])
     assert json.loads((out / "ablation.json").read_text()) == result
     assert (out / "ablation.png").read_bytes().startswith(b"\x89PNG")
-    assert list(result["rows"]) == list(ROWS)
+    varied = [f"{variant}, stage1_fp32", f"{variant}, stage2_int8"]
+    assert list(result["rows"]) == [*ROWS, *varied]
+    assert result["names"][varied[0]] == f"{variant}: stage 1, float"
+    other, own = (result["rows"][row]["validation_cosine_rgb"]["values"] for row in (varied[0], "stage1_fp32"))
+    assert result["gain"][f"{varied[0]} - stage1_fp32"]["validation_cosine_rgb"]["values"] == pytest.approx(
+        list(np.subtract(other, own))
+    )
+    assert other != own
     for figures in result["rows"].values():
         mean = figures["top1_mean"]
         assert mean["values"] == pytest.approx(
@@ -60,7 +68,8 @@ def test_rows_are_trained_compared_and_resumed(
         assert "QLinearConv" not in op_counts(files["stage1_fp32"])
         assert all(op_counts(files[row])["QLinearConv"] > 5 for row in ("ptq_int8", "qat_int8", "stage2_int8"))
     written = {file: file.stat().st_mtime_ns for file in out.rglob("*.onnx")}
-    assert ablate([sim_bag], spec, LABELS, out, recipe, seeds=(3, 4), test=[sim_bag], resume=True) == result
+    again = ablate([sim_bag], spec, LABELS, out, recipe, seeds=(3, 4), test=[sim_bag], variants=[variant], resume=True)
+    assert again == result
     assert written == {file: file.stat().st_mtime_ns for file in out.rglob("*.onnx")}
 
 
@@ -82,3 +91,8 @@ def test_no_second_stage_is_refused(sim_bag: Path, recipe: Recipe, tmp_path: Pat
     without = recipe.model_copy(update={"stage2": recipe.stage2.model_copy(update={"epochs": 0})})
     with pytest.raises(UserError, match=r"stage2\.epochs"):
         ablate([sim_bag], "open_clip:none", LABELS, tmp_path / "out", without)
+
+
+def test_a_variant_of_what_is_learned_from_is_refused(sim_bag: Path, recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"variant 'views\.count=2'"):
+        ablate([sim_bag], "open_clip:none", LABELS, tmp_path / "out", recipe, variants=["views.count=2"])
