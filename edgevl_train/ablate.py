@@ -28,7 +28,8 @@ from edgevl_train.distil import distil
 from edgevl_train.evaluate import evaluate_all
 from edgevl_train.folded import restore_for
 from edgevl_train.interrupt import terminable
-from edgevl_train.material import Setup, gather, new_student, open_inputs, prepare
+from edgevl_train.material import Setup, gather, open_inputs, prepare
+from edgevl_train.origin import new_student
 from edgevl_train.predictors import engine_predictor
 from edgevl_train.processes import start_fabric
 from edgevl_train.progress import RunProgress

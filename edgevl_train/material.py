@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
@@ -14,23 +13,27 @@ from edgevl_core.label_bank import LabelBank, build_label_bank
 from edgevl_core.labels import LabelSet, label_file, load_labels
 from edgevl_train import homes
 from edgevl_train.cache import INDEX, Cache, build_cache, cache_key, expected_pairs, find_bags, open_cache
-from edgevl_train.checkpoint import earlier_student
 from edgevl_train.coverage import Coverage, measure_coverage
 from edgevl_train.curate import Curation, curate
 from edgevl_train.data import RunData
 from edgevl_train.embeddings import embed_views
+from edgevl_train.origin import new_student
 from edgevl_train.precision import resolve_precision
-from edgevl_train.pretrained import from_tower
 from edgevl_train.processes import own_device
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
 from edgevl_train.replay import EarlierRun, earlier_pairs, earlier_runs, inherited
 from edgevl_train.rundir import Inputs, describe_inputs, open_run
 from edgevl_train.split import Split, split_pairs
-from edgevl_train.student import Student, build_student
+from edgevl_train.student import Student
 from edgevl_train.teacher import Teacher, load_teacher
 from edgevl_train.temporal import smoothed
 from edgevl_train.views import draw_views
+
+RANDOM = (
+    "the student begins with {}: on a few hundred real pairs such a student was worth far less than one with a "
+    "pretrained backbone (docs/results.md); pass student.pretrained=FILE, or student.start_from=RUN"
+)
 
 
 @dataclass(frozen=True)
@@ -90,32 +93,6 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
     return Setup(paths, teacher, labels, superset, vocabulary, label_file(labels_path), recipe, student, earlier)
 
 
-def new_student(recipe: Recipe, teacher: Teacher, seed: int) -> Student:
-    """The recipe's student with its first weights: an earlier run's, a file's, the teacher's, or what ``seed`` decides.
-
-    Raises:
-        UserError: the student cannot be built, or the weights do not fit.
-    """
-    section = recipe.student
-    if section.start_from is not None:
-        return earlier_student(section.start_from, section, teacher)
-    torch.manual_seed(seed)
-    from_teacher = section.pretrained == "teacher"
-    student = build_student(
-        section.name,
-        teacher.embed_dim,
-        head=section.head,
-        size_px=section.size_px,
-        backbone=section.backbone,
-        pretrained=None if from_teacher else section.pretrained,
-        pretrained_mean=section.pretrained_mean,
-        pretrained_std=section.pretrained_std,
-    )
-    if from_teacher:
-        from_tower(student.backbone, student.head, teacher.model.visual, teacher.preprocess, section.name)
-    return student
-
-
 def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:
     """Make the run directory for these inputs, or check that it belongs to them.
 
@@ -172,7 +149,7 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
         replay,
         build_label_bank([setup.vocabulary], teacher.encode_text).vectors if setup.vocabulary else bank.vectors[:0],
     )
-    warnings = coverage.warnings()
+    warnings = coverage.warnings() + ([RANDOM.format(setup.student.origin)] if "random" in setup.student.origin else [])
     if recipe.one_home:
         names = [path.name for path in setup.bags]
         whole = np.asarray(targets[0], np.float32)

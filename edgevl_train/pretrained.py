@@ -4,10 +4,14 @@ Weights of timm want (x / 255 - mean) / std. The student feeds (x - 128) / 64 to
 in each channel, goes into the convolutions that read the pixels.
 """
 
+import logging
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import getproxies
 
 import edgevl_train.torchvision_ops  # noqa: F401  (before timm)
 
@@ -57,6 +61,34 @@ def load_backbone(
     return folded
 
 
+def from_timm(network: nn.Module, name: str) -> None:
+    """Begin with timm's own weights, which it downloads, or has downloaded before.
+
+    Raises:
+        UserError: it has none for ``name``, they cannot be had here, or they do not fit.
+    """
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not (config.hf_hub_id or config.url):
+        raise UserError(f"timm has no weights of {name!r}: pass a .safetensors file of them as student.pretrained")
+    try:
+        with _quiet_download():
+            theirs = timm.create_model(name, pretrained=True, num_classes=0)
+    except Exception as error:  # whatever the download raises
+        reason = " ".join(str(error).split())[:100]
+        raise UserError(
+            f"timm's weights of {name!r} cannot be had here ({reason}): pass a .safetensors file of them as "
+            "student.pretrained"
+        ) from error
+    _take(network, theirs.state_dict(), f"timm's weights of {name!r}")
+    made_for = theirs.pretrained_cfg
+    fold_normalisation(network, name, made_for["mean"], made_for["std"], made_for["input_size"][-1])
+
+
+def is_tower(network: nn.Module, tower: Any) -> bool:
+    """Whether ``tower``, ``visual`` of an open_clip model, is the same timm network."""
+    return hasattr(tower, "trunk") and not _differing(network.state_dict(), tower.trunk.state_dict())
+
+
 def from_tower(network: nn.Module, head: nn.Module, tower: Any, preprocess: Mapping[str, Any], name: str) -> None:
     """Begin as a teacher's image tower, which is a timm network of the same kind: it sees RGB as its teacher does.
 
@@ -68,26 +100,52 @@ def from_tower(network: nn.Module, head: nn.Module, tower: Any, preprocess: Mapp
     Raises:
         UserError: the tower is another network.
     """
-    theirs = tower.trunk.state_dict() if hasattr(tower, "trunk") else {}
-    wanted = network.state_dict()
-    if wrong := [key for key in wanted if key not in theirs or theirs[key].shape != wanted[key].shape]:
-        raise UserError(
-            f"student.pretrained=teacher: the teacher's image tower is no {name!r} of timm ({len(wrong)} of "
-            f"{len(wanted)} tensors differ, first {wrong[0]}): pass a file of weights, or none"
-        )
-    network.load_state_dict({key: theirs[key].detach().cpu() for key in wanted})
+    _take(network, tower.trunk.state_dict() if hasattr(tower, "trunk") else {}, "the teacher's image tower")
     projection = getattr(tower.head, "proj", None)
-    if (
-        isinstance(head, nn.Linear)
-        and isinstance(projection, nn.Linear)
-        and projection.weight.shape == head.weight.shape
-    ):
+    linear = isinstance(head, nn.Linear) and isinstance(projection, nn.Linear)
+    if linear and projection.weight.shape == head.weight.shape:
         with torch.no_grad():
             head.weight.copy_(projection.weight)
             head.bias.copy_(projection.bias) if projection.bias is not None else head.bias.zero_()
-    fold_normalisation(
-        network, name, preprocess["mean"], preprocess["std"], timm.get_pretrained_cfg(name).input_size[-1]
-    )
+    size_px = timm.get_pretrained_cfg(name).input_size[-1]
+    fold_normalisation(network, name, preprocess["mean"], preprocess["std"], size_px)
+
+
+def _take(network: nn.Module, found: Mapping[str, Tensor], what: str) -> None:
+    wanted = network.state_dict()
+    if wrong := _differing(wanted, found):
+        raise UserError(
+            f"{what} does not fit the student: {len(wrong)} of its {len(wanted)} tensors are missing or of another "
+            f"shape (first: {wrong[0]}): pass student.pretrained=FILE of this timm model, or choose the same network"
+        )
+    network.load_state_dict({key: found[key].detach().cpu() for key in wanted})
+
+
+def _differing(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    return [key for key in wanted if key not in found or found[key].shape != wanted[key].shape]
+
+
+@contextmanager
+def _quiet_download() -> Iterator[None]:
+    """timm and its downloader warn and advise, and where there is no network they try again for most of a minute."""
+    from huggingface_hub import constants
+
+    offline = constants.HF_HUB_OFFLINE
+    logging.disable(logging.WARNING)
+    constants.HF_HUB_OFFLINE = offline or not _reachable(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = offline
+        logging.disable(logging.NOTSET)
+
+
+def _reachable(address: str) -> bool:
+    """Whether the network knows a host; a proxy is believed to."""
+    try:
+        return bool(getproxies()) or bool(socket.getaddrinfo(urlparse(address).hostname, 443))
+    except OSError:
+        return False
 
 
 def folded_norms(network: nn.Module) -> list[str]:
@@ -118,14 +176,11 @@ def fitting(network: nn.Module, name: str, path: Path) -> dict[str, Tensor]:
 
     if path.suffix != ".safetensors" or not path.is_file():
         raise UserError(f"pretrained weights {path}: an existing .safetensors file is accepted; pass one, or none")
-    wanted = network.state_dict()
-    found = load_file(path)
-    missing = [key for key in wanted if key not in found]
-    wrong = [key for key in wanted if key in found and found[key].shape != wanted[key].shape]
-    if missing or wrong:
+    wanted, found = network.state_dict(), load_file(path)
+    if wrong := _differing(wanted, found):
         raise UserError(
-            f"pretrained weights {path} do not fit {name!r}: {len(missing)} tensors missing, {len(wrong)} of "
-            f"another shape (first: {(missing + wrong)[0]}); pass weights of this timm model"
+            f"pretrained weights {path} do not fit {name!r}: {len(wrong)} of its {len(wanted)} tensors are missing or "
+            f"of another shape (first: {wrong[0]}); pass weights of this timm model"
         )
     return {key: found[key] for key in wanted}
 

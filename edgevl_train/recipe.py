@@ -25,8 +25,9 @@ AnySection = TypeVar("AnySection", bound=Section)
 class StudentSection(Section):
     """Which network is trained; see :func:`edgevl_train.student.build_student`.
 
-    For a name among the presets, ``size_px`` and ``head`` default to the preset's. First weights: random, of a
-    ``pretrained`` backbone's file, or those with which an earlier run of ``edgevl adapt`` ended, ``start_from``.
+    For a name among the presets, ``size_px`` and ``head`` default to the preset's. First weights: random, those with
+    which an earlier run of ``edgevl adapt`` ended (``start_from``), or of a ``pretrained`` backbone: a file, timm's own
+    download, the image tower of a teacher that is the same network, or "auto", see :mod:`edgevl_train.origin`.
     ``pretrained_mean`` and ``pretrained_std``, of RGB in 0..1, are what that file's weights were made for; left out,
     timm's for the name.
     """
@@ -35,16 +36,16 @@ class StudentSection(Section):
     size_px: int = Field(224, ge=16, le=1024)
     head: presets.Head = "linear"
     backbone: dict[str, Any] = {}
-    pretrained: Literal["teacher"] | Path | None = None
+    pretrained: Literal["auto", "teacher", "timm"] | Path | None = None
     pretrained_mean: tuple[float, float, float] | None = None
     pretrained_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     start_from: Path | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> "StudentSection":
-        if self.pretrained and self.start_from:
+        if self.pretrained not in (None, "auto") and self.start_from:
             raise ValueError("pretrained and start_from are both given: the first weights come from one of them")
-        if not self.pretrained and (self.pretrained_mean or self.pretrained_std):
+        if not isinstance(self.pretrained, Path) and (self.pretrained_mean or self.pretrained_std):
             raise ValueError("pretrained_mean and pretrained_std are of the file in pretrained, and there is none")
         return self
 

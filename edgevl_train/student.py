@@ -32,6 +32,7 @@ class Student(nn.Module):
     Attributes:
         folded: names of the backbone's BatchNorms that its file had folded away: not to be trained before folded.py
             has restored them.
+        origin: where its first weights come from, in words; empty where they are loaded afterwards.
     """
 
     def __init__(self, name: str, backbone: nn.Module, head: nn.Module, embed_dim: int) -> None:
@@ -39,6 +40,7 @@ class Student(nn.Module):
         self.name = name
         self.embed_dim = embed_dim
         self.folded: list[str] = []
+        self.origin = ""
         self.normalise = PixelNormalise()
         self.backbone = backbone
         self.head = head

@@ -15,10 +15,11 @@ from edgevl_core.errors import UserError
 from edgevl_core.labels import load_labels
 from edgevl_train.captioned import read_captioned
 from edgevl_train.clip_training import build
-from edgevl_train.material import new_student
+from edgevl_train.origin import new_student
 from edgevl_train.pretrain import pretrain
 from edgevl_train.pretraining import Pretraining, load_settings
 from edgevl_train.recipe import parse_recipe
+from edgevl_train.student import Student
 from edgevl_train.teacher import load_teacher
 
 pytestmark = pytest.mark.train
@@ -126,8 +127,25 @@ def test_a_student_may_begin_as_its_teachers_tower(photos: Path, weights: Path, 
         cosine = (student(pixels) * teacher.encode_pixels(pixels)).sum(1)
     assert cosine.min() > 0.97  # the same, but for the colour of the border
     other = parse_recipe({"student": small | {"name": "resnet10t"}, "cache": {"size_px": 32}}, origin="test")
-    with pytest.raises(UserError, match="the teacher's image tower is no 'resnet10t'"):
+    with pytest.raises(UserError, match="the teacher's image tower does not fit"):
         new_student(other, teacher, 0)
+
+
+def test_without_pretrained_weights_the_student_says_so(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgevl_train.pretrained._reachable", lambda address: False)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "empty"))
+    teacher = load_teacher(pretrain([photos], tmp_path / "t", settings=settings(epochs=1)))
+
+    def student(pretrained: str, name: str = "resnet10t") -> Student:
+        section = {"name": name, "size_px": 32, "pretrained": pretrained}
+        return new_student(parse_recipe({"student": section, "cache": {"size_px": 32}}, origin="test"), teacher, 0)
+
+    assert "random weights, for timm's weights of 'resnet10t' cannot be had here" in student("auto").origin
+    assert student("auto", "test_resnet").origin == "the teacher's image tower"
+    with pytest.raises(UserError, match="timm has no weights of 'dat_tiny'"):
+        student("timm", "dat_tiny")
 
 
 def test_unreadable_photos_are_listed_and_too_many_stop(photos: Path, tmp_path: Path) -> None:
