@@ -29,11 +29,11 @@ from edgevl_core.atomic import atomic_write
 from edgevl_core.errors import UserError
 from edgevl_core.pairlog.pairs import read_pairs
 
-QUICK = ("student.size_px=64", "cache.size_px=96", "views.count=2", "stage1.epochs=3", "stage2.epochs=1")
-QUICK_PHOTOS = ("model.vision_cfg.image_size=96", "frozen_epochs=1", "epochs=0")
+QUICK = ("student.size_px=64", "cache.size_px=96", "views.count=2", "stage1.epochs=4", "stage2.epochs=1")
+QUICK_PHOTOS = ("model.vision_cfg.image_size=96", "frozen_epochs=2", "epochs=0")
 
 
-def main() -> int:
+def main(command: list[str] | None = None) -> int:
     """Exit code 2 where the data is not here."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/real_rooms"))
@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], dest="settings", help="over the students' recipe")
     parser.add_argument("--photo-set", action="append", default=[], help="over the teacher's settings")
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(command)
     try:
         figures = measure(arguments)
     except UserError as error:
@@ -56,11 +56,17 @@ def main() -> int:
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """All figures, each made once."""
-    data = real_data()
-    settings, photo_settings = [*arguments.settings], [*arguments.photo_set]
+    settings, photo_settings, some = [*arguments.settings], [*arguments.photo_set], {}
     if arguments.quick:
         settings, photo_settings = [*QUICK, *settings], [*QUICK_PHOTOS, *photo_settings]
-    material = Material(data, arguments.work.resolve(), settings=tuple(settings), photo_settings=tuple(photo_settings))
+        some = {"most_photos": 300, "most_pairs": 200}
+    material = Material(
+        real_data(),
+        arguments.work.resolve(),
+        settings=tuple(settings),
+        photo_settings=tuple(photo_settings),
+        **some,
+    )
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     results = arguments.work / "results"
     started = time.monotonic()

@@ -25,7 +25,8 @@ MADE_FOR = ("mean=[0.5, 0.5, 0.5]", "std=[0.5, 0.5, 0.5]")  # by the README of t
 class Material:
     """Where the data lies (``data``, see EDGEVL_REAL_DATA), what was made of it, and how much of it is used.
 
-    ``settings``: over the recipe real_rooms.yaml; ``photo_settings``: over those of the teacher.
+    ``settings``: over the recipe real_rooms.yaml; ``photo_settings``: over those of the teacher; ``most_photos`` of
+    each room, and ``most_pairs`` of a fold's training pairs.
     """
 
     data: Path
@@ -33,6 +34,7 @@ class Material:
     folds: int = 5
     settings: tuple[str, ...] = ()
     photo_settings: tuple[str, ...] = ()
+    most_photos: int | None = None
     most_pairs: int | None = None
 
     @property
@@ -42,11 +44,21 @@ class Material:
         if not out.exists():
             weights = self.data / "models" / f"{BACKBONE}_imagenet.safetensors"
             settings = load_settings(f"{BACKBONE}@{weights}", None, [*MADE_FOR, *self.photo_settings])
-            photos = self.data / "real_rooms" / "places_train"
-            pretrain(
-                [photos], out, labels=LABELS, settings=settings, resume=(self.work / ".teacher.pretraining").exists()
-            )
+            resume = (self.work / ".teacher.pretraining").exists()
+            pretrain([self.photos()], out, labels=LABELS, settings=settings, resume=resume)
         return f"open_clip:@{out}"
+
+    def photos(self) -> Path:
+        """One folder of photos a room; links to some of them where not all are used."""
+        photos, out = self.data / "real_rooms" / "places_train", self.work / "photos"
+        if self.most_photos is None:
+            return photos
+        for room in sorted(photos.iterdir()):
+            (out / room.name).mkdir(parents=True, exist_ok=True)
+            for photo in sorted(room.iterdir())[: self.most_photos]:
+                if not (out / room.name / photo.name).exists():
+                    (out / room.name / photo.name).symlink_to(photo)
+        return out
 
     def fold_of_sequence(self) -> dict[str, int]:
         """Which fold judges a sequence: sequences of one room are dealt out to all folds."""
@@ -73,7 +85,9 @@ class Material:
         out = self.work / name
         if not out.exists():
             collection = folder.collect(self.pairs_folder)
-            samples = [sample for sample in collection.samples if sample.scene in scenes][: self.most_pairs]
+            samples = [sample for sample in collection.samples if sample.scene in scenes]
+            if self.most_pairs and name.startswith("train"):
+                samples = samples[:: max(1, len(samples) // self.most_pairs)]
             write_collection(self.pairs_folder, replace(collection, samples=samples), out)
         return out
 

@@ -34,9 +34,9 @@ def show(figures: Mapping[str, Any]) -> None:
         holes.add_column(name, justify="right")
     for key in ("cosine", "agreement"):
         found = raw[key]
-        label = f"{key} with the teacher's RGB"
+        label = f"{key} with the teacher"
         holes.add_row(label, *(f"{found[name]:.3f}" if name in found else "" for name in COLUMNS))
-    for key, label in (("whole", "rooms of the first fold, depth as it is"), ("punched", "the same with those holes")):
+    for key, label in (("whole", "rooms of fold 0"), ("punched", "with those holes")):
         holes.add_row(label, *(_cell(raw[key][name]) for name in COLUMNS))
     console.print(holes)
     print(f"all students trained and judged in {figures['minutes']:.0f} minutes")

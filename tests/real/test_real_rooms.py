@@ -1,0 +1,55 @@
+"""Real rooms in small: photos make a teacher, 200 real pairs a student, and rooms that it has not seen judge it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.real, pytest.mark.train]
+ROOT = Path(__file__).parents[2]
+ROWS = {"supervised head", "majority class", "teacher", "float", "PTQ int8", "int8"}
+SMALL = ("stage1.epochs=2", "stage2.epochs=1")
+
+
+@pytest.fixture
+def real_rooms(real_data: Path) -> Path:
+    if missing := [part for part in ("real_rooms", "models") if not (real_data / part).is_dir()]:
+        pytest.skip(f"EDGEVL_REAL_DATA={real_data} has no {', '.join(missing)}")
+    return real_data
+
+
+def test_a_student_of_real_rooms_beats_the_commonest_room(real_rooms: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "benchmarks/real_rooms.py", "--quick", "--work", str(tmp_path), "--json"]
+    settings = [part for setting in SMALL for part in ("--set", setting)]
+    environment = {**os.environ, "EDGEVL_REAL_DATA": str(real_rooms), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, str(tmp_path / "found.json"), *settings], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((tmp_path / "found.json").read_text())
+    by = found["rows"]["by"]
+    assert set(by) == ROWS
+    chance = by["majority class"]["rgb"]["macro"][0]
+    assert chance == pytest.approx(0.2, abs=0.01)
+    for kind in ("teacher", "float", "int8"):
+        assert by[kind]["rgb"]["macro"][0] > chance + 0.1
+    for figures in by.values():
+        for figure in figures.values():
+            value, low, high = figure["top1"]
+            assert low <= value <= high
+    assert set(found["raw"]) == {"pairs", "holes", "cosine", "agreement", "whole", "punched"}
+    assert 0.01 < found["raw"]["holes"] < 0.9
+    # Sequences of the fold that judges are in no bag that was learned from.
+    assert found["rows"]["sequences"] > 10
+
+
+def test_without_the_data_the_benchmark_says_what_to_set(tmp_path: Path) -> None:
+    command = [sys.executable, "benchmarks/real_rooms.py", "--work", str(tmp_path / "work")]
+    environment = {**os.environ, "EDGEVL_REAL_DATA": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "EDGEVL_REAL_DATA" in done.stderr
+    assert not (tmp_path / "work").exists()
