@@ -91,7 +91,7 @@ def ablate(
         raise UserError("stage2.epochs=0: an ablation of stage 2 needs at least one epoch of it")
     varied = {variant: _varied(recipe, variant) for variant in variants}
     check_out(out, resume=resume)
-    setup = prepare(bags, teacher_spec, labels_path, recipe)
+    setup = prepare(bags, teacher_spec, labels_path, recipe, out=out)
     fabric = start_fabric(recipe)
     if fabric.world_size > 1:
         raise UserError(f"--ablate in {fabric.world_size} processes: it runs in one; give seeds to machines instead")

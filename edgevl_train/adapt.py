@@ -64,7 +64,7 @@ def adapt(
     """
     out = Path(out)
     check_out(out, resume=resume)
-    setup = prepare(bags, teacher_spec, labels_path, recipe)
+    setup = prepare(bags, teacher_spec, labels_path, recipe, out=out)
     fabric = start_fabric(
         recipe, network=setup.student
     )  # from here on several processes, where the recipe or torchrun says so

@@ -19,15 +19,16 @@ from edgevl_train.data import RunData
 from edgevl_train.embeddings import embed_views
 from edgevl_train.origin import new_student
 from edgevl_train.precision import resolve_precision
-from edgevl_train.processes import own_device
+from edgevl_train.processes import first_process, own_device
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
 from edgevl_train.replay import EarlierRun, earlier_pairs, earlier_runs, inherited
-from edgevl_train.rundir import Inputs, describe_inputs, open_run
+from edgevl_train.rundir import INPUTS_FILE, Inputs, describe_inputs, open_run
 from edgevl_train.split import Split, split_pairs
 from edgevl_train.student import Student
 from edgevl_train.teacher import Teacher, load_teacher
 from edgevl_train.temporal import smoothed
+from edgevl_train.trial import check_student
 from edgevl_train.views import draw_views
 
 RANDOM = (
@@ -64,12 +65,25 @@ class Material:
     warnings: list[str]
 
 
-def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | str, recipe: Recipe) -> Setup:
+def prepare(
+    bags: Sequence[Path | str],
+    teacher_spec: str,
+    labels_path: Path | str,
+    recipe: Recipe,
+    *,
+    out: Path | None = None,
+) -> Setup:
     """Load and check the inputs.
+
+    The student's way to the robot is tried first, unless that has been done: in this process, in the run of ``out`` or
+    in the one that the recipe starts from.
+
+    Args:
+        out: the run directory, where there is to be one.
 
     Raises:
         UserError: no bags or one named twice, a bag without RGB or depth, labels, teacher or student that do
-            not load, an earlier run that cannot be gone on from.
+            not load, a student that cannot be exported, an earlier run that cannot be gone on from.
     """
     recipe = inherited(recipe)
     paths = find_bags(bags)
@@ -90,6 +104,10 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
     )
     student = new_student(recipe, teacher, recipe.seed)
     earlier = earlier_runs(recipe, teacher)
+    start = recipe.student.start_from
+    tried = (out is not None and (out / INPUTS_FILE).is_file()) or (start is not None and (start / "bundle").is_dir())
+    if not tried and first_process():
+        check_student(recipe.student, teacher.embed_dim)
     return Setup(paths, teacher, labels, superset, vocabulary, label_file(labels_path), recipe, student, earlier)
 
 
@@ -149,7 +167,9 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
         replay,
         build_label_bank([setup.vocabulary], teacher.encode_text).vectors if setup.vocabulary else bank.vectors[:0],
     )
-    warnings = coverage.warnings() + ([RANDOM.format(setup.student.origin)] if "random" in setup.student.origin else [])
+    warnings = coverage.warnings() + (
+        [RANDOM.format(origin)] if (origin := setup.student.origin).startswith("random weights, for") else []
+    )
     if recipe.one_home:
         names = [path.name for path in setup.bags]
         whole = np.asarray(targets[0], np.float32)

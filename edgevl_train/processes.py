@@ -43,3 +43,8 @@ def own_device(recipe: Machine) -> str:
     """This process's own, before Fabric has started: where torchrun or Fabric put it, the GPU of its number."""
     gpu = recipe.accelerator != "cpu" and torch.cuda.is_available()
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if gpu else "cpu"
+
+
+def first_process() -> bool:
+    """Whether this is the first process on its machine, also before Fabric has started."""
+    return int(os.environ.get("LOCAL_RANK", 0)) == 0

@@ -20,6 +20,7 @@ from edgevl_core.manifest import read_manifest
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.resources import resource
 from edgevl_core.vocabulary import bank_with
+from edgevl_train import material
 from edgevl_train.adapt import adapt
 from edgevl_train.evaluate import confusion_matrix, evaluate, top1_and_macro
 from edgevl_train.plan import plan
@@ -91,8 +92,9 @@ def test_truth_is_never_read(
 
 
 def test_resuming_a_finished_run_changes_nothing(
-    run: Path, sim_bag: Path, teacher_directory: Path, recipe: Recipe
+    run: Path, sim_bag: Path, teacher_directory: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(material, "check_student", lambda *_: pytest.fail("its student has been tried before"))
     before = {file: file.stat().st_mtime_ns for file in run.rglob("*.onnx")}
     spec = f"open_clip:@{teacher_directory}"
     assert adapt([sim_bag], spec, LABELS, run, recipe, resume=True) == run / "bundle"
