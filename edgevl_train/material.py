@@ -28,13 +28,14 @@ from edgevl_train.rundir import Inputs, describe_inputs, open_run
 from edgevl_train.split import Split, split_pairs
 from edgevl_train.student import Student, build_student
 from edgevl_train.teacher import Teacher, load_teacher
+from edgevl_train.teacher_model import enlarged_views
 from edgevl_train.temporal import smoothed
 from edgevl_train.views import draw_views
 
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that is checked before the first slow step."""
+    """Everything that is checked before the first slow step. ``warnings``: as in Material, to be said at once."""
 
     bags: list[Path]
     teacher: Teacher
@@ -44,6 +45,7 @@ class Setup:
     recipe: Recipe
     student: Student
     earlier: list[EarlierRun]
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def prepare(bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | s
     )
     student = new_student(recipe, teacher, recipe.seed)
     earlier = earlier_runs(recipe, teacher)
-    return Setup(paths, teacher, labels, superset, label_file(labels_path), recipe, student, earlier)
+    warnings = enlarged_views(teacher, recipe.cache.size_px)
+    return Setup(paths, teacher, labels, superset, label_file(labels_path), recipe, student, earlier, warnings)
 
 
 def new_student(recipe: Recipe, teacher: Teacher, seed: int) -> Student:
@@ -161,7 +164,7 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
         coverage.stands,
         replay,
     )
-    warnings = coverage.warnings()
+    warnings = setup.warnings + coverage.warnings()
     if recipe.one_home:
         names = [path.name for path in setup.bags]
         whole = np.asarray(targets[0], np.float32)

@@ -18,7 +18,8 @@ from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_train.cache import hash_bag
 from edgevl_train.clip_training import Captioned, Pretraining, train
 from edgevl_train.progress import RunProgress
-from edgevl_train.teacher import CONFIG_FILE, WEIGHTS_FILE
+from edgevl_train.teacher_config import CONFIG_FILE
+from edgevl_train.teacher_weights import WEIGHTS_FILE
 
 MIN_FURNITURE = 0.05  # a frame that shows less names no room
 
