@@ -96,13 +96,13 @@ def tokenizer_from_files(spec: str, config: TeacherConfig, places: list[Path]) -
     if not old:
         name = config.model_cfg["text_cfg"]["hf_tokenizer_name"]
         raise UserError(
-            f"teacher {spec!r}: {config.label} needs the tokenizer of {name}: put its {TOKENIZER} and {SETTINGS} beside "
-            f"the weights, into {places[0]}"
+            f"teacher {spec!r}: {config.label} needs the tokenizer of {name}: put its {TOKENIZER} and {SETTINGS} "
+            f"beside the weights, into {places[0]}"
         )
     if not has_transformers():
         raise UserError(
-            f"teacher {spec!r}: {old[0]} has a vocabulary but no {TOKENIZER}, which alone is read without transformers: "
-            f"put it and {SETTINGS} there, or {EXTRA}"
+            f"teacher {spec!r}: {old[0]} has a vocabulary but no {TOKENIZER}, which alone is read without "
+            f"transformers: put it and {SETTINGS} there, or {EXTRA}"
         )
     return _through_transformers(spec, config, str(old[0]))
 
@@ -198,18 +198,20 @@ def _special(backend: Any, stated: dict[str, Any], key: str, usual: tuple[str, .
 
 
 def _start_and_end(backend: Any, stated: dict[str, Any]) -> None:
-    """Gemma's tokenizer (SigLIP2) takes its start and end token from tokenizer_config.json, not from tokenizer.json."""
-    if not str(stated.get("tokenizer_class", "")).startswith("Gemma"):
+    """Gemma's tokenizer (SigLIP2) may say in tokenizer_config.json which of its start and end tokens are added.
+
+    transformers 4 heeds that, transformers 5 only tokenizer.json, which ought to say the same.
+    """
+    keys = [key for key in ("bos", "eos") if f"add_{key}_token" in stated]
+    if not str(stated.get("tokenizer_class", "")).startswith("Gemma") or len(keys) < 2:
         return
     from tokenizers.processors import TemplateProcessing
 
-    ends = []
-    for key, usual in (("bos", True), ("eos", False)):
-        token = _special(backend, stated, f"{key}_token", (f"<{key}>",))
-        ends.append(token if token and stated.get(f"add_{key}_token", usual) else None)
-    start, end = ends
-    template = " ".join(part for part in (start, "$A", end) if part)
+    ends = [
+        _special(backend, stated, f"{key}_token", (f"<{key}>",)) if stated[f"add_{key}_token"] else None for key in keys
+    ]
     tokens = [(token, backend.token_to_id(token)) for token in ends if token]
+    template = " ".join(part for part in (ends[0], "$A", ends[1]) if part)
     backend.post_processor = TemplateProcessing(single=template, pair=None, special_tokens=tokens)
 
 
