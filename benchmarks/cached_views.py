@@ -7,6 +7,7 @@ not depend on them. The variants take turns.
 
 import argparse
 import copy
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -70,7 +71,9 @@ def _material(name: str, bag: Path, directory: Path, recipe: Recipe) -> tuple[Se
     with quiet_open_clip():
         weights = open_clip.create_model(name, pretrained=None).state_dict()
     save_file(weights, directory / "teacher.safetensors")
-    spec = f"open_clip:{name}@{directory / 'teacher.safetensors'}"
+    config = directory / "teacher.json"  # a name may leave the activation open
+    config.write_text(json.dumps(open_clip.get_model_config(name)), encoding="utf-8")
+    spec = f"open_clip:{config}@{directory / 'teacher.safetensors'}"
     setup = prepare([bag], spec, resource("config/labels/home.yaml"), recipe)
     fabric, run = start_fabric(recipe), directory / "run"
     run.mkdir()

@@ -100,6 +100,8 @@ def ablate(
     out.mkdir(parents=True, exist_ok=True)
     with terminable(), RunProgress(out / "status.json", _shares(recipe, seeds, varied)) as progress:
         inputs = open_inputs(setup, out, fabric)
+        for warning in setup.warnings:
+            progress.say(f"warning: {warning}")
         material = gather(setup, inputs, out, progress, fabric)
         bank = material.bank.select(setup.labels.names)
         judge = partial(_figures, data=material.data, bank=bank, test=test)

@@ -90,11 +90,13 @@ def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path
     inputs = open_inputs(setup, out, fabric)
     if (out / "bundle").exists():
         return out / "bundle"
+    for warning in setup.warnings:
+        progress.say(f"warning: {warning}")
     material = gather(setup, inputs, out, progress, fabric)
     cache, split, bank, data = material.cache, material.split, material.bank, material.data
     coverage, warnings = material.coverage, material.warnings
     progress.say(coverage.line())
-    for warning in warnings:
+    for warning in warnings[len(setup.warnings) :]:
         progress.say(f"warning: {warning}")
     progress.stage("stage1")
     restore_for(setup.student, data, recipe, progress.say)

@@ -27,6 +27,7 @@ from edgevl_train.rundir import INPUTS_FILE, Inputs, describe_inputs, open_run
 from edgevl_train.split import Split, split_pairs
 from edgevl_train.student import Student
 from edgevl_train.teacher import Teacher, load_teacher
+from edgevl_train.teacher_model import enlarged_views
 from edgevl_train.temporal import smoothed
 from edgevl_train.trial import check_student
 from edgevl_train.views import draw_views
@@ -39,7 +40,7 @@ RANDOM = (
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that is checked before the first slow step."""
+    """Everything that is checked before the first slow step. ``warnings``: as in Material, to be said at once."""
 
     bags: list[Path]
     teacher: Teacher
@@ -50,6 +51,7 @@ class Setup:
     recipe: Recipe
     student: Student
     earlier: list[EarlierRun]
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,11 @@ def prepare(
     tried = (out is not None and (out / INPUTS_FILE).is_file()) or (start is not None and (start / "bundle").is_dir())
     if not tried and first_process():
         check_student(recipe.student, teacher.embed_dim)
-    return Setup(paths, teacher, labels, superset, vocabulary, label_file(labels_path), recipe, student, earlier)
+    warnings = enlarged_views(teacher, recipe.cache.size_px)
+    if student.origin.startswith("random weights, for"):
+        warnings.append(RANDOM.format(student.origin))
+    file = label_file(labels_path)
+    return Setup(paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings)
 
 
 def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:
@@ -167,9 +173,7 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
         replay,
         build_label_bank([setup.vocabulary], teacher.encode_text).vectors if setup.vocabulary else bank.vectors[:0],
     )
-    warnings = coverage.warnings() + (
-        [RANDOM.format(origin)] if (origin := setup.student.origin).startswith("random weights, for") else []
-    )
+    warnings = setup.warnings + coverage.warnings()
     if recipe.one_home:
         names = [path.name for path in setup.bags]
         whole = np.asarray(targets[0], np.float32)

@@ -33,6 +33,7 @@ def plan(
         f"student {student.name}: {student.size_px} px, {parameters:.1f} M parameters, {student.head} head{origin}",
         f"labels: {', '.join(setup.labels.names)}",
         f"stage 1: {recipe.stage1.epochs} epochs; stage 2: {recipe.stage2.epochs} epochs; seed {recipe.seed}",
+        *(f"warning: {warning}" for warning in setup.warnings),
         f"out: {out} (nothing was written)",
     ]
     return "\n".join(lines)

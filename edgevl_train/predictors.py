@@ -24,7 +24,7 @@ from edgevl_train.cache.layout import input_sizes
 from edgevl_train.checkpoint import check_teacher, find_checkpoint, load_student, run_of
 from edgevl_train.recipe import load_recipe
 from edgevl_train.teacher import Teacher, load_teacher
-from edgevl_train.teacher_model import VIEW
+from edgevl_train.teacher_model import VIEW, own_view
 
 ONES, ZEROS = ByModality(rgb=1.0, depth=1.0, rgbd=1.0), ByModality(rgb=0.0, depth=0.0, rgbd=0.0)
 
@@ -73,7 +73,8 @@ def load_predictor(model: Path | str, labels: Path | None, teacher: Teacher | No
             raise UserError(
                 f"{model}: a teacher has no label set of its own: pass --labels, for example config/labels/home.yaml"
             )
-        return teacher_predictor(load_teacher(str(model)), labels)
+        teacher = load_teacher(str(model))
+        return teacher_predictor(teacher, labels, view=own_view(teacher))
     if (Path(model) / MANIFEST_FILE).is_file():
         return bundle_predictor(model, labels=labels)
     return checkpoint_predictor(find_checkpoint(Path(model)), labels=labels, teacher=teacher)

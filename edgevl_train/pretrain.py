@@ -27,7 +27,8 @@ from edgevl_train.interrupt import terminable
 from edgevl_train.pretraining import Pretraining
 from edgevl_train.processes import start_fabric
 from edgevl_train.progress import RunProgress
-from edgevl_train.teacher import CONFIG_FILE, WEIGHTS_FILE
+from edgevl_train.teacher_config import CONFIG_FILE
+from edgevl_train.teacher_weights import WEIGHTS_FILE
 
 _CACHE_SHARE = 4 / 3  # side of the stored images over the model's: what crops are cut from
 

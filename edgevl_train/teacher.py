@@ -1,31 +1,46 @@
-"""Finds a teacher's configuration, tokenizer and weights, from open_clip's registry or from files."""
+"""Loads a teacher: configuration, weights and tokenizer, from open_clip's registry or from files."""
 
 import json
 import logging
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import edgevl_train.torchvision_ops  # noqa: F401  (before open_clip)
 
 # isort: split
 import open_clip
 import torch
+from torch import Tensor, nn
 
 from edgevl_core.errors import UserError
 from edgevl_core.hashing import sha256_file
+from edgevl_train.teacher_config import (
+    ACCEPTED,
+    CONFIG_FILE,
+    TeacherConfig,
+    config_of_json,
+    config_of_name,
+    config_of_tag,
+)
 from edgevl_train.teacher_model import Teacher, teacher_key
+from edgevl_train.teacher_tokenizer import TEXT_MODEL, needs_transformers, tokenizer_from_files, tokenizer_from_hub
+from edgevl_train.teacher_weights import find_weights, load_weights, says_quick_gelu
 
 __all__ = ["Teacher", "load_teacher", "teacher_key"]
 
-ACCEPTED = (
-    "accepted are open_clip:<name>/<pretrained tag>, open_clip:<name or config.json>@<checkpoint>, "
-    "open_clip:@<directory>"
-)
-CONFIG_FILE = "open_clip_config.json"
-WEIGHTS_FILE = "open_clip_model.safetensors"
+
+@dataclass(frozen=True)
+class _Loaded:
+    """``label``: for :attr:`Teacher.id`."""
+
+    model: nn.Module
+    tokenizer: Callable[[list[str]], Tensor]
+    weights: Path
+    label: str
 
 
 def load_teacher(spec: str, *, batch: int = 64, precision: str = "32-true", device: str = "cpu") -> Teacher:
@@ -33,10 +48,13 @@ def load_teacher(spec: str, *, batch: int = 64, precision: str = "32-true", devi
 
     Args:
         spec: ``open_clip:<name>/<pretrained tag>`` (from open_clip's own download cache or the network);
-            ``open_clip:<name>@<checkpoint>`` or ``open_clip:<config.json>@<checkpoint>`` (a .pt or
-            .safetensors file, or a directory that holds one); ``open_clip:@<directory>``, a directory with
+            ``open_clip:<name>/<pretrained tag>@<checkpoint>``, the same weights in a file (.pt or .safetensors) or in
+            a directory that holds one: activation and preprocessing are the tag's;
+            ``open_clip:<name>@<checkpoint>``, where the name alone says both;
+            ``open_clip:<config.json>@<checkpoint>``; ``open_clip:@<directory>``, a directory with
             open_clip_config.json and weights, as ``edgevl teacher pretrain`` and open_clip's own hub upload
-            write it.
+            write it. A tokenizer other than CLIP's lies beside the checkpoint (tokenizer.json,
+            tokenizer_config.json), or beside the config.
         batch: images per forward pass.
         precision: "32-true", or "bf16-mixed" (autocast).
         device: torch device of the model.
@@ -49,14 +67,8 @@ def load_teacher(spec: str, *, batch: int = 64, precision: str = "32-true", devi
         raise UserError(f"teacher {spec!r}: {ACCEPTED}")
     config, at, checkpoint = rest.partition("@")
     with quiet_open_clip():
-        if at:
-            loaded = _from_files(spec, config, Path(checkpoint))
-        else:
-            name, slash, tag = rest.partition("/")
-            if not slash or not tag:
-                raise UserError(f"teacher {spec!r} names no weights: {ACCEPTED}")
-            loaded = _from_tag(spec, name, tag)
-    model, tokenizer, weights, name = loaded
+        loaded = _from_files(spec, config, Path(checkpoint)) if at else _from_tag(spec, rest)
+    model, tokenizer = loaded.model, loaded.tokenizer
     model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
     preprocess = dict(model.visual.preprocess_cfg)
     size = preprocess["size"]
@@ -66,10 +78,10 @@ def load_teacher(spec: str, *, batch: int = 64, precision: str = "32-true", devi
     with torch.inference_mode():
         embed_dim = model.encode_text(tokenizer(["a room"]).to(device)).shape[-1]
     return Teacher(
-        id=f"open_clip:{name}",
+        id=f"open_clip:{loaded.label}",
         embed_dim=int(embed_dim),
         logit_scale=float(model.logit_scale.exp()),
-        weights_sha256=sha256_file(weights),
+        weights_sha256=sha256_file(loaded.weights),
         size_px=size_px,
         model=model,
         tokenizer=tokenizer,
@@ -86,94 +98,88 @@ def image_tower_bytes(name: str) -> int:
     return sum(4 * p.numel() for p in model.visual.parameters())
 
 
-def _from_tag(spec: str, name: str, tag: str) -> tuple[Any, Any, Path, str]:
-    if name not in open_clip.list_models():
-        raise UserError(
-            f"teacher {spec!r}: open_clip has no model {name!r}; see open_clip.list_models(), or pass a config.json"
+def build_model(config: TeacherConfig, device: str = "cpu") -> nn.Module:
+    """The model with random weights; nothing is downloaded.
+
+    open_clip's local-dir schema takes a directory, so the configuration is put into a temporary one.
+    """
+    content = {"model_cfg": config.model_cfg, "preprocess_cfg": config.preprocess_cfg}
+    with tempfile.TemporaryDirectory() as temporary:
+        (Path(temporary) / CONFIG_FILE).write_text(json.dumps(content), encoding="utf-8")
+        return open_clip.create_model(
+            f"local-dir:{temporary}", load_weights=False, pretrained_text=False, device=device
         )
-    known = open_clip.list_pretrained_tags_by_model(name)
-    pretrained = open_clip.get_pretrained_cfg(name, tag)
-    if not pretrained:
-        raise UserError(f"teacher {spec!r}: {name} has no weights {tag!r}; accepted are {', '.join(known) or 'none'}")
+
+
+def _from_tag(spec: str, rest: str) -> _Loaded:
+    name, slash, tag = rest.partition("/")
+    if not slash or not tag:
+        raise UserError(f"teacher {spec!r} names no weights: {ACCEPTED}")
+    config = config_of_tag(spec, name, tag)
+    needs_transformers(spec, config)
     try:
-        weights = open_clip.download_pretrained(pretrained)
-        model = open_clip.create_model(name, pretrained=tag)
+        weights = Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(name, tag)))
     except (OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
         raise UserError(
-            f"teacher {spec!r}: its weights cannot be had here ({reason}): pass open_clip:{name}@<checkpoint file> of "
-            "weights on this machine, or train a small teacher with `edgevl teacher pretrain`"
+            f"teacher {spec!r}: its weights cannot be had here ({_reason(error)}): pass open_clip:{rest}@<checkpoint "
+            "file> of weights on this machine, or train a small teacher with `edgevl teacher pretrain`"
         ) from error
-    return model, open_clip.get_tokenizer(name), Path(weights), f"{name}/{tag}"
+    tokenizer = tokenizer_from_hub(spec, config)
+    return _Loaded(_filled(spec, config, weights), tokenizer, weights, config.label)
 
 
-def _from_files(spec: str, config: str, checkpoint: Path) -> tuple[Any, Any, Path, str]:
-    """open_clip's local-dir schema takes a directory, so a lone config is put into a temporary one."""
+def _from_files(spec: str, source: str, checkpoint: Path) -> _Loaded:
     if not checkpoint.exists():
         raise UserError(f"teacher {spec!r}: {checkpoint} does not exist; {ACCEPTED}")
-    if not config:
+    if not source:
         if not (checkpoint / CONFIG_FILE).is_file():
             raise UserError(f"teacher {spec!r}: {checkpoint} is no directory with {CONFIG_FILE}; {ACCEPTED}")
-        config = str(checkpoint / CONFIG_FILE)
-    weights = _weights_in(spec, checkpoint) if checkpoint.is_dir() else checkpoint
-    full, label = _full_config(spec, config)
-    home = Path(config).parent if Path(config).name == CONFIG_FILE else None
-    with tempfile.TemporaryDirectory() as temporary:
-        (Path(temporary) / CONFIG_FILE).write_text(json.dumps(full), encoding="utf-8")
-        try:
-            model = open_clip.create_model(f"local-dir:{temporary}", load_weights=False)
-            tokenizer = open_clip.get_tokenizer(f"local-dir:{home or temporary}")
-            open_clip.load_checkpoint(model, str(weights))
-        except Exception as error:  # open_clip raises anything from KeyError to UnpicklingError here
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(
-                f"teacher {spec!r}: {weights.name} does not load into {label} ({reason}); {ACCEPTED}"
-            ) from error
-    return model, tokenizer, weights, f"{label}@{weights.name}"
+        source = str(checkpoint / CONFIG_FILE)
+    weights = find_weights(spec, checkpoint)
+    config = _config(spec, source, checkpoint, says_quick_gelu(weights))
+    needs_transformers(spec, config)
+    places = [weights.parent, *([Path(source).parent] if source.endswith(".json") else [])]
+    tokenizer = tokenizer_from_files(spec, config, places)
+    text_model = [place for place in places if (place / TEXT_MODEL).is_file()]
+    if "hf_model_name" in config.model_cfg["text_cfg"] and text_model:
+        config.model_cfg["text_cfg"]["hf_model_name"] = str(text_model[0])
+    return _Loaded(_filled(spec, config, weights), tokenizer, weights, f"{config.label}@{weights.name}")
 
 
-def _weights_in(spec: str, directory: Path) -> Path:
-    found = sorted(file for suffix in ("safetensors", "pt", "pth", "bin") for file in directory.glob(f"*.{suffix}"))
-    preferred = [file for file in found if file.name == WEIGHTS_FILE] or found
-    if len(preferred) != 1:
-        names = ", ".join(file.name for file in found) or "none"
-        raise UserError(f"teacher {spec!r}: {directory} holds {len(found)} weight files ({names}); name one of them")
-    return preferred[0]
-
-
-def _full_config(spec: str, config: str) -> tuple[dict[str, Any], str]:
-    """{"model_cfg", "preprocess_cfg"} and a short name, from a JSON file or from one of open_clip's own configs."""
-    path = Path(config)
-    if path.suffix != ".json":
-        model_cfg = open_clip.get_model_config(config)
-        if model_cfg is None:
-            raise UserError(f"teacher {spec!r}: open_clip has no model {config!r} and it is no .json file; {ACCEPTED}")
-        return {"model_cfg": model_cfg, "preprocess_cfg": _usual_preprocess(spec, config)}, config
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"teacher {spec!r}: {path} cannot be read ({error}); {ACCEPTED}") from error
-    full = data if "model_cfg" in data else {"model_cfg": data, "preprocess_cfg": {}}
-    missing = [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in full["model_cfg"]]
-    if missing:
-        raise UserError(f"teacher {spec!r}: {path} is no open_clip config (no {', '.join(missing)})")
-    return full, path.parent.name if path.name == CONFIG_FILE else path.stem
-
-
-def _usual_preprocess(spec: str, name: str) -> dict[str, Any]:
-    """Mean, std and interpolation that all of open_clip's weights for this model share."""
-    keys = ("mean", "std", "interpolation")
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    found = {
-        tuple((key, tuple(value) if isinstance(value, list) else value) for key in keys if (value := cfg.get(key)))
-        for cfg in (open_clip.get_pretrained_cfg(name, tag) for tag in tags)
-    }
-    if len(found) > 1:
+def _config(spec: str, source: str, checkpoint: Path, archived: bool | None) -> TeacherConfig:
+    """``archived``: the activation that the weights themselves say, which the configuration must not contradict."""
+    if source.endswith(".json"):
+        config = config_of_json(spec, Path(source))
+    elif "/" in source:
+        config = config_of_tag(spec, *source.split("/", 1))
+    else:
+        return config_of_name(spec, source, str(checkpoint), archived)
+    if archived is not None and archived != config.quick_gelu:
+        names = ("GELU", "QuickGELU")
         raise UserError(
-            f"teacher {spec!r}: weights of {name} differ in mean, std or interpolation; pass a config.json that holds "
-            '"model_cfg" and "preprocess_cfg" instead of the name'
+            f"teacher {spec!r}: the code in {checkpoint.name} computes {names[archived]}, {source} says "
+            f"{names[not archived]}: pass the tag whose weights they are, or a config.json with "
+            f'"quick_gelu": {json.dumps(archived)}'
         )
-    return dict(next(iter(found))) if found else {}
+    return config
+
+
+def _filled(spec: str, config: TeacherConfig, weights: Path) -> nn.Module:
+    try:
+        model = build_model(config)
+        load_weights(model, weights)
+    except Exception as error:  # open_clip raises anything from KeyError to UnpicklingError here
+        raise UserError(
+            f"teacher {spec!r}: {weights.name} does not load into {config.label} ({_reason(error)}); {ACCEPTED}"
+        ) from error
+    return model
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
+    if text.startswith("Weights only load failed"):  # torch goes on with how to load it unsafely
+        return "it is no checkpoint, or holds Python objects beside tensors: save its state_dict alone"
+    return text[:200]
 
 
 @contextmanager

@@ -103,6 +103,22 @@ class Teacher:
         return np.concatenate(parts) if parts else np.zeros((0, self.embed_dim), np.float32)
 
 
+def enlarged_views(teacher: Teacher, cache_px: int) -> list[str]:
+    """A warning where a training cache of this side holds less than the teacher looks at; else nothing."""
+    if teacher.size_px <= cache_px:
+        return []
+    disk = (teacher.size_px / cache_px) ** 2
+    return [
+        f"teacher {teacher.id} looks at {teacher.size_px} px and the training cache holds {cache_px} px, so it sees "
+        f"enlarged images: --set cache.size_px={teacher.size_px} gives it its own size, for {disk:.1f} times the disk"
+    ]
+
+
+def own_view(teacher: Teacher) -> Preprocess:
+    """The squashed frame for a teacher alone, of whom no training cache says how much it saw: never enlarged."""
+    return Preprocess(size_px=max(VIEW.size_px, teacher.size_px))
+
+
 def _view(image: NDArray[np.uint8], view: Preprocess) -> NDArray[np.uint8]:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise UserError(f"teacher image of shape {image.shape} and type {image.dtype}: (H, W, 3) uint8 is needed")

@@ -55,7 +55,10 @@ LAYERS = {
     "edgevl_ros": Layer(
         ROS | {"edgevl", "edgevl_core", "numpy", "pydantic", "yaml"}, late={"cv_bridge", "nav_msgs", "vision_msgs"}
     ),
-    "edgevl_train": Layer(TRAINING | CORE | {"edgevl_core", "rich"}, late={"matplotlib", "tokenizers"}),
+    # huggingface_hub comes with timm, which downloads with it.
+    "edgevl_train": Layer(
+        TRAINING | CORE | {"edgevl_core", "rich"}, late={"matplotlib", "tokenizers", "huggingface_hub"}
+    ),
     # Everything, but only when a command needs it: test_the_command_line_starts_light.
     "edgevl_cli": Layer(ROS | TRAINING | CORE | PROJECT | {"typer", "rich", "matplotlib"}, late=set()),
 }

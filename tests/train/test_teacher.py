@@ -100,7 +100,9 @@ def test_config_and_checkpoint_as_files(teacher_directory: Path, tmp_path: Path)
         ("open_clip:ViT-B-32@missing.pt", "missing.pt does not exist"),
         ("open_clip:@{tmp}", "no directory with open_clip_config.json"),
         ("open_clip:nothing.json@{tmp}", "holds 0 weight files"),
-        ("open_clip:ViT-B-32@{weights}", "does not load into ViT-B-32"),
+        ("open_clip:ViT-B-32@{weights}", "pass open_clip:ViT-B-32/<tag>@"),
+        ("open_clip:ViT-B-32/nobody@{weights}", "no weights 'nobody'; accepted are openai"),
+        ("open_clip:RN50/openai@{weights}", "does not load into RN50-quickgelu/openai"),
     ],
 )
 def test_wrong_specs_are_explained(spec: str, words: str, teacher_directory: Path, tmp_path: Path) -> None:
