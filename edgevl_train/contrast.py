@@ -17,19 +17,22 @@ from edgevl_train.data import RunData, calibration_pixels
 from edgevl_train.loop import Best, Stage, fit
 from edgevl_train.losses import mine_semi_hard, pairwise_distance, triplet_loss
 from edgevl_train.objective import make_objective
-from edgevl_train.quantise import QuantStudent, calibrate, fake_quantise, fuse
+from edgevl_train.quantise import QuantStudent, calibrate, fake_quantise, fuse, keep_sums
 from edgevl_train.recipe import Recipe
 from edgevl_train.student import Student
 from edgevl_train.validation import may_choose, validator
 
 
 def quantised_copy(student: Student, data: RunData, recipe: Recipe) -> QuantStudent:
-    """BatchNorm folded, fake-quantised, ranges set from whole frames of TRAINING pairs; the student stays as it is."""
+    """BatchNorm folded, fake-quantised, ranges set from whole frames of TRAINING pairs, sums of depthwise filters kept.
+
+    The student stays as it is.
+    """
     quantised = fake_quantise(fuse(student))
     pixels = calibration_pixels(data, recipe, recipe.stage2.calibration_pairs)
     device = next(student.parameters()).device
     calibrate(quantised, (part.to(device) for part in pixels.split(64)))
-    return quantised
+    return keep_sums(quantised)
 
 
 def gather_pairs(embedding: Tensor, label: Tensor, fabric: Fabric) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """Quantisation-aware training and int8 ONNX export.
 
-``fuse`` -> ``fake_quantise`` -> ``calibrate`` -> train as usual -> ``export_int8``, and
+``fuse`` -> ``fake_quantise`` -> ``calibrate`` -> ``keep_sums`` -> train as usual -> ``export_int8``, and
 ``export_float_of`` for runtimes without int8.
 """
 
@@ -10,6 +10,7 @@ from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.graph import op_counts
 from edgevl_train.quantise.insert import QuantStudent, fake_quantise, float_copy
 from edgevl_train.quantise.ptq import dynamic_int8, ptq_int8
+from edgevl_train.quantise.rounding import keep_sums
 
 __all__ = [
     "QuantStudent",
@@ -21,6 +22,7 @@ __all__ = [
     "fake_quantise",
     "float_copy",
     "fuse",
+    "keep_sums",
     "observe_ranges",
     "op_counts",
     "ptq_int8",
