@@ -21,7 +21,7 @@ def test_a_backbone_that_cannot_be_quantised_is_refused_before_anything_is_done(
     section = run_recipe.student.model_copy(update={"name": "crossvit_tiny_240", "size_px": 240, "backbone": {}})
     wider = run_recipe.cache.model_copy(update={"size_px": 240})
     recipe = run_recipe.model_copy(update={"student": section, "cache": wider})
-    with pytest.raises(UserError, match="'crossvit_tiny_240' cannot be quantised.*not traceable") as refused:
+    with pytest.raises(UserError, match=r"'crossvit_tiny_240' cannot be quantised.*not traceable") as refused:
         adapt([sim_bag], f"open_clip:@{teacher_directory}", LABELS, tmp_path / "run", recipe)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
