@@ -77,6 +77,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         for seed in seeds
         for fold in folds
     }
+    for (seed, fold), found in answers.items():
+        kept = remembered(results, f"kept/{seed}/{fold}", lambda s=seed, f=fold: _untrained(material, s, f))
+        found["given"][judge.UNTRAINED] = kept
     heads = [remembered(results, f"supervised/{fold}", lambda f=fold: _supervised(material, f)) for fold in folds]
     raw = remembered(results, f"raw/{seeds[0]}", lambda: _raw_depth(material, seeds[0]))
     return {
@@ -113,6 +116,12 @@ def _fold(material: Material, seed: int, fold: int) -> dict[str, Any]:
     given = {kind: judge.answered(judge.student(run, kind, teacher), pairs) for kind in judge.STUDENTS}
     given["teacher"] = judge.answered(judge.teacher_seen(teacher, run), pairs)
     return {"given": given, "true": true, "sequence": sequence, "wall_s": wall_s}
+
+
+def _untrained(material: Material, seed: int, fold: int) -> dict[str, list[int]]:
+    teacher, train = judge.loaded(material.teacher), list(read_pairs(material.bag(fold, judging=False)))
+    student = judge.untrained_int8(material.run(fold, seed), train, teacher)
+    return judge.answered(student, judge.known_frames(material.bag(fold, judging=True)))
 
 
 def _supervised(material: Material, fold: int) -> dict[str, list[int]]:
@@ -154,7 +163,7 @@ def pooled(
     }
     commonest = int(np.bincount(true).argmax())
     rows["majority class"] = {"rgb": judge.figures([commonest] * len(true), true, sequence)}
-    for kind in ("teacher", *judge.STUDENTS):
+    for kind in ("teacher", *judge.STUDENTS, judge.UNTRAINED):
         rows[kind] = {}
         for name in ("rgb", "depth") if kind == "teacher" else ("rgb", "depth", "rgbd"):
             of_seed = [

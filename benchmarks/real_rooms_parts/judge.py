@@ -19,13 +19,17 @@ from edgevl_core.label_bank import LabelBank, build_label_bank
 from edgevl_core.labels import load_labels
 from edgevl_core.manifest import read_manifest
 from edgevl_core.pairlog.pairs import RgbdPair, read_pairs
+from edgevl_core.preprocess import to_batch, to_input
 from edgevl_train.answers import MODALITIES, answers
+from edgevl_train.checkpoint import load_student
 from edgevl_train.predictors import Predictor, engine_predictor, teacher_predictor
+from edgevl_train.quantise import calibrate, export_int8, fake_quantise, fuse, keep_sums
 from edgevl_train.recipe import load_recipe
 from edgevl_train.teacher import Teacher, load_teacher
 from real_rooms_parts.material import HOME_ROOMS, LABELS
 
 STUDENTS = {"float": "fp32", "PTQ int8": "ptq", "int8": "int8"}
+UNTRAINED = "PTQ, sums kept"
 BOOTSTRAPS = 2000
 
 
@@ -52,6 +56,20 @@ def student(run: Path, kind: str, teacher: Teacher) -> Predictor:
     engine = Engine(run / "onnx" / f"{STUDENTS[kind]}.onnx", threads=2)
     bank = home_bank(teacher)
     return engine_predictor(kind, engine, manifest.preprocess, bank, manifest.logit_scale, manifest.trust)
+
+
+def untrained_int8(run: Path, pairs: Sequence[RgbdPair], teacher: Teacher) -> Predictor:
+    """The best int8 student that takes no training: the float one, calibrated with ``pairs``, filters' sums kept."""
+    recipe, manifest, file = load_recipe(run / "recipe.yaml"), read_manifest(run / "bundle"), run / "onnx" / "kept.onnx"
+    if not file.exists():
+        network = load_student(run / "checkpoints" / "stage1.pt", recipe.student, teacher.embed_dim)
+        some = [pairs[row] for row in np.linspace(0, len(pairs) - 1, recipe.stage2.calibration_pairs).astype(int)]
+        images = [to_input(image, manifest.preprocess) for pair in some for image in (pair.rgb, pair.depth_m)]
+        quantised = calibrate(fake_quantise(fuse(network)), torch.from_numpy(to_batch(images)).split(64))
+        export_int8(keep_sums(quantised), file, recipe.student.size_px)
+    bank = home_bank(teacher)
+    engine = Engine(file, threads=2)
+    return engine_predictor("kept", engine, manifest.preprocess, bank, manifest.logit_scale, manifest.trust)
 
 
 def answered(predictor: Predictor, pairs: Sequence[RgbdPair]) -> dict[str, list[int]]:

@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = [pytest.mark.real, pytest.mark.train]
 ROOT = Path(__file__).parents[2]
-ROWS = {"supervised head", "majority class", "teacher", "float", "PTQ int8", "int8"}
+ROWS = {"supervised head", "majority class", "teacher", "float", "PTQ int8", "PTQ, sums kept", "int8"}
 SMALL = ("stage1.epochs=2", "stage2.epochs=1")
 
 
