@@ -47,7 +47,7 @@ ROWS = {
     "stage2_int8": "+ QAT, contrast (stage 2)",
 }
 # What a variant may set: how is learned, not from what.
-VARIED = ("stage1", "stage2", "depth_augment", "rgb_augment", "low_light", "precision")
+VARIED = ("stage1", "stage2", "depth_augment", "missing_depth", "rgb_augment", "low_light", "precision")
 FIGURES_FILE = "figures.json"
 ABLATION_FILE = "ablation.json"
 Figures = dict[str, dict[str, float]]

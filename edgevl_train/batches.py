@@ -14,8 +14,11 @@ from edgevl_core.errors import UserError
 from edgevl_train.ahead import one_ahead
 from edgevl_train.augment import DIM_DRAWS, dim, shift_colour
 from edgevl_train.data import RunData, view_pixels
+from edgevl_train.missing import MISSING_DRAWS, lose_depth
 from edgevl_train.recipe import Recipe
 from edgevl_train.views import DEPTH_DRAWS, augment_depth
+
+_DRAWS = [4, DEPTH_DRAWS, DIM_DRAWS, MISSING_DRAWS]  # uniform numbers for each pair
 
 
 @dataclass(frozen=True)
@@ -116,10 +119,11 @@ def _part(data: RunData, recipe: Recipe, rows: NDArray[np.int64], epoch: int, se
     view = (epoch + rows) % data.views.count
     rgb, depth = view_pixels(data, rows, view, recipe.student.size_px)
     noisy = recipe.depth_augment.noise_m_at_1m > 0
-    colours, holes, light, noise = _draw(seeds, recipe.student.size_px if noisy else 0)
+    colours, holes, light, missing, noise = _draw(seeds, recipe.student.size_px if noisy else 0)
     rgb = shift_colour(rgb, colours, **recipe.rgb_augment.model_dump())
     rgb = dim(rgb, recipe.low_light, light).round_()
     depth = augment_depth(depth, recipe.depth_augment, recipe.preprocess.depth_encoding, holes, noise)
+    depth = lose_depth(depth, recipe.missing_depth, missing)
     target = torch.from_numpy(np.asarray(data.targets[view, rows], np.float32))
     return _Part(rgb, depth, target, torch.from_numpy(data.pseudo_label[rows]))
 
@@ -129,16 +133,16 @@ def _joined(parts: Sequence[_Part]) -> Batch:
     return Batch(torch.cat([rgb, depth]).contiguous(memory_format=torch.channels_last), target, pseudo_label)
 
 
-def _draw(seeds: NDArray[np.int64], side_px: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _draw(seeds: NDArray[np.int64], side_px: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Random numbers of B pairs, each pair's from its own seed.
 
-    (4, B), (B, 6), (B, 6) uniform for colour, depth and light; (B, side, side) normal.
+    (4, B), (B, 6), (B, 6), (B, 5) uniform for colour, depth, light and missing depth; (B, side, side) normal.
     """
     generator = torch.Generator()
     uniform, normal = [], []
     for seed in seeds.tolist():
         generator.manual_seed(seed)
-        uniform.append(torch.rand(4 + DEPTH_DRAWS + DIM_DRAWS, generator=generator))
+        uniform.append(torch.rand(sum(_DRAWS), generator=generator))
         normal.append(torch.randn(side_px, side_px, generator=generator))
-    colours, holes, light = torch.stack(uniform).split([4, DEPTH_DRAWS, DIM_DRAWS], dim=1)
-    return colours.T, holes, light, torch.stack(normal)
+    colours, holes, light, missing = torch.stack(uniform).split(_DRAWS, dim=1)
+    return colours.T, holes, light, missing, torch.stack(normal)

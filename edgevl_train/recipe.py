@@ -126,6 +126,17 @@ class DepthAugmentSection(Section):
     noise_m_at_1m: float = Field(0.0, ge=0, le=0.1)
 
 
+class MissingDepthSection(Section):
+    """Depth that a camera did not measure, in stage 1 and 2, see :mod:`edgevl_train.missing`; ``probability`` 0: none.
+
+    A share ``probability`` of the images loses up to about ``max_share`` of its depth, in ragged patches, single pixels
+    and at the rim. For pairs whose depth has been filled in, or comes from a better camera than the robot's.
+    """
+
+    probability: float = Field(0.0, ge=0, le=1)
+    max_share: float = Field(0.7, gt=0, lt=1)
+
+
 class RgbAugmentSection(Section):
     """RGB-only augmentation in stage 1 and 2, see :func:`edgevl_train.augment.jitter_colour`; all 0: none.
 
@@ -296,6 +307,7 @@ class Recipe(Machine):
     split: SplitSection = SplitSection()
     views: ViewsSection = ViewsSection()
     depth_augment: DepthAugmentSection = DepthAugmentSection()
+    missing_depth: MissingDepthSection = MissingDepthSection()
     rgb_augment: RgbAugmentSection = RgbAugmentSection()
     low_light: LowLightSection = LowLightSection()
     temporal: TemporalSection = TemporalSection()
