@@ -37,7 +37,14 @@ def main() -> None:
     # A spinning OpenMP thread takes the core that another one needs: 25 times slower steps were measured.
     # It must stand in the environment before the OpenMP library is loaded, hence here.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    signal.signal(signal.SIGTERM, _terminated)
+    told: list[int] = []
+
+    def terminated(number: int, frame: FrameType | None) -> NoReturn:
+        """Leave as after Ctrl-C: what was started, nodes and workers, ends with the command."""
+        told.append(number)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, terminated)
     try:
         app()
     except UserError as error:
@@ -46,11 +53,10 @@ def main() -> None:
     except KeyboardInterrupt:
         print("edgevl: interrupted", file=sys.stderr)
         sys.exit(130)
-
-
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    """Leave as after Ctrl-C: what was started, nodes and workers, ends with the command."""
-    sys.exit(128 + number)
+    except RuntimeError:
+        if not told:
+            raise
+        sys.exit(128 + told[0])  # a pool of workers cannot be taken down properly while it is being set up
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from edgevl_core.depth import LINEAR_RANGE_M, encode_depth
-from edgevl_train.recipe import DepthAugmentSection, ViewsSection
+from edgevl_train.missing import MISSING_DRAWS, lose_depth
+from edgevl_train.recipe import DepthAugmentSection, MissingDepthSection, ViewsSection
 from edgevl_train.views import augment_depth, crop, draw_views
 
 pytestmark = pytest.mark.unit
@@ -101,3 +102,20 @@ def test_minmax_depth_keeps_its_values_outside_holes() -> None:
     draw = torch.rand(8, 6, generator=torch.Generator().manual_seed(0))
     out = augment_depth(codes, DepthAugmentSection(), "minmax", draw)
     assert set(out.unique().tolist()) <= {0.0, 100.0}
+
+
+def test_missing_depth_is_ragged_and_leaves_the_rest_alone() -> None:
+    codes = torch.full((64, 3, 64, 64), 90.0)
+    draw = torch.rand(64, MISSING_DRAWS, generator=torch.Generator().manual_seed(0))
+    untouched = lose_depth(codes.clone(), MissingDepthSection(), draw)
+    assert torch.equal(untouched, codes)
+    section = MissingDepthSection(probability=0.5, max_share=0.6)
+    out = lose_depth(codes.clone(), section, draw)
+    assert set(out.unique().tolist()) == {0.0, 90.0}
+    assert torch.equal(out[:, 0], out[:, 2])  # all channels alike
+    lost = (out[:, 0] == 0).float().mean((1, 2))
+    assert not lost[draw[:, 0] >= 0.5].any()
+    assert 0.05 < lost[draw[:, 0] < 0.5].mean() < 0.6
+    rim = torch.cat([out[:, 0, 0], out[:, 0, -1]]) == 0
+    assert rim.float().mean() > lost.mean()  # the rim goes first
+    assert torch.equal(out, lose_depth(codes.clone(), section, draw))
