@@ -96,15 +96,15 @@ def try_family(family: str, size_px: int, cpu_s: int) -> dict[str, Any]:
 
 
 def _least_ms(file: Path, engine_name: str) -> float:
-    """The least of up to 50 runs of one image, one thread: what other work on the machine disturbs least."""
+    """Processor time of the least of up to 50 runs of one image, one thread: what other work disturbs least."""
     engine = Engine(file, name=engine_name)
     pixels = np.random.default_rng(0).integers(0, 256, (1, 3, engine.size_px, engine.size_px), dtype=np.uint8)
     engine(pixels)
     times, start = [], time.perf_counter()
     while len(times) < RUNS and time.perf_counter() - start < MOST_S:
-        before = time.perf_counter()
+        before = time.process_time()
         engine(pixels)
-        times.append(time.perf_counter() - before)
+        times.append(time.process_time() - before)
     return round(1e3 * min(times), 2)
 
 
@@ -161,11 +161,11 @@ size that it takes: traced, quantised, exported, and run in both engines, as `ed
 it trains it. {works} of {len(rows)} families work; for the others `edgevl adapt` gives the reason that stands
 here. Each had {cpu_s} s of processor time.
 
-Times are the least of up to {RUNS} runs of one image with one thread, on a machine that did other work as well: for the
-order of the families, not for the last digit ([performance.md](performance.md) has careful ones). "float layers":
-convolutions and linear layers that stay float in the int8 file, because their weights are made anew in each run
-(standardised, shared). "cosine": of the int8 file's answers to the float network's, both with random weights; what
-training makes of it is another matter.
+Times are processor time, the least of up to {RUNS} runs of one image with one thread, on a machine that did other work
+as well: for the order of the families, not for the last digit ([performance.md](performance.md) has careful ones).
+"float layers": convolutions and linear layers that stay float in the int8 file, because their weights are made anew in
+each run (standardised, shared). "cosine": of the int8 file's answers to the float network's, both with random weights;
+what training makes of it is another matter.
 
 {table(rows)}
 """
