@@ -33,8 +33,8 @@ from edgevl_train.trial import check_student
 from edgevl_train.views import draw_views
 
 RANDOM = (
-    "the student begins with {}: it has to learn to see from these pairs alone (what that costs: docs/results.md); pass "
-    "student.pretrained=FILE, or student.start_from=RUN"
+    "the student begins with {}: it has to learn to see from these pairs alone (what that costs: docs/results.md); "
+    "pass student.pretrained=FILE, or student.start_from=RUN"
 )
 
 
