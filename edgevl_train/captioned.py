@@ -90,8 +90,11 @@ def open_source(path: Path, labels: LabelSet | None) -> Source:
 
 
 def is_bag(path: Path) -> bool:
-    """Whether ``path`` is neither a table of captions nor a folder of photos."""
-    return path.suffix.lower() != ".csv" and not (path.is_dir() and any(photo_files(path)))
+    """Whether ``path`` is neither a table of captions nor a folder of photos; a bag may lie beside pictures."""
+    if not path.is_dir():
+        return path.suffix.lower() != ".csv"
+    files = {file.suffix for file in path.iterdir()}
+    return (path / "metadata.yaml").is_file() or bool(files & {".mcap", ".db3"}) or not any(photo_files(path))
 
 
 def photo_files(folder: Path) -> Iterator[Path]:

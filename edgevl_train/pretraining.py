@@ -8,7 +8,7 @@ import edgevl_train.torchvision_ops  # noqa: F401  (before timm)
 
 # isort: split
 import timm
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgevl_core.errors import UserError
 from edgevl_train.recipe import Machine, RgbAugmentSection, StageSection, override, parse_section
@@ -54,6 +54,12 @@ class Pretraining(Machine):
     min_scale: float = Field(0.6, gt=0, le=1)
     max_aspect: float = Field(1.333, ge=1)
     colours: RgbAugmentSection = RgbAugmentSection()
+
+    @model_validator(mode="after")
+    def _learns_something(self) -> "Pretraining":
+        if not self.epochs and not self.frozen_epochs:
+            raise ValueError("epochs and frozen_epochs are both 0: nothing would be learned")
+        return self
 
     @property
     def size_px(self) -> int:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 
 from edgevl_core.errors import UserError
 from edgevl_core.labels import load_labels
-from edgevl_train.captioned import read_captioned
+from edgevl_train.captioned import is_bag, read_captioned
 from edgevl_train.clip_training import build
 from edgevl_train.origin import new_student
 from edgevl_train.pretrain import pretrain
@@ -148,6 +149,14 @@ def test_without_pretrained_weights_the_student_says_so(
         student("timm", "dat_tiny")
 
 
+def test_a_bag_with_a_picture_beside_it_stays_a_bag(sim_bag: Path, photos: Path, tmp_path: Path) -> None:
+    bag = tmp_path / "bag"
+    shutil.copytree(sim_bag, bag)
+    shutil.copy(photos / "kitchen" / "0.jpg", bag / "thumbnail.jpg")
+    assert is_bag(bag)
+    assert not is_bag(photos)
+
+
 def test_unreadable_photos_are_listed_and_too_many_stop(photos: Path, tmp_path: Path) -> None:
     (photos / "kitchen" / "0.jpg").write_bytes(b"no picture")
     (tmp_path / "store").mkdir()
@@ -194,6 +203,8 @@ def test_a_backbone_of_another_model_is_refused(photos: Path, weights: Path, tmp
         pretrain([photos], tmp_path / "out", settings=load_settings(f"resnet10t@{weights}", 32, []))
     with pytest.raises(UserError, match="NAME@FILE"):
         load_settings("resnet10t", None, [])
+    with pytest.raises(UserError, match="both 0"):
+        load_settings(None, None, ["epochs=0"])
 
 
 def test_a_tower_without_batch_norms_is_not_fine_tuned(tmp_path: Path) -> None:
