@@ -108,7 +108,8 @@ def test_one_stream_is_enough_when_the_other_stops(graph, tmp_path):
     assert int(counts["pairs"]) == 15
     assert set(unaccounted(stats).values()) == {0}
     alone = int(counts["rgb_alone"])
-    assert 10 <= alone <= 20  # 25 images without depth, those of the first 0.3 s wait for it in vain
+    # 25 images without depth; those of the first 0.3 s wait for it in vain: six, or fewer where the player runs late.
+    assert 10 <= alone <= 24
     assert int(counts["answered"]) + int(counts["superseded"]) == 15 + alone
     ordered = [modalities[stamp] for stamp in sorted(modalities)]
     assert ordered[0] == "rgbd"
