@@ -24,7 +24,7 @@ import torch
 
 from edgevl_core.engine import Engine, openvino_installed
 from edgevl_core.errors import UserError
-from edgevl_train.recipe import StudentSection
+from edgevl_train.sections import StudentSection
 from edgevl_train.trial import try_student
 
 # isort: split

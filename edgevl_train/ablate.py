@@ -34,8 +34,9 @@ from edgevl_train.predictors import engine_predictor
 from edgevl_train.processes import start_fabric
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise import dynamic_int8, export_fp32, export_int8, ptq_int8
-from edgevl_train.recipe import Recipe, Stage2Section, dump_recipe, override, parse_recipe
+from edgevl_train.recipe import Recipe, dump_recipe, override, parse_recipe
 from edgevl_train.rundir import check_out, write_json
+from edgevl_train.sections import Stage2Section
 from edgevl_train.student import Student
 from edgevl_train.validation import validator
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from edgevl_train.recipe import LowLightSection
+from edgevl_train.sections import LowLightSection
 
 # RGB -> luma and two chroma axes (NTSC's YIQ), in which saturation is a scale and hue a rotation.
 _TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from edgevl_core.atomic import atomic_write
 from edgevl_core.errors import UserError
+from edgevl_core.importers.writer import MAX_UNREADABLE
 from edgevl_core.labels import Label, LabelSet, fill_template, normalise_word
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_train.cache import expected_pairs
+from edgevl_train.figures.summary import MIN_FURNITURE
 
-MIN_FURNITURE = 0.05  # a frame that shows less names no room
-MAX_UNREADABLE = 0.05  # share of the photos; more is no accident
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 COLUMNS = ("image", "caption")
 TEMPLATES = (

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from edgevl_core.errors import UserError
-from edgevl_train.pretrained import adopt_biases
+from edgevl_train.normalisation import adopt_biases
 from edgevl_train.quantise import fake_quantise, fuse
-from edgevl_train.recipe import StudentSection, load_recipe
+from edgevl_train.recipe import load_recipe
 from edgevl_train.rundir import INPUTS_FILE
+from edgevl_train.sections import StudentSection
 from edgevl_train.student import Student, build_student
 from edgevl_train.teacher import Teacher, teacher_key
 

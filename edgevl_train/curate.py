@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgevl_core.errors import UserError
 from edgevl_core.fusion import probabilities
-from edgevl_train.recipe import CurationSection
+from edgevl_train.sections import CurationSection
 
 
 @dataclass(frozen=True)

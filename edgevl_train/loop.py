@@ -15,8 +15,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edgevl_core.atomic import atomic_write
 from edgevl_train.interrupt import signals_held
-from edgevl_train.recipe import StageSection
 from edgevl_train.schedule import make_optimiser
+from edgevl_train.sections import StageSection
 from edgevl_train.standing import Best, Checkpoint, Metrics, Standing
 from edgevl_train.step import Learner, Stage, diverged, take_step
 

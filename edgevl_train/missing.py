@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgevl_train.recipe import MissingDepthSection
+from edgevl_train.sections import MissingDepthSection
 
 MISSING_DRAWS = 5
 """Uniform numbers that :func:`lose_depth` wants per image."""

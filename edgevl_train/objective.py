@@ -7,7 +7,7 @@ from torch import Tensor
 
 from edgevl_train.data import RunData
 from edgevl_train.losses import DISTANCES, label_divergence
-from edgevl_train.recipe import ObjectiveSection
+from edgevl_train.sections import ObjectiveSection
 
 Objective = Callable[[Tensor, Tensor], dict[str, Tensor]]
 

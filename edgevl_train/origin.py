@@ -38,11 +38,11 @@ def new_student(recipe: Recipe, teacher: Teacher, seed: int) -> Student:
     )
     tower = teacher.model.visual
     if pretrained == "teacher" or (pretrained == "auto" and is_tower(student.backbone, tower)):
-        from_tower(student.backbone, student.head, tower, teacher.preprocess, name)
+        from_tower(student.backbone, student.head, tower, teacher.preprocess, name, section.size_px)
         student.origin = "the teacher's image tower"
     elif pretrained in ("timm", "auto"):
         try:
-            from_timm(student.backbone, name)
+            from_timm(student.backbone, name, section.size_px)
             student.origin = "timm's pretrained backbone"
         except UserError as error:
             if pretrained == "timm":

@@ -11,7 +11,8 @@ import timm
 from pydantic import Field, model_validator
 
 from edgevl_core.errors import UserError
-from edgevl_train.recipe import Machine, RgbAugmentSection, StageSection, override, parse_section
+from edgevl_train.recipe import override, parse_section
+from edgevl_train.sections import Machine, RgbAugmentSection, StageSection
 
 Phase = Literal["frozen", "whole"]
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from edgevl_core.errors import UserError
 from edgevl_train.precision import resolve_precision
-from edgevl_train.recipe import Machine
+from edgevl_train.sections import Machine
 
 
 def start_fabric(recipe: Machine, precision: str | None = None, network: nn.Module | None = None) -> Fabric:

@@ -12,7 +12,8 @@ from edgevl_core.atomic import atomic_write
 from edgevl_core.errors import UserError
 from edgevl_core.hashing import sha256_file
 from edgevl_train.cache import hash_bag
-from edgevl_train.recipe import Recipe, StudentSection, dump_recipe
+from edgevl_train.recipe import Recipe, dump_recipe
+from edgevl_train.sections import StudentSection
 from edgevl_train.teacher import Teacher, teacher_key
 
 INPUTS_FILE = "inputs.json"

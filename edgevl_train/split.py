@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edgevl_core.errors import UserError
 from edgevl_core.pairlog.sequences import SEQUENCE_GAP_S, number_sequences
-from edgevl_train.recipe import SplitSection
+from edgevl_train.sections import SplitSection
 
 MANY = 10  # from so many on, whole bags or sequences may stand for the rest; one of a few is one day or one room
 GOLDEN_RATIO = (1 + 5**0.5) / 2

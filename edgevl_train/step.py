@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from edgevl_core.errors import UserError
-from edgevl_train.recipe import StageSection
 from edgevl_train.schedule import learning_rate
+from edgevl_train.sections import StageSection
 from edgevl_train.standing import Metrics
 
 _SMALLEST_LOSS_SCALE = 2.0**-10  # float16's scale halves at each skipped step; down here every step was skipped

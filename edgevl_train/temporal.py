@@ -8,7 +8,7 @@ after is right more often. On simulated homes at one frame a second the share of
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_train.recipe import TemporalSection
+from edgevl_train.sections import TemporalSection
 
 
 def smoothed(

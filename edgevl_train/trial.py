@@ -18,7 +18,7 @@ from torch import nn
 from edgevl_core.engine import Engine, openvino_installed
 from edgevl_core.errors import UserError
 from edgevl_train.quantise import calibrate, export_fp32, export_int8, fake_quantise, fuse
-from edgevl_train.recipe import StudentSection
+from edgevl_train.sections import StudentSection
 from edgevl_train.student import Student, build_student
 
 _IMAGES = 4

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from edgevl_core.depth import LINEAR_RANGE_M
-from edgevl_train.recipe import DepthAugmentSection, ViewsSection
+from edgevl_train.sections import DepthAugmentSection, ViewsSection
 
 
 @dataclass(frozen=True)

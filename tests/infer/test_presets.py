@@ -7,7 +7,8 @@ from edgevl_core.engine import Engine
 from edgevl_core.errors import UserError
 from edgevl_train.presets import DEFAULT, PRESETS
 from edgevl_train.quantise import dynamic_int8, export_fp32, op_counts
-from edgevl_train.recipe import Recipe, StudentSection, dump_recipe, load_recipe, parse_recipe
+from edgevl_train.recipe import Recipe, dump_recipe, load_recipe, parse_recipe
+from edgevl_train.sections import StudentSection
 from edgevl_train.student import build_student
 from tests.infer.quantised import agreement, cosine, float_kernels, pixels_of, quantised_and_file
 

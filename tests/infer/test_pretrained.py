@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 
 from edgevl_core.errors import UserError
 from edgevl_train.checkpoint import load_student
-from edgevl_train.pretrained import fold_normalisation
+from edgevl_train.normalisation import fold_normalisation
 from edgevl_train.quantise import calibrate, fake_quantise, fuse
-from edgevl_train.recipe import StudentSection, parse_recipe
+from edgevl_train.recipe import parse_recipe
+from edgevl_train.sections import StudentSection
 from edgevl_train.student import build_student
 from tests.infer.quantised import pixels_of
 

@@ -4,7 +4,7 @@ import pytest
 from edgevl_core.errors import UserError
 from edgevl_core.fusion import probabilities
 from edgevl_train.curate import curate, merge_labels
-from edgevl_train.recipe import CurationSection
+from edgevl_train.sections import CurationSection
 
 pytestmark = pytest.mark.unit
 NAMES = ["kitchen", "hallway", "attic"]

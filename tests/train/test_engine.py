@@ -18,8 +18,8 @@ from edgevl_core.errors import UserError
 from edgevl_train.ahead import one_ahead
 from edgevl_train.interrupt import terminable
 from edgevl_train.loop import Best, Stage, fit
-from edgevl_train.recipe import Stage1Section
 from edgevl_train.schedule import learning_rate
+from edgevl_train.sections import Stage1Section
 
 pytestmark = pytest.mark.train
 STEPS = 6

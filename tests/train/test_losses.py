@@ -16,7 +16,7 @@ from edgevl_train.losses import (
     triplet_loss,
 )
 from edgevl_train.objective import make_objective
-from edgevl_train.recipe import Stage1Section
+from edgevl_train.sections import Stage1Section
 
 pytestmark = pytest.mark.unit
 

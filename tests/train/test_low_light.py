@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevl_train.augment import DIM_DRAWS, dim, under_light
-from edgevl_train.recipe import LowLightSection
+from edgevl_train.sections import LowLightSection
 
 pytestmark = pytest.mark.unit
 SIDE = 24

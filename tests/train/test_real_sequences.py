@@ -9,7 +9,7 @@ import pytest
 
 from edgevl_core.importers.kinds import import_collection
 from edgevl_core.pairlog.pairs import read_pairs
-from edgevl_train.recipe import SplitSection
+from edgevl_train.sections import SplitSection
 from edgevl_train.split import split_pairs
 
 pytestmark = pytest.mark.real

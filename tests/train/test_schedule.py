@@ -6,8 +6,8 @@ from torch import nn
 
 from edgevl_train.presets import PRESETS
 from edgevl_train.quantise import fake_quantise, fuse
-from edgevl_train.recipe import Stage1Section
 from edgevl_train.schedule import make_optimiser
+from edgevl_train.sections import Stage1Section
 from edgevl_train.student import build_student
 
 pytestmark = pytest.mark.unit

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from edgevl_core.errors import UserError
 from edgevl_core.pairlog.sequences import number_sequences
-from edgevl_train.recipe import SplitSection
+from edgevl_train.sections import SplitSection
 from edgevl_train.split import split_pairs
 
 pytestmark = pytest.mark.unit

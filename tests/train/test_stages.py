@@ -13,8 +13,9 @@ from edgevl_train.batches import make_batches
 from edgevl_train.contrast import contrast, quantised_copy
 from edgevl_train.data import RunData
 from edgevl_train.distil import distil
-from edgevl_train.recipe import Recipe, Stage1Section
+from edgevl_train.recipe import Recipe
 from edgevl_train.schedule import learning_rate
+from edgevl_train.sections import Stage1Section
 from edgevl_train.student import Student, build_student
 
 pytestmark = pytest.mark.train

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgevl_train.recipe import TemporalSection
+from edgevl_train.sections import TemporalSection
 from edgevl_train.temporal import smoothed
 
 pytestmark = pytest.mark.unit

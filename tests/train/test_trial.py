@@ -9,7 +9,8 @@ from edgevl_core.errors import UserError
 from edgevl_core.resources import resource
 from edgevl_train import trial
 from edgevl_train.adapt import adapt
-from edgevl_train.recipe import Recipe, StudentSection
+from edgevl_train.recipe import Recipe
+from edgevl_train.sections import StudentSection
 
 pytestmark = pytest.mark.train
 LABELS = resource("config/labels/home.yaml")

@@ -4,7 +4,7 @@ import torch
 
 from edgevl_core.depth import LINEAR_RANGE_M, encode_depth
 from edgevl_train.missing import MISSING_DRAWS, lose_depth
-from edgevl_train.recipe import DepthAugmentSection, MissingDepthSection, ViewsSection
+from edgevl_train.sections import DepthAugmentSection, MissingDepthSection, ViewsSection
 from edgevl_train.views import augment_depth, crop, draw_views
 
 pytestmark = pytest.mark.unit
