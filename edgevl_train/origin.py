@@ -47,7 +47,8 @@ def new_student(recipe: Recipe, teacher: Teacher, seed: int) -> Student:
         except UserError as error:
             if pretrained == "timm":
                 raise
-            student.origin = f"random weights, for {error}"
+            reason, _, _ = str(error).partition(": pass ")  # what to pass is said once, with the warning
+            student.origin = f"random weights, for {reason}"
     else:
         student.origin = "random weights" if pretrained is None else f"the backbone in {pretrained}"
     return student

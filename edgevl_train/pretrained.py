@@ -70,7 +70,7 @@ def from_timm(network: nn.Module, name: str, size_px: int) -> None:
         with _quiet_download():
             theirs = timm.create_model(name, pretrained=True, num_classes=0, **sized)
     except Exception as error:  # whatever the download raises
-        reason = " ".join(str(error).split())[:100]
+        reason = " ".join(str(error).split())[:100].rstrip()
         raise UserError(
             f"timm's weights of {name!r} cannot be had here ({reason}): pass a .safetensors file of them as "
             "student.pretrained"
