@@ -175,7 +175,7 @@ def _batch(data: Captioned, rows: NDArray[np.int64], tokens: list[Tensor], setti
     generator = torch.Generator().manual_seed(seed)
     boxes, flips = random_boxes(len(rows), settings.min_scale, settings.max_aspect, generator)
     rows = np.sort(rows)  # in the order of the file they are read from
-    pixels = crop(torch.from_numpy(data.rgb[rows]), boxes, flips, settings.size_px, nearest=False)
+    pixels = crop(torch.from_numpy(data.rgb[rows]), boxes, flips, settings.crop_px, nearest=False)
     pixels = _normalised(jitter_colour(pixels, generator, **settings.colours.model_dump()), settings)
     captions = data.caption[rows]
     present = np.arange(len(tokens)) if len(tokens) <= settings.batch else np.unique(captions)

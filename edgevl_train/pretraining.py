@@ -36,9 +36,14 @@ class Pretraining(Machine):
     The default image tower is timm's smallest ResNet: larger ones know less after the same minute on a CPU. With
     ``backbone``, a file of weights for the tower, the tower stays as it is for ``frozen_epochs`` and learns with the
     rest, at ``backbone_lr_share`` of the rate, for ``epochs`` after that. ``mean`` and ``std`` are of pixels in 0..1.
+
+    ``crop_size_share``: side of the crops in training over the model's own size. A crop shows things larger than the
+    whole image does. A network that trains on smaller crops than it is used with sees things at one size in both, and
+    trains in less time ("Fixing the train-test resolution discrepancy", arXiv 1906.06423).
     """
 
     model: dict[str, Any] = Field(default_factory=_default_model)
+    crop_size_share: float = Field(1.0, ge=0.5, le=1)
     backbone: Path | None = None
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
@@ -62,10 +67,22 @@ class Pretraining(Machine):
             raise ValueError("epochs and frozen_epochs are both 0: nothing would be learned")
         return self
 
+    @model_validator(mode="after")
+    def _takes_its_crops(self) -> "Pretraining":
+        name = self.model["vision_cfg"].get("timm_model_name", "")
+        if self.crop_size_share < 1 and timm.is_model(name) and timm.get_pretrained_cfg(name).fixed_input_size:
+            raise ValueError(f"crop_size_share {self.crop_size_share}: {name} takes images of one size: 1 is needed")
+        return self
+
     @property
     def size_px(self) -> int:
         """Side of the model's input."""
         return int(self.model["vision_cfg"]["image_size"])
+
+    @property
+    def crop_px(self) -> int:
+        """Side of the crops in training, a multiple of 8."""
+        return max(8, 8 * round(self.size_px * self.crop_size_share / 8)) if self.crop_size_share < 1 else self.size_px
 
     def section(self, phase: Phase) -> StageSection:
         """The schedule of a phase, as the training loop wants it."""
@@ -113,6 +130,8 @@ def _for_backbone(backbone: str) -> dict[str, Any]:
     model["vision_cfg"] |= {"image_size": 224, "timm_model_name": name}
     return {
         "model": model,
+        # A Vision Transformer takes images of one size.
+        "crop_size_share": 1.0 if made_for.fixed_input_size else 0.7,
         "backbone": file,
         "mean": list(made_for.mean),
         "std": list(made_for.std),

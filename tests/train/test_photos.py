@@ -82,7 +82,7 @@ def test_captions_bags_and_folders_mix(photos: Path, sim_bag: Path, tmp_path: Pa
 
 
 def test_pretraining_from_photos_goes_on_after_a_cut(photos: Path, weights: Path, tmp_path: Path) -> None:
-    whole = settings(backbone=weights, frozen_epochs=1)
+    whole = settings(backbone=weights, frozen_epochs=1, crop_size_share=0.75)
     spec = pretrain([photos], tmp_path / "unbroken", settings=whole)
     unbroken = load_teacher(spec)
     # Cut off after the phase in which the tower is frozen, and gone on with.
@@ -105,6 +105,14 @@ def test_pretraining_from_photos_goes_on_after_a_cut(photos: Path, weights: Path
     record = json.loads((tmp_path / "again" / "metrics.json").read_text())
     assert record["captions"] == ["entrance hall", "kitchen"]
     assert [line["stage"] for line in record["validation"]] == ["frozen", "whole", "whole", "whole"]
+
+
+def test_a_tower_that_takes_any_size_trains_on_smaller_crops_than_it_is_used_with() -> None:
+    assert load_settings("mobilenetv2_100@x", None, []).crop_px == 160
+    assert load_settings("mobilenetv2_100@x", 96, []).crop_px == 64
+    assert load_settings("vit_small_patch16_224@x", None, []).crop_px == 224
+    with pytest.raises(UserError, match=r"vit_small_patch16_224 takes images of one size: 1 is needed"):
+        load_settings("vit_small_patch16_224@x", None, ["crop_size_share=0.7"])
 
 
 def test_a_frozen_tower_stays_the_files(photos: Path, weights: Path, tmp_path: Path) -> None:
