@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from edgevl_core.base.errors import UserError
 from edgevl_core.engine import Engine, openvino_installed
-from edgevl_core.errors import UserError
+from edgevl_train.quantise.trial import try_student
 from edgevl_train.sections import StudentSection
-from edgevl_train.trial import try_student
 
 # isort: split
 import timm  # after edgevl_train, which lets it load

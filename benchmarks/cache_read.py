@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevl_train.cache import Cache, open_cache
-from edgevl_train.cache.layout import file_rows
-from edgevl_train.cache.parts import Parts
+from edgevl_train.data.cache import Cache, open_cache
+from edgevl_train.data.cache.layout import file_rows
+from edgevl_train.data.cache.parts import Parts
 
 SIZE_PX, PAIRS, BATCH, ROUNDS = 224, 2048, 64, 7
 WANTED_PAIRS_S = 2500

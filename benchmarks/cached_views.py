@@ -20,17 +20,17 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.torch import save_file
 
-from edgevl_core.resources import resource
-from edgevl_core.timing import Timing, measure, ratio_quartiles
+from edgevl_cli.benchmark.timing import Timing, measure, ratio_quartiles
+from edgevl_core.base.resources import resource
 from edgevl_sim import write_bag
-from edgevl_train.batches import make_batches
-from edgevl_train.data import RunData
-from edgevl_train.distil import distil
-from edgevl_train.material import Setup, gather, open_inputs, prepare
-from edgevl_train.processes import start_fabric
+from edgevl_train.data.batches import make_batches
+from edgevl_train.data.run_data import RunData
+from edgevl_train.prepare import Setup, gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe, parse_recipe
-from edgevl_train.teacher import quiet_open_clip
+from edgevl_train.teacher.loading import quiet_open_clip
+from edgevl_train.training.distributed import start_fabric
+from edgevl_train.training.stage1_distillation import distil
 
 
 def main() -> None:

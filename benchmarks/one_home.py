@@ -27,12 +27,12 @@ from one_home_parts.material import DEMO, HOME, LABELS, ONE_DRIVE, Material
 from one_home_parts.table import bounds, show
 from remembered import remembered
 
-from edgevl_core.atomic import atomic_write
-from edgevl_core.preprocess import Preprocess
+from edgevl_core.base.atomic import atomic_write
+from edgevl_core.camera.preprocess import Preprocess
 from edgevl_sim import ROOMS
-from edgevl_train.predictors import bundle_predictor, teacher_predictor
+from edgevl_train.evaluation.predictors import bundle_predictor, teacher_predictor
 from edgevl_train.recipe import load_recipe
-from edgevl_train.teacher import load_teacher
+from edgevl_train.teacher.loading import load_teacher
 
 PARTS = ("scratch", "adapted", "words", "strict")
 # Every room type is missing once.

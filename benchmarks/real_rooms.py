@@ -25,8 +25,8 @@ from real_rooms_parts.material import Material, described
 from real_rooms_parts.table import show
 from remembered import remembered
 
-from edgevl_core.atomic import atomic_write
-from edgevl_core.errors import UserError
+from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.pairs import read_pairs
 
 QUICK = ("student.size_px=64", "cache.size_px=96", "views.count=2", "stage1.epochs=4", "stage2.epochs=1")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgevl_core.atomic import atomic_write
+from edgevl_core.base.atomic import atomic_write
 
 
 def remembered(folder: Path, name: str, make: Callable[[], Any]) -> Any:

@@ -2,7 +2,7 @@
 
 python benchmarks/teachers.py [--write docs/teachers.md] [--build]
 
-The table is the loader's own decision (edgevl_train/teacher_config.py, teacher_tokenizer.py); activations are read off
+The table is the loader's own decision (edgevl_train/teacher/config.py, teacher_tokenizer.py); activations are read off
 the model that it would fill, built without storage. --build: models of each kind that fit into 1 GB are really built,
 with random weights, saved, loaded as open_clip:<name>/<tag>@<directory>, and compared with open_clip's own loading of
 the same file on one image and one text.
@@ -27,13 +27,13 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from torch import nn
 
-from edgevl_core.atomic import atomic_write
-from edgevl_core.errors import UserError
-from edgevl_core.preprocess import Preprocess
-from edgevl_train.teacher import build_model, load_teacher, quiet_open_clip
-from edgevl_train.teacher_config import TeacherConfig, config_of_name, config_of_tag
-from edgevl_train.teacher_tokenizer import SETTINGS, TOKENIZER, files_needed
-from edgevl_train.teacher_weights import WEIGHTS_FILE
+from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.errors import UserError
+from edgevl_core.camera.preprocess import Preprocess
+from edgevl_train.teacher.config import TeacherConfig, config_of_name, config_of_tag
+from edgevl_train.teacher.loading import build_model, load_teacher, quiet_open_clip
+from edgevl_train.teacher.tokenizer import SETTINGS, TOKENIZER, files_needed
+from edgevl_train.teacher.weights import WEIGHTS_FILE
 
 ACTIVATIONS = {"GELU", "GELUTanh", "QuickGELU", "SiLU", "ReLU", "Hardswish"}
 TEXT = "a photo of a kitchen"

@@ -13,7 +13,7 @@ def parse_seeds(text: str) -> list[int]:
     Raises:
         UserError: it is something else.
     """
-    from edgevl_core.errors import UserError
+    from edgevl_core.base.errors import UserError
 
     try:
         return [int(part) for part in text.split(",")]

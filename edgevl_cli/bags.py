@@ -83,7 +83,7 @@ def import_pairs(
     """Make a rosbag2 of a public RGB-D collection, or of a folder of pairs; which it is shows in its layout."""
     from dataclasses import asdict
 
-    from edgevl_core.importers.kinds import import_collection
+    from edgevl_train.datasets.kinds import import_collection
 
     with progress(f"importing {source.name}") as on_progress:
         summary = import_collection(source, out, split=split, on_progress=on_progress)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgevl_core.atomic import atomic_write
+from edgevl_core.base.atomic import atomic_write
 
 OnProgress = Callable[[int, int], None]
 

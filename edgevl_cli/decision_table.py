@@ -11,7 +11,7 @@ COLUMNS = {"rgb": "RGB", "depth": "depth", "rgbd": "both", "rgb_dim": "RGB\ndim"
 
 
 def show_decision(decision: Mapping[str, Any]) -> None:
-    """What :class:`edgevl_train.decision.Decision` holds, as in report.json."""
+    """What :class:`edgevl_train.evaluation.decision.Decision` holds, as in report.json."""
     rows = decision["rows"]
     changes = ": before→now, or one number for both" if "base" in rows["all"] else ""
     title = f"% of validation pairs with the teacher's answer to the lit RGB{changes}\ndim: with a fifth of the light"

@@ -17,7 +17,7 @@ _MISTAKES = 8  # the commonest ones; the whole matrix is in the JSON and in the 
 
 
 def show_evaluation(numbers: Mapping[str, Any]) -> None:
-    """What :func:`edgevl_train.evaluate.evaluate` found."""
+    """What :func:`edgevl_train.evaluation.evaluate.evaluate` found."""
     console = Console()
     console.print(f"{numbers['model']}: {numbers['samples']} pairs, {len(numbers['labels'])} labels")
     if numbers["other_rooms"]:

@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from edgevl_cli import bags, benchmark, bundles, demo, doctor, training
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 
 app = typer.Typer(
     name="edgevl",

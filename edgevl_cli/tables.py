@@ -10,7 +10,7 @@ from rich.table import Table
 from edgevl_cli.console import size
 
 if TYPE_CHECKING:
-    from edgevl_core.manifest import Manifest
+    from edgevl_core.bundle.manifest import Manifest
     from edgevl_core.pairlog.info import LogInfo
 
 MODALITIES = {"rgb": "RGB", "depth": "depth", "rgbd": "RGB + depth"}

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from edgevl_cli.console import progress, write_json
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 
 Bags = Annotated[list[Path], typer.Argument(help="rosbag2 directories or .mcap files.")]
 TeacherSpec = Annotated[
@@ -55,8 +55,8 @@ def pretrain(
 ) -> None:
     """Train a small open_clip model on captioned images: frames of bags, photos, or both."""
     needs_training_extra()
-    from edgevl_train.pretrain import pretrain as run
-    from edgevl_train.pretraining import load_settings
+    from edgevl_train.pretrain.run import pretrain as run
+    from edgevl_train.pretrain.settings import load_settings
 
     given = [f"seed={seed}", *([] if epochs is None else [f"epochs={epochs}"]), *settings]
     spec = run(sources, out, labels=labels, settings=load_settings(backbone, size_px, given), resume=resume)
@@ -137,9 +137,9 @@ def evaluate(
     """Top-1 where the bags carry truth, agreement with the teacher where they do not."""
     needs_training_extra()
     from edgevl_cli.evaluation_tables import show_evaluation
-    from edgevl_train.cache import expected_pairs
-    from edgevl_train.evaluate import evaluate as run
-    from edgevl_train.evaluation_plot import write_plot
+    from edgevl_train.data.cache import expected_pairs
+    from edgevl_train.evaluation.evaluate import evaluate as run
+    from edgevl_train.evaluation.evaluation_plot import write_plot
 
     if plot is not None and plot.suffix != ".png":
         raise UserError(f"--plot {plot}: a file name that ends in .png is accepted")
@@ -164,6 +164,6 @@ def evaluate(
 def report(run: Annotated[Path, typer.Argument(help="The run directory of edgevl adapt.")]) -> None:
     """Draw what a run did: losses, validation figures, sizes."""
     needs_training_extra()
-    from edgevl_train.report import write_report
+    from edgevl_train.evaluation.report import write_report
 
     print(f"report: {write_report(run)}")

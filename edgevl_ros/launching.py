@@ -14,8 +14,8 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 
-from edgevl_ros.dds import profile_variables
-from edgevl_ros.parameters import Value, from_text
+from edgevl_ros.node.dds import profile_variables
+from edgevl_ros.node.parameters import Value, from_text
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 NO_ARGUMENTS: Mapping[str, type] = MappingProxyType({})

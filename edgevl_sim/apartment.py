@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 
 from edgevl_sim.another_day import Arrangement, Light, light_of, rearranged
-from edgevl_sim.atlas import Atlas
 from edgevl_sim.floorplan import FloorPlan, floor_plan
 from edgevl_sim.layout import Layout, furnish
 from edgevl_sim.mesh import Mesh, build_mesh
@@ -17,8 +16,9 @@ from edgevl_sim.palette import Style
 from edgevl_sim.parts import Floats, Material, Part, box
 from edgevl_sim.plans import PLANS, ROOMS, Plan
 from edgevl_sim.seeds import drive_rng
-from edgevl_sim.shell import FLOOR_PX_PER_M, WALL_PX_PER_M, WallFinish, contact_shadow, floor_texture
+from edgevl_sim.texture_atlas import Atlas
 from edgevl_sim.textures import Pixels
+from edgevl_sim.walls import FLOOR_PX_PER_M, WALL_PX_PER_M, WallFinish, contact_shadow, floor_texture
 
 TRIES = 200
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import cv2
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.types import (
     CAMERA_INFO,
     IMAGE,

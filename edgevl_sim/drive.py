@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 from edgevl_sim.another_day import APART_NS
 from edgevl_sim.apartment import build_room, camera_of, room_order
 from edgevl_sim.parts import Floats

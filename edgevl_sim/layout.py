@@ -14,7 +14,7 @@ from edgevl_sim.furniture import common
 from edgevl_sim.palette import Style
 from edgevl_sim.parts import Floats, Parts, bounds
 from edgevl_sim.plans import DISTRACTORS, Piece, Plan
-from edgevl_sim.shell import doorway, heater, window
+from edgevl_sim.walls import doorway, heater, window
 
 CLEARANCE_M = 0.04
 WALL_YAW = (0.0, math.pi / 2, math.pi, -math.pi / 2)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edgevl_sim import fronts  # noqa: F401  (registers its patterns)
-from edgevl_sim.atlas import Atlas, build_atlas
+from edgevl_sim import furniture_textures  # noqa: F401  (registers its patterns)
 from edgevl_sim.parts import Floats, Material, Part
+from edgevl_sim.texture_atlas import Atlas, build_atlas
 from edgevl_sim.textures import Pixels, texture
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 
 SPLITS = ("train", "val", "test")
 HOMES_PER_SPLIT = 1 << 20

@@ -18,27 +18,27 @@ from typing import Any
 import numpy as np
 import torch
 
+from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.engine import Engine
-from edgevl_core.errors import UserError
-from edgevl_core.label_bank import LabelBank
 from edgevl_train.ablation_plot import draw_ablation
-from edgevl_train.contrast import contrast, quantised_copy
-from edgevl_train.data import RunData, calibration_pixels
-from edgevl_train.distil import distil
-from edgevl_train.evaluate import evaluate_all
-from edgevl_train.folded import restore_for
-from edgevl_train.interrupt import terminable
-from edgevl_train.material import Setup, gather, open_inputs, prepare
-from edgevl_train.origin import new_student
-from edgevl_train.predictors import engine_predictor
-from edgevl_train.processes import start_fabric
+from edgevl_train.data.run_data import RunData, calibration_pixels
+from edgevl_train.evaluation.evaluate import evaluate_all
+from edgevl_train.evaluation.predictors import engine_predictor
+from edgevl_train.new_student import new_student
+from edgevl_train.prepare import Setup, gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise import dynamic_int8, export_fp32, export_int8, ptq_int8
 from edgevl_train.recipe import Recipe, dump_recipe, override, parse_recipe
-from edgevl_train.rundir import check_out, write_json
+from edgevl_train.run_directory import check_out, write_json
 from edgevl_train.sections import Stage2Section
-from edgevl_train.student import Student
-from edgevl_train.validation import validator
+from edgevl_train.student.network import Student
+from edgevl_train.training.batch_norms import restore_for
+from edgevl_train.training.distributed import start_fabric
+from edgevl_train.training.signals import terminable
+from edgevl_train.training.stage1_distillation import distil
+from edgevl_train.training.stage2_contrastive import contrast, quantised_copy
+from edgevl_train.training.validation import validator
 
 ROWS = {
     "stage1_fp32": "stage 1, float",
@@ -103,12 +103,12 @@ def ablate(
         inputs = open_inputs(setup, out, fabric)
         for warning in setup.warnings:
             progress.say(f"warning: {warning}")
-        material = gather(setup, inputs, out, progress, fabric)
-        bank = material.bank.select(setup.labels.names)
-        judge = partial(_figures, data=material.data, bank=bank, test=test)
+        gathered = gather(setup, inputs, out, progress, fabric)
+        bank = gathered.bank.select(setup.labels.names)
+        judge = partial(_figures, data=gathered.data, bank=bank, test=test)
         figures = []
         for seed in seeds:
-            trial = _Trial(setup, material.data, inputs.fingerprint, seed, out / f"seed_{seed}", progress, judge)
+            trial = _Trial(setup, gathered.data, inputs.fingerprint, seed, out / f"seed_{seed}", progress, judge)
             found = trial.kept("figures", recipe, _of_recipe)
             for variant, other in varied.items():
                 rows = trial.kept(variant, other, _of_variant)

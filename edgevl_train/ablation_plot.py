@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgevl_core.atomic import atomic_write
+from edgevl_core.base.atomic import atomic_write
 
 _COLOURS = {"rgb": "#c44e52", "depth": "#4c72b0"}
 

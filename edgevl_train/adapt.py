@@ -16,26 +16,26 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
-from edgevl_core.bundle import STUDENT_INT8, read_manifest
+from edgevl_core.bundle.fusion import DEFAULT_TRUST
+from edgevl_core.bundle.student_bundle import STUDENT_INT8, read_manifest
 from edgevl_core.engine import Engine
-from edgevl_core.fusion import DEFAULT_TRUST
-from edgevl_train.calibrate import at_a_bound
-from edgevl_train.checkpoint import earlier_student
-from edgevl_train.contrast import contrast, quantised_copy
-from edgevl_train.coverage import Coverage
-from edgevl_train.data import RunData
-from edgevl_train.decision import Decision, Judged, decide
-from edgevl_train.deliver import Measured, Students, deliver, export_students, measure, on_images, student_figures
-from edgevl_train.distil import distil
-from edgevl_train.folded import restore_for
-from edgevl_train.interrupt import terminable
-from edgevl_train.material import Setup, gather, open_inputs, prepare
-from edgevl_train.predictors import student_on_numpy
-from edgevl_train.processes import start_fabric
+from edgevl_train.data.coverage import Coverage
+from edgevl_train.data.run_data import RunData
+from edgevl_train.evaluation.calibrate import at_a_bound
+from edgevl_train.evaluation.decision import Decision, Judged, decide
+from edgevl_train.evaluation.predictors import student_on_numpy
+from edgevl_train.evaluation.report import write_report
+from edgevl_train.export_bundle import Measured, Students, deliver, export_students, measure, on_images, student_figures
+from edgevl_train.prepare import Setup, gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
-from edgevl_train.report import write_report
-from edgevl_train.rundir import check_out, write_json
+from edgevl_train.restore import earlier_student
+from edgevl_train.run_directory import check_out, write_json
+from edgevl_train.training.batch_norms import restore_for
+from edgevl_train.training.distributed import start_fabric
+from edgevl_train.training.signals import terminable
+from edgevl_train.training.stage1_distillation import distil
+from edgevl_train.training.stage2_contrastive import contrast, quantised_copy
 
 
 def adapt(
@@ -50,7 +50,7 @@ def adapt(
 
     Args:
         bags: rosbag2 directories or files with RGB and depth, or glob patterns of them.
-        teacher_spec: see :func:`edgevl_train.teacher.load_teacher`.
+        teacher_spec: see :func:`edgevl_train.teacher.loading.load_teacher`.
         labels_path: the robot's label file, or the name of a shipped one.
         out: run directory: recipe.yaml, inputs.json, status.json, metrics.jsonl, cache/,
             teacher_embeddings.*, checkpoints/, onnx/, report.json, report.png, bundle/, bundle_ptq/ (the
@@ -92,9 +92,9 @@ def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path
         return out / "bundle"
     for warning in setup.warnings:
         progress.say(f"warning: {warning}")
-    material = gather(setup, inputs, out, progress, fabric)
-    cache, split, bank, data = material.cache, material.split, material.bank, material.data
-    coverage, warnings = material.coverage, material.warnings
+    gathered = gather(setup, inputs, out, progress, fabric)
+    cache, split, bank, data = gathered.cache, gathered.split, gathered.bank, gathered.data
+    coverage, warnings = gathered.coverage, gathered.warnings
     progress.say(coverage.line())
     for warning in warnings[len(setup.warnings) :]:
         progress.say(f"warning: {warning}")
@@ -114,7 +114,7 @@ def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path
         "pairs": {"all": len(cache), "train": len(data.train), "val": len(data.val), "in_gaps": split.dropped},
         "split_by": split.by,
         "coverage": coverage.as_report(),
-        "curation": material.curation.report,
+        "curation": gathered.curation.report,
         "bags": cache.index["bags"],
         "stage1": {"epoch": stage1.epoch, "val": stage1.metrics},
         "stage2": {"epoch": stage2.epoch, "val": stage2.metrics},

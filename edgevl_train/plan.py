@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from edgevl_core.pairlog.pairs import read_pairs
-from edgevl_train.material import Setup, prepare
+from edgevl_train.data.split import Split, split_pairs
+from edgevl_train.prepare import Setup, prepare
 from edgevl_train.recipe import Recipe
-from edgevl_train.rundir import check_out
-from edgevl_train.split import Split, split_pairs
+from edgevl_train.run_directory import check_out
 
 _COLUMNS = 60  # of the picture of a bag's time
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from edgevl_core.atomic import atomic_write
-from edgevl_core.errors import UserError
+from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.errors import UserError
 
 WRITE_EVERY_S = 0.5
 LINE_EVERY_S = 5.0

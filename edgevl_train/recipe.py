@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from edgevl_core.errors import UserError
-from edgevl_core.preprocess import Preprocess
-from edgevl_core.resources import resource
+from edgevl_core.base.errors import UserError
+from edgevl_core.base.resources import resource
+from edgevl_core.camera.preprocess import Preprocess
 from edgevl_train.sections import (
     AnySection,
     CacheSection,

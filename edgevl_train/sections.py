@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
-from edgevl_train import presets
+from edgevl_train.student import presets
 
 
 class Section(BaseModel):
@@ -18,11 +18,11 @@ AnySection = TypeVar("AnySection", bound=Section)
 
 
 class StudentSection(Section):
-    """Which network is trained; see :func:`edgevl_train.student.build_student`.
+    """Which network is trained; see :func:`edgevl_train.student.network.build_student`.
 
     For a name among the presets, ``size_px`` and ``head`` default to the preset's. First weights: random, those with
     which an earlier run of ``edgevl adapt`` ended (``start_from``), or of a ``pretrained`` backbone: a file, timm's own
-    download, the image tower of a teacher that is the same network, or "auto", see :mod:`edgevl_train.origin`.
+    download, the image tower of a teacher that is the same network, or "auto", see :mod:`edgevl_train.new_student`.
     ``pretrained_mean`` and ``pretrained_std``, of RGB in 0..1, are what that file's weights were made for; left out,
     timm's for the name.
     """
@@ -72,7 +72,7 @@ class CacheSection(Section):
 
 
 class PreprocessSection(Section):
-    """What the robot does to an image besides resizing it; see :class:`edgevl_core.preprocess.Preprocess`."""
+    """What the robot does to an image besides resizing it; see :class:`edgevl_core.camera.preprocess.Preprocess`."""
 
     depth_encoding: Literal["metric", "minmax"] = "metric"
     rotation_deg: Literal[0, 90, 180, 270] = 0
@@ -109,7 +109,7 @@ class ViewsSection(Section):
 
 
 class DepthAugmentSection(Section):
-    """Depth-only augmentation in stage 1 and 2, see :func:`edgevl_train.views.augment_depth`.
+    """Depth-only augmentation in stage 1 and 2, see :func:`edgevl_train.data.views.augment_depth`.
 
     Rectangular holes, one shift of the range per image, and noise per pixel whose standard deviation is
     ``noise_m_at_1m`` metres at 1 m and grows with the square of the range.
@@ -122,7 +122,7 @@ class DepthAugmentSection(Section):
 
 
 class MissingDepthSection(Section):
-    """Depth that a camera did not measure, in stage 1 and 2, see :mod:`edgevl_train.missing`; ``probability`` 0: none.
+    """Depth that a camera did not measure, see :mod:`edgevl_train.data.missing`; ``probability`` 0: none.
 
     A share ``probability`` of the images loses up to about ``max_share`` of its depth, in ragged patches, single pixels
     and at the rim. For pairs whose depth has been filled in, or comes from a better camera than the robot's.
@@ -133,7 +133,7 @@ class MissingDepthSection(Section):
 
 
 class RgbAugmentSection(Section):
-    """RGB-only augmentation in stage 1 and 2, see :func:`edgevl_train.augment.jitter_colour`; all 0: none.
+    """RGB-only augmentation in stage 1 and 2, see :func:`edgevl_train.data.augment.jitter_colour`; all 0: none.
 
     The target stays the teacher's embedding of the untouched view.
     """
@@ -145,7 +145,7 @@ class RgbAugmentSection(Section):
 
 
 class LowLightSection(Section):
-    """RGB in bad light, in stage 1 and 2, see :func:`edgevl_train.augment.dim`; ``probability`` 0: none.
+    """RGB in bad light, in stage 1 and 2, see :func:`edgevl_train.data.augment.dim`; ``probability`` 0: none.
 
     A share ``probability`` of the images is darkened by a gain between ``min_gain`` and 1 (log-uniform) and by a gamma
     between 1 / ``max_gamma`` and ``max_gamma`` (log-uniform), and gets sensor noise of up to ``noise`` of 255 levels.
@@ -159,7 +159,7 @@ class LowLightSection(Section):
 
 
 class TemporalSection(Section):
-    """The teacher's embeddings averaged over time, see :mod:`edgevl_train.temporal`; ``window_s`` 0: as they are.
+    """The teacher's embeddings averaged over time, see :mod:`edgevl_train.data.temporal`; ``window_s`` 0: as they are.
 
     Each target is mixed, with ``weight``, with the mean of those at most ``window_s`` before and after it. For drives
     with a frame every second or so; not for collections, whose neighbours in time may be other scenes.
@@ -196,7 +196,7 @@ class CurationSection(Section):
 
 
 class StageSection(Section):
-    """What both stages have: AdamW and its schedule, see :func:`edgevl_train.loop.fit`.
+    """What both stages have: AdamW and its schedule, see :func:`edgevl_train.training.loop.fit`.
 
     ``batch`` is the global one, over all processes; ``accumulate`` batches make one optimiser step.
     ``warmup_steps`` counts optimiser steps. ``ema_decay`` 0: no average of the weights. ``patience`` 0: no
@@ -222,7 +222,7 @@ class StageSection(Section):
 
 
 class ObjectiveSection(StageSection):
-    """What both stages learn by, see :func:`edgevl_train.objective.make_objective`.
+    """What both stages learn by, see :func:`edgevl_train.training.objective.make_objective`.
 
     Weights of the distance to the teacher's embedding, and of the divergence from its answers over the label set and
     over the recipe's ``vocabulary``; 0: that part is left out.

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from edgevl_core.pairlog.pairs import RgbdPair, read_pairs
-from edgevl_train.answers import answers
-from edgevl_train.figures.unknown import unknown_roc
-from edgevl_train.predictors import Predictor
+from edgevl_train.evaluation.metrics.unknown import unknown_roc
+from edgevl_train.evaluation.predictions import answers
+from edgevl_train.evaluation.predictors import Predictor
 
 MIN_FURNITURE = 0.05  # frames that show less name no room
 GAINS = (1.0, 0.5, 0.3, 0.2, 0.12, 0.06)

@@ -4,13 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgevl_core.base.resources import resource
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import SCENE_TRUTH, deserialize, header_stamp_ns
 from edgevl_core.pairlog.writer import BagWriter
-from edgevl_core.resources import resource
 from edgevl_sim import write_bag
 from edgevl_train.adapt import adapt
-from edgevl_train.pretrain import pretrain
+from edgevl_train.pretrain.run import pretrain
 from edgevl_train.recipe import Recipe, load_recipe
 
 LABELS = resource("config/labels/home.yaml")

@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from edgevl_core.depth import encode_depth
+from edgevl_core.bundle.label_bank import LabelBank, build_label_bank
+from edgevl_core.bundle.labels import load_labels
+from edgevl_core.bundle.manifest import read_manifest
+from edgevl_core.camera.depth import encode_depth
+from edgevl_core.camera.preprocess import to_batch, to_input
 from edgevl_core.engine import Engine
-from edgevl_core.label_bank import LabelBank, build_label_bank
-from edgevl_core.labels import load_labels
-from edgevl_core.manifest import read_manifest
 from edgevl_core.pairlog.pairs import RgbdPair, read_pairs
-from edgevl_core.preprocess import to_batch, to_input
-from edgevl_train.answers import MODALITIES, answers
-from edgevl_train.checkpoint import load_student
-from edgevl_train.predictors import Predictor, engine_predictor, teacher_predictor
+from edgevl_train.evaluation.predictions import MODALITIES, answers
+from edgevl_train.evaluation.predictors import Predictor, engine_predictor, teacher_predictor
 from edgevl_train.quantise import calibrate, export_int8, fake_quantise, fuse, keep_sums
 from edgevl_train.recipe import load_recipe
-from edgevl_train.teacher import Teacher, load_teacher
+from edgevl_train.restore import load_student
+from edgevl_train.teacher.loading import Teacher, load_teacher
 from real_rooms_parts.material import HOME_ROOMS, LABELS
 
 STUDENTS = {"float": "fp32", "PTQ int8": "ptq", "int8": "int8"}

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from edgevl_core.importers import folder
-from edgevl_core.importers.writer import write_collection
-from edgevl_core.resources import resource
+from edgevl_core.base.resources import resource
 from edgevl_train.adapt import adapt
-from edgevl_train.pretrain import pretrain
-from edgevl_train.pretraining import load_settings
+from edgevl_train.datasets import folder
+from edgevl_train.datasets.writer import write_collection
+from edgevl_train.pretrain.run import pretrain
+from edgevl_train.pretrain.settings import load_settings
 from edgevl_train.recipe import Recipe, load_recipe
 
 LABELS = Path(__file__).with_name("rooms.yaml")

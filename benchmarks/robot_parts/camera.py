@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
-from edgevl_ros.client import Client
-from edgevl_ros.qos import stream_qos
-from edgevl_ros.stamps import to_time
+from edgevl_ros.node.client import Client
+from edgevl_ros.node.qos import stream_qos
+from edgevl_ros.node.stamps import to_time
 
 WIDTH, HEIGHT, HZ = 640, 480, 30
 RGB_TOPIC, DEPTH_TOPIC = "camera/rgb/image_raw", "camera/depth/image_raw"

@@ -11,9 +11,9 @@ from edgevl.msg import SceneClass
 from edgevl.srv import LoadBundle, SetLabels
 
 from edgevl_cli.demo.processes import node
-from edgevl_ros.client import Client
-from edgevl_ros.qos import result_qos
-from edgevl_ros.stamps import from_time
+from edgevl_ros.node.client import Client
+from edgevl_ros.node.qos import result_qos
+from edgevl_ros.node.stamps import from_time
 from robot_parts.camera import HZ
 from robot_parts.processes import Camera, camera, cpu_s, memory_mb
 from robot_parts.rows import Row

@@ -7,7 +7,7 @@ from pathlib import Path
 from std_srvs.srv import Trigger
 
 from edgevl_cli.demo.processes import node
-from edgevl_ros.client import Client
+from edgevl_ros.node.client import Client
 from robot_parts.camera import HZ
 from robot_parts.processes import camera, cpu_s
 from robot_parts.rows import Row

@@ -2,7 +2,7 @@
 
 import time
 
-from edgevl_core.pairing import Pair, PairMatcher
+from edgevl_core.pairing.pairing import Pair, PairMatcher
 from robot_parts.rows import Row
 from tests.core.streams import MS, approximate_time, by_stamp, random_streams
 

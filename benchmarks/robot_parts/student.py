@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from edgevl_cli.benchmark.files import EMBED_DIM, FLOAT, STATIC, Model, student
-from edgevl_core.bundle import write_bundle
-from edgevl_core.label_bank import LabelBank
-from edgevl_core.manifest import ByModality, Provenance
-from edgevl_core.preprocess import Preprocess
-from edgevl_train.presets import DEFAULT, PRESETS
+from edgevl_core.bundle.label_bank import LabelBank
+from edgevl_core.bundle.manifest import ByModality, Provenance
+from edgevl_core.bundle.student_bundle import write_bundle
+from edgevl_core.camera.preprocess import Preprocess
+from edgevl_train.student.presets import DEFAULT, PRESETS
 
 NAMES = tuple(f"room {number}" for number in range(20))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgevl_cli.console import progress, write_json
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 
 if TYPE_CHECKING:
     from edgevl_cli.benchmark.files import Model
@@ -95,7 +95,7 @@ def _check(bundle: Path | None, bag: Path | None, plot: Path | None, budget_ms: 
     if bag is not None and bundle is None:
         raise UserError(f"--bag {bag}: it is for the accuracy of a bundle; name the BUNDLE as well")
     if bundle is not None:
-        from edgevl_core.bundle import read_manifest
+        from edgevl_core.bundle.student_bundle import read_manifest
 
         read_manifest(bundle)
 
@@ -105,7 +105,7 @@ def _models(folder: Path, own: Path | None, compared: bool, everything: bool) ->
     from functools import partial
 
     from edgevl_cli.benchmark.files import bundle, student, teacher
-    from edgevl_train.presets import PRESETS
+    from edgevl_train.student.presets import PRESETS
 
     folder.mkdir(parents=True, exist_ok=True)
     teachers = () if compared else TEACHERS + (SLOW_TEACHERS if everything else ())
@@ -127,7 +127,7 @@ def _profile(name: str, folder: Path, json: Path | None) -> None:
     from edgevl_cli.benchmark.files import FLOAT, student
     from edgevl_cli.benchmark.operators import by_operator
     from edgevl_cli.benchmark.table import show_operators
-    from edgevl_train.presets import PRESETS
+    from edgevl_train.student.presets import PRESETS
 
     if name not in PRESETS:
         raise UserError(f"--profile {name}: no such student; accepted are {', '.join(PRESETS)}")
@@ -141,6 +141,6 @@ def _profile(name: str, folder: Path, json: Path | None) -> None:
 
 def _on_robot(models: "list[Model]") -> "Model":
     """The bundle where there is one, else the default student."""
-    from edgevl_train.presets import DEFAULT
+    from edgevl_train.student.presets import DEFAULT
 
     return next((m for m in models if m.kind == "bundle"), None) or next(m for m in models if m.name == DEFAULT)

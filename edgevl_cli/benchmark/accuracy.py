@@ -4,10 +4,10 @@ from pathlib import Path
 
 from edgevl_cli.benchmark.files import FLOAT, STATIC
 from edgevl_cli.console import OnProgress
-from edgevl_core.errors import UserError
-from edgevl_train.cache import expected_pairs
-from edgevl_train.evaluate import evaluate_all
-from edgevl_train.predictors import bundle_predictor
+from edgevl_core.base.errors import UserError
+from edgevl_train.data.cache import expected_pairs
+from edgevl_train.evaluation.evaluate import evaluate_all
+from edgevl_train.evaluation.predictors import bundle_predictor
 
 
 def top1(bundle: Path, bag: Path, on_progress: OnProgress = lambda done, total: None) -> dict[str, dict[str, float]]:

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgevl_core.atomic import atomic_write
-from edgevl_core.bundle import STUDENT_FP32, STUDENT_INT8, load_bundle
-from edgevl_core.errors import UserError
-from edgevl_core.preprocess import Preprocess
-from edgevl_train.presets import PRESETS, Preset
+from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.student_bundle import STUDENT_FP32, STUDENT_INT8, load_bundle
+from edgevl_core.camera.preprocess import Preprocess
 from edgevl_train.quantise import (
     calibrate,
     dynamic_int8,
@@ -28,8 +27,9 @@ from edgevl_train.quantise import (
     ptq_int8,
 )
 from edgevl_train.quantise.export import INPUT_NAME, OPSET, OUTPUT_NAME, with_fusible_gelu
-from edgevl_train.student import Student, build_student
-from edgevl_train.teacher import quiet_open_clip
+from edgevl_train.student.network import Student, build_student
+from edgevl_train.student.presets import PRESETS, Preset
+from edgevl_train.teacher.loading import quiet_open_clip
 
 # isort: split
 import open_clip

@@ -5,8 +5,8 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from edgevl_core.camera.preprocess import Preprocess, fill_batch, to_input
 from edgevl_core.engine import Engine
-from edgevl_core.preprocess import Preprocess, fill_batch, to_input
 
 PARTS = ("deserialise", "decode", "to input", "inference", "answer")
 INFERENCE = "inference"
@@ -26,11 +26,11 @@ def node_path(engine: Engine, preprocess: Preprocess) -> dict[str, Callable[[], 
     """
     from rclpy.serialization import serialize_message
 
-    from edgevl_core.classifier import Scene
-    from edgevl_ros.classify.answers import to_scene_class
-    from edgevl_ros.classify.frames import Received
-    from edgevl_ros.images import to_depth, to_rgb
-    from edgevl_ros.streams import view
+    from edgevl_core.classify.classifier import Scene
+    from edgevl_core.pairing.frames import Received
+    from edgevl_ros.classify.messages import to_scene_class
+    from edgevl_ros.node.images import to_depth, to_rgb
+    from edgevl_ros.node.streams import view
 
     rgb_cdr, depth_cdr = _serialised_pair()
     labels = tuple(f"room {number}" for number in range(_LABELS))
@@ -64,7 +64,7 @@ def _serialised_pair() -> tuple[bytes, bytes]:
     """CDR of an RGB image of noise, and of a sloping depth image with holes: the time depends on neither."""
     from rclpy.serialization import serialize_message
 
-    from edgevl_ros.images import cv2_to_imgmsg
+    from edgevl_ros.node.images import cv2_to_imgmsg
 
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (_HEIGHT, _WIDTH, 3), dtype=np.uint8)

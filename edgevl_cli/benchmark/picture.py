@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevl_cli.benchmark.run import ONNX_RUNTIME, OPENVINO, PYTORCH
-from edgevl_core.atomic import atomic_write
+from edgevl_core.base.atomic import atomic_write
 
 _COLOURS = {"float": "#4c72b0", "int8": "#c44e52", "int8 dynamic": "#dd8452", "int8 QAT": "#55a868"}
 _FILLS = {OPENVINO: "white", PYTORCH: "0.75"}

@@ -15,8 +15,8 @@ from edgevl_cli.benchmark.graph import PEAK_GMACS, PEAK_SIDE, Size, size_of, wri
 from edgevl_cli.benchmark.machine import cores, load, machine
 from edgevl_cli.benchmark.node_path import INFERENCE, PARTS, node_path
 from edgevl_cli.benchmark.node_path import available as ros_available
+from edgevl_cli.benchmark.timing import Task, Timing, measure, ratio, ratio_quartiles
 from edgevl_core.engine import CPU_ONLY, Engine, open_session, openvino_installed
-from edgevl_core.timing import Task, Timing, measure, ratio, ratio_quartiles
 
 ONNX_RUNTIME, OPENVINO, PYTORCH = "ONNX Runtime", "OpenVINO", "PyTorch"
 ENGINE_OF = {ONNX_RUNTIME: "onnxruntime", OPENVINO: "openvino"}

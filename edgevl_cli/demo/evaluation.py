@@ -17,10 +17,10 @@ def offline_figures(
     ``top1`` is over frames that show at least 5 % furniture, ``top1_all_frames`` over all. ``latency_ms``: the median
     of one image through ONNX Runtime, one thread.
     """
-    from edgevl_core.bundle import STUDENT_FP32, STUDENT_INT8
-    from edgevl_train.evaluate import evaluate_all
-    from edgevl_train.predictors import bundle_predictor, teacher_predictor
-    from edgevl_train.teacher import image_tower_bytes, load_teacher
+    from edgevl_core.bundle.student_bundle import STUDENT_FP32, STUDENT_INT8
+    from edgevl_train.evaluation.evaluate import evaluate_all
+    from edgevl_train.evaluation.predictors import bundle_predictor, teacher_predictor
+    from edgevl_train.teacher.loading import image_tower_bytes, load_teacher
 
     bundle, baseline = run_dir / "bundle", run_dir / "bundle_ptq"
     teacher = load_teacher(teacher_spec)
@@ -56,9 +56,9 @@ def home_figures(out: Path, teacher_spec: str, bags: Path, labels: Path) -> dict
     before: the student of many homes; after: the same, adapted to a drive through this home.
     """
     from edgevl_cli.demo.run import HOME_RUN
-    from edgevl_train.evaluate import evaluate_all
-    from edgevl_train.predictors import bundle_predictor, teacher_predictor
-    from edgevl_train.teacher import load_teacher
+    from edgevl_train.evaluation.evaluate import evaluate_all
+    from edgevl_train.evaluation.predictors import bundle_predictor, teacher_predictor
+    from edgevl_train.teacher.loading import load_teacher
 
     predictors = {
         "before": bundle_predictor(out / "run/bundle", labels=labels),

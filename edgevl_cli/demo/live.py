@@ -58,7 +58,7 @@ def log_drive(recorder: "Recorder", bag: Path, out: Path, logs: Path, rate: floa
             return (status.pairs_kept, *status.dropped_counts)
 
         # What was sent last is still on its way.
-        _settle(recorder, "pair_logger/status", account, alive(pair_logger=logger))
+        _wait_until_steady(recorder, "pair_logger/status", account, alive(pair_logger=logger))
     with BagReader(out) as reader:
         on_progress(kept := max(topic.count for topic in reader.topics.values()), total)
     return kept
@@ -133,10 +133,12 @@ def drive(
             names = ("received_rgb", "received_depth", "frames", "answered", "superseded", "failed")
             return tuple(int(counts[name]) for name in names if name in counts)
 
-        _settle(recorder, "scene_classifier/stats", lambda: (*account(), len(recorder.scenes)), check)
+        _wait_until_steady(recorder, "scene_classifier/stats", lambda: (*account(), len(recorder.scenes)), check)
 
 
-def _settle(recorder: "Recorder", topic: str, account: Callable[[], object], check: Callable[[], None]) -> None:
+def _wait_until_steady(
+    recorder: "Recorder", topic: str, account: Callable[[], object], check: Callable[[], None]
+) -> None:
     """Wait until a node's account, which comes with each message of its latched ``topic``, is twice the same."""
     before: object = None
     while True:

@@ -68,8 +68,8 @@ def depth_picture(depth_m: np.ndarray) -> np.ndarray:
 
 def contact_sheet(recorder: "Recorder", live_bag: Path, path: Path) -> None:
     """One column a room: the overlay lit, the overlay in the dark at the same place, and the depth it went by."""
-    from edgevl_core.atomic import atomic_write
-    from edgevl_core.overlay import contact_sheet as tile
+    from edgevl_core.base.atomic import atomic_write
+    from edgevl_core.draw.overlay import contact_sheet as tile
     from edgevl_core.pairlog.pairs import read_pairs
 
     stamps = sorted(recorder.truths)

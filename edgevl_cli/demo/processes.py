@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 
 STOP_TIMEOUT_S = 10.0
 
@@ -32,7 +32,7 @@ def node(name: str, parameters: Mapping[str, Any], logs: Path) -> Iterator[subpr
     log_path = logs / f"{name}.log"
     with open(log_path, "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", f"edgevl_ros.{name}", "--ros-args", *arguments],
+            [sys.executable, "-m", f"edgevl_ros.nodes.{name}", "--ros-args", *arguments],
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -69,7 +69,7 @@ def use_large_messages(profile: Path) -> None:
 
     The default settings lose images between processes; the profile widens the shared-memory segment.
     """
-    from edgevl_ros.dds import profile_variables
+    from edgevl_ros.node.dds import profile_variables
 
     for variable in profile_variables():
         os.environ.setdefault(variable, str(profile))

@@ -8,9 +8,9 @@ import numpy as np
 from edgevl.msg import AdaptationStatus, LoggerStatus, SceneClass, SceneTruth
 from sensor_msgs.msg import Image
 
-from edgevl_core.images import decode_rgb
-from edgevl_ros.client import Client
-from edgevl_ros.stamps import from_time
+from edgevl_core.camera.images import decode_rgb
+from edgevl_ros.node.client import Client
+from edgevl_ros.node.stamps import from_time
 
 QUEUE = 50  # reliable, the last so many
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from edgevl_cli.console import progress, write_json
 from edgevl_cli.demo.plan import Plan
 from edgevl_cli.demo.processes import edgevl, node, use_large_messages
-from edgevl_core.errors import UserError
-from edgevl_core.resources import resource
+from edgevl_core.base.errors import UserError
+from edgevl_core.base.resources import resource
 
 LABELS = "config/labels/home.yaml"
 RECIPE = "config/train/demo.yaml"

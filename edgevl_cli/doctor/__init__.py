@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from edgevl_core.errors import UserError
-from edgevl_core.findings import Finding
+from edgevl_core.base.errors import UserError
+from edgevl_core.base.findings import Finding
 
 _MARKS = {True: "ok ", False: "BAD", None: "-  "}
 
@@ -47,7 +47,7 @@ def _findings(live: bool, rgb: str, depth: str, seconds: float, bundle: Path | N
 
 
 def _bundle(path: Path) -> Finding:
-    from edgevl_core.bundle import load_bundle
+    from edgevl_core.bundle.student_bundle import load_bundle
 
     try:
         loaded = load_bundle(path)

@@ -9,9 +9,9 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgevl_core.findings import Finding
-from edgevl_core.resources import resource
-from edgevl_ros.dds import profile_variables
+from edgevl_core.base.findings import Finding
+from edgevl_core.base.resources import resource
+from edgevl_ros.node.dds import profile_variables
 
 ROBOT = ("numpy", "cv2", "onnxruntime", "mcap", "rosbags", "pydantic", "yaml", "zstandard", "lz4", "tokenizers")
 TRAINING = ("torch", "lightning_fabric", "open_clip", "timm", "onnx", "matplotlib")

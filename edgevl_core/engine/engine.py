@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevl_core.base.errors import UserError
+from edgevl_core.base.recent import Recent
 from edgevl_core.engine import onnx_runtime, open_vino
 from edgevl_core.engine.network import INPUT_NAME, OUTPUT_NAME, Network
 from edgevl_core.engine.onnx_runtime import CPU_ONLY
-from edgevl_core.errors import UserError
-from edgevl_core.recent import Recent
 
 ONNXRUNTIME, OPENVINO = "onnxruntime", "openvino"
 ENGINES = (ONNXRUNTIME, OPENVINO)

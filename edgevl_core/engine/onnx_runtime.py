@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from edgevl_core.base.errors import UserError
 from edgevl_core.engine.network import INPUT_NAME, OUTPUT_NAME, Network, Port
-from edgevl_core.errors import UserError
 
 CPU_ONLY = ("CPUExecutionProvider",)
 # Float networks on a GPU: TensorRT makes its own 16-bit form of them. Not tested: no GPU was at hand.

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevl_core.base.errors import UserError
 from edgevl_core.engine.network import INPUT_NAME, Network, Port
-from edgevl_core.errors import UserError
 
 _DEVICE = "CPU"
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.depth import to_metres, to_millimetres
-from edgevl_core.images import decode, decode_rgb, encode_jpeg, encode_png
+from edgevl_core.camera.depth import to_metres, to_millimetres
+from edgevl_core.camera.images import decode, decode_rgb, encode_jpeg, encode_png
 from edgevl_core.pairlog.types import compressed_image_msg, header_stamp_ns
 
 JPEG_QUALITY = 95

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 
 _CHECK_BYTES = 8 * 1024 * 1024
 

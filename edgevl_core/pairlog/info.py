@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from edgevl_core.errors import UserError
-from edgevl_core.pairing import Dropped, Event, PairMatcher
+from edgevl_core.base.errors import UserError
+from edgevl_core.pairing.pairing import Dropped, Event, PairMatcher
 from edgevl_core.pairlog.facts import log_facts
 from edgevl_core.pairlog.metadata import METADATA_NAME
 from edgevl_core.pairlog.pairs import DEPTH, RGB, bag_registration, message_stamp_ns
@@ -44,7 +44,7 @@ class LogInfo(BaseModel):
 
     Attributes:
         pairing: None without both streams.
-        registered: whether depth is registered to RGB, see :class:`edgevl_core.registration.Registration`.
+        registered: whether depth is registered to RGB, see :class:`edgevl_core.camera.registration.Registration`.
         coverage: truth messages by room.
         facts: what pair_logger said of its own log, see :func:`edgevl_core.pairlog.facts.log_facts`.
     """

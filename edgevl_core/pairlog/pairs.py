@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rosbags.serde import SerdeError
 
-from edgevl_core.depth import decode_depth
-from edgevl_core.images import ImageFormatError, decode_rgb
-from edgevl_core.pairing import Dropped, Event, Pair, PairMatcher
+from edgevl_core.camera.depth import decode_depth
+from edgevl_core.camera.images import ImageFormatError, decode_rgb
+from edgevl_core.camera.registration import INFO_OF, Registration, Window, cut
+from edgevl_core.pairing.pairing import Dropped, Event, Pair, PairMatcher
 from edgevl_core.pairlog.reader import BagReader, Message
 from edgevl_core.pairlog.streams import Streams, camera_info_beside, find_streams
 from edgevl_core.pairlog.types import CAMERA_INFO, SCENE_TRUTH, deserialize, header_stamp_ns
-from edgevl_core.registration import INFO_OF, Registration, Window, cut
 
 __all__ = [
     "PairReader",
@@ -54,7 +54,7 @@ class RgbdPair:
     Attributes:
         rgb: (H, W, 3) uint8 RGB, possibly a read-only view.
         depth_m: (H', W') float32 metres, NaN = invalid; at its own resolution, cut to RGB's field of view where the
-            bag's camera_info say how (:class:`edgevl_core.registration.Registration`).
+            bag's camera_info say how (:class:`edgevl_core.camera.registration.Registration`).
         skew_s: |RGB stamp - depth stamp|, seconds.
     """
 

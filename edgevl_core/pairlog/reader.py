@@ -14,7 +14,7 @@ import yaml
 from rosbags.interfaces import MessageDefinitionFormat
 from rosbags.rosbag2 import Reader, ReaderError
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.metadata import METADATA_NAME
 from edgevl_core.pairlog.segments import Message, Segment, Topic, salvage
 

@@ -16,7 +16,7 @@ from mcap.exceptions import McapError
 from mcap.records import Metadata
 from mcap.stream_reader import StreamReader
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.lock import try_lock
 from edgevl_core.pairlog.metadata import METADATA_NAME
 

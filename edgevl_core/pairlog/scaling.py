@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.depth import to_metres
-from edgevl_core.images import decode, decode_rgb, message_encoding
+from edgevl_core.camera.depth import to_metres
+from edgevl_core.camera.images import decode, decode_rgb, message_encoding
 from edgevl_core.pairlog.compressing import depth_png_msg, jpeg_msg, png_msg
 from edgevl_core.pairlog.types import header_stamp_ns, image_msg
 

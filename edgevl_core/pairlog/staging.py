@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgevl_core.atomic import fsync_directory
-from edgevl_core.errors import UserError
+from edgevl_core.base.atomic import fsync_directory
+from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.writer import BagWriter
 
 _CENTURY_S = 3.2e9

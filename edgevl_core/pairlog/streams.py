@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from edgevl_core.errors import UserError
-from edgevl_core.images import message_encoding
+from edgevl_core.base.errors import UserError
+from edgevl_core.camera.images import message_encoding
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, SCENE_TRUTH, deserialize
 

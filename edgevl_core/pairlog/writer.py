@@ -15,8 +15,8 @@ from typing import IO
 
 from mcap.writer import CompressionType, Writer
 
-from edgevl_core.atomic import atomic_write
-from edgevl_core.errors import UserError
+from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.disk import DiskFloor, DiskFloorReached, free_bytes
 from edgevl_core.pairlog.lock import try_lock
 from edgevl_core.pairlog.metadata import METADATA_NAME, QOS_PROFILES, SegmentInfo, metadata_yaml

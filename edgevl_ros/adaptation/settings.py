@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgevl_core.errors import UserError
-from edgevl_core.resources import resource
-from edgevl_ros.adaptation.child import edgevl_command
-from edgevl_ros.adaptation.jobs import BundleRef, Plan, Remote
-from edgevl_ros.adaptation.places import check_remote
-from edgevl_ros.adaptation.runs import closed_logs, is_own, made_by, make_directory, new_run, origin, without
-from edgevl_ros.adaptation.triggers import Rules, parse_window
-from edgevl_ros.parameters import Parameter
+from edgevl_core.adaptation.child import edgevl_command
+from edgevl_core.adaptation.hosts import check_remote
+from edgevl_core.adaptation.records import BundleRef, Plan, Remote
+from edgevl_core.adaptation.runs import closed_logs, is_own, made_by, make_directory, new_run, origin, without
+from edgevl_core.adaptation.triggers import Rules, parse_window
+from edgevl_core.base.errors import UserError
+from edgevl_core.base.resources import resource
+from edgevl_ros.node.parameters import Parameter
 
 HOME_RECIPE = "config/train/home.yaml"
 PARAMETERS = (

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
 
-from edgevl_core.depth import MeasuredDepth
+from edgevl_core.camera.depth import MeasuredDepth
+from edgevl_core.camera.registration import INFO_OF, Registration, as_learned, cut
+from edgevl_core.pairing.frames import Frame
 from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
-from edgevl_core.registration import INFO_OF, Registration, as_learned, cut
-from edgevl_ros.classify.frames import Frame
-from edgevl_ros.images import to_depth, to_rgb
-from edgevl_ros.managed import ManagedNode
-from edgevl_ros.parameters import Parameter
-from edgevl_ros.streams import RawStream, view
+from edgevl_ros.node.images import to_depth, to_rgb
+from edgevl_ros.node.lifecycle import ManagedNode
+from edgevl_ros.node.parameters import Parameter
+from edgevl_ros.node.streams import RawStream, view
 
 REGISTRATION = (
     Parameter("camera_info_topic", "", "of the RGB camera, to register depth to it; empty: none"),

@@ -6,13 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from edgevl_core.depth import decode_depth, unit_doubt
-from edgevl_core.findings import Finding
-from edgevl_core.images import ImageFormatError, decode_rgb
-from edgevl_ros.client import Client
-from edgevl_ros.qos import stream_qos
-from edgevl_ros.stamps import stamp_ns
-from edgevl_ros.streams import deserialize, image_type
+from edgevl_core.base.findings import Finding
+from edgevl_core.camera.depth import decode_depth, unit_doubt
+from edgevl_core.camera.images import ImageFormatError, decode_rgb
+from edgevl_ros.node.client import Client
+from edgevl_ros.node.qos import stream_qos
+from edgevl_ros.node.stamps import stamp_ns
+from edgevl_ros.node.streams import deserialize, image_type
 
 QUEUE = 200
 MAX_LOST = 0.02

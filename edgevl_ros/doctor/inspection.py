@@ -9,9 +9,9 @@ from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
-from edgevl_core.findings import Finding
-from edgevl_ros.client import Client
+from edgevl_core.base.findings import Finding
 from edgevl_ros.doctor.cameras import CameraCheck
+from edgevl_ros.node.client import Client
 
 NODES = ("pair_logger", "scene_classifier", "label_overlay", "adaptation_manager", "bag_player")
 LISTENERS = ("pair_logger", "scene_classifier", "label_overlay")

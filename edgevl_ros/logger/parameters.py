@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from edgevl_core.errors import UserError
-from edgevl_ros.parameters import Parameter
-from edgevl_ros.qos import SUBSCRIPTION_QOS
+from edgevl_core.base.errors import UserError
+from edgevl_ros.node.parameters import Parameter
+from edgevl_ros.node.qos import SUBSCRIPTION_QOS
 
 COMPRESSED = "compressed"
 PARAMETERS = (

@@ -8,11 +8,11 @@ from edgevl.msg import SceneClass, SceneTruth
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo
 
-from edgevl_core.errors import UserError
-from edgevl_ros.classify.frames import DEPTH, RGB, Received
-from edgevl_ros.logger.account import UNKNOWN
-from edgevl_ros.logger.pair_log import PairLog
-from edgevl_ros.streams import image_type
+from edgevl_core.base.errors import UserError
+from edgevl_core.pairing.frames import DEPTH, RGB, Received
+from edgevl_core.pairlog.log_stats import UNKNOWN
+from edgevl_core.pairlog.pair_log import PairLog
+from edgevl_ros.node.streams import image_type
 
 
 def addition(stream: str, stamp_ns: int, cdr: bytes) -> Callable[[PairLog], None]:

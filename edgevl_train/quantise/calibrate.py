@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 from edgevl_train.quantise.fake import ActivationQuantiser
 from edgevl_train.quantise.insert import QuantStudent
 

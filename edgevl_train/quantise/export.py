@@ -17,13 +17,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, fx, nn
 
-from edgevl_core.atomic import atomic_write
-from edgevl_train.pixels import PIXEL_SCALE, PIXEL_ZERO_POINT
+from edgevl_core.base.atomic import atomic_write
 from edgevl_train.quantise.fake import WEIGHT_MAX, ActivationQuantiser, InputQuantiser, QuantisedLayer, convolve
 from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.insert import QuantStudent, float_copy
-from edgevl_train.quantise.polish import polish
-from edgevl_train.student import Student
+from edgevl_train.quantise.onnx_passes import polish
+from edgevl_train.student.network import Student
+from edgevl_train.student.pixels import PIXEL_SCALE, PIXEL_ZERO_POINT
 
 OPSET = 18
 INPUT_NAME, OUTPUT_NAME = "pixels", "embedding"

@@ -14,7 +14,7 @@ from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgevl_train.pixels import PIXEL_SCALE, PIXEL_ZERO_POINT
+from edgevl_train.student.pixels import PIXEL_SCALE, PIXEL_ZERO_POINT
 
 ACTIVATION_MAX = 255
 WEIGHT_MAX = 127

@@ -8,10 +8,10 @@ from timm.utils.model import reparameterize_model
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from edgevl_core.errors import UserError
-from edgevl_train.pixels import PixelNormalise
-from edgevl_train.schedule import undecayed
-from edgevl_train.student import Student
+from edgevl_core.base.errors import UserError
+from edgevl_train.student.network import Student
+from edgevl_train.student.pixels import PixelNormalise
+from edgevl_train.student.undecayed import undecayed
 
 _LEAVES = (
     *(nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm),

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from edgevl_train.pixels import PixelNormalise
 from edgevl_train.quantise.fake import ActivationQuantiser, InputQuantiser, QuantisedLayer, is_plain
+from edgevl_train.student.pixels import PixelNormalise
 
 _CLIPPING = {nn.ReLU, nn.ReLU6, functional.relu, functional.relu_, functional.relu6, torch.relu, "relu"}
 _ADDITION = {operator.add, operator.iadd, torch.add, "add", "add_"}

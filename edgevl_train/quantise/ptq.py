@@ -17,8 +17,8 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from edgevl_core.atomic import atomic_write
-from edgevl_core.errors import UserError
+from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.errors import UserError
 from edgevl_train.quantise.export import INPUT_NAME
 
 _STATIC_OPS = ["Conv", "Gemm", "MatMul", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Relu", "Clip"]

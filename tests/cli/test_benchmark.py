@@ -24,11 +24,11 @@ from edgevl_cli.benchmark.picture import draw
 from edgevl_cli.benchmark.run import ONNX_RUNTIME, OPENVINO, PYTORCH, run
 from edgevl_cli.benchmark.students import choose, compare
 from edgevl_cli.benchmark.table import show, show_operators
-from edgevl_core.errors import UserError
-from edgevl_train.pixels import PixelNormalise
-from edgevl_train.presets import Preset
-from tests.infer.tiny import SIZE_PX, write_colour_bundle
-from tests.train.test_evaluate import write_rooms
+from edgevl_core.base.errors import UserError
+from edgevl_train.student.pixels import PixelNormalise
+from edgevl_train.student.presets import Preset
+from tests.core.tiny import SIZE_PX, write_colour_bundle
+from tests.train.evaluation.test_evaluate import write_rooms
 
 pytestmark = pytest.mark.unit
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgevl_core.resources import resource
+from edgevl_core.base.resources import resource
 
 pytestmark = pytest.mark.unit
 

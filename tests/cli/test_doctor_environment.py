@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgevl_cli.doctor.environment import ROOM_BYTES, cv_bridge_clash, environment, leftovers, profile, room
-from edgevl_ros.dds import profile_variables
+from edgevl_ros.node.dds import profile_variables
 
 pytestmark = pytest.mark.unit
 

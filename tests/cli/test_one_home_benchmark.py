@@ -1,15 +1,15 @@
 """benchmarks/one_home.py: its figures are held to their bounds, by home and by seed."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from one_home_parts.table import bounds, show  # noqa: E402
+from one_home_parts.table import bounds, show
 
 pytestmark = pytest.mark.unit
 

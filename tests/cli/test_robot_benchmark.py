@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from robot_parts.rows import Row  # noqa: E402
+from robot_parts.rows import Row
 
 pytestmark = pytest.mark.unit
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
 INTERFACES = sorted(
     str(path.relative_to(ROOT).with_suffix("")) for path in [*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv")]
 )

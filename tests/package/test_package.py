@@ -15,9 +15,9 @@ from packaging.utils import canonicalize_name
 
 import edgevl_core
 from edgevl_build import share
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.unit
-ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CMAKE = (ROOT / "CMakeLists.txt").read_text()
 

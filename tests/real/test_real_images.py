@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from edgevl.msg import SceneClass
 
-from edgevl_core.bundle import read_manifest
-from edgevl_core.importers.kinds import import_collection
+from edgevl_core.base.resources import resource
+from edgevl_core.bundle.student_bundle import read_manifest
 from edgevl_core.pairlog.pairs import read_pairs
-from edgevl_core.resources import resource
 from edgevl_sim import write_bag
 from edgevl_train.adapt import adapt
-from edgevl_train.pretrain import pretrain
-from edgevl_train.pretraining import Pretraining
+from edgevl_train.datasets.kinds import import_collection
+from edgevl_train.pretrain.run import pretrain
+from edgevl_train.pretrain.settings import Pretraining
 from edgevl_train.recipe import parse_recipe
 from tests.ros.harness import Graph, graph, use_profile
 

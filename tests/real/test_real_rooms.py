@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.paths import ROOT
+
 pytestmark = [pytest.mark.real, pytest.mark.train]
-ROOT = Path(__file__).parents[2]
 ROWS = {"supervised head", "majority class", "teacher", "float", "PTQ int8", "PTQ, sums kept", "int8"}
 SMALL = ("stage1.epochs=8", "stage2.epochs=1")
 

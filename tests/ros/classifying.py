@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from edgevl_core.bundle import write_bundle
-from edgevl_core.label_bank import build_label_bank
-from edgevl_core.labels import Label, LabelSet
-from edgevl_core.manifest import ByModality, Provenance
-from edgevl_core.preprocess import Preprocess
-from edgevl_core.text_encoder import OnnxTextEncoder
-from tests.infer.tiny_text import write_text_encoder
+from edgevl_core.bundle.label_bank import build_label_bank
+from edgevl_core.bundle.labels import Label, LabelSet
+from edgevl_core.bundle.manifest import ByModality, Provenance
+from edgevl_core.bundle.student_bundle import write_bundle
+from edgevl_core.bundle.text_encoder import OnnxTextEncoder
+from edgevl_core.camera.preprocess import Preprocess
+from tests.core.tiny_text import write_text_encoder
 from tests.ros import harness
 
 NODE = "scene_classifier"

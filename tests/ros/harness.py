@@ -15,17 +15,17 @@ import yaml
 from onnx import helper, numpy_helper
 from std_srvs.srv import Trigger
 
-from edgevl_core.bundle import write_bundle
-from edgevl_core.label_bank import LabelBank
-from edgevl_core.manifest import BagRecord, ByModality, Provenance
+from edgevl_core.bundle.label_bank import LabelBank
+from edgevl_core.bundle.manifest import BagRecord, ByModality, Provenance
+from edgevl_core.bundle.student_bundle import write_bundle
+from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.pairlog import types
 from edgevl_core.pairlog.writer import BagWriter
-from edgevl_core.preprocess import Preprocess
-from edgevl_ros.client import Client
-from edgevl_ros.dds import profile_variables
-from edgevl_ros.qos import stream_qos
+from edgevl_ros.node.client import Client
+from edgevl_ros.node.dds import profile_variables
+from edgevl_ros.node.qos import stream_qos
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 TIMEOUT_S = 40.0
 START_NS = 1_700_000_000_000_000_000
 RGB_TOPIC, DEPTH_TOPIC = "camera/rgb/image_raw", "camera/depth/image_raw"
@@ -44,7 +44,7 @@ def node_command(name: str) -> list[str]:
     """What starts a node: the module, or the program in the colcon install that EDGEVL_COLCON_INSTALL names."""
     install = os.environ.get("EDGEVL_COLCON_INSTALL")
     if not install:
-        return [sys.executable, "-m", f"edgevl_ros.{name}"]
+        return [sys.executable, "-m", f"edgevl_ros.nodes.{name}"]
     return built_command(Path(install), str(Path(install) / "edgevl/lib/edgevl" / name))
 
 

@@ -14,8 +14,8 @@ from edgevl.msg import AdaptationStatus, LoggerStatus
 from sensor_msgs.msg import BatteryState
 from std_srvs.srv import Trigger
 
-from edgevl_ros.adaptation.child import born
-from edgevl_ros.qos import LATCHED
+from edgevl_core.adaptation.child import born
+from edgevl_ros.node.qos import LATCHED
 from tests.ros import harness
 from tests.ros.harness import Graph
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from edgevl_ros.adaptation import jobs
-from edgevl_ros.adaptation.adaptation import Adaptation
-from edgevl_ros.adaptation.child import Child, born, start_child
-from edgevl_ros.adaptation.jobs import BundleRef, Plan, Progress, Remote
+from edgevl_core.adaptation import records
+from edgevl_core.adaptation.adaptation import Adaptation
+from edgevl_core.adaptation.child import Child, born, start_child
+from edgevl_core.adaptation.records import BundleRef, Plan, Progress, Remote
 
 pytestmark = pytest.mark.unit
 HERE = Path(__file__).parent
@@ -42,7 +42,7 @@ def ended(adaptation: Adaptation) -> Progress:
         progress = adaptation.look()
         return progress if progress is not None and progress.state != "running" else None
 
-    return until(look, f"the end of the job; {jobs.log_file(adaptation.plan.run)}")
+    return until(look, f"the end of the job; {records.log_file(adaptation.plan.run)}")
 
 
 @pytest.fixture
@@ -82,11 +82,11 @@ def changed(plan: Plan, mode: str = "", *overrides: str, **fields: object) -> Pl
 
 def test_a_job_goes_on_when_its_starter_is_killed_and_is_found_again(tmp_path, plan):
     go_on = tmp_path / "go_on"
-    jobs.write(tmp_path / "plan.json", changed(plan, "", f"until={go_on}"))
+    records.write(tmp_path / "plan.json", changed(plan, "", f"until={go_on}"))
     starter = (
-        "import os, signal; from pathlib import Path; from edgevl_ros.adaptation import jobs; "
-        "from edgevl_ros.adaptation.adaptation import Adaptation; "
-        f"plan = jobs.read(jobs.Plan, Path({str(tmp_path / 'plan.json')!r})); "
+        "import os, signal; from pathlib import Path; from edgevl_core.adaptation import records; "
+        "from edgevl_core.adaptation.adaptation import Adaptation; "
+        f"plan = records.read(records.Plan, Path({str(tmp_path / 'plan.json')!r})); "
         "Adaptation(plan.run.parent).begin(plan, 0); os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", starter], check=False).returncode == -signal.SIGKILL
@@ -234,7 +234,7 @@ def test_a_workstation_adapts_and_compares_for_the_robot(tmp_path, plan, worksta
     adaptation = Adaptation(tmp_path / "runs")
     adaptation.begin(changed(plan, **fields, **remote(plan), bags=(*plan.bags, str(odd))), 0)
     final = ended(adaptation)
-    log = jobs.log_file(plan.run).read_text()
+    log = records.log_file(plan.run).read_text()
     assert (final.state, final.exit_code, final.refused) == ("succeeded", 0, ""), log
     assert "agreement with the teacher" in log
     assert final.bundle_path == str(plan.run / "bundle")

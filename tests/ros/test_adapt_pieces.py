@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import BatteryState
 
-from edgevl_core.errors import UserError
-from edgevl_ros.adaptation import jobs, memory, runs
-from edgevl_ros.adaptation.acceptance import Compared, agreement, outdated, verdict
-from edgevl_ros.adaptation.jobs import BundleRef
-from edgevl_ros.adaptation.places import There
+from edgevl_core.adaptation import records, runs, state
+from edgevl_core.adaptation.acceptance import Compared, agreement, outdated, verdict
+from edgevl_core.adaptation.hosts import SshHost
+from edgevl_core.adaptation.records import BundleRef
+from edgevl_core.adaptation.triggers import PairCount, Rules, Seen, Window, due, parse_window
+from edgevl_core.base.errors import UserError
+from edgevl_ros.adaptation.robot_state import docked_at, stats_topic
 from edgevl_ros.adaptation.settings import PARAMETERS, settings
-from edgevl_ros.adaptation.situation import docked_at, stats_topic
-from edgevl_ros.adaptation.triggers import PairCount, Rules, Seen, Window, due, parse_window
 
 pytestmark = pytest.mark.unit
 NOON, NIGHT = time(12, 0), time(3, 30)
@@ -166,38 +166,38 @@ def on_disk(directory: Path, *names: str) -> list[BundleRef]:
 
 def test_rollback_goes_back_bundle_by_bundle(tmp_path):
     first, second, third = on_disk(tmp_path, "first", "second", "third")
-    history = memory.after_load((), first, second)  # first: the classifier had it before this node loaded anything
-    history = memory.after_load(history, second, third)
+    history = state.after_load((), first, second)  # first: the classifier had it before this node loaded anything
+    history = state.after_load(history, second, third)
     assert history == (first, second, third)
-    back = memory.previous(history, third)
+    back = state.previous(history, third)
     assert back == second
-    history = memory.after_rollback(history, back)
-    assert memory.previous(history, second) == first
-    history = memory.after_rollback(history, first)
+    history = state.after_rollback(history, back)
+    assert state.previous(history, second) == first
+    history = state.after_rollback(history, first)
     with pytest.raises(UserError, match="nothing to roll back to"):
-        memory.previous(history, first)
+        state.previous(history, first)
 
 
 def test_rollback_from_a_bundle_that_somebody_else_loaded(tmp_path):
     mine, theirs = on_disk(tmp_path, "mine", "theirs")
-    assert memory.previous((mine,), theirs) == mine
+    assert state.previous((mine,), theirs) == mine
     (tmp_path / "mine").rmdir()
     with pytest.raises(UserError, match="no longer there"):
-        memory.previous((mine,), theirs)
+        state.previous((mine,), theirs)
 
 
 def test_the_history_is_bounded_and_survives(tmp_path):
     history: tuple[BundleRef, ...] = ()
     for number in range(100):
-        history = memory.after_load(history, None, BundleRef(path=str(number), id=str(number)))
-    assert len(history) == memory.MAX_HISTORY
-    kept = memory.Memory(history=history, started_s=1.5, pairs=PairCount(closed=3))
-    memory.keep(tmp_path, kept)
-    assert memory.recall(tmp_path) == kept
-    assert memory.recall(tmp_path / "elsewhere") == memory.Memory()
-    (tmp_path / memory.FILE).write_text("{")
+        history = state.after_load(history, None, BundleRef(path=str(number), id=str(number)))
+    assert len(history) == state.MAX_HISTORY
+    kept = state.AdaptationState(history=history, started_s=1.5, pairs=PairCount(closed=3))
+    state.save(tmp_path, kept)
+    assert state.load(tmp_path) == kept
+    assert state.load(tmp_path / "elsewhere") == state.AdaptationState()
+    (tmp_path / state.FILE).write_text("{")
     with pytest.raises(UserError, match="remove the file"):
-        memory.recall(tmp_path)
+        state.load(tmp_path)
 
 
 # -- files -----------------------------------------------------------------------------------------------
@@ -211,10 +211,10 @@ def make_run(directory: Path, name: str, age_s: float, *, bundle: bool = True, i
         (run / "bundle").mkdir()
     if inputs:
         (run / "inputs.json").write_text("{}")
-    for file in (jobs.plan_file(run), jobs.progress_file(run), jobs.log_file(run)):
+    for file in (records.plan_file(run), records.progress_file(run), records.log_file(run)):
         file.write_text("")
     at = 1.7e9 - age_s
-    os.utime(jobs.plan_file(run), (at, at))
+    os.utime(records.plan_file(run), (at, at))
     return run
 
 
@@ -296,7 +296,7 @@ def test_a_plan_takes_the_closed_logs_but_for_those_held_back(tmp_path):
     assert made.bags == (first, log)
     assert (made.current, made.held_back, made.reason, made.remote) == (A, (newest,), "why", None)
     assert made.run == tmp_path / "runs/run"
-    assert jobs.Plan.model_validate_json(made.model_dump_json()) == made
+    assert records.Plan.model_validate_json(made.model_dump_json()) == made
 
 
 def test_a_plan_starts_from_the_run_that_made_the_bundle_in_use(tmp_path):
@@ -305,7 +305,7 @@ def test_a_plan_starts_from_the_run_that_made_the_bundle_in_use(tmp_path):
     made_here = BundleRef(path=str(run / "bundle"), id="of monday")
     run.mkdir(parents=True)
     assert settings(given).plan(made_here, "", "why").start_from is None  # the run is not this manager's
-    jobs.plan_file(run).touch()
+    records.plan_file(run).touch()
     assert settings(given).plan(made_here, "", "why").start_from == run
     assert settings(given).plan(A, "", "why").start_from is None
     assert settings(given).plan(None, "", "why").start_from is None
@@ -320,7 +320,7 @@ def test_a_bundle_made_by_hand_is_gone_on_from_where_its_run_is(tmp_path):
     assert settings(given).plan(bundle, "", "why").start_from is None  # the bundle alone was copied here
     (run / "inputs.json").touch()
     assert settings(given).plan(bundle, "", "why").start_from == run
-    jobs.plan_file(run).touch()
+    records.plan_file(run).touch()
     assert settings(given).plan(bundle, "", "why").start_from is None  # another manager's, who may remove it
 
 
@@ -329,7 +329,7 @@ def test_a_run_that_was_removed_is_not_gone_back_to(tmp_path):
     run.mkdir(parents=True)
     plans = settings(values(tmp_path, bags=("bag",), teacher="T", labels="L"))
     made = plans.plan(None, "", "why").model_copy(update={"run": run, "start_from": tmp_path / "runs/removed"})
-    jobs.write(jobs.plan_file(run), made)
+    records.write(records.plan_file(run), made)
     assert plans.plan(BundleRef(path=str(run / "bundle"), id="m"), "", "why").start_from == run
 
 
@@ -341,7 +341,7 @@ def test_every_night_begins_with_the_run_that_the_first_one_began_with(tmp_path)
     for run, start in ((base, None), (monday, base), (tuesday, monday)):
         run.mkdir(parents=True)
         made = plans.plan(None, "", "why").model_copy(update={"run": run, "start_from": start})
-        jobs.write(jobs.plan_file(run), made)
+        records.write(records.plan_file(run), made)
     made = plans.plan(BundleRef(path=str(tuesday / "bundle"), id="t"), "", "why")
     assert made.start_from == base
     assert Path(made.recipe).name == "home.yaml"
@@ -359,8 +359,8 @@ def test_the_run_that_a_bundle_in_use_goes_back_to_is_kept(tmp_path):
         (run / "inputs.json").touch()
         start = made_here[0] if number == 2 else None
         made = plans.plan(None, "", "why").model_copy(update={"run": run, "start_from": start})
-        jobs.write(jobs.plan_file(run), made)
-        os.utime(jobs.plan_file(run), (number, number))
+        records.write(records.plan_file(run), made)
+        os.utime(records.plan_file(run), (number, number))
     assert runs.remove_old_runs(tmp_path / "runs", 1, [made_here[2] / "bundle"]) == [made_here[1]]
     assert [run.exists() for run in made_here] == [True, False, True]
 
@@ -372,7 +372,7 @@ def test_the_classifier_is_heard_beside_its_service():
 
 def test_no_value_reaches_the_workstations_shell_unquoted():
     nasty = "bag'; touch /tmp/x; $(reboot)"
-    command = There(jobs.Remote(host="h", directory="d", command=("edgevl",))).command(["edgevl", "adapt", nasty])
+    command = SshHost(records.Remote(host="h", directory="d", command=("edgevl",))).command(["edgevl", "adapt", nasty])
     assert command[0] == "ssh"
     assert command[-2] == "h"
     shown = os.popen(f'set -- {command[-1]}; for part in "$@"; do printf \'%s\\n\' "$part"; done').read()

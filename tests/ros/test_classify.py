@@ -9,11 +9,11 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
 
-from edgevl_core.images import decode_rgb
+from edgevl_core.camera.images import decode_rgb
 from edgevl_core.pairlog.pairs import read_pairs
-from edgevl_ros.classify.answers import vision_types
-from edgevl_ros.images import cv2_to_imgmsg
-from edgevl_ros.qos import stream_qos
+from edgevl_ros.classify.messages import vision_types
+from edgevl_ros.node.images import cv2_to_imgmsg
+from edgevl_ros.node.qos import stream_qos
 from tests.ros import harness
 from tests.ros.classifying import NODE, accounted, listening, stamp_ns, unaccounted
 

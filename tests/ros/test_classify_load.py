@@ -9,7 +9,7 @@ from edgevl.srv import LoadBundle, SetLabels
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
-from edgevl_core.images import decode_rgb
+from edgevl_core.camera.images import decode_rgb
 from tests.ros import harness
 from tests.ros.classifying import NODE, accounted, listening, numbers, stamp_ns, unaccounted, write_speaking_bundle
 

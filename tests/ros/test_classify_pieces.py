@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
-from edgevl_core.classifier import Scene
-from edgevl_ros.classify.answers import to_classification, to_scene_class, vision_types
-from edgevl_ros.classify.frames import Received
-from edgevl_ros.classify.gate import Gate, RateLimit
-from edgevl_ros.worker import NewestWorker
+from edgevl_core.classify.classifier import Scene
+from edgevl_core.classify.gate import Gate, RateLimit
+from edgevl_core.pairing.frames import Received
+from edgevl_ros.classify.messages import to_classification, to_scene_class, vision_types
+from edgevl_ros.node.worker import NewestWorker
 
 pytestmark = pytest.mark.unit
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
-from edgevl_core.images import ImageFormatError, decode, layout
-from edgevl_ros.images import cv2_to_imgmsg, cv_bridge
+from edgevl_core.camera.images import ImageFormatError, decode, layout
+from edgevl_ros.node.images import cv2_to_imgmsg, cv_bridge
 
 pytestmark = pytest.mark.unit
 SIZE = (6, 8)

@@ -14,7 +14,7 @@ from sensor_msgs.msg import Image
 
 from edgevl_core.pairlog import types
 from edgevl_core.pairlog.writer import BagWriter
-from edgevl_ros.qos import stream_qos
+from edgevl_ros.node.qos import stream_qos
 from tests.ros import harness
 
 pytestmark = pytest.mark.ros

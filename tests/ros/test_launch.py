@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edgevl_core.errors import UserError
-from edgevl_ros import adaptation_manager, bag_player, label_overlay, pair_logger, scene_classifier
-from edgevl_ros.managed import COMMON
-from edgevl_ros.parameters import descriptor, from_text
+from edgevl_core.base.errors import UserError
+from edgevl_ros.node.lifecycle import COMMON
+from edgevl_ros.node.parameters import descriptor, from_text
+from edgevl_ros.nodes import adaptation_manager, bag_player, label_overlay, pair_logger, scene_classifier
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.unit
-ROOT = Path(__file__).resolve().parent.parent.parent
 PRESETS = sorted((ROOT / "config/cameras").glob("*.yaml"))
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 MODULES = (adaptation_manager, bag_player, label_overlay, pair_logger, scene_classifier)
@@ -215,7 +215,7 @@ def test_nodes_import_no_torch():
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_help_names_every_parameter(name):
-    command = [sys.executable, "-m", f"edgevl_ros.{name}", "--help"]
+    command = [sys.executable, "-m", f"edgevl_ros.nodes.{name}", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"{name}: ")
     assert all(f"\n  {parameter} = " in done.stdout for parameter in PARAMETERS[name])

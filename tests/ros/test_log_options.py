@@ -12,16 +12,16 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import Trigger
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog import types
+from edgevl_core.pairlog.log_stats import ByteRate, Coverage
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.retention import MARK
 from edgevl_core.pairlog.writer import BagWriter
-from edgevl_ros.logger.account import ByteRate, Coverage
 from edgevl_ros.logger.streams import message_type
-from edgevl_ros.qos import stream_qos
-from edgevl_ros.stamps import to_time
+from edgevl_ros.node.qos import stream_qos
+from edgevl_ros.node.stamps import to_time
 from tests.ros import harness
 from tests.ros.harness import Graph
 

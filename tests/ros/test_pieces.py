@@ -12,17 +12,17 @@ import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from edgevl_core.errors import UserError
-from edgevl_core.recent import Recent
-from edgevl_ros import stamps
-from edgevl_ros.adaptation import child, jobs
-from edgevl_ros.classify.frames import DEPTH, MAX_WAITING, RGB, FrameSource, Received
-from edgevl_ros.counters import StreamCount
-from edgevl_ros.images import cv2_to_imgmsg, cv_bridge, imgmsg_to_cv2, to_depth, to_rgb
-from edgevl_ros.label_overlay import Waiting
-from edgevl_ros.logger.pair_log import Companions
-from edgevl_ros.playback import Pace, play
-from edgevl_ros.streams import view
+from edgevl_core.adaptation import child, records
+from edgevl_core.base.counters import StreamCount
+from edgevl_core.base.errors import UserError
+from edgevl_core.base.recent import Recent
+from edgevl_core.pairing.frames import DEPTH, MAX_WAITING, RGB, FrameSource, Received
+from edgevl_core.pairlog.pair_log import Companions
+from edgevl_core.pairlog.playback import Pace, play
+from edgevl_ros.node import stamps
+from edgevl_ros.node.images import cv2_to_imgmsg, cv_bridge, imgmsg_to_cv2, to_depth, to_rgb
+from edgevl_ros.node.streams import view
+from edgevl_ros.nodes.label_overlay import Waiting
 
 pytestmark = pytest.mark.unit
 MS = 1_000_000
@@ -215,12 +215,12 @@ def test_environment_loses_what_the_ros_wheels_added():
 
 
 def test_adapt_arguments():
-    arguments = jobs.adapt_arguments(["a", "b"], "T", "l.yaml", "run", "r.yaml", ["seed=1", "student=x"])
+    arguments = records.adapt_arguments(["a", "b"], "T", "l.yaml", "run", "r.yaml", ["seed=1", "student=x"])
     assert arguments == [
         *("adapt", "a", "b", "--teacher", "T", "--labels", "l.yaml", "--out", "run"),
         *("--recipe", "r.yaml", "--set", "seed=1", "--set", "student=x"),
     ]
-    assert "--recipe" not in jobs.adapt_arguments(["a"], "T", "l", "run", "", [])
+    assert "--recipe" not in records.adapt_arguments(["a"], "T", "l", "run", "", [])
 
 
 def test_an_executable_that_is_none_is_refused():
@@ -230,9 +230,9 @@ def test_an_executable_that_is_none_is_refused():
 
 def test_progress_file(tmp_path):
     file = tmp_path / "status.json"
-    assert jobs.read(jobs.Progress, file) is None
+    assert records.read(records.Progress, file) is None
     file.write_text('{"state": "running", "stage": "distil", "progress": 0.5, "eta_s": 3}')
-    progress = jobs.read(jobs.Progress, file)
+    progress = records.read(records.Progress, file)
     assert (progress.state, progress.stage, progress.progress, progress.eta_s) == (
         "running",
         "distil",
@@ -241,7 +241,7 @@ def test_progress_file(tmp_path):
     )
     file.write_text('{"state": "confused"}')
     with pytest.raises(UserError, match=r"status\.json: not a progress record"):
-        jobs.read(jobs.Progress, file)
+        records.read(records.Progress, file)
 
 
 # -- counts ----------------------------------------------------------------------------------------------
@@ -314,7 +314,8 @@ def test_the_ros1_leftover_is_refused(monkeypatch, tmp_path):
 def test_the_exit_guard_needs_no_python_to_run():
     # PyDLL keeps the interpreter lock while C sleeps, as a stuck destructor does.
     stuck = (
-        "import ctypes; from edgevl_ros.exit_guard import exit_within; exit_within(1, 7); ctypes.PyDLL(None).sleep(60)"
+        "import ctypes; from edgevl_ros.node.exit_guard import exit_within; "
+        "exit_within(1, 7); ctypes.PyDLL(None).sleep(60)"
     )
     start = time.monotonic()
     assert subprocess.run([sys.executable, "-c", stuck], check=False).returncode == 7
@@ -326,7 +327,7 @@ def test_the_exit_guard_needs_no_python_to_run():
 def test_a_signal_while_a_node_is_loaded_ends_it_without_a_word(node, number):
     program = f"""
 import importlib, signal
-from edgevl_ros import programs
+from edgevl_ros.nodes import programs
 importlib.import_module = lambda name: signal.raise_signal({int(number)})
 programs.{node}()
 """

@@ -12,7 +12,7 @@ from std_srvs.srv import Trigger
 
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.pairlog.reader import BagReader
-from edgevl_ros.qos import stream_qos
+from edgevl_ros.node.qos import stream_qos
 from tests.ros import harness
 from tests.ros.harness import Graph
 

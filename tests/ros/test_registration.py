@@ -10,12 +10,12 @@ from edgevl.msg import SceneClass
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import Trigger
 
-from edgevl_core.bundle import load_bundle
-from edgevl_core.classifier import Classifier
+from edgevl_core.bundle.student_bundle import load_bundle
+from edgevl_core.classify.classifier import Classifier
 from edgevl_core.pairlog.pairs import RgbdPair, read_pairs
 from edgevl_core.pairlog.reader import BagReader
-from edgevl_ros.qos import stream_qos
-from edgevl_ros.stamps import to_time
+from edgevl_ros.node.qos import stream_qos
+from edgevl_ros.node.stamps import to_time
 from tests.ros import harness
 from tests.ros.classifying import NODE, accounted, listening, stamp_ns
 from tests.ros.harness import Graph

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_sim import ROOMS, Frame, drive, home_seed, write_bag
 from edgevl_sim.another_day import Arrangement, light_of, rearranged

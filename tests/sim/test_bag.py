@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import deserialize

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 from edgevl_sim import ROOMS, Frame, drive, home_seed
 from edgevl_sim.apartment import build_room, camera_of
 from edgevl_sim.drive import drive_room, light_level

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 from edgevl_sim import home_name, home_seed
 from edgevl_sim.seeds import HOMES_PER_SPLIT, SPLITS
 

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from edgevl_core.base.resources import resource
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.writer import BagWriter
-from edgevl_core.resources import resource
 from edgevl_sim.bag import write_bag
 from edgevl_train.adapt import adapt
-from edgevl_train.cache import Cache
-from edgevl_train.data import RunData
-from edgevl_train.pretrain import pretrain
-from edgevl_train.pretraining import Pretraining
+from edgevl_train.data.cache import Cache
+from edgevl_train.data.run_data import RunData
+from edgevl_train.data.views import draw_views
+from edgevl_train.pretrain.run import pretrain
+from edgevl_train.pretrain.settings import Pretraining
 from edgevl_train.recipe import Recipe, load_recipe, parse_recipe
-from edgevl_train.views import draw_views
 
 KINDS, DIM = 8, 16
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgevl_core.errors import UserError
-from edgevl_core.resources import resource
+from edgevl_core.base.errors import UserError
+from edgevl_core.base.resources import resource
 from edgevl_train.ablate import ROWS, ablate, without_contrast
 from edgevl_train.quantise import op_counts
 from edgevl_train.recipe import Recipe, load_recipe

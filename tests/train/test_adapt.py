@@ -12,21 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgevl_core.bundle import load_bundle
-from edgevl_core.classifier import Classifier
-from edgevl_core.errors import UserError
-from edgevl_core.hashing import sha256_file
-from edgevl_core.manifest import read_manifest
+from edgevl_core.base.errors import UserError
+from edgevl_core.base.hashing import sha256_file
+from edgevl_core.base.resources import resource
+from edgevl_core.bundle.manifest import read_manifest
+from edgevl_core.bundle.student_bundle import load_bundle
+from edgevl_core.bundle.vocabulary import bank_with
+from edgevl_core.classify.classifier import Classifier
 from edgevl_core.pairlog.pairs import read_pairs
-from edgevl_core.resources import resource
-from edgevl_core.vocabulary import bank_with
-from edgevl_train import material
+from edgevl_train import prepare
 from edgevl_train.adapt import adapt
-from edgevl_train.evaluate import confusion_matrix, evaluate, top1_and_macro
+from edgevl_train.evaluation.evaluate import confusion_matrix, evaluate, top1_and_macro
 from edgevl_train.plan import plan
 from edgevl_train.quantise import op_counts
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe, parse_recipe
-from edgevl_train.teacher import load_teacher
+from edgevl_train.teacher.loading import load_teacher
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.train
 LABELS = resource("config/labels/home.yaml")
@@ -94,7 +95,7 @@ def test_truth_is_never_read(
 def test_resuming_a_finished_run_changes_nothing(
     run: Path, sim_bag: Path, teacher_directory: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(material, "check_student", lambda *_: pytest.fail("its student has been tried before"))
+    monkeypatch.setattr(prepare, "check_student", lambda *_: pytest.fail("its student has been tried before"))
     before = {file: file.stat().st_mtime_ns for file in run.rglob("*.onnx")}
     spec = f"open_clip:@{teacher_directory}"
     assert adapt([sim_bag], spec, LABELS, run, recipe, resume=True) == run / "bundle"
@@ -113,7 +114,7 @@ def test_a_cancelled_run_says_so_and_resumes_to_the_same_student(
         "import sys; from edgevl_train.adapt import adapt; from edgevl_train.recipe import load_recipe; "
         "adapt([sys.argv[1]], *sys.argv[2:5], load_recipe(sys.argv[5]))"
     )
-    root = Path(__file__).parents[2]
+    root = ROOT
     child = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=root, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not (out / "checkpoints/stage1.pt").exists() and child.poll() is None and time.monotonic() < deadline:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 from edgevl_train.progress import RunProgress
 
 pytestmark = pytest.mark.unit

@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from edgevl_core.errors import UserError
+from edgevl_core.base.errors import UserError
 from edgevl_train.recipe import dump_recipe, load_recipe, parse_recipe
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.unit
-CONFIG = Path(__file__).parents[2] / "config" / "train"
+CONFIG = ROOT / "config" / "train"
 
 
 @pytest.mark.parametrize("file", sorted(CONFIG.glob("*.yaml")), ids=lambda file: file.stem)

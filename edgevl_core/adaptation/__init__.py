@@ -1,0 +1,1 @@
+"""One adaptation on the robot or a workstation: planned, run, watched, accepted or refused. No ROS."""

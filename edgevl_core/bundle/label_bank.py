@@ -1,0 +1,158 @@
+"""The label bank: one text vector per label, so that the robot needs no text tower."""
+
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.labels import DEFAULT_TEMPLATES, Label, LabelSet, normalise_word
+
+TextEncoder = Callable[[list[str]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class LabelBank:
+    """Labels and their text vectors.
+
+    Attributes:
+        names: N names, unique when case-folded.
+        prompts: per label the sentences its vector was made from.
+        synonyms: per label the other words for it.
+        vectors: (N, D) float32, L2-normalised.
+        templates: sentences that a new word is put into (see :class:`edgevl_core.bundle.labels.LabelSet`).
+    """
+
+    names: tuple[str, ...]
+    prompts: tuple[tuple[str, ...], ...]
+    synonyms: tuple[tuple[str, ...], ...]
+    vectors: NDArray[np.float32]
+    templates: tuple[str, ...] = DEFAULT_TEMPLATES
+
+    def find(self, word: str) -> int | None:
+        """Row of the label that ``word`` (a name or a synonym, in any case) stands for; None if unknown."""
+        return self._rows().get(normalise_word(word))
+
+    def select(self, names: Sequence[str]) -> "LabelBank":
+        """The bank of some labels, in the given order.
+
+        Raises:
+            UserError: a word that is neither a name nor a synonym.
+        """
+        rows = [self.find(name) for name in names]
+        if unknown := [name for name, row in zip(names, rows) if row is None]:
+            raise UserError(f"labels {unknown} are not in the bank: choose among {', '.join(self.names)}")
+        known = [row for row in rows if row is not None]
+        return LabelBank(
+            names=tuple(self.names[row] for row in known),
+            prompts=tuple(self.prompts[row] for row in known),
+            synonyms=tuple(self.synonyms[row] for row in known),
+            vectors=np.ascontiguousarray(self.vectors[known]),
+            templates=self.templates,
+        )
+
+    def extend(self, words: Sequence[str], encode_text: TextEncoder) -> "LabelBank":
+        """The bank with further labels behind its own, made from its templates as its own were.
+
+        Args:
+            words: names that the bank has not, without repetitions.
+            encode_text: sentences -> (N, D) float32, L2-normalised, in the bank's space.
+
+        Raises:
+            UserError: no words.
+        """
+        own = LabelSet(templates=self.templates, labels=tuple(Label(name=word) for word in words))
+        new = build_label_bank([own], encode_text)
+        return LabelBank(
+            names=self.names + new.names,
+            prompts=self.prompts + new.prompts,
+            synonyms=self.synonyms + new.synonyms,
+            vectors=np.concatenate([self.vectors, new.vectors]),
+            templates=self.templates,
+        )
+
+    def save(self, path: Path | str) -> None:
+        """Write ``label_bank.npz``: ``vectors`` (N, D) float32 and ``words``, JSON text (no pickle)."""
+        words = {
+            "names": self.names,
+            "prompts": self.prompts,
+            "synonyms": self.synonyms,
+            "templates": self.templates,
+        }
+        text = np.frombuffer(json.dumps(words, ensure_ascii=False).encode(), dtype=np.uint8)
+        buffer = io.BytesIO()
+        np.savez(buffer, vectors=self.vectors.astype(np.float32), words=text)
+        atomic_write(path, buffer.getvalue())
+
+    def _rows(self) -> dict[str, int]:
+        rows = {normalise_word(word): i for i, words in enumerate(self.synonyms) for word in words}
+        rows.update({normalise_word(name): i for i, name in enumerate(self.names)})
+        return rows
+
+
+def build_label_bank(label_sets: Iterable[LabelSet], encode_text: TextEncoder) -> LabelBank:
+    """Encode label files with the teacher's text tower.
+
+    A label's vector is the mean of its texts' unit vectors, brought back to unit length (CLIP's prompt
+    ensembling, Radford et al. 2021, section 3.1.4).
+
+    Args:
+        label_sets: the robot's own set first, whose templates the bank keeps; a label of a later set is added only
+            where none of its words is taken.
+        encode_text: sentences -> (N, D) float32, L2-normalised.
+
+    Raises:
+        UserError: no label at all.
+    """
+    label_sets = list(label_sets)
+    chosen: list[tuple[Label, list[str]]] = []
+    taken: set[str] = set()
+    for label_set in label_sets:
+        for label in label_set.labels:
+            words = {normalise_word(word) for word in (label.name, *label.synonyms)}
+            if not words & taken:
+                chosen.append((label, label_set.texts(label)))
+                taken |= words
+    if not chosen:
+        raise UserError("label bank: no labels given; at least one is needed")
+    vectors = encode_text([text for _, texts in chosen for text in texts])
+    ends = np.cumsum([len(texts) for _, texts in chosen])[:-1]
+    means = [mean_direction(part) for part in np.split(vectors, ends)]
+    return LabelBank(
+        names=tuple(label.name for label, _ in chosen),
+        prompts=tuple(tuple(texts) for _, texts in chosen),
+        synonyms=tuple(label.synonyms for label, _ in chosen),
+        vectors=np.stack(means),
+        templates=label_sets[0].templates,
+    )
+
+
+def mean_direction(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, D) unit vectors -> (D,) float32, their mean brought back to unit length."""
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    return np.asarray(mean / np.linalg.norm(mean), dtype=np.float32)
+
+
+def load_label_bank(path: Path | str) -> LabelBank:
+    """Read ``label_bank.npz``.
+
+    Raises:
+        UserError: the file is missing, damaged, or its parts do not fit each other.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            vectors = np.ascontiguousarray(arrays["vectors"], dtype=np.float32)
+            words = json.loads(arrays["words"].tobytes().decode())
+        names = tuple(words["names"])
+        prompts, synonyms = (tuple(tuple(row) for row in words[key]) for key in ("prompts", "synonyms"))
+        templates = tuple(words.get("templates", DEFAULT_TEMPLATES))  # banks of the first releases have none
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"label bank {path} cannot be read ({error}): make the bundle again") from error
+    if not names or vectors.ndim != 2 or not len(names) == len(prompts) == len(synonyms) == len(vectors):
+        raise UserError(f"label bank {path}: {len(names)} names, vectors {vectors.shape}; make the bundle again")
+    return LabelBank(names, prompts, synonyms, vectors, templates)

@@ -1,0 +1,141 @@
+"""Label files (config/labels/*.yaml): the words a scene may be called, and sentences that describe them."""
+
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgevl_core.base.errors import UserError
+from edgevl_core.base.resources import resource
+
+DEFAULT_TEMPLATES = ("a photo of {a} {}",)
+_VOWELS = "aeiou"
+
+
+class Label(BaseModel):
+    """One word of the label set.
+
+    Attributes:
+        name: what is published, for example "living room".
+        words: what the templates say in its place, where a name is no plain speech ("copy/mail room").
+        prompts: whole sentences that describe it, used beside the templates.
+        synonyms: other words a user may say for it; they are not encoded.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    words: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    synonyms: tuple[str, ...] = ()
+
+
+class LabelSet(BaseModel):
+    """A label file.
+
+    Attributes:
+        templates: sentences in which ``{}`` becomes the label's name and ``{a}`` its article, "a" or "an".
+        labels: at least one, without duplicates.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    templates: tuple[str, ...] = DEFAULT_TEMPLATES
+    labels: tuple[Label, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels' names, in file order."""
+        return tuple(label.name for label in self.labels)
+
+    def texts(self, label: Label) -> list[str]:
+        """What the text tower encodes for a label: every template filled in, then its own prompts."""
+        words = label.words or (label.name,)
+        return [fill_template(template, word) for word in words for template in self.templates] + list(label.prompts)
+
+
+def fill_template(template: str, name: str) -> str:
+    """``{}`` becomes ``name``, ``{a}`` its article: ("{a} {}", "office") -> "an office"."""
+    article = "an" if name[:1].casefold() in _VOWELS else "a"
+    return template.replace("{a}", article).replace("{}", name)
+
+
+def normalise_word(word: str) -> str:
+    """The form in which two words are compared: case-folded, white space and underscores as one space.
+
+    Accents count, but not how they are encoded ("é" is one character or two).
+    """
+    return " ".join(unicodedata.normalize("NFC", word.replace("_", " ").casefold()).split())
+
+
+def label_file(path: Path | str) -> Path:
+    """``path``, or the shipped ``config/labels/<name>.yaml`` where it is a bare name such as "home".
+
+    Raises:
+        UserError: no file of that name is shipped.
+    """
+    path = Path(path)
+    if path.suffix or len(path.parts) > 1 or path.exists():
+        return path
+    folder = resource("config/labels")
+    if not (shipped := folder / f"{path}.yaml").is_file():
+        names = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+        raise UserError(f"labels {str(path)!r}: no set of this name is shipped; there are {names}; or pass a YAML file")
+    return shipped
+
+
+def load_labels(path: Path | str) -> LabelSet:
+    """Read and check a label file, or the shipped one of a bare name.
+
+    Raises:
+        UserError: no such file, not YAML, unknown keys, no labels, a template without ``{}``, or a name or
+            synonym that occurs twice (compared by :func:`normalise_word`).
+    """
+    path = label_file(path)
+    if not path.is_file():
+        raise UserError(
+            f"labels file {path}: no such file; pass a YAML file with 'labels', see config/labels/home.yaml"
+        )
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"labels file {path} is not YAML: {' '.join(str(error).split())}; correct it") from error
+    if not isinstance(content, dict) or not content.get("labels"):
+        raise UserError(f"labels file {path} has no labels: a list 'labels' with at least one name is needed")
+    if isinstance(content["labels"], list):
+        content["labels"] = [{"name": item} if isinstance(item, str) else item for item in content["labels"]]
+    try:
+        label_set = LabelSet.model_validate(content)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise UserError(f"labels file {path}: {faults}; see config/labels/home.yaml for the format") from error
+    _check(label_set, path)
+    return label_set
+
+
+def _check(label_set: LabelSet, path: Path) -> None:
+    without = [template for template in label_set.templates if "{}" not in template]
+    if without or not label_set.templates:
+        raise UserError(f"labels file {path}: templates {without} have no '{{}}' for the label's name; add it")
+    blank = [label.name for label in label_set.labels if not normalise_word(label.name)]
+    if blank:
+        raise UserError(f"labels file {path}: a label's name is blank; give it a name")
+    words = (word for label in label_set.labels for word in (label.name, *label.synonyms))
+    if twice := _repeated(words):
+        raise UserError(
+            f"labels file {path}: {', '.join(map(repr, twice))} occurs more than once among names and "
+            "synonyms; every word may stand for one label only"
+        )
+
+
+def _repeated(words: Iterable[str]) -> list[str]:
+    seen: set[str] = set()
+    twice: list[str] = []
+    for word in map(normalise_word, words):
+        if word in seen and word not in twice:
+            twice.append(word)
+        seen.add(word)
+    return twice

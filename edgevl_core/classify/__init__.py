@@ -1,0 +1,1 @@
+"""From a frame to a scene: the loaded student, its label set, smoothing."""

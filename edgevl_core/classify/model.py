@@ -1,0 +1,87 @@
+"""What the classifier swaps as one: a bundle, its label set, and what smoothing remembers of both."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevl_core.bundle.label_bank import LabelBank
+from edgevl_core.bundle.student_bundle import Bundle, load_bundle
+from edgevl_core.bundle.vocabulary import bank_with, new_words
+from edgevl_core.camera.depth import MeasuredDepth
+from edgevl_core.classify.classifier import Classifier, LabelChange, Scene
+from edgevl_core.classify.smoothing import Smoother
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle in use. ``classify``, ``again`` and ``set_labels`` exclude each other: the caller holds a lock."""
+
+    bundle: Bundle
+    classifier: Classifier
+    smoother: Smoother
+
+    @cached_property
+    def learned(self) -> tuple[str, ...]:
+        """Whether depth was registered to RGB in the bags that the student learned from, in words."""
+        return tuple(dict.fromkeys(bag.registered for bag in self.bundle.manifest.provenance.bags))
+
+    def classify(
+        self, rgb: NDArray[np.uint8] | None, depth: MeasuredDepth | None, stamp_ns: int
+    ) -> tuple[Scene, str, int]:
+        """Answer, bundle_id, label_set_version; see :meth:`Classifier.classify`."""
+        scene = self.classifier.classify(rgb, depth, partial(self.smoother.update, stamp_ns))
+        return scene, self.classifier.bundle_id, self.classifier.label_set_version
+
+    def reclassify(self, stamp_ns: int) -> tuple[Scene, str, int] | None:
+        """As ``classify``, about the frame that it saw last, of this stamp; None before the first."""
+        scene = self.classifier.reclassify(partial(self.smoother.update, stamp_ns))
+        return None if scene is None else (scene, self.classifier.bundle_id, self.classifier.label_set_version)
+
+    def must_encode(self, words: Sequence[str]) -> bool:
+        """Whether ``bank_for`` would take its time."""
+        return self.bundle.text_encoder is not None and bool(new_words(self.classifier.bank, words))
+
+    def bank_for(self, words: Sequence[str]) -> LabelBank:
+        """A bank that knows ``words`` if that is possible; it holds no words of earlier requests, so it cannot grow."""
+        if not new_words(self.classifier.bank, words):
+            return self.classifier.bank
+        return bank_with(self.bundle.label_bank, words, self.bundle.text_encoder)
+
+    def set_labels(self, words: Sequence[str], bank: LabelBank) -> LabelChange:
+        """See :meth:`Classifier.set_labels`; what was seen before counts no more."""
+        change = self.classifier.set_labels(words, bank)
+        if change.ok:
+            self.smoother.reset()
+        return change
+
+
+def load_model(path: Path, labels: Sequence[str] | None, engine: Mapping[str, Any], smoother: Smoother) -> Model:
+    """A verified, self-tested bundle with a label set, its own where ``labels`` is None.
+
+    ``engine``: "engine", "providers" and "threads", see :func:`edgevl_core.bundle.student_bundle.load_bundle`.
+
+    Raises:
+        UserError: the bundle is refused, or has no vector for one of the labels.
+    """
+    bundle = load_bundle(path, **engine)
+    bank = None if labels is None else bank_with(bundle.label_bank, labels, bundle.text_encoder)
+    return Model(bundle, Classifier(bundle, labels, bank), smoother)
+
+
+def label_set_json(model: Model | None) -> str:
+    """{"version", "bundle_id", "labels"}: the label set in force; version 0 and no labels without a model."""
+    content: dict[str, object] = {"version": 0, "bundle_id": "", "labels": []}
+    if model is not None:
+        classifier = model.classifier
+        content = {
+            "version": classifier.label_set_version,
+            "bundle_id": classifier.bundle_id,
+            "labels": classifier.labels,
+        }
+    return json.dumps(content, ensure_ascii=False)

@@ -1,0 +1,113 @@
+"""From two image streams to the frames that are classified: RGB and depth together, or one alone. No ROS.
+
+A frame is complete the moment its second image comes (PairMatcher's ``eager``): an answer about the present cannot
+wait for the next frame to be sure that no closer partner comes.
+
+When one stream has been silent for ``fallback_after_s`` while the other goes on, the other's images are
+frames of their own.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from edgevl_core.pairing.pairing import Event, Pair, PairMatcher
+
+RGB, DEPTH = 0, 1
+NAMES = ("rgb", "depth")
+MAX_WAITING = 10
+HORIZON_S = 1.0
+
+
+@dataclass(frozen=True)
+class Received:
+    """One serialised image and when it came (monotonic clock)."""
+
+    stamp_ns: int
+    cdr: bytes
+    received_s: float
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What is classified at once; at least one of the two is there."""
+
+    rgb: Received | None
+    depth: Received | None
+
+    @property
+    def lead(self) -> Received:
+        """The image whose stamp and frame_id the answer carries: RGB where there is one."""
+        lead = self.rgb or self.depth
+        if lead is None:
+            raise ValueError("a frame without an image")
+        return lead
+
+    @property
+    def complete_s(self) -> float:
+        """When the last of its images had come."""
+        return max(image.received_s for image in (self.rgb, self.depth) if image is not None)
+
+
+class FrameSource:
+    """Turns received images into frames, and counts.
+
+    Args:
+        use_rgb, use_depth: the streams there are; with one, each of its images is a frame.
+        max_skew_s: largest difference of stamps within a pair, inclusive.
+        fallback_after_s: how long the other stream must have been silent.
+
+    Attributes:
+        counts: "pairs", "rgb_alone", "depth_alone", and by stream what PairMatcher dropped: "rgb_unmatched",
+            "depth_late" …; with ``waiting`` they account for every image.
+    """
+
+    def __init__(self, use_rgb: bool, use_depth: bool, max_skew_s: float, fallback_after_s: float) -> None:
+        self.counts: Counter[str] = Counter()
+        self._both = use_rgb and use_depth
+        self._matcher: PairMatcher[Received] = PairMatcher(
+            max_skew_s, horizon_s=HORIZON_S, max_pending=MAX_WAITING, eager=True
+        )
+        self._fallback_after_s = fallback_after_s
+        self._alone_since_s: list[float | None] = [None, None]
+        self._newest_ns = [0, 0]
+
+    @property
+    def frames(self) -> int:
+        """Frames so far, however many images they had."""
+        return sum(self.counts[name] for name in ("pairs", "rgb_alone", "depth_alone"))
+
+    @property
+    def waiting(self) -> int:
+        """Images that wait for their partner."""
+        return self._matcher.pending
+
+    def push(self, stream: int, image: Received) -> Frame | None:
+        """Add an image of stream RGB or DEPTH; returns the frame that it completes, if any."""
+        if not self._both or self._is_alone(stream, image.received_s):
+            self._frame_of(self._matcher.flush())
+            self.counts[f"{NAMES[stream]}_alone"] += 1
+            return Frame(image, None) if stream == RGB else Frame(None, image)
+        if image.stamp_ns < self._newest_ns[stream] - HORIZON_S * 1e9:
+            # A bag that starts again, or a clock that was set: for both streams.
+            self._frame_of(self._matcher.flush())
+            self._newest_ns = [image.stamp_ns, image.stamp_ns]
+        self._newest_ns[stream] = image.stamp_ns
+        return self._frame_of(self._matcher.push(stream, image.stamp_ns, image))
+
+    def _frame_of(self, events: list[Event[Received]]) -> Frame | None:
+        """Count the events; an eager matcher gives at most one pair at a time."""
+        frame = None
+        for event in events:
+            if isinstance(event, Pair):
+                self.counts["pairs"] += 1
+                frame = Frame(event.a, event.b)
+            else:
+                self.counts[f"{NAMES[event.stream]}_{event.reason}"] += 1
+        return frame
+
+    def _is_alone(self, stream: int, now_s: float) -> bool:
+        self._alone_since_s[1 - stream] = None
+        since_s = self._alone_since_s[stream]
+        if since_s is None:
+            self._alone_since_s[stream] = since_s = now_s
+        return now_s - since_s > self._fallback_after_s

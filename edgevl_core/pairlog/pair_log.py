@@ -1,0 +1,208 @@
+"""One logging session: streams of serialised messages in, well-chosen RGB-D pairs out to a rosbag2. No ROS.
+
+Pairs are found by stamp, then judged by the keep-rule, then written, by default as the bytes that arrived, else as
+what they were changed into (reduced, compressed). Messages
+that go with an image (camera_info, truth) are written where their stamp is that image's, whichever of them arrives
+first.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edgevl_core.base.recent import Recent
+from edgevl_core.camera.depth import decode_depth
+from edgevl_core.camera.images import decode_rgb
+from edgevl_core.camera.registration import INFO_OF, Registration
+from edgevl_core.pairing.frames import RGB, Received
+from edgevl_core.pairing.pairing import Event, Pair, PairMatcher
+from edgevl_core.pairlog.companions import Companions
+from edgevl_core.pairlog.frame_selection import FrameSelector
+from edgevl_core.pairlog.log_stats import Coverage
+from edgevl_core.pairlog.motion import ODOMETRY, Track, pose_of
+from edgevl_core.pairlog.retention import MARK
+from edgevl_core.pairlog.types import CAMERA_INFO, deserialize, serialize
+from edgevl_core.pairlog.writer import BagWriter
+
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class LoggedTopic:
+    """Where a stream's messages go in the bag, and what they are there (``sensor_msgs/msg/Image``).
+
+    Attributes:
+        received: their type as they arrive.
+        change: from a message that has arrived to the one in the bag; None: its bytes as they are.
+    """
+
+    name: str
+    msgtype: str
+    received: str
+    change: Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What goes into a log.
+
+    Attributes:
+        rgb: None where depth alone is logged: every depth image then is a pair of its own.
+        rgb_companions, depth_companions: further topics by name of stream, written at the stamps of kept RGB or
+            depth images.
+        facts: what the log says of itself.
+    """
+
+    rgb: LoggedTopic | None
+    depth: LoggedTopic
+    rgb_companions: Mapping[str, LoggedTopic] = field(default_factory=dict)
+    depth_companions: Mapping[str, LoggedTopic] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+class PairLog:
+    """A bag being written; used by one thread, its counts read by others.
+
+    Args:
+        path: the bag's directory, which must not exist (UserError).
+        logged: the topics in the bag.
+        matcher, keep: the pairing and the keep-decision.
+        open_writer: makes the bag's writer from its path (segment sizes and the like are the caller's).
+
+    Attributes:
+        pairs_kept, bytes_written, segments: of the bag so far.
+        dropped: messages and pairs not written, by reason.
+        skew_s: |RGB stamp - depth stamp| of the latest pairs.
+        delay_s: from the arrival of a kept pair's second image to the bag having both; of the latest pairs. Pairing
+            waits until no better partner can come, so a frame's period is part of it.
+        coverage: kept pairs by scene.
+        registered: whether depth is registered to RGB, in words.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        logged: Logged,
+        matcher: PairMatcher[Received],
+        keep: FrameSelector,
+        open_writer: Callable[[Path], BagWriter],
+    ) -> None:
+        self.path = path
+        self.pairs_kept = 0
+        # Copies: the writer's own may not be asked from another thread while it closes.
+        self.bytes_written, self.segments = 0, 1
+        self.dropped: Counter[str] = Counter()
+        self.skew_s, self.delay_s = Recent(), Recent()
+        self.coverage = Coverage()
+        self._logged, self._matcher, self._keep = logged, matcher, keep
+        self._track = Track()
+        self._writer = open_writer(path)
+        self._writer.describe(MARK, logged.facts)
+        self._registration = Registration()
+        images = (logged.depth,) if logged.rgb is None else (logged.rgb, logged.depth)
+        for topic in (*images, *logged.rgb_companions.values(), *logged.depth_companions.values()):
+            self._writer.add_topic(topic.name, topic.msgtype)
+        self._rgb_companions = {name: self._companions(topic) for name, topic in logged.rgb_companions.items()}
+        self._depth_companions = {name: self._companions(topic) for name, topic in logged.depth_companions.items()}
+
+    @property
+    def registered(self) -> str:
+        return self._registration.verdict
+
+    def add_image(self, stream: int, image: Received) -> None:
+        """A message of stream RGB or DEPTH."""
+        if self._logged.rgb is None:
+            self._keep_or_drop(None, image)
+        else:
+            self._handle(self._matcher.push(stream, image.stamp_ns, image))
+
+    def add_companion(self, stream: str, stamp_ns: int, cdr: bytes) -> None:
+        """A message of one of the companion streams."""
+        companions = self._rgb_companions.get(stream) or self._depth_companions[stream]
+        camera = INFO_OF.get(stream)
+        if camera is not None and not self._registration.knows(camera):
+            self._state_registration(self._registration.info(camera, deserialize(cdr, CAMERA_INFO)))
+        companions.arrived(stamp_ns, cdr)
+
+    def add_odometry(self, stamp_ns: int, cdr: bytes) -> None:
+        """A nav_msgs/Odometry."""
+        self._track.add(stamp_ns, pose_of(deserialize(cdr, ODOMETRY)))
+
+    def flush(self) -> None:
+        """Make durable what was written."""
+        self._writer.sync()
+
+    def close(self) -> None:
+        """Decide the pairs still open, write them, close the bag."""
+        try:
+            self._handle(self._matcher.flush())
+            self.coverage.finish()
+        finally:
+            self._writer.close()
+            self.bytes_written = self._writer.bytes_written
+
+    def _companions(self, topic: LoggedTopic) -> Companions:
+        return Companions(partial(self._write, topic))
+
+    def _handle(self, events: list[Event[Received]]) -> None:
+        for event in events:
+            if isinstance(event, Pair):
+                self.skew_s.add(event.skew_s)
+                self._keep_or_drop(event.a, event.b)
+            else:
+                self.dropped[("rgb " if event.stream == RGB else "depth ") + event.reason] += 1
+
+    def _keep_or_drop(self, rgb: Received | None, depth: Received) -> None:
+        stamp_ns = (rgb or depth).stamp_ns
+        pose = self._track.at(stamp_ns)
+        reason = self._keep.without_images(stamp_ns, pose)
+        if reason is None:
+            try:
+                rgb_msg, rgb_image = self._decode(rgb, self._logged.rgb, decode_rgb)
+                depth_msg, depth_m = self._decode(depth, self._logged.depth, decode_depth)
+            except ValueError:  # what no training could read is not worth a log; ImageFormatError is a ValueError
+                reason = UNREADABLE
+            else:
+                reason = self._keep.decide(stamp_ns, rgb_image, depth_m, pose)
+        if reason is not None:
+            self.dropped[reason] += 1
+            return
+        self._keep_pair(rgb, depth)
+        if rgb_image is not None:
+            seen_rgb = (*rgb_image.shape[1::-1], rgb_msg.header.frame_id)
+            seen_depth = (*depth_m.shape[1::-1], depth_msg.header.frame_id)
+            self._state_registration(self._registration.images(rgb=seen_rgb, depth=seen_depth))
+
+    def _keep_pair(self, rgb: Received | None, depth: Received) -> None:
+        if rgb is not None and self._logged.rgb is not None:
+            self._write(self._logged.rgb, rgb.cdr, rgb.stamp_ns)
+        self._write(self._logged.depth, depth.cdr, depth.stamp_ns)
+        lead = rgb or depth
+        for companions in self._rgb_companions.values():
+            companions.kept(lead.stamp_ns)
+        for companions in self._depth_companions.values():
+            companions.kept(depth.stamp_ns)
+        self.coverage.kept(lead.stamp_ns)
+        self.pairs_kept += 1
+        self.bytes_written, self.segments = self._writer.bytes_written, len(self._writer.segments)
+        self.delay_s.add(time.monotonic() - max(lead.received_s, depth.received_s))
+
+    def _decode(self, image: Received | None, topic: LoggedTopic | None, decode: Callable[[Any], Any]) -> Any:
+        """The message, and its pixels; None twice for what is not logged."""
+        if image is None or topic is None:
+            return None, None
+        message = deserialize(image.cdr, topic.received)
+        return message, decode(message)
+
+    def _write(self, topic: LoggedTopic, cdr: bytes, stamp_ns: int) -> None:
+        if topic.change is not None:
+            cdr = serialize(topic.change(deserialize(cdr, topic.received)))
+        self._writer.write(topic.name, cdr, stamp_ns)
+
+    def _state_registration(self, changed: bool) -> None:
+        if changed:
+            self._writer.describe(MARK, {"registered": self._registration.verdict})

@@ -1,0 +1,41 @@
+"""From an answer to messages: edgevl/SceneClass, and vision_msgs/Classification where that is installed."""
+
+from typing import Any
+
+from edgevl.msg import SceneClass
+
+from edgevl_core.classify.classifier import Scene
+from edgevl_core.pairing.frames import Received
+from edgevl_ros.node.stamps import frame_id, to_time
+
+
+def to_scene_class(scene: Scene, image: Received, top_k: int) -> SceneClass:
+    """The answer about ``image`` with its stamp and frame_id; bundle, label set and latency are the caller's."""
+    message = SceneClass(
+        label=scene.label,
+        confidence=float(scene.confidence),
+        known=bool(scene.known),
+        labels=list(scene.labels[:top_k]),
+        scores=[float(score) for score in scene.scores[:top_k]],
+        modality=scene.modality,
+    )
+    message.header.stamp = to_time(image.stamp_ns)
+    message.header.frame_id = frame_id(image.cdr)
+    return message
+
+
+def vision_types() -> tuple[type, type] | None:
+    """vision_msgs' Classification and ObjectHypothesis; None where it is not installed."""
+    try:
+        from vision_msgs.msg import Classification, ObjectHypothesis
+    except ImportError:
+        return None
+    return Classification, ObjectHypothesis
+
+
+def to_classification(message: SceneClass, classification: type, object_hypothesis: type) -> Any:
+    """A vision_msgs/Classification with the same labels and scores; it cannot say that a scene is unknown."""
+    results = [
+        object_hypothesis(class_id=label, score=float(score)) for label, score in zip(message.labels, message.scores)
+    ]
+    return classification(header=message.header, results=results)

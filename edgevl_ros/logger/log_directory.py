@@ -1,0 +1,159 @@
+"""The folder of pair_logger's logs: a new log as the parameters say, and all of them within the budget."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edgevl_core.base.errors import UserError
+from edgevl_core.pairing.pairing import PairMatcher
+from edgevl_core.pairlog.compressing import DEPTH_SUFFIX, RGB_SUFFIX, compress_depth_msg, compress_rgb_msg
+from edgevl_core.pairlog.frame_selection import FrameSelector
+from edgevl_core.pairlog.pair_log import Logged, LoggedTopic, PairLog
+from edgevl_core.pairlog.retention import make_room
+from edgevl_core.pairlog.scaling import scale_depth_msg, scale_info_msg, scale_rgb_msg
+from edgevl_core.pairlog.types import CAMERA_INFO, COMPRESSED_IMAGE, SCENE_TRUTH
+from edgevl_core.pairlog.writer import BagWriter
+from edgevl_ros.logger.parameters import COMPRESSED, KEEP_RULES, SEGMENT_SLACK_MB, topics
+from edgevl_ros.node.streams import TYPE_NAMES, image_type
+
+MB = 1_000_000
+
+
+class LogDirectory:
+    """Opens logs and removes old ones; used by one thread.
+
+    The budget always has room for one segment more. So that there is something to remove, a log ends at half the
+    budget and another one begins.
+
+    Args:
+        values: pair_logger's parameters.
+        say: takes one line for the user.
+
+    Attributes:
+        directory: where the logs are.
+        removed_logs, removed_bytes: what the budget has cost so far.
+
+    Raises:
+        UserError: the directory cannot be made.
+    """
+
+    def __init__(self, values: dict[str, Any], say: Callable[[str], None]) -> None:
+        self.directory = Path(values["directory"]).expanduser()
+        self.removed_logs = self.removed_bytes = 0
+        self._values, self._say = values, say
+        self._part = 1
+        self._budget_bytes = int(values["max_total_mb"] * MB)
+        self._segment_bytes = int((values["max_segment_mb"] + SEGMENT_SLACK_MB) * MB)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"parameter directory = {self.directory} cannot be made ({error.strerror}): choose another place"
+            ) from error
+
+    def open(self, next_part: bool = False) -> PairLog:
+        """A new log; ``next_part``: that goes on where the one before was ended for the budget's sake.
+
+        Raises:
+            UserError: there is a log of that name, it cannot be made, or no room can be made for it.
+        """
+        self.make_room()
+        values = self._values
+        log = PairLog(
+            self._new_path(next_part),
+            what_is_logged(values),
+            PairMatcher(values["max_skew_s"]),
+            FrameSelector(**{rule: values[rule] or None for rule in KEEP_RULES}),
+            self._open_writer,
+        )
+        self._say(f"logging to {log.path}")
+        return log
+
+    def is_outgrown(self, log: PairLog) -> bool:
+        """Whether a log should end now: with one segment more it would exceed half the budget."""
+        return bool(self._budget_bytes) and log.bytes_written + self._segment_bytes > self._budget_bytes / 2
+
+    def make_room(self) -> None:
+        """Remove the oldest closed logs until one segment more fits into the budget.
+
+        Raises:
+            UserError: a log cannot be removed.
+        """
+        if not self._budget_bytes:
+            return
+        for log in make_room(self.directory, self._budget_bytes - self._segment_bytes):
+            self.removed_logs += 1
+            self.removed_bytes += log.bytes
+            self._say(f"removed {log.path} ({log.bytes / MB:.0f} MB): max_total_mb = {self._values['max_total_mb']:g}")
+
+    def _open_writer(self, path: Path) -> BagWriter:
+        values = self._values
+        return BagWriter(
+            path,
+            max_segment_bytes=int(values["max_segment_mb"] * MB),
+            max_segment_s=values["max_segment_s"],
+            sync_interval_s=values["sync_interval_s"],
+            min_free_bytes=int(values["min_free_mb"] * MB),
+            compression=values["compression"],
+        )
+
+    def _new_path(self, next_part: bool) -> Path:
+        """Of a name, parts are counted on, also past those that were removed: their order stays plain to see."""
+        named = self._values["name"]
+        self._part = self._part + 1 if next_part and named else 1
+        stem = named or time.strftime("pairs_%Y%m%dT%H%M%SZ", time.gmtime())
+        path = self.directory / (stem if self._part == 1 else f"{stem}_{self._part}")
+        if named and not next_part:
+            return path  # one that is taken is the user's mistake
+        while path.exists():
+            self._part += 1
+            path = self.directory / f"{stem}_{self._part}"
+        return path
+
+
+def what_is_logged(values: dict[str, Any]) -> Logged:
+    """The topics and types of a log, and what is done to their messages, from the parameters."""
+    names, scale = topics(values), values["log_scale"]
+
+    def companions(**kinds: str) -> dict[str, LoggedTopic]:
+        change = {CAMERA_INFO: partial(scale_info_msg, scale=scale)} if scale < 1.0 else {}
+        return {
+            stream: LoggedTopic(names[stream], kind, kind, change.get(kind))
+            for stream, kind in kinds.items()
+            if stream in names
+        }
+
+    of_rgb, of_depth = companions(camera_info=CAMERA_INFO, truth=SCENE_TRUTH), companions(depth_camera_info=CAMERA_INFO)
+    if values["depth_only"]:
+        of_rgb, of_depth = {}, {**of_rgb, **of_depth}
+    facts = {
+        "log_scale": f"{scale:g}",
+        "depth_only": str(values["depth_only"]).lower(),
+        "log_images": values["log_images"],
+    }
+    rgb = _image(names["rgb"], values, scale_rgb_msg, compress_rgb_msg, RGB_SUFFIX) if "rgb" in names else None
+    depth = _image(names["depth"], values, scale_depth_msg, compress_depth_msg, DEPTH_SUFFIX)
+    return Logged(rgb, depth, of_rgb, of_depth, facts)
+
+
+def _image(
+    topic: str,
+    values: dict[str, Any],
+    reduce: Callable[..., Any],
+    compress: Callable[[Any], Any],
+    suffix: str,
+) -> LoggedTopic:
+    """One camera's images: reduced, compressed, both or neither."""
+    received = TYPE_NAMES[image_type(topic)]
+    changes = [partial(reduce, scale=values["log_scale"])] if values["log_scale"] < 1.0 else []
+    if values["log_images"] != COMPRESSED or received == COMPRESSED_IMAGE:
+        return LoggedTopic(topic, received, received, changes[0] if changes else None)
+
+    def change(message: Any) -> Any:
+        for step in (*changes, compress):
+            message = step(message)
+        return message
+
+    return LoggedTopic(topic + suffix, COMPRESSED_IMAGE, received, change)

@@ -1,0 +1,238 @@
+"""What all nodes share: the life cycle, guarded callbacks, diagnostics.
+
+Everything a node creates is registered on one of two exit stacks, so that deactivating and cleaning up undo
+exactly what was done, in reverse, even after half a set-up.
+"""
+
+import functools
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
+
+from edgevl_core.base.errors import UserError
+from edgevl_ros.node.diagnostics import ERROR, WARN, Faults, Report, to_status
+from edgevl_ros.node.parameters import Parameter, declare, read
+from edgevl_ros.node.qos import LATCHED
+
+COMMON = (Parameter("autostart", True, "activate at start; false: wait for lifecycle requests", read_only=True),)
+STATS_PERIOD_S = 0.5
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class ManagedNode(LifecycleNode):
+    """A lifecycle node whose callbacks never raise and whose resources end with the state they belong to.
+
+    Attributes:
+        values: the parameters as read by the last configure.
+        until_cleanup, until_deactivate: exit stacks of what configure and activate created.
+        subscriptions_end: exit stack of the subscriptions, which go after all else that activate created: should
+            DDS get stuck in that (see exit_guard), bags are closed and children ended already.
+        fault: the UserError of the last failed transition, if it was one.
+        exit_code: what the process returns.
+
+    Raises:
+        UserError: a parameter override is not acceptable.
+    """
+
+    def __init__(self, name: str, parameters: Sequence[Parameter], stats_topic: str = "~/stats") -> None:
+        super().__init__(name)
+        self._table = (*COMMON, *parameters)
+        self.values: dict[str, Any] = {}
+        self.until_cleanup, self.until_deactivate, self.subscriptions_end = ExitStack(), ExitStack(), ExitStack()
+        self.faults = Faults()
+        self.fault: UserError | None = None
+        self.exit_code = 0
+        self.finished = False
+        self.state_label = "unconfigured"
+        declare(self, self._table)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        # A steady clock: with use_sim_time and no /clock the diagnostics still speak.
+        self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._stats = self.create_publisher(DiagnosticStatus, stats_topic, LATCHED)
+        self.create_timer(1.0, self.guarded(self._publish_diagnostics), clock=self.steady_clock)
+        self.create_timer(STATS_PERIOD_S, self.guarded(self.publish_stats), clock=self.steady_clock)
+
+    # -- what a node provides ---------------------------------------------------------------------------
+
+    def setup(self) -> None:
+        """Configure: read ``values``, create publishers and services. May raise UserError."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Activate: create subscriptions, timers and threads. May raise UserError."""
+        raise NotImplementedError
+
+    def report(self) -> Report:
+        """The node's account of itself; called in every state after a successful configure."""
+        raise NotImplementedError
+
+    # -- creating things --------------------------------------------------------------------------------
+
+    def add_publisher(self, kind: type, topic: str, qos: QoSProfile) -> Any:
+        """A publisher that lives until clean-up."""
+        publisher = self.create_publisher(kind, topic, qos)
+        self.until_cleanup.callback(self.destroy_publisher, publisher)
+        return publisher
+
+    def add_service(self, kind: type, name: str, callback: Callable[..., Any]) -> Any:
+        """A guarded service that lives until clean-up; ``callback(request, response)`` may be a coroutine.
+
+        While it waits, images, timers and other services go on: in the node's own callback group, where one callback at
+        a time may be under way, nothing would. The executor has one thread, so callbacks still never run together.
+        """
+        group = ReentrantCallbackGroup()
+        service = self.create_service(kind, name, self.guarded_service(callback), callback_group=group)
+        self.until_cleanup.callback(self.destroy_service, service)
+        return service
+
+    def add_timer(self, period_s: float, callback: Callable[[], None]) -> Any:
+        """A guarded timer on a steady clock, until deactivation."""
+        timer = self.create_timer(period_s, self.guarded(callback), clock=self.steady_clock)
+        self.until_deactivate.callback(self.destroy_timer, timer)
+        return timer
+
+    def guarded(self, callback: Callable[..., Any]) -> Callable[..., Any]:
+        """``callback`` that counts and logs its exceptions instead of raising them into the executor."""
+
+        @functools.wraps(callback)
+        def call(*arguments: Any) -> Any:
+            try:
+                return callback(*arguments)
+            except Exception as error:
+                self.add_error(getattr(callback, "__name__", "callback"), error)
+                return None
+
+        return call
+
+    def guarded_service(self, callback: Callable[..., Any]) -> Callable[..., Any]:
+        """A service callback whose exceptions become a refusal with the reason in ``message``."""
+
+        async def call(request: Any, response: Any) -> Any:
+            try:
+                answer = callback(request, response)
+                return await answer if hasattr(answer, "__await__") else answer
+            except Exception as error:
+                if not isinstance(error, UserError):
+                    self.add_error(getattr(callback, "__name__", "callback"), error)
+                setattr(response, "ok" if hasattr(response, "ok") else "success", False)
+                response.message = str(error) or type(error).__name__
+                return response
+
+        return call
+
+    def add_error(self, where: str, error: Exception) -> None:
+        """Count an exception, log it (throttled) and degrade the diagnostics for a while. Thread-safe."""
+        line = self.faults.add(where, error)
+        if line is not None:
+            detail = "" if isinstance(error, UserError) else "\n" + traceback.format_exc()
+            self.get_logger().error(line + detail)
+
+    def finish(self, exit_code: int = 0) -> None:
+        """Ask the runner to stop the node and leave with ``exit_code``. Thread-safe."""
+        self.exit_code = exit_code
+        self.finished = True
+        if self.executor is not None:
+            self.executor.wake()
+
+    # -- life cycle -------------------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        def configure() -> None:
+            self.values = read(self, self._table)
+            self.setup()
+
+        return self._attempt("configure", configure, "inactive", self.until_cleanup)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._attempt("activate", self.start, "active", self.until_deactivate, self.subscriptions_end)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._release(self.until_deactivate, "inactive", self.subscriptions_end)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._release(self.until_cleanup, "unconfigured")
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.on_deactivate(state)
+        return self._release(self.until_cleanup, "finalized")
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.on_deactivate(state)
+        return self._release(self.until_cleanup, "unconfigured")
+
+    def end_work(self) -> None:
+        """Stop what activation started, but for the subscriptions; deactivating does the rest."""
+        self._release(self.until_deactivate, self.state_label)
+
+    def _attempt(
+        self, what: str, action: Callable[[], None], reached: str, *stacks: ExitStack
+    ) -> TransitionCallbackReturn:
+        self.fault = None
+        try:
+            action()
+        except UserError as error:
+            self.fault = error
+            self.faults.add(what, error)
+            self.get_logger().error(str(error))
+        except Exception as error:
+            self.add_error(what, error)
+        else:
+            self.state_label = reached
+            if reached == "active":
+                self.get_logger().info("active")
+            return SUCCESS
+        for stack in stacks:
+            self._release(stack, self.state_label)
+        return FAILURE
+
+    def _release(self, stack: ExitStack, reached: str, *more: ExitStack) -> TransitionCallbackReturn:
+        self.state_label = reached
+        for each in (stack, *more):
+            try:
+                each.close()
+            except Exception as error:
+                # The stack has still run to its end; the state is left, but the process tells that something failed.
+                self.add_error("release", error)
+                self.exit_code = 1
+        return SUCCESS
+
+    # -- diagnostics ------------------------------------------------------------------------------------
+
+    def current_report(self) -> Report:
+        """``report()`` with the life-cycle state and the errors on top."""
+        report = Report(WARN, "") if self.state_label in ("unconfigured", "finalized") else self.report()
+        values = {"state": self.state_label, **report.values, "errors": self.faults.count}
+        if self.faults.last:
+            values["last_error"] = self.faults.last
+        if self.faults.recent():
+            return Report(ERROR, self.faults.last, values)
+        if self.state_label != "active":
+            message = f"{self.state_label}; {report.message}".rstrip("; ")
+            return Report(max(report.level, WARN), message, values)
+        return Report(report.level, report.message, values)
+
+    def publish_stats(self) -> None:
+        """Publish the latched statistics now. Thread-safe."""
+        self._stats.publish(to_status(self.get_fully_qualified_name(), self.current_report()))
+
+    def _publish_diagnostics(self) -> None:
+        message = DiagnosticArray(status=[to_status(self.get_fully_qualified_name(), self.current_report())])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    def _on_set_parameters(self, parameters: Sequence[Any]) -> SetParametersResult:
+        names = {parameter.name for parameter in self._table} & {parameter.name for parameter in parameters}
+        if names and self.state_label not in ("unconfigured", "finalized"):
+            changed = ", ".join(sorted(names))
+            reason = f"{self.get_name()} is {self.state_label}: {changed} can be changed when unconfigured"
+            return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)

@@ -1,0 +1,127 @@
+"""Parameters as tables: each node lists its ``Parameter`` rows, and every fault is reported in one line."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import yaml
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import ParameterException
+from rclpy.node import Node
+
+from edgevl_core.base.errors import UserError
+
+Value = bool | int | float | str | tuple[str, ...]
+
+IN_WORDS = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number with a decimal point",
+    str: "a string",
+    tuple: "a list of strings",
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a node; the type of ``default`` is the accepted type (a tuple: an array of strings).
+
+    Attributes:
+        low, high: inclusive range of a number (both or none).
+        choices: the accepted values of a string; empty: any.
+        read_only: fixed when the node starts; the others may be changed while the node is unconfigured.
+    """
+
+    name: str
+    default: Value
+    description: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    read_only: bool = False
+
+
+def descriptor(parameter: Parameter) -> ParameterDescriptor:
+    """The ROS descriptor of a parameter: description, range, accepted values, read-only flag."""
+    message = ParameterDescriptor(
+        name=parameter.name,
+        description=parameter.description,
+        additional_constraints="one of " + ", ".join(parameter.choices) if parameter.choices else "",
+        read_only=parameter.read_only,
+        # An empty list has no type on the command line or in YAML; `value_of` checks arrays instead.
+        dynamic_typing=isinstance(parameter.default, tuple),
+    )
+    if parameter.low is not None and parameter.high is not None:
+        if isinstance(parameter.default, float):
+            limits = FloatingPointRange(from_value=float(parameter.low), to_value=float(parameter.high))
+            message.floating_point_range = [limits]
+        else:
+            limits = IntegerRange(from_value=int(parameter.low), to_value=int(parameter.high), step=1)
+            message.integer_range = [limits]
+    return message
+
+
+def accepted(parameter: Parameter) -> str:
+    """What a parameter accepts, in words, for an error message."""
+    if parameter.choices:
+        return "one of " + ", ".join(parameter.choices)
+    words = IN_WORDS[type(parameter.default)]
+    return words if parameter.low is None else f"{words} from {parameter.low} to {parameter.high}"
+
+
+def from_text(name: str, text: str, kind: type) -> Value:
+    """A launch argument's text as a parameter of type str, float, bool or tuple (a YAML list, or one item of it).
+
+    Raises:
+        UserError: the text is not of that type.
+    """
+    try:
+        value = float(text) if kind is float else text if kind is str else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        value = None
+    if kind is tuple and value is not None and not isinstance(value, dict):
+        value = tuple(str(item) for item in (value if isinstance(value, list) else [value]))
+    if not isinstance(value, kind):
+        raise UserError(f"{name}:={text}: accepted: {'a number' if kind is float else IN_WORDS[kind]}")
+    return value
+
+
+def declare(node: Node, parameters: Sequence[Parameter]) -> None:
+    """Declare all parameters on ``node``; overrides from the command line and parameter files apply.
+
+    Raises:
+        UserError: an override has the wrong type or lies outside its range; all such faults in one line.
+    """
+    faults = []
+    for parameter in parameters:
+        default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        try:
+            node.declare_parameter(parameter.name, default, descriptor(parameter))
+        except ParameterException as error:
+            faults.append(f"parameter {parameter.name}: {error}; accepted: {accepted(parameter)}")
+    if faults:
+        raise UserError(" | ".join(faults))
+
+
+def read(node: Node, parameters: Sequence[Parameter]) -> dict[str, Value]:
+    """The current values, arrays as tuples without empty strings.
+
+    Raises:
+        UserError: a string that is none of its choices, or an array that holds other things than strings.
+    """
+    values: dict[str, Value] = {}
+    faults = []
+    for parameter in parameters:
+        value = node.get_parameter(parameter.name).value
+        if isinstance(parameter.default, tuple):
+            items = [] if value is None else [value] if isinstance(value, str) else list(value)
+            if not all(isinstance(item, str) for item in items):
+                faults.append(f"parameter {parameter.name} = {value!r}: accepted: {accepted(parameter)}")
+                continue
+            value = tuple(item for item in items if item)
+        if parameter.choices and value not in parameter.choices:
+            faults.append(f"parameter {parameter.name} = {value!r}: accepted: {accepted(parameter)}")
+            continue
+        values[parameter.name] = value
+    if faults:
+        raise UserError(" | ".join(faults))
+    return values

@@ -1,0 +1,116 @@
+"""Run one node in one process: signals, autostart, spinning, a clean end.
+
+One executor thread runs every callback, so the nodes need no locks among callbacks; work that takes long
+(inference, writing, pacing, a child process) has a thread of its own in the node that needs it.
+"""
+
+import gc
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+import rclpy
+from rclpy.exceptions import ROSInterruptException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.logging import get_logger
+from rclpy.signals import SignalHandlerOptions
+
+from edgevl_core.base.errors import UserError
+from edgevl_ros.node.exit_guard import exit_within
+from edgevl_ros.node.lifecycle import COMMON, ManagedNode
+from edgevl_ros.node.parameters import Parameter, accepted
+
+# A signal is seen when the wait set wakes up; this bounds the wait.
+WAKE_S = 0.1
+# What is left to do when the node's own work has ended takes a few hundred milliseconds.
+LEAVE_S = 4
+
+
+def run(create: Callable[[], ManagedNode], parameters: Sequence[Parameter], about: str) -> int:
+    """Run the node that ``create`` makes until SIGINT, SIGTERM or ``node.finish()``; returns the exit code.
+
+    0: ended cleanly; 2: the user's input is wrong (one line was logged); 1: our fault. With --help nothing is run:
+    ``about`` and the node's ``parameters`` are printed.
+    """
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(help_text(about, (*COMMON, *parameters)))
+        return 0
+    stopping: list[int] = []
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stopping.append(number)
+
+    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        init()
+        return _run(create, stopping)
+    except UserError as error:
+        get_logger("edgevl").error(str(error))
+        return 2
+    finally:
+        rclpy.try_shutdown()
+        # Node and callbacks refer to each other. Left to the interpreter's end, their DDS threads would be ended
+        # while Python itself is half gone, which now and then never returns.
+        gc.collect()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def init() -> None:
+    """Start rclpy with the command line's ROS arguments. Raises UserError where they cannot be understood."""
+    try:
+        # rclpy's own handlers would invalidate the context before the node could close its bag and say good-bye.
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except rclpy_implementation.RCLError as error:
+        reason = " ".join(str(error).removeprefix("failed to initialize rcl: ").split(", at /")[0].split())
+        raise UserError(f"ROS arguments: {reason}: see --help for the parameters") from error
+
+
+def _run(create: Callable[[], ManagedNode], stopping: list[int]) -> int:
+    node = create()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if node.get_parameter("autostart").value and not autostart(node):
+            node.exit_code = 2 if node.fault is not None else 1
+            return node.exit_code
+        while not stopping and not node.finished:
+            executor.spin_once(timeout_sec=WAKE_S)
+    except (ExternalShutdownException, ROSInterruptException):
+        node.get_logger().info("the ROS context was shut down from outside")
+    finally:
+        stop(node)
+        executor.shutdown(timeout_sec=0)
+        node.destroy_node()
+    return node.exit_code
+
+
+def autostart(node: ManagedNode) -> bool:
+    """Configure and activate; False where either was refused (the node has logged why)."""
+    return (
+        node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        and node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    )
+
+
+def stop(node: ManagedNode) -> None:
+    """Deactivate and clean up from whichever state the node is in; the process ends soon, whatever DDS does."""
+    node.end_work()
+    exit_within(LEAVE_S, node.exit_code)
+    if node.state_label == "active":
+        node.trigger_deactivate()
+    if node.state_label == "inactive":
+        node.trigger_cleanup()
+
+
+def help_text(about: str, parameters: Sequence[Parameter]) -> str:
+    """What --help prints: the module's text and every parameter with its default."""
+    lines = [about.strip(), "", "Parameters (--ros-args -p name:=value, or --params-file FILE):"]
+    for parameter in parameters:
+        default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        lines.append(f"  {parameter.name} = {default!r}")
+        lines.append(f"      {parameter.description} ({accepted(parameter)})")
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""Subscriptions to serialised messages: counted, with QoS mismatches noticed, nothing deserialised."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage, Image
+
+from edgevl_core.base.counters import StreamCount
+from edgevl_core.pairlog import types
+from edgevl_ros.node.lifecycle import ManagedNode
+from edgevl_ros.node.qos import stream_qos
+from edgevl_ros.node.stamps import stamp_ns
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
+# image_transport names its compressed topics so; the names are the only sign of the type before the
+# first message.
+COMPRESSED_SUFFIXES = ("/compressed", "/compressedDepth")
+
+TYPE_NAMES = {Image: "sensor_msgs/msg/Image", CompressedImage: "sensor_msgs/msg/CompressedImage"}
+
+
+def image_type(topic: str) -> type:
+    """Image, or CompressedImage where the topic's name ends as image_transport's compressed topics do."""
+    return CompressedImage if topic.endswith(COMPRESSED_SUFFIXES) else Image
+
+
+def deserialize(cdr: bytes, topic: str) -> Image | CompressedImage:
+    """The image message in ``cdr``, received on ``topic``."""
+    return deserialize_message(cdr, image_type(topic))
+
+
+def view(cdr: bytes, topic: str) -> Any:
+    """The same message without a copy: the fields of the ROS type, ``data`` a read-only view of ``cdr``."""
+    return types.deserialize(cdr, TYPE_NAMES[image_type(topic)])
+
+
+class RawStream:
+    """One subscription, until deactivation; ``callback(stamp_ns, cdr)`` gets the stamp and the bytes.
+
+    The QoS comes from the node's parameters ``qos_reliability`` and ``qos_depth``.
+    """
+
+    def __init__(self, node: ManagedNode, kind: type, topic: str, callback: Callable[[int, bytes], None]) -> None:
+        self.topic = topic
+        self.count = StreamCount()
+        self._node = node
+        self._callback = callback
+        self._mismatch = ""
+        self._kind = kind
+        qos = stream_qos(node.values["qos_reliability"], node.values["qos_depth"])
+        events = SubscriptionEventCallbacks(incompatible_qos=node.guarded(self._on_incompatible_qos))
+        subscription = node.create_subscription(
+            kind, topic, node.guarded(self._on_message), qos, event_callbacks=events, raw=True
+        )
+        self._subscription = subscription
+        node.subscriptions_end.callback(node.destroy_subscription, subscription)
+
+    def _on_message(self, cdr: bytes) -> None:
+        self.count.add(len(cdr), time.monotonic())
+        self._callback(stamp_ns(cdr), cdr)
+
+    def _on_incompatible_qos(self, event: object) -> None:
+        self._mismatch = (
+            f"{self.topic}: a publisher offers less than this node requests "
+            f"(qos_reliability {self._node.values['qos_reliability']}): set qos_reliability to best_effort"
+        )
+        self._node.get_logger().warning(self._mismatch)
+
+    def problem(self) -> str:
+        """Why nothing arrives, in words, where nothing has arrived or the stream has stopped; else empty."""
+        if self._mismatch and not self.count.received:
+            return self._mismatch
+        age_s = self.count.age_s(time.monotonic())
+        if self.count.received:
+            return f"{self.topic}: silent for {age_s:.0f} s" if age_s > 2.0 else ""
+        publishers = self._node.get_publishers_info_by_topic(self._subscription.topic_name)
+        kinds = {info.topic_type for info in publishers}
+        if not publishers:
+            return f"{self.topic}: nobody publishes it"
+        if kinds and TYPE_NAMES.get(self._kind) not in {None, *kinds}:
+            return f"{self.topic}: published as {', '.join(sorted(kinds))}, expected {TYPE_NAMES[self._kind]}"
+        return f"{self.topic}: nothing received yet"
+
+    def _publishers(self) -> int:
+        """Publishers that this subscription is matched with (on Humble and Jazzy: that the topic has)."""
+        if hasattr(self._subscription, "get_publisher_count"):
+            return self._subscription.get_publisher_count()
+        return self._node.count_publishers(self._subscription.topic_name)
+
+    def values(self, name: str) -> dict[str, object]:
+        """Counts for diagnostics, keys ending in ``name``."""
+        now_s = time.monotonic()
+        return {
+            f"publishers_{name}": self._publishers(),
+            f"received_{name}": self.count.received,
+            f"rate_{name}_hz": self.count.rate_hz(now_s),
+            f"age_{name}_s": self.count.age_s(now_s),
+        }

@@ -1,0 +1,1 @@
+"""The five nodes, and the programs that start them."""

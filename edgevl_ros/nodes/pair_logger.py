@@ -1,0 +1,226 @@
+"""pair_logger: logs well-chosen RGB-D pairs to a new rosbag2, by default the bytes as they arrived.
+
+Subscriptions only queue bytes; one writer thread pairs, judges and writes, so that a slow disk does not
+cost messages: they wait in a bounded queue, and what does not fit is counted as "queue full".
+"""
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+from edgevl.msg import LoggerStatus
+from std_srvs.srv import Trigger
+
+from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.disk import DiskFloorReached
+from edgevl_core.pairlog.log_stats import ByteRate
+from edgevl_core.pairlog.pair_log import PairLog
+from edgevl_ros.logger.log_directory import LogDirectory
+from edgevl_ros.logger.parameters import PARAMETERS, check, topics
+from edgevl_ros.logger.streams import addition, message_type
+from edgevl_ros.node.diagnostics import OK, WARN, Report
+from edgevl_ros.node.lifecycle import ManagedNode
+from edgevl_ros.node.qos import LATCHED
+from edgevl_ros.node.runner import run
+from edgevl_ros.node.streams import RawStream
+from edgevl_ros.node.worker import QueueWorker
+
+NEEDED = ("rgb", "depth", "odometry")  # without these nothing, or not all that should be, is kept
+
+
+class PairLogger(ManagedNode):
+    """Services ~/start ~/stop ~/flush; latched ~/status (edgevl/LoggerStatus)."""
+
+    def __init__(self) -> None:
+        super().__init__("pair_logger", PARAMETERS)
+        self._log: PairLog | None = None
+        self._closed: PairLog | None = None
+        self._state = "idle"
+        self._refused: Counter[str] = Counter()
+        self._streams: dict[str, RawStream] = {}
+
+    def setup(self) -> None:
+        check(self.values)
+        self._topics = topics(self.values)
+        self._kinds = {stream: message_type(stream, topic) for stream, topic in self._topics.items()}
+        self._shelf = LogDirectory(self.values, self.get_logger().info)
+        self._rate = ByteRate()
+        self._status = self.add_publisher(LoggerStatus, "~/status", LATCHED)
+        self.add_service(Trigger, "~/start", self._on_start)
+        self.add_service(Trigger, "~/stop", self._on_stop)
+        self.add_service(Trigger, "~/flush", self._on_flush)
+
+    def start(self) -> None:
+        self._worker = QueueWorker(self, partial(self.add_error, "writing"), self.values["queue_length"])
+        self.until_deactivate.callback(self._publish_status)
+        self.until_deactivate.callback(self._end_log)
+        if self.values["log_on_activate"]:
+            self._open()
+        self._streams = {
+            stream: RawStream(self, self._kinds[stream], topic, partial(self._on_message, stream))
+            for stream, topic in self._topics.items()
+        }
+        self.add_timer(1.0, self._publish_status)
+        if self.values["sync_interval_s"] > 0:
+            # The writer syncs only while messages come; this makes the last ones before a pause durable too.
+            self.add_timer(self.values["sync_interval_s"], lambda: self._worker.offer(self._sync_if_idle))
+
+    def _end_log(self) -> None:
+        closed = self._worker.call(self._close)
+        self._worker.close()
+        closed.result()  # raises what closing the bag raised
+
+    def _on_message(self, stream: str, stamp_ns: int, cdr: bytes) -> None:
+        if not self._worker.offer(partial(self._write, addition(stream, stamp_ns, cdr))):
+            self._refused[f"{stream} queue full"] += 1
+
+    # -- the log; these run in the writer thread, except for the first opening --------------------------
+
+    def _write(self, add: Callable[[PairLog], None]) -> None:
+        log = self._log
+        if log is None:
+            return
+        segments = log.segments
+        try:
+            add(log)
+        except DiskFloorReached as error:
+            self.add_error("writing", error)
+            self._close()
+            return
+        if log.segments > segments:
+            self._on_new_segment(log)
+
+    def _on_new_segment(self, log: PairLog) -> None:
+        """The moment to keep the budget: the segment before has its final size."""
+        if self._shelf.is_outgrown(log):
+            self._close("logging")
+            try:
+                self._open(next_part=True)
+            finally:
+                self._state = "stopped" if self._log is None else "logging"
+        else:
+            self._shelf.make_room()
+
+    def _open(self, next_part: bool = False) -> str:
+        if self._log is not None:
+            raise UserError(f"logging to {self._log.path} already: ~/stop first")
+        self._refused.clear()
+        self._synced_pairs = 0
+        self._log = self._shelf.open(next_part)
+        self._state = "logging"
+        return f"logging to {self._log.path}"
+
+    def _sync_if_idle(self) -> None:
+        log = self._log
+        if log is not None and self._worker.pending() == 0 and self._synced_pairs != log.pairs_kept:
+            log.flush()
+            self._synced_pairs = log.pairs_kept
+
+    def _close(self, state: str = "stopped") -> str:
+        if self._log is None:
+            return "was not logging"
+        log = self._log
+        try:
+            log.close()
+        finally:
+            self._closed, self._log, self._state = log, None, state
+        text = f"{log.pairs_kept} pairs in {log.path}"
+        self.get_logger().info(text)
+        return text
+
+    # -- services ---------------------------------------------------------------------------------------
+
+    async def _on_start(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return await self._in_writer(self._open, response)
+
+    async def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Answers when the bag is closed and complete on disk."""
+        return await self._in_writer(self._close, response)
+
+    async def _on_flush(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return await self._in_writer(self._flush, response)
+
+    def _flush(self) -> str:
+        if self._log is None:
+            raise UserError("not logging: nothing to flush")
+        self._log.flush()
+        return f"{self._log.pairs_kept} pairs on disk in {self._log.path}"
+
+    async def _in_writer(self, job: Callable[[], str], response: Trigger.Response) -> Trigger.Response:
+        if self.state_label != "active":
+            raise UserError(f"pair_logger is {self.state_label}: activate it first")
+        response.message = await self._worker.call(job)
+        response.success = True
+        self._publish_status()
+        return response
+
+    # -- status -----------------------------------------------------------------------------------------
+
+    def _dropped(self) -> Counter[str]:
+        log = self._log or self._closed
+        return Counter(log.dropped if log is not None else {}) + self._refused
+
+    def _publish_status(self) -> None:
+        log = self._log or self._closed
+        dropped = self._dropped()
+        status = LoggerStatus(state=self._state)
+        status.dropped_reasons, status.dropped_counts = list(dropped), list(dropped.values())
+        status.header.stamp = self.get_clock().now().to_msg()
+        status.free_bytes = shutil.disk_usage(self._shelf.directory).free
+        status.skew_p50_s = status.skew_p95_s = float("nan")
+        if log is not None:
+            status.pairs_kept = log.pairs_kept
+            status.bytes = log.bytes_written
+            status.skew_p50_s, status.skew_p95_s = log.skew_s.quantile(0.5), log.skew_s.quantile(0.95)
+            status.path = str(log.path)
+            self._rate.sample(time.monotonic(), log.bytes_written)
+            status.mb_per_s = self._rate.mb_per_s()
+            if "scene" in self._topics:
+                counts = scenes(log)
+                status.scenes, status.scene_counts = list(counts), list(counts.values())
+        self._status.publish(status)
+
+    def report(self) -> Report:
+        log = self._log or self._closed
+        values: dict[str, object] = {"logger": self._state}
+        for name, stream in self._streams.items():
+            values.update(stream.values(name))
+        if log is not None:
+            values.update(account(log), mb_per_s=self._rate.mb_per_s())
+            if "scene" in self._topics:
+                values.update({f"scene_{label}": count for label, count in scenes(log).items()})
+        values.update({f"dropped {reason}": count for reason, count in sorted(self._dropped().items())})
+        values.update(removed_logs=self._shelf.removed_logs, removed_mb=self._shelf.removed_bytes / 1e6)
+        problems = [self._streams[name].problem() for name in NEEDED if name in self._streams]
+        problems = [problem for problem in problems if problem] if self._state == "logging" else []
+        kept = log.pairs_kept if log is not None else 0
+        message = "; ".join([f"{self._state}, {kept} pairs kept", *problems])
+        return Report(WARN if problems else OK, message, values)
+
+
+def account(log: PairLog) -> dict[str, object]:
+    """What a log has to say of itself, for diagnostics."""
+    return {
+        "pairs_kept": log.pairs_kept,
+        "bytes": log.bytes_written,
+        "path": log.path,
+        "registered": log.registered,
+        "receive_to_written_p50_ms": log.delay_s.quantile(0.5) * 1e3,
+        "receive_to_written_p99_ms": log.delay_s.quantile(0.99) * 1e3,
+    }
+
+
+def scenes(log: PairLog) -> dict[str, int]:
+    """Kept pairs by the scene the classifier saw."""
+    return dict(sorted(log.coverage.counts.copy().items()))  # a copy: the writer thread goes on counting
+
+
+def main() -> int:
+    """Console script; returns the exit code."""
+    return run(PairLogger, PARAMETERS, __doc__ or "")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,54 @@
+"""Which bags: paths and patterns to bags, their hashes, and how many pairs to expect."""
+
+import glob
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgevl_core.base.errors import UserError
+from edgevl_core.base.hashing import sha256_file
+from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.streams import find_streams
+
+
+def find_bags(patterns: Sequence[Path | str]) -> list[Path]:
+    """The bags that paths and glob patterns (``logs/*``, ``**`` for any depth) name, in order; a pattern's by name.
+
+    What exists under its literal name is that path, even with a ``*`` or ``[`` in it.
+
+    Raises:
+        UserError: none given, or a pattern that matches nothing.
+    """
+    if not patterns:
+        raise UserError("no bags given: at least one rosbag2 directory is needed")
+    found: list[Path] = []
+    for pattern in patterns:
+        if Path(pattern).exists() or not glob.has_magic(str(pattern)):
+            found.append(Path(pattern))
+            continue
+        matches = sorted(glob.glob(str(pattern), recursive=True))
+        if not matches:
+            raise UserError(
+                f"bags {str(pattern)!r}: the pattern matches nothing; give rosbag2 directories or .mcap files"
+            )
+        found += map(Path, matches)
+    return found
+
+
+def hash_bag(path: Path) -> str:
+    """SHA-256 over the names and contents of a bag's storage files (metadata.yaml aside: it may be rewritten)."""
+    path = Path(path)
+    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.suffix in (".mcap", ".db3", ".zstd"))
+    lines = (f"{file.name} {sha256_file(file)}" for file in files)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def expected_pairs(bag: Path) -> int:
+    """Upper bound of the pairs in a bag, from its index alone.
+
+    Raises:
+        UserError: it cannot be read, or has no RGB or no depth.
+    """
+    with BagReader(bag) as reader:
+        streams = find_streams(reader)
+        return min(reader.topics[streams.rgb].count, reader.topics[streams.depth].count)

@@ -1,0 +1,140 @@
+"""Pairs of earlier runs, for a student that goes on from one: what it has learned before is kept by seeing it again.
+
+Rehearsal (Robins, "Catastrophic forgetting, rehearsal and pseudorehearsal", Connection Science 1995). Nothing is
+decoded and no teacher is run again: a run directory keeps the pairs and the teacher's embedding of every view.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.label_bank import LabelBank
+from edgevl_train.data.cache import Cache, open_cache
+from edgevl_train.data.curate import Curation
+from edgevl_train.data.embeddings import open_embeddings
+from edgevl_train.data.run_data import RunData, spread
+from edgevl_train.data.temporal import smoothed
+from edgevl_train.data.views import Views, draw_views
+from edgevl_train.recipe import Recipe, load_recipe, parse_recipe
+from edgevl_train.teacher.loading import Teacher
+
+MOST_VALIDATION_PAIRS = 512  # of one run: validation is done after every epoch
+
+
+def inherited(recipe: Recipe) -> Recipe:
+    """The recipe, with what it leaves open about the student and its images taken from ``student.start_from``.
+
+    That path becomes absolute: a later run finds it from wherever it is started.
+
+    Raises:
+        UserError: there is no run of that name.
+    """
+    if recipe.student.start_from is None:
+        return recipe
+    run = recipe.student.start_from.absolute()
+    theirs, mine = _recipe_of(run).model_dump(), recipe.model_dump()
+    mine["student"]["start_from"] = run
+    for section, keys in {
+        "student": ("name", "size_px", "head", "backbone"),
+        "preprocess": ("depth_encoding", "rotation_deg"),
+        "cache": ("size_px", "max_skew_s"),
+    }.items():
+        given = getattr(recipe, section).model_fields_set
+        mine[section] |= {key: theirs[section][key] for key in keys if key not in given}
+    return parse_recipe(mine, origin=f"after student.start_from={run}")
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """What an earlier run has kept.
+
+    Attributes:
+        targets: (K, N, D); train, val: rows that it learned from, and was validated on.
+    """
+
+    cache: Cache
+    views: Views
+    targets: NDArray[np.float16]
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+
+
+def earlier_runs(recipe: Recipe, teacher: Teacher) -> list[EarlierRun]:
+    """The runs whose pairs are replayed, newest first; none where ``replay.share`` is 0 or it starts from none.
+
+    Raises:
+        UserError: a run no longer has its pairs, or has them in another form; a student of another input cannot be gone
+            on from.
+    """
+    start = recipe.student.start_from
+    if start is not None and (other := _recipe_of(start).robot_preprocess()) != recipe.robot_preprocess():
+        raise UserError(
+            f"student.start_from={start}: its input is {other}, not {recipe.robot_preprocess()}: leave student.size_px "
+            "and preprocess to that run, or begin with a new student"
+        )
+    return [_open(run, teacher) for run in _ancestors(recipe)] if recipe.replay.share else []
+
+
+def earlier_pairs(
+    runs: Sequence[EarlierRun],
+    bags: Collection[str],
+    own: LabelBank,
+    logit_scale: float,
+    judge: Callable[[NDArray[np.float32]], Curation],
+) -> tuple[RunData, ...]:
+    """What the runs before have learned from, but for the bags that are learned from again now.
+
+    Their pairs may be validation pairs this time.
+
+    Args:
+        bags: SHA-256 of the new run's bags.
+        own: text vectors of the label set in use; logit_scale: the teacher's.
+        judge: curation of (N, D) embeddings of whole RGB frames, as for the new pairs.
+    """
+    found = []
+    for run in runs:
+        again = [number for number, bag in enumerate(run.cache.index["bags"]) if bag["sha256"] in bags]
+        train, val = (rows[~np.isin(run.cache.bag[rows], again)] for rows in (run.train, run.val))
+        if not len(train):
+            continue
+        curation = judge(np.asarray(run.targets[0, train], np.float32))
+        pseudo_label = np.full(len(run.cache), -1, np.int64)
+        pseudo_label[train] = curation.pseudo_label
+        kept, judged = train[curation.kept], spread(val, MOST_VALIDATION_PAIRS)
+        found.append(RunData(run.cache, run.views, run.targets, kept, judged, pseudo_label, own.vectors, logit_scale))
+    return tuple(found)
+
+
+def _recipe_of(run: Path) -> Recipe:
+    if not (run / "recipe.yaml").is_file():
+        raise UserError(
+            f"student.start_from={run}: no checkpoints/stage1.pt and recipe.yaml in it; a run of `edgevl adapt` is "
+            "needed"
+        )
+    return load_recipe(run / "recipe.yaml")
+
+
+def _ancestors(recipe: Recipe) -> Iterator[Path]:
+    """The run that this one starts from, the one which that started from, and so on."""
+    run = recipe.student.start_from
+    while run is not None:
+        yield run
+        run = _recipe_of(run).student.start_from
+
+
+def _open(run: Path, teacher: Teacher) -> EarlierRun:
+    theirs = _recipe_of(run)
+    try:
+        cache = open_cache(run / "cache")
+        views = draw_views(len(cache), theirs.views, theirs.seed)
+        targets, train, val = open_embeddings(run, teacher, cache, views)
+    except UserError as error:
+        raise UserError(
+            f"replay of {run}: {error}; keep cache/ and teacher_embeddings.* of a run that others start from, or set "
+            "replay.share=0 (the student will forget other homes)"
+        ) from error
+    return EarlierRun(cache, views, smoothed(targets, cache.stamp_ns, cache.bag, theirs.temporal), train, val)

@@ -1,0 +1,100 @@
+"""A folder of RGB and depth image files, listed in pairs.csv.
+
+pairs.csv has the columns stamp_s (seconds, ascending), rgb (a JPEG or PNG file) and depth (a 16-bit PNG of
+millimetres, 0 = no measurement), with paths relative to the folder; and, where it is known, room (the truth, for
+evaluation only; empty = not known) and sequence (the name of the place or recording; its lines follow each other).
+Other columns are not read.
+"""
+
+import csv
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+from edgevl_core.base.errors import UserError
+from edgevl_train.datasets.files import RGB_FORMATS, read_files
+from edgevl_train.datasets.sample import Collection, Sample, apart_by_scene
+
+PAIRS = "pairs.csv"
+COLUMNS = ("stamp_s", "rgb", "depth")
+LAYOUT = f"a folder with {PAIRS} ({', '.join(COLUMNS)}, and room and sequence if known)"
+
+
+def fits(source: Path) -> bool:
+    """Whether ``source`` is such a folder."""
+    return (source / PAIRS).is_file()
+
+
+def collect(source: Path, split: str | None = None) -> Collection:
+    """The pairs of the table, with its own stamps except where these hide its sequences (the notes then say so).
+
+    Raises:
+        UserError: no pairs.csv, a column or value is wrong, stamps go back, a sequence is named on some lines only or
+            comes back later, or a split is asked for.
+    """
+    if split is not None:
+        raise UserError(f"--split {split}: a folder with {PAIRS} has no splits; leave --split out")
+    samples, notes = apart_by_scene(_read_rows(source))
+    return Collection(samples, notes=notes)
+
+
+def _read_rows(source: Path) -> list[Sample]:
+    table = source / PAIRS
+    try:
+        with open(table, newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
+            if missing:
+                raise UserError(
+                    f"{table} has no column {', '.join(missing)} (it has "
+                    f"{', '.join(reader.fieldnames or [])}): the first line must name {', '.join(COLUMNS)}"
+                )
+            rows = [_row(source, table, number, fields) for number, fields in enumerate(reader, start=2)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{table} is no CSV text ({error}): save it as UTF-8 CSV") from error
+    if not rows:
+        raise UserError(f"{table} lists no pairs: add lines with {', '.join(COLUMNS)}")
+    for number, (before, after) in enumerate(pairwise(rows), start=3):
+        if after.stamp_ns <= before.stamp_ns:
+            raise UserError(
+                f"{table} line {number}: stamp_s {after.stamp_ns / 1e9} does not come after "
+                f"{before.stamp_ns / 1e9}: sort the lines by stamp_s, without repeats"
+            )
+    _check_sequences(table, [row.scene for row in rows])
+    return rows
+
+
+def _check_sequences(table: Path, names: Sequence[str]) -> None:
+    """All lines name their sequence or none does, and the lines of one follow each other."""
+    if not any(names):
+        return
+    ended: set[str] = set()
+    for number, (before, name) in enumerate(zip([names[0], *names], names), start=2):
+        if not name:
+            raise UserError(
+                f"{table} line {number}: sequence is empty, but others are not: name it on all lines, or on none"
+            )
+        if name != before:
+            ended.add(before)
+        if name in ended:
+            raise UserError(
+                f"{table} line {number}: sequence {name!r} has ended on an earlier line: give this part another name"
+            )
+
+
+def _row(source: Path, table: Path, number: int, fields: dict[str, str | None]) -> Sample:
+    stamp, rgb, depth = (fields[name] or "" for name in COLUMNS)
+    try:
+        stamp_ns = int(Decimal(stamp.strip()).scaleb(9).to_integral_value())
+    except (InvalidOperation, ValueError, OverflowError):
+        stamp_ns = -1
+    if stamp_ns < 0:
+        raise UserError(f"{table} line {number}: stamp_s {stamp!r} is no number of seconds >= 0")
+    if Path(rgb).suffix.lower() not in RGB_FORMATS:
+        raise UserError(f"{table} line {number}: rgb {rgb!r} is no .jpg or .png file: convert it")
+    if not depth:
+        raise UserError(f"{table} line {number}: depth is empty: name a 16-bit PNG of millimetres")
+    room, sequence = ((fields.get(name) or "").strip() for name in ("room", "sequence"))
+    return Sample(partial(read_files, source / rgb, source / depth), room, sequence, stamp_ns)

@@ -1,0 +1,124 @@
+"""One picture of an evaluation: confusion, abstention, angles, recall by label, and the ROC of "unknown"."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.errors import UserError
+
+_COLOURS = {"rgb": "#c44e52", "depth": "#4c72b0", "rgbd": "#55a868"}
+_MAX_NUMBERED = 12  # labels; numbers in the cells of a larger matrix cannot be read
+
+
+def write_plot(numbers: Mapping[str, Any], path: Path) -> None:
+    """Draw what :func:`edgevl_train.evaluation.evaluate.evaluate` returned into a PNG file.
+
+    Raises:
+        UserError: nothing was compared with anything.
+    """
+    if numbers["against"] is None:
+        raise UserError("nothing to plot: the bags carry no true rooms of these labels, and no --teacher was given")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, draw(numbers))
+
+
+def draw(numbers: Mapping[str, Any]) -> bytes:
+    """The picture as PNG bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # without pyplot: no global state, no display
+    from matplotlib.figure import Figure
+
+    panels = [_abstention, _angles, _recall] + ([_roc] if "unknown" in numbers else [])
+    figure = Figure(figsize=(15, 9.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    upper, lower = figure.subfigures(2, 1, height_ratios=[1.15, 1])
+    for axes, modality in zip(upper.subplots(1, 3, sharey=True), _COLOURS, strict=True):
+        _confusion(axes, numbers, modality)
+    for axes, panel in zip(lower.subplots(1, len(panels)), panels, strict=True):
+        panel(axes, numbers)
+        axes.tick_params(labelsize=8)
+    against = "true rooms" if numbers["against"] == "truth" else "the teacher's answers"
+    figure.suptitle(f"{numbers['model']}: {numbers['samples']} pairs, against {against}", fontsize=11)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def _confusion(axes: Any, numbers: Mapping[str, Any], modality: str) -> None:
+    """Shares of each row, so that rare labels are as visible as common ones."""
+    labels, counts = numbers["labels"], np.array(numbers["confusion"][modality])
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
+    at = range(len(labels))
+    small = max(3, min(8, 160 // len(labels)))
+    axes.set_xticks(at, labels, rotation=90, fontsize=small)
+    axes.set_yticks(at, labels, fontsize=small)
+    if len(labels) <= _MAX_NUMBERED:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            dark = share[row, column] > 0.5
+            axes.text(
+                *(column, row, str(counts[row, column])),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if dark else "black",
+            )
+    axes.set_xlabel("answered", fontsize=8)
+    right = np.trace(counts) / max(counts.sum(), 1)
+    axes.set_title(f"{modality}: {right:.3f} of {counts.sum()} pairs right", fontsize=9, color=_COLOURS[modality])
+
+
+def _abstention(axes: Any, numbers: Mapping[str, Any]) -> None:
+    for modality, curve in numbers["abstention_curve"].items():
+        # The point of fewest answers is drawn back to no coverage: a single point is a line then, too.
+        coverage, accuracy = [0, *curve["coverage"]], [curve["accuracy"][0], *curve["accuracy"]]
+        axes.plot(coverage, accuracy, color=_COLOURS[modality], label=f"{modality}, area {curve['area']:.3f}")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="coverage: share answered", ylabel="accuracy of the answers")
+    axes.set_title("abstention: the surest first", fontsize=9)
+    axes.legend(fontsize=7, loc="lower left")
+
+
+def _angles(axes: Any, numbers: Mapping[str, Any]) -> None:
+    for modality, found in numbers["angles"].items():
+        for kind, style in (("right", "-"), ("wrong", "--")):
+            if kind not in found:
+                continue
+            start, counts = found[kind]["histogram"]["start"], found[kind]["histogram"]["counts"]
+            axes.stairs(
+                np.array(counts) / sum(counts),
+                np.arange(start, start + len(counts) + 1),
+                color=_COLOURS[modality],
+                linestyle=style,
+                label=f"{modality} {kind}, {found[kind]['mean']:.1f}°",
+            )
+    axes.set(xlabel="degrees between image and text", ylabel="share of the pairs")
+    axes.set_ylim(0, 1.5 * axes.get_ylim()[1])  # the legend stands above the curves
+    axes.set_title("right label (solid), nearest wrong one (dashed)", fontsize=9)
+    axes.legend(fontsize=7, ncols=2, loc="upper center")
+
+
+def _recall(axes: Any, numbers: Mapping[str, Any]) -> None:
+    rows = {label: row for label, row in numbers["per_class"].items() if row["n"]}
+    for offset, (modality, colour) in enumerate(_COLOURS.items()):
+        at = np.arange(len(rows)) + (offset - 1) * 0.27
+        axes.barh(at, [row["recall"][modality] for row in rows.values()], 0.25, color=colour)
+    small = max(3, min(8, 160 // max(len(rows), 1)))
+    axes.set_yticks(range(len(rows)), [f"{label} ({row['n']})" for label, row in rows.items()], fontsize=small)
+    axes.set(xlim=(0, 1), xlabel="recall")
+    axes.invert_yaxis()
+    axes.set_title("by label (frames), colours as above", fontsize=9)
+
+
+def _roc(axes: Any, numbers: Mapping[str, Any]) -> None:
+    unknown = numbers["unknown"]
+    for modality, roc in unknown["roc"].items():
+        label = f"{modality}, AUROC {roc['auroc']:.3f}, {roc['caught_at_10_percent']:.2f} at 0.1"
+        axes.plot(roc["false_unknown"], roc["caught"], color=_COLOURS[modality], label=label)
+    axes.plot([0, 1], [0, 1], ":", color="grey")
+    axes.axvline(0.1, color="grey", linewidth=0.8)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="other frames called unknown", ylabel="frames caught")
+    axes.set_title(f"unknown: {', '.join(unknown['left_out'])} left out", fontsize=9)
+    axes.legend(fontsize=7, loc="lower right")

@@ -1,0 +1,192 @@
+"""What every training over the same inputs shares: bags and teacher checked, pairs, views, targets, curation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+
+from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.label_bank import LabelBank, build_label_bank
+from edgevl_core.bundle.labels import LabelSet, label_file, load_labels
+from edgevl_train.data import homes
+from edgevl_train.data.cache import INDEX, Cache, build_cache, cache_key, expected_pairs, find_bags, open_cache
+from edgevl_train.data.coverage import Coverage, measure_coverage
+from edgevl_train.data.curate import Curation, curate
+from edgevl_train.data.embeddings import embed_views
+from edgevl_train.data.replay import EarlierRun, earlier_pairs, earlier_runs, inherited
+from edgevl_train.data.run_data import RunData
+from edgevl_train.data.split import Split, split_pairs
+from edgevl_train.data.temporal import smoothed
+from edgevl_train.data.views import draw_views
+from edgevl_train.new_student import new_student
+from edgevl_train.progress import RunProgress
+from edgevl_train.quantise.trial import check_student
+from edgevl_train.recipe import Recipe
+from edgevl_train.run_directory import INPUTS_FILE, Inputs, describe_inputs, open_run
+from edgevl_train.student.network import Student
+from edgevl_train.teacher.loading import Teacher, load_teacher
+from edgevl_train.teacher.model import enlarged_views
+from edgevl_train.training.distributed import first_process, own_device
+from edgevl_train.training.precision import resolve_precision
+
+RANDOM = (
+    "the student begins with {}: it has to learn to see from these pairs alone (what that costs: docs/results.md); "
+    "pass student.pretrained=FILE, or student.start_from=RUN"
+)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that is checked before the first slow step. ``warnings``: as in TrainingInputs, to be said at once."""
+
+    bags: list[Path]
+    teacher: Teacher
+    labels: LabelSet
+    superset: LabelSet | None
+    vocabulary: LabelSet | None
+    labels_path: Path
+    recipe: Recipe
+    student: Student
+    earlier: list[EarlierRun]
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """Made once, or found in the run directory. ``warnings``: what a person should know of it, one sentence each."""
+
+    cache: Cache
+    split: Split
+    bank: LabelBank
+    data: RunData
+    curation: Curation
+    coverage: Coverage
+    warnings: list[str]
+
+
+def prepare(
+    bags: Sequence[Path | str],
+    teacher_spec: str,
+    labels_path: Path | str,
+    recipe: Recipe,
+    *,
+    out: Path | None = None,
+) -> Setup:
+    """Load and check the inputs.
+
+    The student's way to the robot is tried first, unless that has been done: in this process, in the run of ``out`` or
+    in the one that the recipe starts from.
+
+    Args:
+        out: the run directory, where there is to be one.
+
+    Raises:
+        UserError: no bags or one named twice, a bag without RGB or depth, labels, teacher or student that do
+            not load, a student that cannot be exported, an earlier run that cannot be gone on from.
+    """
+    recipe = inherited(recipe)
+    paths = find_bags(bags)
+    resolved = [path.resolve() for path in paths]
+    if twice := sorted({str(p) for p in paths if resolved.count(p.resolve()) > 1}):
+        raise UserError(f"bags given twice: {', '.join(twice)}: name each once")
+    labels = load_labels(labels_path)
+    superset = load_labels(recipe.curation.superset) if recipe.curation.superset else None
+    learned = recipe.stage1.vocabulary_weight or recipe.stage2.vocabulary_weight
+    vocabulary = load_labels(recipe.vocabulary) if learned else None
+    for path in paths:
+        expected_pairs(path)
+    teacher = load_teacher(
+        teacher_spec,
+        batch=recipe.teacher.batch,
+        precision=resolve_precision(recipe.teacher.precision, own_device(recipe)),
+        device=own_device(recipe),
+    )
+    student = new_student(recipe, teacher, recipe.seed)
+    earlier = earlier_runs(recipe, teacher)
+    start = recipe.student.start_from
+    tried = (out is not None and (out / INPUTS_FILE).is_file()) or (start is not None and (start / "bundle").is_dir())
+    if not tried and first_process():
+        check_student(recipe.student, teacher.embed_dim)
+    warnings = enlarged_views(teacher, recipe.cache.size_px)
+    if student.origin.startswith("random weights, for"):
+        warnings.append(RANDOM.format(student.origin))
+    file = label_file(labels_path)
+    return Setup(paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings)
+
+
+def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:
+    """Make the run directory for these inputs, or check that it belongs to them.
+
+    Raises:
+        UserError: it belongs to others.
+    """
+    recipe = setup.recipe
+    superset = label_file(recipe.curation.superset) if recipe.curation.superset else None
+    inputs = describe_inputs(setup.bags, setup.teacher, setup.labels_path, superset, recipe)
+    with fabric.rank_zero_first():
+        open_run(out, inputs, recipe)
+    return inputs
+
+
+def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabric: Fabric) -> TrainingInputs:
+    """Cache, split, label bank, teacher's embeddings and curation in ``out``; goes on where an earlier run was cut off.
+
+    Begins the stages "cache" and "teacher" of ``progress``.
+    """
+    recipe, teacher = setup.recipe, setup.teacher
+    progress.stage("cache")
+    with fabric.rank_zero_first():
+        cache = _cache(setup, inputs, out, progress)
+    split = split_pairs(cache.stamp_ns, cache.bag, recipe.split, recipe.seed)
+    bank = build_label_bank([setup.labels] + ([setup.superset] if setup.superset else []), teacher.encode_text)
+    views = draw_views(len(cache), recipe.views, recipe.seed)
+    progress.stage("teacher")
+    targets = embed_views(teacher, cache, views, out, progress.update, only_full=split.val, fabric=fabric)
+    targets = smoothed(targets, cache.stamp_ns, cache.bag, recipe.temporal)
+    own = bank.select(setup.labels.names)
+    superset = build_label_bank([setup.superset], teacher.encode_text) if setup.superset else own
+
+    def judge(embeddings: NDArray[np.float32]) -> Curation:
+        return curate(embeddings, superset.vectors, list(superset.names), teacher.logit_scale, recipe.curation)
+
+    curation = judge(np.asarray(targets[0, split.train], np.float32))
+    pseudo_label = np.full(len(cache), -1, np.int64)
+    pseudo_label[split.train] = curation.pseudo_label
+    kept = split.train[curation.kept]
+    answer = (np.asarray(targets[0], np.float32) @ own.vectors.T).argmax(1)
+    coverage = measure_coverage(own.names, answer, kept, split.val)
+    hashes = {digest for _, digest in inputs.bags}
+    replay = earlier_pairs(setup.earlier, hashes, own, teacher.logit_scale, judge)
+    data = RunData(
+        cache,
+        views,
+        targets,
+        kept,
+        split.val,
+        pseudo_label,
+        own.vectors,
+        teacher.logit_scale,
+        coverage.stands,
+        replay,
+        build_label_bank([setup.vocabulary], teacher.encode_text).vectors if setup.vocabulary else bank.vectors[:0],
+    )
+    warnings = setup.warnings + coverage.warnings()
+    if recipe.one_home:
+        names = [path.name for path in setup.bags]
+        whole = np.asarray(targets[0], np.float32)
+        warnings += homes.warnings(whole, cache.stamp_ns, cache.bag, own.vectors, names)
+    return TrainingInputs(cache, split, bank, data, curation, coverage, warnings)
+
+
+def _cache(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress) -> Cache:
+    hashes = [digest for _, digest in inputs.bags]
+    directory = out / "cache"
+    if (directory / INDEX).exists():
+        cache = open_cache(directory)
+        if cache.key == cache_key(hashes, setup.recipe):
+            return cache
+        raise UserError(f"training cache {directory} is of other bags or settings: remove it, it is made again")
+    return build_cache(setup.bags, directory, setup.recipe, progress.update, bag_hashes=hashes)

@@ -1,0 +1,1 @@
+"""``edgevl teacher pretrain``: a small teacher from photos and simulated rooms."""

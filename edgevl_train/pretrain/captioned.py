@@ -1,0 +1,259 @@
+"""Images that name what they show: frames of bags with truth, photos in folders, photos with captions."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.labels import Label, LabelSet, fill_template, normalise_word
+from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_train.data.cache import expected_pairs
+from edgevl_train.datasets.writer import MAX_UNREADABLE
+from edgevl_train.evaluation.metrics.summary import MIN_FURNITURE
+
+PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+COLUMNS = ("image", "caption")
+TEMPLATES = (
+    "{}",
+    "a photo of {a} {}",
+    "a photo of the {}",
+    "a picture of {a} {}",
+    "a robot's view of the {}",
+    "this is {a} {}",
+    "the inside of {a} {}",
+    "{a} {} in a home",
+)
+OnProgress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """N images with captions.
+
+    Attributes:
+        rgb: (N, C, C, 3) uint8, each squashed to a square.
+        caption: (N,) int64, row of ``names`` and ``texts``.
+        place: (N,) int64; images of one place, such as a home, are all for training or all for validation.
+        names: what is captioned: labels, or captions as they were given.
+        texts: for each name the sentences that say it.
+        skipped: images without a caption.
+        unreadable: one line for each photo that could not be read.
+    """
+
+    rgb: NDArray[np.uint8]
+    caption: NDArray[np.int64]
+    place: NDArray[np.int64]
+    names: list[str]
+    texts: list[list[str]]
+    skipped: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+class Item(NamedTuple):
+    """One image to be read, its caption, whether that is a word to put into sentences, and its place."""
+
+    read: Callable[[], NDArray[np.uint8]]
+    caption: str
+    is_word: bool
+    place: str
+
+
+class Source(NamedTuple):
+    """``items`` are read one after the other; None is an image without a caption. ``count``: how many come."""
+
+    items: Iterator[Item | None]
+    count: int
+
+
+def open_source(path: Path, labels: LabelSet | None) -> Source:
+    """Find out what ``path`` is: a CSV file ``image,caption``, a folder with one folder a label, or a bag.
+
+    Raises:
+        UserError: none of these, nothing in it, or a folder whose name is no word of ``labels``.
+    """
+    if path.suffix.lower() == ".csv":
+        items = _captions_file(path)
+    elif is_bag(path):
+        return Source(_frames(path, labels), expected_pairs(path))
+    else:
+        items = _photos(path, labels)
+    return Source(iter(items), len(items))
+
+
+def is_bag(path: Path) -> bool:
+    """Whether ``path`` is neither a table of captions nor a folder of photos; a bag may lie beside pictures."""
+    if not path.is_dir():
+        return path.suffix.lower() != ".csv"
+    files = {file.suffix for file in path.iterdir()}
+    return (path / "metadata.yaml").is_file() or bool(files & {".mcap", ".db3"}) or not any(photo_files(path))
+
+
+def photo_files(folder: Path) -> Iterator[Path]:
+    """The picture files in a folder and the folders in it, in order."""
+    return (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in PHOTOS)
+
+
+def read_captioned(
+    paths: Sequence[Path],
+    size_px: int,
+    store: Path,
+    labels: LabelSet | None = None,
+    on_progress: OnProgress = lambda *_: None,
+) -> Captioned:
+    """Read everything once into ``store``/images.u8 (N, C, C, 3) uint8 with ``store``/captions.json beside it.
+
+    Args:
+        paths: see :func:`open_source`; kinds may be mixed.
+        size_px: C.
+        store: existing directory; what an earlier call has finished there is opened again, not made anew.
+        labels: what a folder, a room or a caption that is one of its words is called, and the sentences for it.
+
+    Raises:
+        UserError: fewer than two captions or two places, or more than 5 % of the photos cannot be read.
+    """
+    if not (store / "captions.json").exists():
+        _gather(paths, size_px, store, labels, on_progress)
+    kept = json.loads((store / "captions.json").read_text(encoding="utf-8"))
+    shape = (len(kept["caption"]), size_px, size_px, 3)
+    rgb = np.memmap(store / "images.u8", np.uint8, "r", shape=shape)
+    rows = {name: np.array(kept.pop(name), np.int64) for name in ("caption", "place")}
+    return Captioned(rgb=rgb, **rows, **kept)
+
+
+def _gather(paths: Sequence[Path], size_px: int, store: Path, labels: LabelSet | None, on_progress: OnProgress) -> None:
+    sources = [open_source(path, labels) for path in paths]
+    total, done, skipped = sum(source.count for source in sources), 0, 0
+    words = _by_word(labels)
+    found: dict[str, tuple[int, list[str]]] = {}
+    places: dict[str, int] = {}
+    caption, place, unreadable = [], [], []
+    with open(store / "images.u8", "wb") as stream:
+        for source in sources:
+            for item in source.items:
+                done += 1
+                on_progress(min(done, total), total, f"{len(caption)} captioned images")
+                if item is None:
+                    skipped += 1
+                    continue
+                try:
+                    image = item.read()
+                except (OSError, ValueError, cv2.error) as error:
+                    unreadable.append(" ".join(str(error).split()))
+                    continue
+                stream.write(cv2.resize(image, (size_px, size_px), interpolation=_kernel(image, size_px)).tobytes())
+                label = words.get(normalise_word(item.caption))
+                name = label.name if label else item.caption
+                texts = _sentences(label, labels) if label else _texts(item)
+                caption.append(found.setdefault(name, (len(found), texts))[0])
+                place.append(places.setdefault(item.place, len(places)))
+    if len(unreadable) > MAX_UNREADABLE * (len(caption) + len(unreadable)):
+        raise UserError(
+            f"{len(unreadable)} of {len(caption) + len(unreadable)} images cannot be read, {MAX_UNREADABLE:.0%} may "
+            f"fail (first: {unreadable[0]}): repair these files, or remove them"
+        )
+    if len(found) < 2 or len(places) < 2:
+        raise UserError(
+            f"{', '.join(map(str, paths))}: {len(caption)} images of {len(found)} label(s) "
+            f"({', '.join(found) or 'none'}) in {len(places)} place(s): at least 2 labels and 2 places (homes, or "
+            "photos) are needed; bags need the topic truth, as `edgevl sim` and `edgevl import` write it; photos a "
+            "folder for each label"
+        )
+    names = sorted(found, key=lambda name: found[name][0])
+    content = {
+        "caption": caption,
+        "place": place,
+        "names": names,
+        "texts": [found[name][1] for name in names],
+        "skipped": skipped,
+        "unreadable": unreadable,
+    }
+    atomic_write(store / "captions.json", json.dumps(content).encode())
+
+
+def _frames(bag: Path, labels: LabelSet | None) -> Iterator[Item | None]:
+    """RGB of a bag whose truth names a room that ``labels`` has a word for; depth is never looked at."""
+    words = _by_word(labels)
+    for pair in read_pairs(bag):
+        truth = pair.truth
+        named = truth is not None and truth.room and truth.furniture_fraction >= MIN_FURNITURE
+        if truth is None or not named or (labels is not None and normalise_word(truth.room) not in words):
+            yield None
+        else:
+            yield Item(lambda rgb=pair.rgb: rgb, truth.room, True, truth.home or str(bag))
+
+
+def _photos(path: Path, labels: LabelSet | None) -> list[Item]:
+    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and any(photo_files(folder))]
+    if not folders:
+        raise UserError(f"photos {path}: its pictures lie in no folders: one folder for each label is needed")
+    words = _by_word(labels)
+    if labels and (without := [folder.name for folder in folders if normalise_word(folder.name) not in words]):
+        raise UserError(
+            f"photos {path}: the labels file has no word for the folder(s) {', '.join(without)}; it knows "
+            f"{', '.join(labels.names)}: add a label or a synonym, or rename the folder"
+        )
+    return [
+        Item(partial(_read, file), " ".join(folder.name.replace("_", " ").split()), True, str(file))
+        for folder in folders
+        for file in photo_files(folder)
+    ]
+
+
+def _captions_file(path: Path) -> list[Item]:
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            if missing := [name for name in COLUMNS if name not in (reader.fieldnames or [])]:
+                has = ", ".join(reader.fieldnames or []) or "none"
+                raise UserError(
+                    f"{path} has no column {', '.join(missing)} (it has {has}): the first line "
+                    f"must name {', '.join(COLUMNS)}"
+                )
+            rows = [(row["image"] or "", " ".join((row["caption"] or "").split())) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"captions {path} cannot be read ({error}): a CSV text file in UTF-8 is needed") from error
+    for line, (image, caption) in enumerate(rows, start=2):
+        if not image or not caption:
+            raise UserError(f"{path} line {line}: image {image!r}, caption {caption!r}: both are needed")
+    return [
+        Item(partial(_read, path.parent / image), caption, False, str(path.parent / image)) for image, caption in rows
+    ]
+
+
+def _read(file: Path) -> NDArray[np.uint8]:
+    if not file.is_file():
+        raise OSError(f"{file} does not exist")
+    bgr = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ValueError(f"{file} is no picture")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def _kernel(image: NDArray[np.uint8], size_px: int) -> int:
+    return cv2.INTER_AREA if min(image.shape[:2]) > size_px else cv2.INTER_LINEAR
+
+
+def _by_word(labels: LabelSet | None) -> dict[str, Label]:
+    if labels is None:
+        return {}
+    return {normalise_word(word): label for label in labels.labels for word in (label.name, *label.synonyms)}
+
+
+def _sentences(label: Label, labels: LabelSet | None) -> list[str]:
+    """A label's words and synonyms in every template, then its prompts; each once."""
+    templates = dict.fromkeys((*TEMPLATES, *(labels.templates if labels else ())))
+    words = (*(label.words or (label.name,)), *label.synonyms)
+    return list(dict.fromkeys([fill_template(t, word) for word in words for t in templates] + list(label.prompts)))
+
+
+def _texts(item: Item) -> list[str]:
+    return [fill_template(template, item.caption) for template in TEMPLATES] if item.is_word else [item.caption]

@@ -1,0 +1,237 @@
+"""Trains an open_clip model on captioned images: contrastive, with images of one caption as positives."""
+
+import copy
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import edgevl_train.torchvision_ops  # noqa: F401  (before open_clip)
+
+# isort: split
+import numpy as np
+import open_clip
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgevl_core.base.errors import UserError
+from edgevl_train.data.augment import jitter_colour, random_boxes
+from edgevl_train.data.prefetch import one_ahead
+from edgevl_train.data.views import crop
+from edgevl_train.pretrain.captioned import Captioned, OnProgress
+from edgevl_train.pretrain.settings import Phase, Pretraining
+from edgevl_train.student.pretrained import fitting, folded_norms
+from edgevl_train.training.loop import Best, Stage, fit
+from edgevl_train.training.losses import multi_positive_infonce
+
+TEXT_SCALE = 5.0  # low, so that captions are pushed apart all the way, not only until they can be told apart
+MAX_LOGIT_SCALE = math.log(100)  # as CLIP has it (arXiv 2103.00020, section 2.5)
+
+
+class Batch(NamedTuple):
+    """(B, 3, S, S) normalised float32, (B,) row of ``tokens``, (R, L) int64: a sentence for each of R captions."""
+
+    pixels: Tensor
+    caption: Tensor
+    tokens: Tensor
+
+
+def build(settings: Pretraining) -> Any:
+    """The model with its first weights.
+
+    Raises:
+        UserError: the backbone's file does not fit, or cannot be trained.
+    """
+    model = open_clip.model.CLIP(**copy.deepcopy(settings.model))
+    if settings.backbone is not None:
+        trunk, name = model.visual.trunk, settings.model["vision_cfg"]["timm_model_name"]
+        trunk.load_state_dict(fitting(trunk, name, settings.backbone))
+        if settings.epochs and folded_norms(trunk):
+            raise UserError(
+                f"backbone {settings.backbone}: its BatchNorms are folded away, which training would undo: keep the "
+                "tower as it is (--set epochs=0 --set frozen_epochs=3), or pass weights that have them"
+            )
+    return model.to(memory_format=torch.channels_last)
+
+
+def train(
+    data: Captioned,
+    settings: Pretraining,
+    fabric: Fabric,
+    directory: Path,
+    fingerprint: str = "",
+    on_progress: OnProgress = lambda *_: None,
+) -> tuple[nn.Module, Best]:
+    """The model of the epoch with the best zero-shot top-1 on validation places, and that epoch's figures.
+
+    Checkpoints and metrics.jsonl are in ``directory``; a call that finds them goes on, see
+    :func:`edgevl_train.training.loop.fit`.
+    """
+    torch.manual_seed(settings.seed)
+    is_val = np.isin(data.place, _validation_places(int(data.place.max()) + 1, settings.val_share, settings.seed))
+    train_rows, val_rows = np.flatnonzero(~is_val), np.flatnonzero(is_val)
+    model = build(settings)
+    tokens = [_tokens(texts, settings) for texts in data.texts]
+    separate_captions(model, tokens, settings)
+    phases: list[Phase] = [phase for phase in ("frozen", "whole") if settings.section(phase).epochs]  # type: ignore[misc]
+    best, done, total = Best(), 0, sum(settings.section(phase).epochs for phase in phases)
+    for phase in phases:
+        model.visual.trunk.requires_grad_(phase == "whole")
+        stage = _stage(phase, data, train_rows, val_rows, tokens, settings, fabric, fingerprint)
+        epochs = stage.section.epochs
+        engine = {"seed": settings.seed, "checkpoint_every_s": settings.checkpoint_every_s}
+        best = fit(model, stage, fabric, directory, _part_of(on_progress, done, epochs, total), **engine)
+        model.load_state_dict(best.state)
+        done += epochs
+    with torch.no_grad():
+        model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
+    return model.eval(), best
+
+
+def _part_of(on_progress: OnProgress, before: int, epochs: int, total: int) -> OnProgress:
+    """Progress of one phase as that of all, in thousandths of an epoch."""
+
+    def show(done: int, steps: int, message: str) -> None:
+        on_progress(round(1000 * (before + epochs * done / max(steps, 1))), 1000 * total, message)
+
+    return show
+
+
+def _stage(
+    phase: Phase,
+    data: Captioned,
+    train_rows: NDArray[np.int64],
+    val_rows: NDArray[np.int64],
+    tokens: list[Tensor],
+    settings: Pretraining,
+    fabric: Fabric,
+    fingerprint: str,
+) -> Stage:
+    world = fabric.world_size
+    own = min(settings.batch, len(train_rows)) // world
+    steps = len(train_rows) // (own * world)
+
+    def batches(epoch: int, first: int = 0) -> Iterator[Batch]:
+        generator = np.random.default_rng([settings.seed, phase == "whole", epoch])
+        order = generator.permutation(train_rows)
+        seeds = generator.integers(2**63, size=(steps, world))
+        for step in range(first, steps):
+            start = (step * world + fabric.global_rank) * own
+            yield _batch(data, order[start : start + own], tokens, settings, int(seeds[step, fabric.global_rank]))
+
+    def loss(model: Any, batch: Batch) -> dict[str, Tensor]:
+        if phase == "frozen":
+            model.visual.trunk.eval()  # its BatchNorms keep their statistics
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
+        image, text, scale = model(batch.pixels.to(fabric.device), batch.tokens.to(fabric.device))
+        image = fabric.all_gather(image.float(), sync_grads=True).view(-1, image.shape[-1])
+        caption = fabric.all_gather(batch.caption.to(fabric.device)).view(-1)
+        return {"loss": multi_positive_infonce(image, text.float(), caption, scale)}
+
+    return Stage(
+        name=phase,
+        section=settings.section(phase),
+        steps=steps,
+        batches=lambda epoch, first=0: one_ahead(batches(epoch, first)),
+        loss=loss,
+        validate=lambda model: {"score": zero_shot_top1(model, data, val_rows, tokens, settings)},
+        fingerprint=fingerprint,
+        score_start=phase == "whole" and settings.frozen_epochs > 0,
+        optimiser=lambda model: torch.optim.AdamW(_groups(model, settings), lr=settings.lr),
+    )
+
+
+def separate_captions(model: Any, tokens: list[Tensor], settings: Pretraining) -> None:
+    """Teach the text tower alone that sentences of one caption belong together, whatever the template.
+
+    A fresh text tower puts all captions on nearly the same spot, and the image tower then has nothing to aim at: on
+    simulated homes this second of training saved half of the epochs.
+
+    Args:
+        tokens: for each caption (T, L) int64, its sentences.
+    """
+    generator = torch.Generator().manual_seed(settings.seed)
+    optimiser = torch.optim.AdamW(_text_parameters(model), lr=1e-3)
+    longest = max(len(each) for each in tokens)
+    for _ in range(settings.text_steps):
+        some = torch.randperm(len(tokens), generator=generator)[: settings.batch].tolist()
+        first, second = torch.randint(longest, (2,), generator=generator).tolist()
+        a, b = (
+            functional.normalize(model.encode_text(torch.stack([tokens[row][i % len(tokens[row])] for row in some])))
+            for i in (first, second)
+        )
+        loss = functional.cross_entropy(a @ b.T * TEXT_SCALE, torch.arange(len(some)))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+
+def _batch(data: Captioned, rows: NDArray[np.int64], tokens: list[Tensor], settings: Pretraining, seed: int) -> Batch:
+    """Augmented images, and one sentence for each caption: of all captions, or of the batch's own if there are more."""
+    generator = torch.Generator().manual_seed(seed)
+    boxes, flips = random_boxes(len(rows), settings.min_scale, settings.max_aspect, generator)
+    rows = np.sort(rows)  # in the order of the file they are read from
+    pixels = crop(torch.from_numpy(data.rgb[rows]), boxes, flips, settings.crop_px, nearest=False)
+    pixels = _normalised(jitter_colour(pixels, generator, **settings.colours.model_dump()), settings)
+    captions = data.caption[rows]
+    present = np.arange(len(tokens)) if len(tokens) <= settings.batch else np.unique(captions)
+    number = int(torch.randint(2**31, (1,), generator=generator))
+    sentences = torch.stack([tokens[row][number % len(tokens[row])] for row in present])
+    return Batch(pixels, torch.from_numpy(np.searchsorted(present, captions)), sentences)
+
+
+@torch.inference_mode()
+def zero_shot_top1(
+    model: Any, data: Captioned, rows: NDArray[np.int64], tokens: list[Tensor], settings: Pretraining
+) -> float:
+    """Share of the whole images ``rows`` whose nearest caption (mean of its sentences' vectors) is the true one."""
+    model.eval()
+    device = model.logit_scale.device
+    vectors = [functional.normalize(model.encode_text(each.to(device)).float(), dim=-1).mean(0) for each in tokens]
+    text, hits = torch.stack(vectors), 0
+    for start in range(0, len(rows), 128):
+        part = rows[start : start + 128]
+        pixels = torch.from_numpy(data.rgb[part]).permute(0, 3, 1, 2).float()
+        pixels = functional.interpolate(pixels, settings.size_px, mode="bilinear", antialias=True)
+        image = model.encode_image(_normalised(pixels, settings).to(device))
+        hits += int(((image.float() @ text.T).argmax(1).cpu().numpy() == data.caption[part]).sum())
+    return hits / max(len(rows), 1)
+
+
+def _normalised(pixels: Tensor, settings: Pretraining) -> Tensor:
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (settings.mean, settings.std))
+    return ((pixels / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def _tokens(texts: list[str], settings: Pretraining) -> Tensor:
+    """(T, context_length) int64."""
+    return open_clip.SimpleTokenizer(context_length=settings.model["text_cfg"]["context_length"])(texts)
+
+
+def _validation_places(count: int, share: float, seed: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, 0x7EAC]).permutation(count)[: max(1, round(share * count))]
+
+
+def _text_parameters(model: Any) -> list[nn.Parameter]:
+    """Of open_clip's CLIP, whose text tower is not a module of its own."""
+    towers = (model.token_embedding, model.transformer, model.ln_final)
+    return [p for tower in towers for p in tower.parameters()] + [model.text_projection, model.positional_embedding]
+
+
+def _groups(model: Any, settings: Pretraining) -> list[dict[str, Any]]:
+    """Optimiser groups; ``share`` is the group's part of the learning rate."""
+    text = {id(p) for p in _text_parameters(model)}
+    trunk = [p for p in model.visual.trunk.parameters() if p.requires_grad]
+    others = {id(p) for p in model.visual.trunk.parameters()} | text
+    rest = [p for p in model.parameters() if id(p) not in others]
+    groups = [{"params": _text_parameters(model), "weight_decay": 0.0, "share": settings.text_lr_share}]
+    for parameters, share in ((trunk, settings.backbone_lr_share), (rest, 1.0)):
+        for decays, decay in ((True, settings.weight_decay), (False, 0.0)):
+            chosen = [p for p in parameters if (p.ndim > 1) == decays]
+            if chosen:
+                groups.append({"params": chosen, "weight_decay": decay, "share": share})
+    return groups

@@ -1,0 +1,111 @@
+"""The best weights of a stage, from the run directory of ``edgevl adapt`` back into a network."""
+
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from edgevl_core.base.errors import UserError
+from edgevl_train.quantise import fake_quantise, fuse
+from edgevl_train.recipe import load_recipe
+from edgevl_train.run_directory import INPUTS_FILE
+from edgevl_train.sections import StudentSection
+from edgevl_train.student.network import Student, build_student
+from edgevl_train.student.normalisation import adopt_biases
+from edgevl_train.teacher.loading import Teacher, teacher_key
+
+STAGES = ("stage2", "stage1")  # the later one first
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint that ``path`` names: a file, or a run directory, whose last stage it is.
+
+    Raises:
+        UserError: neither.
+    """
+    files = [path] if path.is_file() else [path / "checkpoints" / f"{stage}.pt" for stage in STAGES]
+    found = [file for file in files if file.is_file() and file.stem in STAGES]
+    if not found:
+        raise UserError(
+            f"{path} is no model: accepted are a bundle directory, a run directory of `edgevl adapt` or its "
+            "checkpoints/stage1.pt or stage2.pt, and a teacher (open_clip:...)"
+        )
+    return found[0]
+
+
+def run_of(checkpoint: Path) -> Path:
+    """The run directory that a checkpoint lies in.
+
+    Raises:
+        UserError: there is no recipe where it must be.
+    """
+    run = checkpoint.resolve().parents[1]
+    if not (run / "recipe.yaml").is_file():
+        raise UserError(
+            f"{checkpoint}: no recipe.yaml in {run}, and without it the student cannot be built: pass a checkpoint "
+            "inside its run directory"
+        )
+    return run
+
+
+def check_teacher(run: Path, teacher: Teacher) -> None:
+    """Refuse a teacher that the run was not made with: its label vectors would lie in another space.
+
+    Raises:
+        UserError: it is another one, or the run does not say.
+    """
+    path = run / INPUTS_FILE
+    if not path.is_file():
+        raise UserError(f"{run} has no {INPUTS_FILE}: it is no run directory of `edgevl adapt`")
+    # The run may have been made in the other precision; the texts' vectors are the same up to rounding.
+    keys = {teacher_key(replace(teacher, precision=precision)) for precision in ("32-true", "bf16-mixed")}
+    if json.loads(path.read_text(encoding="utf-8")).get("teacher") not in keys:
+        raise UserError(f"{run} was made with another teacher than {teacher.id}: pass that one as --teacher")
+
+
+def earlier_student(run: Path, section: StudentSection, teacher: Teacher) -> Student:
+    """The float student with which an earlier run ended its stage 1.
+
+    Raises:
+        UserError: no such run, or one that has not got so far; it was made with another teacher or another student.
+    """
+    checkpoint = run / "checkpoints" / "stage1.pt"
+    if not checkpoint.is_file():
+        raise UserError(f"student.start_from={run}: no checkpoints/stage1.pt in it; a run of `edgevl adapt` is needed")
+    check_teacher(run, teacher)
+    theirs = load_recipe(run_of(checkpoint) / "recipe.yaml").student
+    if other := [key for key in ("name", "head", "backbone") if getattr(theirs, key) != getattr(section, key)]:
+        differences = ", ".join(f"{key} {getattr(theirs, key)!r}, not {getattr(section, key)!r}" for key in other)
+        raise UserError(f"student.start_from={run}: its student has {differences}: choose the same student")
+    return load_student(checkpoint, section, teacher.embed_dim)
+
+
+def load_student(checkpoint: Path, section: StudentSection, embed_dim: int) -> nn.Module:
+    """The float student of stage 1 or the fake-quantised one of stage 2, with its best weights, in eval mode.
+
+    Args:
+        section: the recipe's; embed_dim: the teacher's.
+
+    Raises:
+        UserError: the file cannot be read, or holds another network.
+    """
+    student = build_student(
+        section.name, embed_dim, head=section.head, size_px=section.size_px, backbone=section.backbone
+    )
+    quantised = checkpoint.stem == "stage2"
+    key = "network.{}.layer.bias" if quantised else "{}.bias"
+    try:
+        best = torch.load(checkpoint, map_location="cpu", weights_only=True)["best"]["state"]
+        adopt_biases(student, lambda name: key.format(name) in best)
+        network = fake_quantise(fuse(student)) if quantised else student
+        network.load_state_dict(best)
+    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"{checkpoint} is no {checkpoint.stem} checkpoint of {section.name} with {embed_dim} dimensions "
+            f"({reason}): it is damaged, or belongs to another recipe or teacher"
+        ) from error
+    return network.eval()

@@ -1,0 +1,106 @@
+"""The run directory of ``edgevl adapt``: made once, or gone on with when it belongs to the same inputs."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.errors import UserError
+from edgevl_core.base.hashing import sha256_file
+from edgevl_train.data.cache import hash_bag
+from edgevl_train.recipe import Recipe, dump_recipe
+from edgevl_train.sections import StudentSection
+from edgevl_train.teacher.loading import Teacher, teacher_key
+
+INPUTS_FILE = "inputs.json"
+_SOFTWARE = ("edgevl", "torch", "timm", "open_clip_torch", "lightning-fabric", "onnx", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run is made from, as hashes; two runs with equal inputs give the same student."""
+
+    bags: tuple[tuple[str, str], ...]
+    teacher: str
+    labels: str
+    superset: str
+    recipe: str
+    first_weights: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of all of it."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()
+
+
+def describe_inputs(
+    bags: Sequence[Path], teacher: Teacher, labels: Path, superset: Path | None, recipe: Recipe
+) -> Inputs:
+    """Hash everything that goes in."""
+    return Inputs(
+        bags=tuple((Path(bag).name, hash_bag(bag)) for bag in bags),
+        teacher=teacher_key(teacher),
+        labels=sha256_file(labels),
+        superset=sha256_file(superset) if superset is not None else "",
+        recipe=hashlib.sha256(dump_recipe(recipe)).hexdigest(),
+        first_weights=_hash_first_weights(recipe.student),
+    )
+
+
+def _hash_first_weights(student: StudentSection) -> str:
+    if student.start_from is not None:
+        return sha256_file(student.start_from / "checkpoints" / "stage1.pt")
+    return sha256_file(student.pretrained) if isinstance(student.pretrained, Path) else ""  # the teacher has its own
+
+
+def check_out(out: Path, *, resume: bool) -> None:
+    """Refuse a directory that would be written over, before anything slow is done.
+
+    Raises:
+        UserError: ``out`` exists and is not to be resumed, or is no run.
+    """
+    if not resume and out.exists():
+        raise UserError(f"run directory {out} exists: choose a new --out, or pass --resume to go on with it")
+    if resume and out.exists() and not (out / INPUTS_FILE).is_file():
+        raise UserError(f"run directory {out} has no {INPUTS_FILE}: it is no run that could be resumed")
+
+
+def open_run(out: Path, inputs: Inputs, recipe: Recipe) -> None:
+    """Make the directory with recipe.yaml and inputs.json, or check that it belongs to these inputs.
+
+    Raises:
+        UserError: it was made from other inputs; they are named.
+    """
+    file = out / INPUTS_FILE
+    mine = json.loads(json.dumps(vars(inputs)))
+    if file.is_file():
+        theirs = json.loads(file.read_text(encoding="utf-8"))
+        if other := [name for name in mine if mine[name] != theirs.get(name)]:
+            raise UserError(
+                f"run directory {out} was made with another {', '.join(other)}: resume with the same (the recipe is in "
+                "its recipe.yaml), or choose a new --out"
+            )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    atomic_write(out / "recipe.yaml", dump_recipe(recipe))
+    write_json(file, mine)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON, whole or not at all."""
+    atomic_write(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of what decides the result; packages that are not installed as such are left out."""
+    found = {}
+    for name in _SOFTWARE:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""The student network: timm backbone, head, pretrained weights, normalisation of pixels."""

@@ -1,0 +1,97 @@
+"""A teacher's checkpoint file: which one, what it says of itself, into the model."""
+
+import argparse
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import edgevl_train.torchvision_ops  # noqa: F401  (before open_clip)
+
+# isort: split
+import numpy as np
+import open_clip
+import torch
+from safetensors.torch import save_file
+
+from edgevl_core.base.errors import UserError
+
+WEIGHTS_FILE = "open_clip_model.safetensors"
+LFS_POINTER = b"version https://git-lfs"
+# Numbers and a mask that a TorchScript archive keeps beside the weights.
+NO_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
+
+
+def find_weights(spec: str, place: Path) -> Path:
+    """The checkpoint at ``place``, a file or a directory that holds one.
+
+    Raises:
+        UserError: none or several; a Git LFS pointer in its place.
+    """
+    file = _weights_in(spec, place) if place.is_dir() else place
+    with file.open("rb") as stream:
+        if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise UserError(
+                f"teacher {spec!r}: {file.name} is a Git LFS pointer, not the weights: `git lfs pull` gets them"
+            )
+    return file
+
+
+def says_quick_gelu(file: Path) -> bool | None:
+    """The activation that the code in a TorchScript archive names, as OpenAI published CLIP; None: the file has none.
+
+    Both at once, or neither, is None as well.
+    """
+    code = _archived_code(file)
+    quick = re.search(r"\bclass QuickGELU\b|\b1\.702\b", code) is not None
+    plain = re.search(r"\bclass GELU\b|\btorch\.gelu\(", code) is not None
+    return quick if quick != plain else None
+
+
+def load_weights(model: torch.nn.Module, file: Path) -> None:
+    """Fill the model; raises what open_clip raises where the file does not fit.
+
+    A checkpoint is never unpickled freely: of classes it may hold tensors, numpy's scalars and argparse's Namespace,
+    which training scripts leave in it.
+    """
+    scalar = [np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.float32)), type(np.dtype(np.int64))]
+    with torch.serialization.safe_globals([argparse.Namespace, _numpy_scalar(), *scalar]), _plain(file) as plain:
+        open_clip.load_checkpoint(model, str(plain))
+
+
+@contextmanager
+def _plain(file: Path) -> Iterator[Path]:
+    """The file itself, or what a TorchScript archive holds, which open_clip does not read, as a temporary file."""
+    if not _archived_code(file):
+        yield file
+        return
+    state = torch.jit.load(str(file), map_location="cpu").state_dict()
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(temporary) / WEIGHTS_FILE
+        save_file({key: value.contiguous().clone() for key, value in state.items() if key not in NO_WEIGHTS}, copy)
+        del state
+        yield copy
+
+
+def _archived_code(file: Path) -> str:
+    """The sources in a TorchScript archive; "" for any other file."""
+    if not zipfile.is_zipfile(file):
+        return ""
+    with zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if re.search(r"(^|/)code/.*\.py$", name)]
+        return "\n".join(archive.read(name).decode("utf-8", "replace") for name in names)
+
+
+def _numpy_scalar() -> object:
+    return np.float64(0).__reduce__()[0]
+
+
+def _weights_in(spec: str, directory: Path) -> Path:
+    found = sorted(file for suffix in ("safetensors", "pt", "pth", "bin") for file in directory.glob(f"*.{suffix}"))
+    preferred = [file for file in found if file.name == WEIGHTS_FILE] or found
+    if len(preferred) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise UserError(f"teacher {spec!r}: {directory} holds {len(found)} weight files ({names}); name one of them")
+    return preferred[0]

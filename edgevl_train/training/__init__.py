@@ -1,0 +1,1 @@
+"""The one training loop, and the two stages that use it."""

@@ -1,0 +1,202 @@
+"""The training loop that both stages share: epochs, validation, the best weights, checkpoints, exact resume."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from edgevl_core.base.atomic import atomic_write
+from edgevl_train.sections import StageSection
+from edgevl_train.training.checkpoint import Best, Checkpoint, Metrics, TrainState
+from edgevl_train.training.schedule import make_optimiser
+from edgevl_train.training.signals import signals_held
+from edgevl_train.training.step import Learner, Stage, diverged, take_step
+
+__all__ = ["Best", "Stage", "fit"]
+
+OnProgress = Callable[[int, int, str], None]
+
+
+def fit(
+    model: nn.Module,
+    stage: Stage,
+    fabric: Fabric,
+    directory: Path,
+    on_progress: OnProgress = lambda done, total, message: None,
+    *,
+    seed: int = 0,
+    checkpoint_every_s: float = 300.0,
+) -> Best:
+    """Train ``model`` and return its best epoch; the model holds the last weights afterwards.
+
+    ``directory/checkpoints/<stage>.pt`` is written after each epoch, every ``checkpoint_every_s`` seconds
+    between two optimiser steps, and on SIGTERM or SIGINT; ``directory/metrics.jsonl`` gets one line per epoch.
+    A call that finds the checkpoint goes on at the very next batch. Since each batch seeds its own randomness,
+    the result is that of an unbroken run, bit for bit on the CPU.
+
+    With ``ema_decay`` the exponential moving average of the weights is what is validated and kept.
+
+    Several processes: every one calls this. Gradients are averaged, so that each process's equal share of a
+    batch gives the step that one process would make of all of it. The first one validates while the others
+    wait, writes and shows progress. BatchNorm is the exception: in training each process normalises with the
+    statistics of its own share (synchronised BatchNorm exists for CUDA only, and is not used), and the running
+    statistics that are validated and kept are the first process's. Keep a process's share at 16 pairs or more,
+    or take a student with LayerNorm.
+
+    Raises:
+        UserError: a loss, gradient or weight that is not finite (the last good checkpoint stays), a
+            checkpoint of another recipe, a full disk.
+    """
+    optimiser = stage.optimiser(model) if stage.optimiser else make_optimiser(model, stage.section)
+    wrapped, optimiser = fabric.setup(model, optimiser)
+    average = _average(model, stage.section.ema_decay)
+    parts = {"model": model, "optimiser": optimiser, "precision": fabric.strategy.precision}
+    parts |= {"ema": average} if average is not None else {}
+    checkpoint = Checkpoint(directory / "checkpoints" / f"{stage.name}.pt", stage.fingerprint, parts)
+    standing = checkpoint.restore()
+    run = _Run(
+        stage=stage,
+        fabric=fabric,
+        learner=Learner(wrapped, optimiser, average),
+        judged=average.module if average is not None else model,
+        checkpoint=checkpoint,
+        standing=standing,
+        metrics_path=directory / "metrics.jsonl",
+        on_progress=on_progress,
+        seed=seed,
+        checkpoint_every_s=checkpoint_every_s,
+    )
+    if standing.best.epoch < 0 and stage.score_start:
+        run.log(0, run.validate(0))
+    while standing.epoch < stage.section.epochs and not _exhausted(standing, stage.section):
+        run.train_epoch()
+        run.end_epoch()
+    standing.best.state = fabric.broadcast(standing.best.state)
+    return standing.best
+
+
+@dataclass
+class _Run:
+    """A stage being trained; between two calls ``standing`` tells exactly which batches are in the weights.
+
+    ``judged`` is what is validated and kept: the model, or the average of its weights.
+    """
+
+    stage: Stage
+    fabric: Fabric
+    learner: Learner
+    judged: nn.Module
+    checkpoint: Checkpoint
+    standing: TrainState
+    metrics_path: Path
+    on_progress: OnProgress
+    seed: int
+    checkpoint_every_s: float
+    saved_s: float = field(default_factory=time.monotonic)
+
+    def train_epoch(self) -> None:
+        """What is left of the epoch at which ``standing`` is; a signal ends it between two steps, saved."""
+        self.learner.model.train()
+        standing = self.standing
+        with signals_held() as told, contextlib.closing(self._groups()) as groups:
+            for group in groups:
+                place = (standing.epoch, standing.batch, self.seed)
+                history, stop = take_step(self.learner, self.stage, self.fabric, group, *place, told())
+                standing.batch += len(group)
+                for losses in history:
+                    for name, value in losses.items():
+                        standing.sums[name] = standing.sums.get(name, 0.0) + value
+                if stop or time.monotonic() - self.saved_s >= self.checkpoint_every_s:
+                    self.save()
+                if stop:
+                    raise SystemExit(1)  # for where another process was told; here, the signal itself comes next
+                self.show(standing.epoch + 1, f"loss {history[-1]['loss']:.4f}")
+
+    def _groups(self) -> Iterator[list[Any]]:
+        """Batches that make one optimiser step together; the last group of an epoch may be smaller."""
+        group: list[Any] = []
+        batches = self.stage.batches(self.standing.epoch, self.standing.batch)
+        for number, batch in enumerate(batches, self.standing.batch + 1):
+            group.append(batch)
+            if len(group) == self.stage.section.accumulate or number == self.stage.steps:
+                yield group
+                group = []
+
+    def end_epoch(self) -> None:
+        """Validate, log, save."""
+        standing = self.standing
+        try:
+            scores = self.validate(standing.epoch + 1)
+        except (SystemExit, KeyboardInterrupt):
+            self.save()
+            raise
+        metrics = {name: total / self.stage.steps for name, total in standing.sums.items()} | scores
+        standing.epoch, standing.batch, standing.sums = standing.epoch + 1, 0, {}
+        self.log(standing.epoch, metrics)
+        self.save()
+        self.show(standing.epoch, f"loss {metrics['loss']:.4f}, validation {metrics['score']:.3f}")
+
+    def validate(self, epoch: int) -> Metrics:
+        """The first process's figures, known to all; keeps the weights if they are the best so far."""
+        self.judged.eval()
+        metrics: Metrics = {}
+        if self.fabric.is_global_zero:
+            with torch.no_grad(), self.fabric.autocast():
+                metrics = self.stage.validate(self.judged)
+        metrics = self.fabric.broadcast(metrics)
+        best = self.standing.best
+        doubtful = best.epoch < 0 or not self.stage.may_choose(best.metrics)
+        if doubtful or (self.stage.may_choose(metrics) and metrics["score"] > best.metrics["score"]):
+            best.epoch, best.metrics = epoch, metrics
+            best.state = {name: tensor.detach().cpu().clone() for name, tensor in self.judged.state_dict().items()}
+        return metrics
+
+    def save(self) -> None:
+        """Write the checkpoint, but never one whose weights are lost."""
+        self.saved_s = time.monotonic()
+        if self.fabric.is_global_zero:
+            if not all(tensor.isfinite().all() for tensor in self.learner.model.module.state_dict().values()):
+                raise diverged(self.stage, "network", self.standing.epoch + 1, self.standing.batch)
+            self.checkpoint.save(self.standing)
+
+    def log(self, epoch: int, metrics: Metrics) -> None:
+        """One line in metrics.jsonl."""
+        if self.fabric.is_global_zero:
+            _log(self.metrics_path, self.stage.name, epoch, metrics)
+
+    def show(self, epoch: int, message: str) -> None:
+        """Tell whoever waits how far this is."""
+        if self.fabric.is_global_zero:
+            steps, epochs = self.stage.steps, self.stage.section.epochs
+            done = self.standing.epoch * steps + self.standing.batch
+            self.on_progress(done, epochs * steps, f"epoch {epoch}/{epochs}, {message}")
+
+
+def _average(model: nn.Module, decay: float) -> AveragedModel | None:
+    """The exponential moving average of weights and BatchNorm statistics; the first step sets it."""
+    if not decay:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def _exhausted(standing: TrainState, section: StageSection) -> bool:
+    """Whether ``patience`` epochs have gone by without a better score."""
+    return bool(section.patience) and standing.epoch - max(standing.best.epoch, 0) >= section.patience
+
+
+def _log(path: Path, stage: str, epoch: int, metrics: Metrics) -> None:
+    """One line per stage and epoch; a line that a cut-off run has left for this epoch, or later ones, is replaced."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in lines if not ((old := json.loads(line))["stage"] == stage and old["epoch"] >= epoch)]
+    rounded = {name: round(value, 6) for name, value in metrics.items()}
+    kept.append(json.dumps({"stage": stage, "epoch": epoch, **rounded}))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, ("\n".join(kept) + "\n").encode())

@@ -1,0 +1,88 @@
+"""How well a student follows its teacher on validation pairs, after every epoch; no true label is involved."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edgevl_core.bundle.fusion import probabilities
+from edgevl_train.data.run_data import RunData, commonest_share
+
+CHANCE_MARGIN = 0.02
+
+
+@torch.no_grad()
+def embed_full(
+    model: Callable[[Tensor], Tensor],
+    data: RunData,
+    rows: NDArray[np.int64],
+    device: torch.device,
+    batch: int = 128,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Embeddings of the whole frames ``rows``: RGB (M, D) and depth (M, D) float32."""
+    parts: list[list[NDArray[np.float32]]] = [[], []]
+    for start in range(0, len(rows), batch):
+        for part, images in zip(parts, (data.cache.full_rgb, data.cache.full_depth), strict=True):
+            pixels = torch.from_numpy(images[rows[start : start + batch]]).permute(0, 3, 1, 2)
+            part.append(model(pixels.to(device)).float().cpu().numpy())
+    return np.concatenate(parts[0]), np.concatenate(parts[1])
+
+
+def validator(data: RunData, device: torch.device) -> Callable[[nn.Module], dict[str, float]]:
+    """A function model -> validation metrics against the teacher's RGB; no true label is involved.
+
+    ``cos_*``: mean cosine. ``agree_*``: share of pairs with the teacher's answer over the label set. ``overlap_*``:
+    mean of what the probabilities of both have in common, 1 - their total variation: agreement, but dense.
+    ``*_before``: the same on the validation pairs of the runs that are replayed. ``score``: what the best epoch
+    maximises, the mean of cosines and overlaps; of few pairs a single one must not decide, as it does among shares of
+    right answers. ``above_chance``: 1 where agreement is better by more than 0.02 than always giving the teacher's
+    commonest answer, otherwise 0.
+    """
+    home = _metrics_of_model([data], device)
+    before = _metrics_of_model(data.replay, device) if any(len(part.val) for part in data.replay) else None
+    chance = commonest_share(data.answers(data.val))
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        metrics = home(model)
+        agreement, score = (metrics["agree_rgb"] + metrics["agree_depth"]) / 2, _score(metrics)
+        if before is not None:
+            earlier = before(model)
+            score = (score + _score(earlier)) / 2
+            metrics |= {f"{name}_before": value for name, value in earlier.items()}
+        return metrics | {"score": score, "above_chance": float(agreement > chance + CHANCE_MARGIN)}
+
+    return validate
+
+
+def _score(metrics: dict[str, float]) -> float:
+    return float(np.mean([value for name, value in metrics.items() if name.startswith(("cos", "overlap"))]))
+
+
+def _metrics_of_model(sources: Sequence[RunData], device: torch.device) -> Callable[[nn.Module], dict[str, float]]:
+    """A function model -> cos, agree and overlap, of rgb and depth, over the validation pairs of all sources."""
+    parts = [source for source in sources if len(source.val)]
+    targets = [np.asarray(part.targets[0, part.val], np.float32) for part in parts]
+    target, bank = np.concatenate(targets), sources[0].bank
+    scale = sources[0].logit_scale
+    soft = probabilities(target, bank, scale, 1.0)
+    answer = soft.argmax(1)
+
+    def metrics_of(model: nn.Module) -> dict[str, float]:
+        found = [embed_full(model, part, part.val, device) for part in parts]
+        metrics = {}
+        for name, embeddings in zip(("rgb", "depth"), zip(*found, strict=True), strict=True):
+            embedding = np.concatenate(embeddings)
+            metrics[f"cos_{name}"] = float((embedding * target).sum(1).mean())
+            given = probabilities(embedding, bank, scale, 1.0)
+            metrics[f"agree_{name}"] = float((given.argmax(1) == answer).mean())
+            metrics[f"overlap_{name}"] = float(np.minimum(given, soft).sum(1).mean())
+        return metrics
+
+    return metrics_of
+
+
+def may_choose(data: RunData) -> Callable[[dict[str, float]], bool]:
+    """Whether an epoch's validation metrics may choose: the pairs stand for the home, and agreement left chance."""
+    return lambda metrics: data.stands and bool(metrics["above_chance"])

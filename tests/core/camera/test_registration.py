@@ -1,0 +1,186 @@
+"""Depth brought to RGB's field of view: the geometry, what is said, and bags that say how their cameras look."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from edgevl_core.camera.depth import to_metres
+from edgevl_core.camera.registration import Registration, Window, as_learned, cut
+from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_core.pairlog.types import CAMERA_INFO, camera_info_msg, serialize
+from edgevl_core.pairlog.writer import BagWriter
+from tests.core.bags import DEPTH_TOPIC, FRAME, INFO_TOPIC, add_pair, add_topics, depth_image, stamp
+
+pytestmark = pytest.mark.unit
+
+DEPTH_INFO_TOPIC = "camera/depth/camera_info"
+
+
+def info(width: int, height: int, fx: float, cx: float | None = None, frame: str = FRAME) -> Any:
+    centre = (width - 1) / 2 if cx is None else cx
+    return camera_info_msg(width, height, fx, fx, centre, (height - 1) / 2, 0, frame)
+
+
+def told(rgb: Any, depth: Any) -> Registration:
+    registration = Registration()
+    registration.info("rgb", rgb)
+    registration.info("depth", depth)
+    return registration
+
+
+cameras = st.builds(
+    info,
+    width=st.integers(40, 120),
+    height=st.integers(40, 100),
+    fx=st.floats(40, 120),
+    cx=st.floats(30, 60),
+)
+
+
+@given(rgb=cameras, depth=cameras)
+def test_depth_after_cutting_is_what_each_rgb_pixel_looks_at(rgb: Any, depth: Any) -> None:
+    """A slanted plane, seen by the depth camera: each pixel of RGB finds its depth there, or no measurement."""
+
+    def plane_mm(x: Any, y: Any) -> Any:
+        return 3000.0 + 800.0 * x + 500.0 * y
+
+    def along(camera: Any, axis: int, pixels: Any) -> Any:
+        """Where a pixel looks, metres aside per metre ahead."""
+        return (pixels - camera.k[2 + 3 * axis]) / camera.k[4 * axis]
+
+    columns, rows = np.arange(depth.width), np.arange(depth.height)
+    seen = plane_mm(along(depth, 0, columns)[None], along(depth, 1, rows)[:, None]).astype(np.uint16)
+    registration = told(rgb, depth)
+    assume(not registration.verdict.startswith("no"))  # they look at different sides
+    found = cut(seen, registration.window)
+
+    at = (np.random.default_rng(0).random((200, 2)) * (rgb.width, rgb.height)).astype(int)
+    x, y = along(rgb, 0, at[:, 0]), along(rgb, 1, at[:, 1])
+    share = (at + 0.5) / (rgb.width, rgb.height)
+    nearest = np.minimum((share * found.shape[::-1]).astype(int), np.array(found.shape[::-1]) - 1)
+    value = found[nearest[:, 1], nearest[:, 0]].astype(float)
+    # The window lies on whole pixels, half a percent of a side counts as the same, and the nearest pixel is taken.
+    slack_px = 1.5 + 0.005 * max(depth.width, depth.height)
+    u, v = x * depth.k[0] + depth.k[2], y * depth.k[4] + depth.k[5]
+    inside = (u > slack_px) & (u < depth.width - 1 - slack_px) & (v > slack_px) & (v < depth.height - 1 - slack_px)
+    outside = (u < -slack_px) | (u > depth.width - 1 + slack_px) | (v < -slack_px) | (v > depth.height - 1 + slack_px)
+    assert (value[outside] == 0).all()
+    bound_mm = 1.0 + slack_px * (800.0 / depth.k[0] + 500.0 / depth.k[4])
+    np.testing.assert_array_less(np.abs(value - plane_mm(x, y))[inside], bound_mm)
+
+
+def test_a_wider_depth_camera_is_cut_without_a_copy() -> None:
+    window = told(info(64, 48, 80.0), info(64, 48, 40.0)).window
+    assert window is not None
+    depth_mm = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64)
+    inside = cut(depth_mm, window)
+    np.testing.assert_array_equal(inside, depth_mm[12:36, 16:48])
+    assert np.shares_memory(inside, depth_mm)
+    depth_m = to_metres(depth_mm, "16UC1")
+    np.testing.assert_array_equal(cut(depth_m, window), depth_m[12:36, 16:48])
+
+
+def test_a_narrower_depth_camera_is_filled_up_with_invalid_pixels() -> None:
+    window = told(info(64, 48, 40.0), info(32, 24, 40.0)).window
+    for depth, invalid in ((np.full((24, 32), 900, np.uint16), 0), (np.full((24, 32), 0.9, np.float32), np.nan)):
+        filled = cut(depth, window)
+        assert (filled.shape, filled.dtype) == ((48, 64), depth.dtype)
+        np.testing.assert_array_equal(filled[12:36, 16:48], depth)
+        filled[12:36, 16:48] = invalid
+        np.testing.assert_array_equal(filled, np.full((48, 64), invalid, depth.dtype))
+
+
+def test_registration_is_said_from_what_is_known() -> None:
+    registration = Registration()
+    assert registration.images(rgb=(64, 48, FRAME), depth=(64, 48, FRAME)) is False
+    assert registration.verdict == "unknown, no camera_info of RGB and depth"
+    assert registration.info("rgb", info(64, 48, 60.0))
+    assert registration.verdict == "unknown, no camera_info of depth"
+    assert registration.info("depth", info(64, 48, 60.1))
+    assert (registration.verdict, registration.window) == ("yes", None)
+    assert not registration.info("depth", info(64, 48, 90.0))  # the first counts
+
+
+@pytest.mark.parametrize(
+    ("depth", "verdict"),
+    [
+        (info(32, 24, 30.0), "yes"),  # registered at half the resolution
+        (info(64, 48, 60.0, frame="d"), "by camera_info, both see the same"),
+        (
+            info(64, 48, 30.0),
+            "by camera_info, columns 25% to 75% and rows 25% to 75% of depth are what RGB sees",
+        ),
+        (info(64, 48, 0.0), "unknown, no camera_info of depth"),  # not calibrated
+        (
+            info(64, 48, 0.6),
+            "no, the cameras' intrinsics do not go together (columns 50% to 50% and rows 50% to 50% of depth are what "
+            "RGB sees)",
+        ),
+    ],
+)
+def test_registration_by_camera_info(depth: Any, verdict: str) -> None:
+    registration = told(info(64, 48, 60.0), depth)
+    assert registration.verdict == verdict
+    assert (registration.window is not None) == ("columns" in verdict and verdict.startswith("by"))
+
+
+@pytest.mark.parametrize(
+    ("depth", "verdict"),
+    [
+        ((32, 24, FRAME), "no, sizes differ (RGB 64x48, depth 32x24)"),
+        ((64, 48, "d"), f"no, frames differ (RGB {FRAME}, depth d)"),
+    ],
+)
+def test_without_camera_info_sizes_and_frames_speak(depth: tuple[int, int, str], verdict: str) -> None:
+    registration = Registration()
+    assert registration.images(rgb=(64, 48, FRAME), depth=depth)
+    assert registration.verdict == verdict
+    assert not registration.images(rgb=(64, 48, FRAME), depth=depth)  # nothing new
+
+
+def test_a_student_gets_depth_as_it_learned() -> None:
+    live = told(info(64, 48, 80.0), info(64, 48, 40.0))
+    unknown = "unknown, no camera_info of depth"
+    for learned in (["yes", live.verdict], ["yes", unknown]):  # some of its bags are enough
+        assert as_learned(live, learned) == (live.window, "")
+    assert "names no bags" in as_learned(live, [])[1]
+    window, why = as_learned(live, [unknown])
+    assert (window, "no camera_info of depth there" in why) == (None, True)
+    assert as_learned(Registration(), ["yes"]) == (None, "")
+    live = Registration()
+    live.images(rgb=(64, 48, FRAME), depth=(32, 24, FRAME))
+    window, why = as_learned(live, ["yes"])
+    assert (window, "sizes differ" in why) == (None, True)
+
+
+def write_bag(path: Path, infos: dict[str, Any]) -> Path:
+    with BagWriter(path, min_free_bytes=0) as bag:
+        add_topics(bag)
+        bag.add_topic(DEPTH_INFO_TOPIC, CAMERA_INFO)
+        bag.add_topic("other/camera_info", CAMERA_INFO)
+        for number in range(3):
+            add_pair(bag, number)
+            for name, message in infos.items():
+                bag.write(name, serialize(message), stamp(number))
+    return path
+
+
+def test_a_bag_s_camera_info_register_its_depth(tmp_path: Path) -> None:
+    infos = {INFO_TOPIC: info(32, 24, 40.0), DEPTH_INFO_TOPIC: info(16, 12, 10.0)}
+    reader = read_pairs(write_bag(tmp_path / "bag", infos))
+    assert (reader.streams.depth, reader.streams.depth_camera_info) == (DEPTH_TOPIC, DEPTH_INFO_TOPIC)
+    assert reader.registration.window == pytest.approx(Window(0.25, 0.25, 0.75, 0.75))
+    for number, pair in enumerate(reader):
+        np.testing.assert_array_equal(pair.depth_m, to_metres(depth_image(number), "16UC1")[3:9, 4:12])
+
+
+def test_camera_info_of_another_camera_registers_nothing(tmp_path: Path) -> None:
+    """Only what stands beside an image topic is of its camera."""
+    infos = {DEPTH_INFO_TOPIC: info(16, 12, 10.0), "other/camera_info": info(32, 24, 40.0)}
+    reader = read_pairs(write_bag(tmp_path / "bag", infos))
+    assert reader.registration.verdict == "unknown, no camera_info of RGB"
+    assert {pair.depth_m.shape for pair in reader} == {(12, 16)}

@@ -1,0 +1,126 @@
+"""A student that goes on from an earlier run: its pairs come along, and what the recipe leaves open is that run's."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from edgevl_core.base.errors import UserError
+from edgevl_core.base.resources import resource
+from edgevl_core.bundle.student_bundle import read_manifest
+from edgevl_sim.bag import write_bag
+from edgevl_train.adapt import adapt
+from edgevl_train.data.batches import make_batches
+from edgevl_train.data.replay import inherited
+from edgevl_train.data.run_data import calibration_pixels
+from edgevl_train.prepare import gather, open_inputs, prepare
+from edgevl_train.progress import RunProgress
+from edgevl_train.recipe import Recipe, load_recipe
+from edgevl_train.training.validation import validator
+
+pytestmark = pytest.mark.train
+LABELS = resource("config/labels/home.yaml")
+
+
+@pytest.fixture
+def base(finished_run: Path) -> Path:
+    """A run over four homes."""
+    return finished_run
+
+
+@pytest.fixture(scope="module")
+def home_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bags") / "home"
+    write_bag(path, seed=0, split="val", homes=1, frames_per_room=8, hz=1.0)
+    return path
+
+
+def home_recipe(base: Path, *settings: str) -> Recipe:
+    small = ("views.count=2", "stage1={epochs: 1, batch: 16}", "stage2={epochs: 0, batch: 16, calibration_pairs: 32}")
+    return load_recipe(
+        resource("config/train/home.yaml"), [f"student.start_from={base}", "split.gap_s=1", *small, *settings]
+    )
+
+
+def test_a_run_is_found_again_from_elsewhere(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(base.parent)
+    assert inherited(home_recipe(Path(base.name))).student.start_from == base
+
+
+def test_what_the_recipe_leaves_open_is_the_earlier_runs(base: Path) -> None:
+    recipe = inherited(home_recipe(base))
+    assert (recipe.student.name, recipe.student.size_px, recipe.cache.size_px) == ("test_resnet", 32, 40)
+    assert recipe.student.backbone == {"output_stride": 16}
+    assert inherited(home_recipe(base, "student.size_px=40")).student.size_px == 40
+    with pytest.raises(UserError, match=r"start_from=.*nowhere: no checkpoints"):
+        inherited(home_recipe(Path("nowhere")))
+
+
+def test_three_quarters_of_every_batch_are_replayed_and_earlier_homes_are_validated(
+    base: Path, home_bag: Path, teacher_directory: Path, tmp_path: Path
+) -> None:
+    setup = prepare([home_bag], f"open_clip:@{teacher_directory}", LABELS, home_recipe(base))
+    fabric = Fabric(accelerator="cpu", devices=1)
+    with RunProgress(None, {"cache": 1, "teacher": 1}) as progress:
+        data = gather(setup, open_inputs(setup, tmp_path / "run", fabric), tmp_path / "run", progress, fabric).data
+    (earlier,) = data.replay
+    assert len(earlier.cache) == 96
+    assert not set(earlier.train) & set(earlier.val)
+    assert (np.asarray(earlier.targets[1, earlier.val]) == 0).all()  # only whole frames of those were embedded
+    batches, steps = make_batches(data, setup.recipe, 16, 1, fabric)
+    assert steps == len(data.train) // 4
+    first = next(batches(0))
+    assert first.pixels.shape == (32, 3, 32, 32)
+    of_home = {bytes(row.tobytes()) for row in np.asarray(data.targets, np.float32).reshape(-1, 16)}
+    assert sum(bytes(row.numpy().tobytes()) in of_home for row in first.target) == 4
+    again = next(batches(0))
+    assert torch.equal(first.pixels, again.pixels)
+    metrics = validator(data, torch.device("cpu"))(setup.student.eval())
+    assert {"agree_rgb", "agree_depth_before", "cos_rgb_before"} <= set(metrics)
+    assert len(calibration_pixels(data, setup.recipe, 32)) == 64
+
+
+def test_an_adapted_student_is_held_against_the_one_before(
+    base: Path, home_bag: Path, teacher_directory: Path, tmp_path: Path
+) -> None:
+    spec, first = f"open_clip:@{teacher_directory}", tmp_path / "monday"
+    bundle = adapt([home_bag], spec, LABELS, first, home_recipe(base))
+    report = json.loads((first / "report.json").read_text())
+    decision = report["decision"]
+    assert set(decision["rows"]["all"]) == {"pairs", "teacher_dim", "adapted", "base", "error"}
+    assert decision["rows"]["earlier homes"]["pairs"] > 0
+    status = json.loads((first / "status.json").read_text())
+    assert status["message"] == decision["sentence"] == read_manifest(bundle).metrics["training"]["decision"]
+    assert status.get("refused", "") == ("" if decision["deploy"] else decision["sentence"])
+    # The next night in another home: what both runs before have learned from comes along.
+    write_bag(tmp_path / "flat", seed=0, split="val", first_home=1, homes=1, frames_per_room=4, hz=1.0)
+    setup = prepare([tmp_path / "flat"], spec, LABELS, home_recipe(first))
+    fabric = Fabric(accelerator="cpu", devices=1)
+    with RunProgress(None, {"cache": 1, "teacher": 1}) as progress:
+        out = tmp_path / "tuesday"
+        data = gather(setup, open_inputs(setup, out, fabric), out, progress, fabric).data
+    assert [len(part.cache) for part in data.replay] == [64, 96]
+    batches, _ = make_batches(data, setup.recipe, 16, 1, fabric)
+    assert {len(batch.target) for batch in batches(0)} == {16}
+    # In the same home again: its pairs may be for validation this time, so they are not replayed as well.
+    again = prepare([home_bag], spec, LABELS, home_recipe(first))
+    with RunProgress(None, {"cache": 1, "teacher": 1}) as progress:
+        out = tmp_path / "wednesday"
+        data = gather(again, open_inputs(again, out, fabric), out, progress, fabric).data
+    assert [len(part.cache) for part in data.replay] == [96]
+
+
+def test_a_run_without_its_pairs_is_refused_with_the_way_out(
+    base: Path, home_bag: Path, teacher_directory: Path, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(base, bare)
+    shutil.rmtree(bare / "cache")
+    with pytest.raises(UserError, match=r"its input is .*leave student\.size_px"):
+        prepare([home_bag], f"open_clip:@{teacher_directory}", LABELS, home_recipe(base, "student.size_px=40"))
+    with pytest.raises(UserError, match=r"replay of .*bare.*replay\.share=0"):
+        prepare([home_bag], f"open_clip:@{teacher_directory}", LABELS, home_recipe(bare))

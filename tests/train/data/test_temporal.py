@@ -1,0 +1,45 @@
+"""Targets averaged over time: against the plain definition, and what must not mix."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgevl_train.data.temporal import smoothed
+from edgevl_train.sections import TemporalSection
+
+pytestmark = pytest.mark.unit
+SECOND = 10**9
+
+
+def unit(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    x = np.random.default_rng(seed).normal(size=shape)
+    return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float16)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 3), st.sampled_from([0.5, 3.0, 100.0]), st.floats(0.1, 1), st.integers(0, 99))
+def test_against_the_definition(pairs: int, bags: int, window_s: float, weight: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    targets, bag = unit((2, pairs, 8), seed), rng.integers(0, bags, pairs)
+    stamp_ns = 1_700_000_000 * SECOND + rng.permutation(pairs) * SECOND
+    found = smoothed(targets, stamp_ns, bag, TemporalSection(window_s=window_s, weight=weight))
+    for row in range(pairs):
+        near = (bag == bag[row]) & (np.abs(stamp_ns - stamp_ns[row]) <= window_s * SECOND)
+        wanted = (1 - weight) * targets[:, row].astype(float) + weight * targets[0, near].astype(float).mean(0)
+        wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+        assert np.allclose(found[:, row], wanted, atol=2e-3)
+
+
+def test_a_slip_between_right_answers_is_mended_and_nothing_is_made_up() -> None:
+    bank = np.eye(2, 8, dtype=np.float16)
+    targets = bank[np.array([[0, 0, 1, 0, 0, 1, 1, 1, 1, 1]])]
+    targets = np.concatenate([targets, np.zeros_like(targets)])  # a second view that nobody embedded
+    found = smoothed(targets, np.arange(10) * SECOND, np.zeros(10, int), TemporalSection(window_s=2, weight=0.7))
+    assert (found[0].astype(np.float32) @ bank.T.astype(np.float32)).argmax(1).tolist() == [0] * 5 + [1] * 5
+    assert not found[1].any()
+
+
+def test_off_it_costs_nothing() -> None:
+    targets = unit((1, 3, 4), 0)
+    assert smoothed(targets, np.arange(3), np.zeros(3, int), TemporalSection()) is targets

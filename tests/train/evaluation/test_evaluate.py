@@ -1,0 +1,226 @@
+"""``edgevl evaluate`` over a bag of coloured rooms: what is counted, against what, and what is refused."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgevl_cli import training
+from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.pairs import RgbdPair, read_pairs
+from edgevl_core.pairlog.types import image_msg, serialize, truth_msg
+from edgevl_core.pairlog.writer import BagWriter
+from edgevl_train.evaluation.evaluate import evaluate, evaluate_all
+from edgevl_train.evaluation.evaluation_plot import draw, write_plot
+from edgevl_train.evaluation.predictors import Reference, bundle_predictor
+from tests.core.bags import DEPTH_TOPIC, FRAME, RGB_TOPIC, add_topics, stamp
+from tests.core.tiny import colour_bank, colour_image, write_colour_bundle
+
+pytestmark = pytest.mark.unit
+
+# 4 red, 4 green, 4 blue, one red that shows no furniture, two of a room that is no label.
+SCENES = [*(["red"] * 4), *(["green"] * 4), *(["blue"] * 4), "red", "blue", "blue"]
+ROOMS = [*SCENES[:12], "crimson", "garage", "garage"]  # crimson is a synonym of red
+
+
+def write_rooms(path: Path, *, truth: bool = True) -> Path:
+    with BagWriter(path) as bag:
+        add_topics(bag)
+        for number, (colour, room) in enumerate(zip(SCENES, ROOMS, strict=True)):
+            at = stamp(number)
+            depth = np.full((12, 16), 300 if colour == "red" else 9000, np.uint16)
+            bag.write(RGB_TOPIC, serialize(image_msg(colour_image(colour), "rgb8", at, FRAME)), at)
+            bag.write(DEPTH_TOPIC, serialize(image_msg(depth, "16UC1", at, FRAME)), at)
+            if truth:
+                furniture = 0.01 if room == "crimson" else 0.5
+                bag.write("truth", serialize(truth_msg(room, "home 1", furniture, at, FRAME)), at)
+    return path
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rooms(tmp_path_factory.mktemp("rooms") / "bag")
+
+
+@pytest.fixture(scope="module")
+def rooms_without_truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rooms(tmp_path_factory.mktemp("rooms") / "bag", truth=False)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "bundle"
+    write_colour_bundle(path)
+    return path
+
+
+def colour_of(pairs: Sequence[RgbdPair]) -> np.ndarray:
+    """A teacher that needs no network: mean colour minus grey, (N, 3), unit."""
+    mean = np.stack([pair.rgb.mean((0, 1)) for pair in pairs]).astype(np.float32) - 128
+    return mean / np.linalg.norm(mean, axis=1, keepdims=True)
+
+
+TEACHER = Reference(colour_of, colour_bank())
+
+
+def numbers_of(bundle: Path, bag: Path, teacher: Reference | None = None, **options: object) -> dict:
+    return evaluate_all({"it": bundle_predictor(bundle)}, [bag], teacher=teacher, **options)["it"]
+
+
+def test_figures_against_the_truth(bundle: Path, rooms: Path) -> None:
+    numbers = numbers_of(bundle, rooms)
+    assert (numbers["samples"], numbers["labelled"], numbers["with_furniture"]) == (15, 13, 12)
+    assert numbers["other_rooms"] == {"garage": 2}
+    assert numbers["against"] == "truth"
+    assert numbers["top1"]["rgb"] == numbers["macro"]["rgb"] == numbers["top1_all_frames"]["rgb"] == 1
+    assert numbers["confusion"]["rgb"] == [[4, 0, 0], [0, 4, 0], [0, 0, 4]]
+    assert sum(map(sum, numbers["confusion"]["depth"])) == 12
+    assert numbers["per_class"]["red"]["n"] == 4
+    assert set(numbers["per_class"]["blue"]["precision"]) == {"rgb", "depth", "rgbd"}
+    assert numbers["abstention_curve"]["rgb"]["coverage"][-1] == 1
+    assert numbers["abstention_curve"]["rgb"]["area"] == 1
+    assert numbers["angles"]["rgb"]["right"]["mean"] < numbers["angles"]["rgb"]["wrong"]["mean"]
+    assert numbers["teacher_agreement"] == {}
+    assert numbers["teacher_cosine_of_mean"] is None
+    assert json.loads(json.dumps(numbers)) == numbers
+
+
+def test_without_truth_the_teachers_answers_take_its_place(bundle: Path, rooms_without_truth: Path) -> None:
+    numbers = numbers_of(bundle, rooms_without_truth, TEACHER)
+    assert (numbers["against"], numbers["labelled"], numbers["top1"]) == ("teacher", 0, {})
+    assert numbers["teacher_agreement"]["rgb"] == 1
+    assert np.trace(numbers["confusion"]["rgb"]) == 15
+    assert numbers["per_class"]["blue"]["n"] == 6
+    assert numbers["ece"] == numbers["ece_teacher"]
+    assert numbers["angles"]["rgb"]["right"]["mean"] < numbers["angles"]["rgb"]["wrong"]["mean"]
+    nothing = numbers_of(bundle, rooms_without_truth)
+    assert nothing["against"] is None
+    assert set(nothing["abstention"]) == {"rgb", "depth", "rgbd"}
+
+
+def test_truth_and_teacher_together_give_both_calibration_errors(bundle: Path, rooms: Path) -> None:
+    alone, both = numbers_of(bundle, rooms), numbers_of(bundle, rooms, TEACHER)
+    assert both["ece"] == alone["ece"]
+    assert both["per_class"] == alone["per_class"]
+    assert set(both["ece_teacher"]) == {"rgb", "depth", "rgbd"}
+
+
+def test_mean_cosine_stands_beside_that_of_the_best_constant(bundle: Path, rooms: Path) -> None:
+    numbers = numbers_of(bundle, rooms, TEACHER)
+    target = colour_of(list(read_pairs(rooms)))
+    constant = target.mean(0) / np.linalg.norm(target.mean(0))
+    assert numbers["teacher_cosine_of_mean"] == pytest.approx(float((target @ constant).mean()), abs=1e-6)
+    assert numbers["teacher_cosine"]["rgb"] > 0.99
+
+
+def test_a_label_left_out_makes_its_frames_unknown(bundle: Path, rooms: Path) -> None:
+    numbers = numbers_of(bundle, rooms, leave_out=["Crimson"])
+    assert numbers["labels"] == ["green", "blue"]
+    unknown = numbers["unknown"]
+    assert unknown["left_out"] == ["red"]
+    assert unknown["frames"] == {"known": 8, "unknown": 4}
+    assert set(unknown["roc"]) == {"rgb", "depth", "rgbd"}
+    # Green and blue lie as far from red: an even guess among two, where the others are sure.
+    assert unknown["roc"]["rgb"]["auroc"] == 1
+    assert unknown["roc"]["rgb"]["caught_at_10_percent"] == 1
+    assert 0 <= unknown["at_threshold"]["rgb"]["caught"] <= 1
+    assert numbers["with_furniture"] == 8
+    assert "red" not in numbers["other_rooms"]
+
+
+def test_a_label_left_out_works_on_the_teachers_answers_too(bundle: Path, rooms_without_truth: Path) -> None:
+    unknown = numbers_of(bundle, rooms_without_truth, TEACHER, leave_out=["red"])["unknown"]
+    assert unknown["frames"] == {"known": 10, "unknown": 5}
+
+
+def test_retrieval_is_given_beside_chance(bundle: Path, rooms: Path) -> None:
+    found = numbers_of(bundle, rooms, TEACHER, retrieval_s=0.35)["retrieval"]
+    assert (found["window_s"], found["pairs"]) == (0.35, 15)
+    assert found["chance"] == pytest.approx((15 * 7 - 2 * (1 + 2 + 3)) / 15**2)
+    assert found["first"]["rgb"] > found["chance"]
+
+
+def test_each_model_embeds_each_image_once(bundle: Path, rooms: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgevl_train.evaluation.evaluate.BATCH", 4)
+    predictor, seen = bundle_predictor(bundle), []
+
+    def count(pairs: Sequence[RgbdPair]) -> object:
+        seen.extend(pair.stamp_ns for pair in pairs)
+        return predictor.embed(pairs)
+
+    done: list[int] = []
+    whole = evaluate_all(
+        {"it": replace(predictor, embed=count)}, [rooms], teacher=TEACHER, retrieval_s=1.0, on_progress=done.append
+    )
+    assert seen == [stamp(number) for number in range(15)]
+    assert done == [4, 8, 12, 15]
+    monkeypatch.setattr("edgevl_train.evaluation.evaluate.BATCH", 64)
+    assert numbers_of(bundle, rooms, TEACHER, retrieval_s=1.0) == whole["it"]
+
+
+def test_what_is_refused_is_refused_in_one_line(bundle: Path, rooms: Path, rooms_without_truth: Path) -> None:
+    wide = replace(colour_bank(), vectors=np.eye(3, 4, dtype=np.float32))
+    cases = [
+        (rooms, None, {"leave_out": ["pink"]}, "pink: not in the label set"),
+        (rooms, None, {"leave_out": ["red", "green"]}, "at least 2"),
+        (rooms_without_truth, None, {"leave_out": ["red"]}, "0 frames show it"),
+        (rooms, None, {"retrieval_s": 0.5}, "pass --teacher"),
+        (rooms, TEACHER, {"retrieval_s": -1.0}, "seconds >= 0"),
+        (rooms, Reference(colour_of, colour_bank().select(["red"])), {}, "lacks labels"),
+        (rooms, Reference(colour_of, wide), {}, "4 dimensions, the model 3"),
+    ]
+    for bag, teacher, options, words in cases:
+        with pytest.raises(UserError, match=words) as refusal:
+            numbers_of(bundle, bag, teacher, **options)
+        assert "\n" not in str(refusal.value)
+    with pytest.raises(UserError, match="is no model"):
+        evaluate(rooms.parent / "nothing", [rooms])
+
+
+def test_the_command_prints_writes_and_draws(
+    bundle: Path, rooms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    json_file, picture = tmp_path / "numbers.json", tmp_path / "deep" / "picture.png"
+    training.evaluate(str(bundle), [rooms], leave_out=["red"], json=json_file, plot=picture)
+    shown = capsys.readouterr().out
+    for words in ("15 pairs, 2 labels", "garage 2", "against the true rooms", "AUROC", "degrees", "the surest"):
+        assert words in shown
+    numbers = json.loads(json_file.read_text())
+    assert numbers["unknown"]["frames"] == {"known": 8, "unknown": 4}
+    image = cv2.imread(str(picture))
+    assert image is not None
+    assert image.std() > 10  # something is drawn
+    with pytest.raises(UserError, match=r"\.png"):
+        training.evaluate(str(bundle), [rooms], plot=tmp_path / "picture.pdf")
+
+
+def test_the_command_says_when_there_is_nothing_to_compare_with(
+    bundle: Path, rooms_without_truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training.evaluate(str(bundle), [rooms_without_truth])
+    assert "no --teacher" in capsys.readouterr().out
+    with pytest.raises(UserError, match="nothing to plot"):
+        write_plot(numbers_of(bundle, rooms_without_truth), tmp_path / "picture.png")
+
+
+def test_a_picture_of_many_labels_and_of_one_is_drawn(bundle: Path, rooms: Path) -> None:
+    numbers = numbers_of(bundle, rooms)
+    many = [f"place {i}" for i in range(50)]
+    row = numbers["per_class"]["red"]
+    confusion = dict.fromkeys(("rgb", "depth", "rgbd"), np.eye(50, dtype=int).tolist())
+    wide = {**numbers, "labels": many, "confusion": confusion, "per_class": dict.fromkeys(many, row)}
+    assert draw(wide).startswith(b"\x89PNG")
+    right = {name: {"right": found["right"]} for name, found in numbers["angles"].items()}
+    one = {
+        **numbers,
+        "labels": ["red"],
+        "confusion": {modality: [[3]] for modality in confusion},
+        "per_class": {"red": row},
+        "angles": right,
+    }
+    assert draw(one).startswith(b"\x89PNG")

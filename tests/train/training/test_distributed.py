@@ -1,0 +1,121 @@
+"""The engine in real processes: killed at a random batch, and two at a time over gloo."""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from edgevl_train.data.run_data import RunData
+from edgevl_train.data.views import draw_views
+from edgevl_train.recipe import Recipe, parse_recipe
+from tests.paths import ROOT
+
+pytestmark = pytest.mark.train
+SCRIPT = Path(__file__).with_name("engine_process.py")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(two_threads: None) -> None:
+    """As the processes have it: the order of summation, and so the last bit, depends on it."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def process() -> ModuleType:
+    """The script of the processes, to run the same jobs in this one."""
+    spec = importlib.util.spec_from_file_location("engine_process", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def test_killed_at_a_random_batch_it_ends_with_the_same_weights(
+    run_data: RunData, tiny_recipe: Recipe, process: ModuleType, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe.model_copy(update={"checkpoint_every_s": 0.05})
+    killed, unbroken = tmp_path / "killed", tmp_path / "unbroken"
+    for directory in (killed, unbroken):
+        directory.mkdir()
+    (killed / "input.pkl").write_bytes(pickle.dumps((run_data, recipe)))
+    at = random.randrange(1, 16)  # of 2 epochs of 8 batches
+    command = [sys.executable, str(SCRIPT), "stage1", str(killed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment()) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if int(line) >= at:
+                break
+        child.kill()
+    assert child.returncode == -signal.SIGKILL
+    assert not (killed / "student.pt").exists()
+    process.run_stage1(run_data, recipe, killed)
+    process.run_stage1(run_data, recipe, unbroken)
+    resumed, whole = (torch.load(folder / "student.pt", weights_only=True) for folder in (killed, unbroken))
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, resumed[name]), (at, name)
+    assert (killed / "metrics.jsonl").read_text() == (unbroken / "metrics.jsonl").read_text()
+
+
+@pytest.fixture
+def transformer() -> Recipe:
+    """A student without BatchNorm, whose steps do not depend on how a batch is shared out."""
+    backbone = {"img_size": 32, "patch_size": 8, "depth": 2, "dynamic_img_size": False}
+    return parse_recipe(
+        {
+            "accelerator": "cpu",
+            "precision": "32-true",
+            "student": {"name": "test_vit", "size_px": 32, "backbone": backbone},
+            "cache": {"size_px": 48},
+            "views": {"count": 3},
+            "depth_augment": {"noise_m_at_1m": 0.01},
+            "stage1": {"epochs": 1, "batch": 16, "lr": 1e-3, "accumulate": 2, "ema_decay": 0.5},
+            "stage2": {"epochs": 1, "batch": 16, "lr": 1e-4, "triplet_weight": 1.0, "margin": 0.5},
+        },
+        origin="test",
+    )
+
+
+def test_two_processes_take_the_steps_of_one(
+    run_data: RunData, transformer: Recipe, process: ModuleType, tmp_path: Path
+) -> None:
+    # 64 pairs to learn from: 4 batches; an Adam step divides by the gradient's size, so the tolerance is of a step.
+    data = dataclasses.replace(
+        run_data, train=run_data.train[:64], val=run_data.val[:32], views=draw_views(320, transformer.views, 0)
+    )
+    one, two = tmp_path / "one", tmp_path / "two"
+    for directory in (one, two):
+        directory.mkdir()
+    (two / "input.pkl").write_bytes(pickle.dumps((data, transformer)))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run([*launcher, str(SCRIPT), "both", str(two)], cwd=ROOT, env=environment(), timeout=200, check=True)
+    process.run_both(data, transformer, one)
+    lines = [
+        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()] for folder in (one, two)
+    ]
+    assert lines[0][2]["triplets"] > 10  # mined among all pairs of the batch, not among each process's half
+    for mine, shared in zip(*lines, strict=True):
+        assert shared == pytest.approx(mine, abs=2e-4)
+    states = [torch.load(folder / "students.pt", weights_only=True) for folder in (one, two)]
+    start = process.make_student(transformer, data).state_dict()
+    for alone, together in zip(*states, strict=True):
+        for name, tensor in alone.items():
+            assert torch.allclose(tensor, together[name], atol=1e-5), name
+    assert not torch.allclose(states[0][0]["head.weight"], start["head.weight"], atol=1e-4)  # they did learn
+    embeddings = [np.fromfile(folder / "teacher_embeddings.f16", np.float16) for folder in (one, two)]
+    assert np.array_equal(*embeddings)
