@@ -1,1 +1,1 @@
-"""The robot's ROS 2 nodes: wiring only, without torch; what they compute is in ``edgevl_core``."""
+"""The robot's ROS 2 nodes, without torch; what they compute is in ``edgevl_core``."""

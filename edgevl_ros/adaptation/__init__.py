@@ -1,1 +1,1 @@
-"""The parts of adaptation_manager: when, where and how to adapt, and whether the result is used."""
+"""The parts of adaptation_manager that speak ROS: its parameters, what it hears, the bundle handed over."""

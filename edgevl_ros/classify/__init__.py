@@ -1,1 +1,1 @@
-"""The parts of scene_classifier: frames from two streams, which of them are looked at, the model, its answers."""
+"""The parts of scene_classifier that speak ROS: frames decoded, answers as messages."""

@@ -1,1 +1,1 @@
-"""The parts of pair_logger: streams in, pairs judged, logs on disk within a budget."""
+"""The parts of pair_logger that speak ROS: its parameters and streams, the directory of its logs."""
