@@ -19,18 +19,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from edgevl_cli.benchmark.machine import load, machine
+from edgevl_cli.demo.processes import use_large_messages
+from edgevl_ros.node.domain import free_ros_domain
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # what is shared with the tests
-
-from edgevl_cli.benchmark.machine import load, machine  # noqa: E402
-from edgevl_cli.demo.processes import use_large_messages  # noqa: E402
-
 use_large_messages(ROOT / "config/fastdds.xml")  # read when rclpy starts
 
 from robot_parts import classifier, logger, pairing  # noqa: E402
 from robot_parts.rows import Row, as_json, table  # noqa: E402
-
-from tests.conftest import free_ros_domain  # noqa: E402
 
 STUDENT = Path(__file__).with_name("robot_parts") / "student.py"
 PARTS = ("logger", "classifier", "memory", "pairing")

@@ -4,7 +4,7 @@ import time
 
 from edgevl_core.pairing.pairing import Pair, PairMatcher
 from robot_parts.rows import Row
-from tests.core.streams import MS, approximate_time, by_stamp, random_streams
+from robot_parts.stamp_streams import MS, approximate_time, by_stamp, random_streams
 
 STREAMS = 20
 PAIRS, PERIOD_NS = 100_000, 33_333_333

@@ -1,14 +1,8 @@
 """benchmarks/one_home.py: its figures are held to their bounds, by home and by seed."""
 
-import sys
 from typing import Any
 
 import pytest
-
-from tests.paths import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
 from one_home_parts.table import bounds, show
 
 pytestmark = pytest.mark.unit

@@ -7,12 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from robot_parts.rows import Row
 
 from tests.paths import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-from robot_parts.rows import Row
 
 pytestmark = pytest.mark.unit
 

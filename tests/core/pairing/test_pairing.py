@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from robot_parts.stamp_streams import Message, approximate_time, by_stamp, random_streams
 
 from edgevl_core.pairing.pairing import BACK_IN_TIME, DUPLICATE, LATE, UNMATCHED, Dropped, Event, Pair, PairMatcher
-from tests.core.streams import Message, approximate_time, by_stamp, random_streams
 
 pytestmark = pytest.mark.unit
 
