@@ -4,8 +4,9 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -15,9 +16,12 @@ from edgevl_cli.demo.processes import edgevl, node, use_large_messages
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
 
+if TYPE_CHECKING:
+    from edgevl_cli.demo.recorder import Recorder
+
 LABELS = "config/labels/home.yaml"
 RECIPE = "config/train/demo.yaml"
-HOME_RUN = "home"
+RUN, HOME_RUN = "run", "home"
 
 
 class Stages:
@@ -45,90 +49,135 @@ def run(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:  # noqa: B
         raise UserError(f"--out {out} exists already: choose a new name, or remove it first")
     _require_ros()
     use_large_messages(resource("config/fastdds.xml"))
-    out = out.absolute()
-    bags, logs, run_dir = out / "bags", out / "logs", out / "run"
-    for directory in (bags, logs):
+    demo = _Demo(out.absolute(), seed, plan)
+    for directory in (demo.bags, demo.logs):
         directory.mkdir(parents=True)
-    stages = Stages()
-
-    with stages.stage("simulate", "simulated drives"):
-        _simulate(bags, seed, plan)
+    with demo.stages.stage("simulate", "simulated drives"):
+        _simulate(demo.bags, seed, plan)
 
     # Here, after its environment is set, rclpy is imported.
-    from edgevl_cli.demo import live, outcome
+    from edgevl_cli.demo import outcome
     from edgevl_cli.demo.recorder import Recorder
-    from edgevl_sim import ROOMS
 
     recorder = Recorder()
     try:
-        with stages.stage("log", "one drive, logged live by pair_logger"), progress("logging") as on_progress:
-            kept = live.log_drive(recorder, bags / "to_log", bags / "logged", logs, plan.log_rate, on_progress)
-
-        with stages.stage("teacher", "pretraining a small CLIP on captioned RGB: the teacher"):
-            edgevl("teacher", "pretrain", bags / "train", "--out", out / "teacher", "--seed", str(seed))
-        teacher = f"open_clip:@{out / 'teacher'}"
-
-        manager_parameters = {
-            "bags": [str(bags / "train"), str(bags / "logged")],
-            "teacher": teacher,
-            "labels": str(resource(LABELS)),
-            "recipe": str(resource(RECIPE)),
-            "overrides": [f"seed={seed}"],
-            "out_dir": str(out),
-            "run_name": run_dir.name,
-        }
-        with (
-            node("scene_classifier", live.RELIABLE, logs) as classifier,
-            node("label_overlay", live.RELIABLE, logs) as overlay,
-        ):
-            check = live.alive(scene_classifier=classifier, label_overlay=overlay)
-            with (
-                stages.stage("adapt", "adaptation, asked for by service"),
-                node("adaptation_manager", manager_parameters, logs) as manager,
-                progress("adapting") as on_progress,
-            ):
-                live.adapt(recorder, live.alive(adaptation_manager=manager, scene_classifier=classifier), on_progress)
-            with stages.stage("drive", "homes never seen, lit, then in the dark"), progress("driving") as on_progress:
-                live.drive(recorder, bags / "live", logs, plan.live_rate, check, on_progress)
-        figures = outcome.live_figures(recorder)
-        home_parameters = {
-            "bags": [str(bags / "home")],
-            "teacher": teacher,
-            "labels": str(resource(LABELS)),
-            "base_run": str(run_dir),
-            "overrides": [f"seed={seed}", "threads=2"],
-            "out_dir": str(out),
-            "run_name": HOME_RUN,
-            "classifier_service": "",
-        }
-        with (
-            stages.stage("home", "one home: the student goes on with a drive through it"),
-            node("adaptation_manager", home_parameters, logs) as manager,
-            progress("adapting") as on_progress,
-        ):
-            live.adapt(recorder, live.alive(adaptation_manager=manager), on_progress, loaded=False)
-        with stages.stage("sheet", "the contact sheet"):
-            outcome.contact_sheet(recorder, bags / "live", out / "contact_sheet.png")
+        kept = demo.log(recorder)
+        demo.make_teacher()
+        demo.adapt_and_drive(recorder)
+        live = outcome.live_figures(recorder)
+        demo.adapt_to_one_home(recorder)
+        with demo.stages.stage("sheet", "the contact sheet"):
+            outcome.contact_sheet(recorder, demo.bags / "live", out / "contact_sheet.png")
     finally:
         recorder.client.close()
 
-    total = plan.test_homes * len(ROOMS) * plan.frames_per_room
-    with (
-        stages.stage("evaluate", "teacher and students on the test homes"),
-        progress("evaluating") as on_progress,
-    ):
-        from edgevl_cli.demo.evaluation import home_figures, offline_figures
-
-        offline = offline_figures(
-            run_dir, teacher, bags / "test", resource(LABELS), lambda pairs: on_progress(pairs, total)
-        )
-        home = home_figures(out, teacher, bags, resource(LABELS))
-    wall_s = {**stages.wall_s, "total": round(sum(stages.wall_s.values()), 1)}
-    summary = {**offline, "home": home, "live": figures, "pairs_logged_live": kept, "seed": seed, "wall_s": wall_s}
+    figures = {**demo.judge(), "live": live, "pairs_logged_live": kept, "seed": seed}
+    wall_s = {**demo.stages.wall_s, "total": round(sum(demo.stages.wall_s.values()), 1)}
+    summary = {**figures, "wall_s": wall_s}
     write_json(summary, out / "summary.json")
     outcome.show(summary)
     print(f"all figures: {out}/summary.json; look at {out}/contact_sheet.png")
     return summary
+
+
+@dataclass(frozen=True)
+class _Demo:
+    """Where the demo's files lie, and its stages over ROS 2. ``out`` is absolute: the nodes run elsewhere."""
+
+    out: Path
+    seed: int
+    plan: Plan
+    stages: Stages = field(default_factory=Stages)
+
+    @property
+    def bags(self) -> Path:
+        return self.out / "bags"
+
+    @property
+    def logs(self) -> Path:
+        return self.out / "logs"
+
+    @property
+    def teacher(self) -> str:
+        return f"open_clip:@{self.out / 'teacher'}"
+
+    def log(self, recorder: "Recorder") -> int:
+        """A drive through pair_logger; how many pairs it kept."""
+        from edgevl_cli.demo import live
+
+        drive, log = self.bags / "to_log", self.bags / "logged"
+        with (
+            self.stages.stage("log", "one drive, logged live by pair_logger"),
+            progress("logging") as on_progress,
+        ):
+            return live.log_drive(recorder, drive, log, self.logs, self.plan.log_rate, on_progress)
+
+    def make_teacher(self) -> None:
+        with self.stages.stage("teacher", "pretraining a small CLIP on captioned RGB: the teacher"):
+            edgevl("teacher", "pretrain", self.bags / "train", "--out", self.out / "teacher", "--seed", str(self.seed))
+
+    def adapt_and_drive(self, recorder: "Recorder") -> None:
+        """The adaptation, asked for by service; then a drive through other homes with the student that it made."""
+        from edgevl_cli.demo import live
+
+        manager = self._manager(["train", "logged"], RUN, [], recipe=str(resource(RECIPE)))
+        with (
+            node("scene_classifier", live.RELIABLE, self.logs) as classifier,
+            node("label_overlay", live.RELIABLE, self.logs) as overlay,
+        ):
+            with (
+                self.stages.stage("adapt", "adaptation, asked for by service"),
+                node("adaptation_manager", manager, self.logs) as process,
+                progress("adapting") as on_progress,
+            ):
+                check = live.alive(adaptation_manager=process, scene_classifier=classifier)
+                live.adapt(recorder, check, on_progress)
+            check = live.alive(scene_classifier=classifier, label_overlay=overlay)
+            with (
+                self.stages.stage("drive", "homes never seen, lit, then in the dark"),
+                progress("driving") as on_progress,
+            ):
+                live.drive(recorder, self.bags / "live", self.logs, self.plan.live_rate, check, on_progress)
+
+    def adapt_to_one_home(self, recorder: "Recorder") -> None:
+        from edgevl_cli.demo import live
+
+        run_directory = str(self.out / RUN)
+        manager = self._manager(["home"], HOME_RUN, ["threads=2"], base_run=run_directory, classifier_service="")
+        with (
+            self.stages.stage("home", "one home: the student goes on with a drive through it"),
+            node("adaptation_manager", manager, self.logs) as process,
+            progress("adapting") as on_progress,
+        ):
+            live.adapt(recorder, live.alive(adaptation_manager=process), on_progress, loaded=False)
+
+    def judge(self) -> dict[str, Any]:
+        """Figures of teacher and students on homes that nobody has seen, and on the one home another day."""
+        from edgevl_cli.demo.evaluation import home_figures, offline_figures
+        from edgevl_sim import ROOMS
+
+        total = self.plan.test_homes * len(ROOMS) * self.plan.frames_per_room
+        labels = resource(LABELS)
+        with (
+            self.stages.stage("evaluate", "teacher and students on the test homes"),
+            progress("evaluating") as on_progress,
+        ):
+            offline = offline_figures(
+                self.out / RUN, self.teacher, self.bags / "test", labels, lambda pairs: on_progress(pairs, total)
+            )
+            return {**offline, "home": home_figures(self.out, self.teacher, self.bags, labels)}
+
+    def _manager(self, bags: list[str], name: str, overrides: list[str], **others: str) -> dict[str, Any]:
+        """Parameters of adaptation_manager."""
+        return {
+            "bags": [str(self.bags / bag) for bag in bags],
+            "teacher": self.teacher,
+            "labels": str(resource(LABELS)),
+            "overrides": [f"seed={self.seed}", *overrides],
+            "out_dir": str(self.out),
+            "run_name": name,
+            **others,
+        }
 
 
 def _require_ros() -> None:

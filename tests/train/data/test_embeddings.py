@@ -11,12 +11,15 @@ from edgevl_core.base.errors import UserError
 from edgevl_train.data.embeddings import SAVE_EVERY, embed_views
 from edgevl_train.data.run_data import RunData
 from edgevl_train.teacher.model import Teacher
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.train
 
 
 def make_teacher(dim: int = 16, batch: int = 16) -> Teacher:
-    spec = importlib.util.spec_from_file_location("engine_process", Path(__file__).with_name("engine_process.py"))
+    spec = importlib.util.spec_from_file_location(
+        "distributed_process", ROOT / "tests/train/training/distributed_process.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

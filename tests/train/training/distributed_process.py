@@ -1,6 +1,6 @@
 """Run by the tests as a process of its own, several at a time under torchrun: one job on data that the test has made.
 
-Usage: engine_process.py JOB DIRECTORY; DIRECTORY/input.pkl holds (RunData, Recipe). The first process leaves its
+Usage: distributed_process.py JOB DIRECTORY; DIRECTORY/input.pkl holds (RunData, Recipe). The first process leaves its
 result in DIRECTORY; "stage1" prints the batch it has done after each one.
 """
 

@@ -22,7 +22,7 @@ from edgevl_train.recipe import Recipe, parse_recipe
 from tests.paths import ROOT
 
 pytestmark = pytest.mark.train
-SCRIPT = Path(__file__).with_name("engine_process.py")
+SCRIPT = ROOT / "tests/train/training/distributed_process.py"
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def one_thread(two_threads: None) -> None:
 @pytest.fixture(scope="module")
 def process() -> ModuleType:
     """The script of the processes, to run the same jobs in this one."""
-    spec = importlib.util.spec_from_file_location("engine_process", SCRIPT)
+    spec = importlib.util.spec_from_file_location("distributed_process", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
