@@ -75,19 +75,14 @@ def _world_to_camera(yaw: float, pitch: float) -> Floats:
 def _rasterise(
     mesh: Mesh, eye: Floats, turn: Floats, focal: float, height: int, width: int
 ) -> tuple[Floats, npt.NDArray[np.intp]]:
+    """1 / depth (H, W), and the face that each pixel shows."""
     points = (mesh.corners - eye) @ turn.T
     normals = mesh.normals @ turn.T
     distance = np.einsum("ij,ij->i", normals, points[:, 0])  # negative: the face looks at the camera
     z = points[..., 2]
-    tan_x, tan_y = width / 2 / focal, height / 2 / focal
-    seen = distance < -1e-5
-    seen &= z.max(axis=1) > NEAR_M
-    seen &= (points[..., 0] < tan_x * z).any(axis=1) & (points[..., 0] > -tan_x * z).any(axis=1)
-    seen &= (points[..., 1] < tan_y * z).any(axis=1) & (points[..., 1] > -tan_y * z).any(axis=1)
+    numbers = _in_view(points, distance, width / 2 / focal, height / 2 / focal)
     inverse = np.full((height, width), 1e-3, np.float32)
     face = np.zeros((height, width), np.intp)
-    numbers = np.flatnonzero(seen)
-    numbers = numbers[np.argsort(z[numbers].min(axis=1), kind="stable")]
     # 1 / z = (n . ray) / distance, with ray = ((x - cx) / f, (y - cy) / f, 1)
     plane = normals[numbers] / distance[numbers, None]
     a, b = plane[:, 0] / focal, plane[:, 1] / focal
@@ -126,6 +121,17 @@ def _rasterise(
         np.copyto(under, value, where=nearer)
         np.copyto(face[y0:y1, x0:x1], number, where=nearer)
     return inverse, face
+
+
+def _in_view(points: Floats, distance: Floats, tan_x: float, tan_y: float) -> npt.NDArray[np.intp]:
+    """Numbers of the faces that look at the camera and lie in its view, the nearest first."""
+    z = points[..., 2]
+    seen = distance < -1e-5
+    seen &= z.max(axis=1) > NEAR_M
+    seen &= (points[..., 0] < tan_x * z).any(axis=1) & (points[..., 0] > -tan_x * z).any(axis=1)
+    seen &= (points[..., 1] < tan_y * z).any(axis=1) & (points[..., 1] > -tan_y * z).any(axis=1)
+    numbers = np.flatnonzero(seen)
+    return numbers[np.argsort(z[numbers].min(axis=1), kind="stable")]
 
 
 def _clip_near(polygon: Floats) -> Floats:

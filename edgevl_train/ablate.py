@@ -106,14 +106,12 @@ def ablate(
         gathered = gather(setup, inputs, out, progress, fabric)
         bank = gathered.bank.select(setup.labels.names)
         judge = partial(_figures, data=gathered.data, bank=bank, test=test)
-        figures = []
-        for seed in seeds:
-            trial = _Trial(setup, gathered.data, inputs.fingerprint, seed, out / f"seed_{seed}", progress, judge)
-            found = trial.kept("figures", recipe, _of_recipe)
-            for variant, other in varied.items():
-                rows = trial.kept(variant, other, _of_variant)
-                found |= {f"{variant}, {row}": values for row, values in rows.items()}
-            figures.append(found)
+        figures = [
+            _Trial(setup, gathered.data, inputs.fingerprint, seed, out / f"seed_{seed}", progress, judge).all_rows(
+                recipe, varied
+            )
+            for seed in seeds
+        ]
     names = {row: ROWS.get(row) or _name_of(row) for row in figures[0]}
     result = {"seeds": list(seeds), "test": [bag.name for bag in test], "names": names} | _compare(figures)
     write_json(out / ABLATION_FILE, result)
@@ -132,6 +130,13 @@ class _Trial:
     directory: Path
     progress: RunProgress
     judge: Callable[[dict[str, Path], Recipe], Figures]
+
+    def all_rows(self, recipe: Recipe, varied: Mapping[str, Recipe]) -> Figures:
+        """Row -> figures of the recipe, and of its variants under their names."""
+        found = self.kept("figures", recipe, _of_recipe)
+        for variant, other in varied.items():
+            found |= {f"{variant}, {row}": values for row, values in self.kept(variant, other, _of_variant).items()}
+        return found
 
     def kept(self, name: str, recipe: Recipe, train: "Callable[[_Trial, Recipe, Path], dict[str, Path]]") -> Figures:
         """Row -> figures of the files that ``train`` makes; read back where an earlier run has finished them."""

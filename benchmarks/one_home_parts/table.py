@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 Figures = Mapping[str, Any]
+CAMERAS = ("rgb", "depth")
 
 
 @dataclass(frozen=True)
@@ -29,58 +30,54 @@ class Row:
 
 def bounds(figures: Figures) -> list[Row]:
     """The bounds of the parts that were measured."""
-    rows: list[Row] = []
-    if scratch := _runs(figures, "scratch"):
-        rows += [_mean(f"from scratch, {name}", scratch, _lit(name), 0.93) for name in ("rgb", "depth")]
-        rows += [
-            _worst_home(f"from scratch, {name}, worst home", scratch, _lit(name), 0.85) for name in ("rgb", "depth")
-        ]
-    if adapted := _runs(figures, "adapted"):
-        rows += [
-            _mean(f"from a base, {name}", adapted, _lit(name), bound)
-            for name, bound in (("rgb", 0.97), ("depth", 0.95))
-        ]
-        rows += [
-            _worst_home(
-                f"from a base, {name}, least gain of a home",
-                adapted,
-                lambda f, n=name: _lit(n)(f) - f["before"][n],
-                -0.01,
-            )
-            for name in ("rgb", "depth")
-        ]
-        for name in ("rgb", "depth"):
-            lost = {
-                key: {"x": figures[f"base/{key.split('/')[1]}"][name] - f["others"][name]} for key, f in adapted.items()
-            }
-            rows.append(_mean(f"lost on other homes, {name}", lost, lambda f: f["x"], 0.01, at_least=False))
+    rows = _of_scratch(_runs(figures, "scratch"))
+    rows += _of_adapted(_runs(figures, "adapted"), figures)
     for part in ("scratch", "adapted"):
-        if runs := _runs(figures, part):
-            gains = next(iter(runs.values()))["light"]
-            for gain in gains:
-                rows.append(
-                    _mean(f"{part}, light {gain}: both - better camera", runs, lambda f, g=gain: _fusion(f, g), -0.01)
-                )
-            rows.append(_mean(f"{part}, RGB at light 0.3", runs, lambda f: f["light"]["0.3"]["rgb"], 0.75))
-            rows += [
-                _mean(f"{part}, unknown caught at 10 %, {name}", runs, lambda f, n=name: f["unknown"][n]["caught"], 0.6)
-                for name in ("rgb", "depth", "rgbd")
-            ]
-    for share in ("0.75", "0.0"):
-        words = {key: f for key, f in _runs(figures, "words").items() if key.endswith(f"/{share}")}
-        if words:
-            rows.append(
-                _mean(
-                    f"words never entered, replay {share}: under the teacher",
-                    words,
-                    _under_teacher,
-                    0.10,
-                    at_least=False,
-                )
-            )
-    if strict := _runs(figures, "strict"):
-        rows.append(_mean("words of no bag: under the teacher", strict, _under_teacher, 0.10, at_least=False))
+        rows += _of_light(part, _runs(figures, part))
+    words = {share: _words(figures, share) for share in ("0.75", "0.0")}
+    strict = _runs(figures, "strict")
+    asked = [(f"words never entered, replay {share}: under the teacher", runs) for share, runs in words.items()]
+    asked.append(("words of no bag: under the teacher", strict))
+    return rows + [_mean(what, runs, _under_teacher, 0.10, at_least=False) for what, runs in asked if runs]
+
+
+def _of_scratch(runs: Figures) -> list[Row]:
+    if not runs:
+        return []
+    rows = [_mean(f"from scratch, {name}", runs, _lit(name), 0.93) for name in CAMERAS]
+    return rows + [_worst_home(f"from scratch, {name}, worst home", runs, _lit(name), 0.85) for name in CAMERAS]
+
+
+def _of_adapted(runs: Figures, figures: Figures) -> list[Row]:
+    if not runs:
+        return []
+    rows = [_mean(f"from a base, {name}", runs, _lit(name), bound) for name, bound in (("rgb", 0.97), ("depth", 0.95))]
+    for name in CAMERAS:
+        what = f"from a base, {name}, least gain of a home"
+        rows.append(_worst_home(what, runs, lambda f, n=name: _lit(n)(f) - f["before"][n], -0.01))
+    for name in CAMERAS:
+        base = {key: figures[f"base/{key.split('/')[1]}"][name] for key in runs}
+        lost = {key: {"x": base[key] - found["others"][name]} for key, found in runs.items()}
+        rows.append(_mean(f"lost on other homes, {name}", lost, lambda f: f["x"], 0.01, at_least=False))
     return rows
+
+
+def _of_light(part: str, runs: Figures) -> list[Row]:
+    if not runs:
+        return []
+    rows = [
+        _mean(f"{part}, light {gain}: both - better camera", runs, lambda f, g=gain: _fusion(f, g), -0.01)
+        for gain in next(iter(runs.values()))["light"]
+    ]
+    rows.append(_mean(f"{part}, RGB at light 0.3", runs, lambda f: f["light"]["0.3"]["rgb"], 0.75))
+    return rows + [
+        _mean(f"{part}, unknown caught at 10 %, {name}", runs, lambda f, n=name: f["unknown"][n]["caught"], 0.6)
+        for name in (*CAMERAS, "rgbd")
+    ]
+
+
+def _words(figures: Figures, share: str) -> Figures:
+    return {key: found for key, found in _runs(figures, "words").items() if key.endswith(f"/{share}")}
 
 
 def show(rows: Sequence[Row], figures: Figures) -> None:

@@ -8,7 +8,7 @@ where it was measured.
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,9 +47,7 @@ def command(
     from edgevl_cli.training import needs_training_extra
 
     needs_training_extra()
-    from edgevl_cli.benchmark.accuracy import top1
     from edgevl_cli.benchmark.picture import write_plot
-    from edgevl_cli.benchmark.run import run
     from edgevl_cli.benchmark.students import choose, compare
     from edgevl_cli.benchmark.table import show
 
@@ -60,29 +58,33 @@ def command(
             _profile(profile, folder, json)
             return
         models = _models(folder, bundle, compared, everything)
-        accuracy = None
-        if bag is not None and bundle is not None:
-            with progress("evaluating") as on_progress:
-                accuracy = top1(bundle, bag, on_progress)
-        with progress("timing") as on_progress:
-            numbers = run(
-                models,
-                seconds=seconds,
-                all_threads=all_threads,
-                node=None if compared else _on_robot(models),
-                on_progress=on_progress,
-            )
-    numbers["accuracy"] = accuracy
-    numbers["students"] = compare(numbers["rows"])
-    numbers["budget"] = None
-    if budget_ms is not None:
-        chosen = choose(numbers["students"], budget_ms)
-        numbers["budget"] = {"ms": budget_ms, "student": chosen and chosen["model"]}
+        accuracy = _accuracy(bundle, bag)
+        numbers = _timed(models, seconds, all_threads, None if compared else _on_robot(models))
+    found = compare(numbers["rows"])
+    chosen = None if budget_ms is None else choose(found, budget_ms)
+    budget = None if budget_ms is None else {"ms": budget_ms, "student": chosen and chosen["model"]}
+    numbers |= {"accuracy": accuracy, "students": found, "budget": budget}
     if str(json) != "-":
         show(numbers)
     write_json(numbers, json)
     if plot is not None:
         write_plot(numbers, plot)
+
+
+def _accuracy(bundle: Path | None, bag: Path | None) -> dict[str, Any] | None:
+    from edgevl_cli.benchmark.accuracy import top1
+
+    if bundle is None or bag is None:
+        return None
+    with progress("evaluating") as on_progress:
+        return top1(bundle, bag, on_progress)
+
+
+def _timed(models: "list[Model]", seconds: float, all_threads: bool, node: "Model | None") -> dict[str, Any]:
+    from edgevl_cli.benchmark.run import run
+
+    with progress("timing") as on_progress:
+        return run(models, seconds=seconds, all_threads=all_threads, node=node, on_progress=on_progress)
 
 
 def _check(bundle: Path | None, bag: Path | None, plot: Path | None, budget_ms: float | None, seconds: float) -> None:

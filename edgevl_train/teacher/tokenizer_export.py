@@ -75,17 +75,21 @@ def tokenizer_json(teacher: Teacher) -> dict[str, Any]:
             },
         },
         "decoder": None,
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": "",
-            "end_of_word_suffix": "</w>",
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "vocab": dict(tokenizer.encoder),
-            "merges": [" ".join(pair) for pair in sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.__getitem__)],
-        },
+        "model": _byte_pair_encoding(tokenizer),
+    }
+
+
+def _byte_pair_encoding(tokenizer: SimpleTokenizer) -> dict[str, Any]:
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": "",
+        "end_of_word_suffix": "</w>",
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "vocab": dict(tokenizer.encoder),
+        "merges": [" ".join(pair) for pair in sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.__getitem__)],
     }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import Modality
 from edgevl_train.evaluation.calibrate import expected_calibration_error, mean_cosine
 from edgevl_train.evaluation.metrics.abstention import abstention_curve
@@ -106,14 +107,20 @@ def figures(
         cosines = {name: _cosines(embedding[inside], vectors) for name, embedding in embedded.by_modality().items()}
         result |= _against_target(result["labels"], _rows(found, inside), cosines, target[inside])
     if predictor.adapted_to is not None:
-        pairs_of: Counter[int] = Counter()
-        for name, seen in predictor.adapted_to.items():
-            if (row := bank.find(name)) is not None:
-                pairs_of[row] += seen  # a synonym counts for its label
-        result |= unseen_words(bank.names[:count], pairs_of, found, np.where(judged, target, -1), teachers)
+        seen = _pairs_of_label(predictor.adapted_to, bank)
+        result |= unseen_words(bank.names[:count], seen, found, np.where(judged, target, -1), teachers)
     if leave_out:
         result["unknown"] = _unknown(bank.names[count:], found, inside, judged & (target >= count))
     return result
+
+
+def _pairs_of_label(adapted_to: Mapping[str, int], bank: LabelBank) -> Counter[int]:
+    """Row of the bank -> pairs that adaptation saw of it; a synonym counts for its label."""
+    pairs: Counter[int] = Counter()
+    for name, seen in adapted_to.items():
+        if (row := bank.find(name)) is not None:
+            pairs[row] += seen
+    return pairs
 
 
 _OF_TRUTH = ("top1", "macro", "top1_all_frames", "macro_all_frames")
