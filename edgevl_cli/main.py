@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from edgevl_cli import bags, benchmark, bundles, demo, doctor, training
+from edgevl_cli import bags, benchmark, bundles, demo, doctor, rooms, training
 from edgevl_core.base.errors import UserError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command("evaluate")(training.evaluate)
 app.command("benchmark")(benchmark.command)
 app.command("report")(training.report)
 app.add_typer(bundles.bundle, name="bundle")
+app.command("map")(rooms.command)
 app.command("doctor")(doctor.command)
 
 

@@ -68,6 +68,14 @@ def build_room(home_seed: int, name: str, drive: int = 0) -> Room:
     return _finish(name, s, first, today, light_of(home_seed, number, drive))
 
 
+def floor_of(home_seed: int, name: str, drive: int = 0) -> FloorPlan:
+    """The floor of the room that ``build_room`` makes, without what only a picture needs."""
+    s, first = furnished(home_seed, name)
+    if not drive:
+        return first.floor_plan
+    return rearranged(first, s, drive_rng((home_seed, 110, ROOMS.index(name)), drive)).floor_plan
+
+
 def furnished(home_seed: int, name: str) -> tuple[Style, Arrangement]:
     """The room's colours, and its furniture as it stands on drive 0."""
     rng = np.random.default_rng((home_seed, 103, ROOMS.index(name)))

@@ -9,12 +9,21 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.place_messages import (
+    OCCUPANCY_GRID,
+    ODOMETRY,
+    POSE,
+    occupancy_msg,
+    odometry_msg,
+    pose_msg,
+)
 from edgevl_core.pairlog.types import (
     CAMERA_INFO,
     IMAGE,
@@ -27,15 +36,20 @@ from edgevl_core.pairlog.types import (
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_sim.apartment import room_order
 from edgevl_sim.drive import Frame, check_drive, drive_room, first_stamp_ns, passes, stamp_offset_ns
-from edgevl_sim.seeds import home_name, home_seed
+from edgevl_sim.floorplan import CELL_M
+from edgevl_sim.home_map import home_map
+from edgevl_sim.odometer import Odometer
+from edgevl_sim.render import Pose
+from edgevl_sim.seeds import drive_rng, home_name, home_seed
 
 FRAME_ID = "camera_optical_frame"
-TOPICS = {
+FRAME_TOPICS = {
     "camera/rgb/image_raw": IMAGE,
     "camera/depth/image_raw": IMAGE,
     "camera/rgb/camera_info": CAMERA_INFO,
     "truth": SCENE_TRUTH,
 }
+TOPICS = {**FRAME_TOPICS, "pose": POSE, "odom": ODOMETRY, "map": OCCUPANCY_GRID}
 FRAMES_PER_TASK = 40  # bounds what a worker hands over at once: 40 frames are 16 MB
 TELLING_FRACTION = 0.05  # a frame with less furniture than this names no room
 
@@ -65,8 +79,33 @@ class _Task(NamedTuple):
 
 class _Row(NamedTuple):
     stamp_ns: int
-    messages: tuple[bytes, ...]  # in the order of TOPICS
+    messages: tuple[bytes, ...]  # in the order of FRAME_TOPICS
     telling: bool
+    room: str
+    pose: Pose  # in the room
+    camera_height_m: float
+
+
+class _Place:
+    """Where the robot is while it drives through one home: the messages pose, odom and map."""
+
+    def __init__(self, home_seed: int, drive: int) -> None:
+        self._map = home_map(home_seed, drive)
+        self._odometer = Odometer(drive_rng((home_seed, 120), drive))
+        self._begun = False
+
+    def begin(self, row: _Row) -> Iterator[tuple[str, bytes]]:
+        """The home's map, once, at its first frame."""
+        if not self._begun:
+            self._begun = True
+            yield "map", serialize(occupancy_msg(self._map.percent, CELL_M, (0.0, 0.0), row.stamp_ns))
+
+    def of(self, row: _Row) -> Iterator[tuple[str, bytes]]:
+        """pose and odom of a frame."""
+        true = self._map.on_map(row.room, row.pose)
+        drifted = self._odometer.move(true)
+        yield "pose", serialize(pose_msg(true.x, true.y, row.camera_height_m, true.yaw, row.stamp_ns, "map"))
+        yield "odom", serialize(odometry_msg(*drifted, row.stamp_ns, "odom", "base_link"))
 
 
 def write_bag(
@@ -86,8 +125,9 @@ def write_bag(
 ) -> BagSummary:
     """Drive through homes first_home ... first_home + homes - 1 of a split, one after the other, into a new bag.
 
-    Every frame is four messages of one stamp and the frame_id camera_optical_frame: rgb8, 16UC1 millimetres,
-    camera_info, truth. Stamps rise by 1/hz from start_stamp_ns over the whole bag; see `drive` for hz and lights
+    Every frame is six messages of one stamp: rgb8, 16UC1 millimetres, camera_info and truth in the frame
+    camera_optical_frame; pose, the camera's true place in the frame map; odom, which drifts from it. Each home begins
+    with its map. Stamps rise by 1/hz from start_stamp_ns over the whole bag; see `drive` for hz and lights
     ("halfway": all homes lit, then the same drives again in the dark). drive: 1, 2, ... are the same homes, under
     the same names, on other days. The messages do not depend on `workers`,
     the number of processes; they are started by spawning, so a script that calls this with more than one needs
@@ -109,9 +149,9 @@ def write_bag(
     with BagWriter(path) as writer:
         for topic, msgtype in TOPICS.items():
             writer.add_topic(topic, msgtype)
-        for rows in _rendered(tasks, workers):
+        for rows, place in zip(_rendered(tasks, workers), _places(tasks), strict=True):
             for row in rows:
-                for topic, message in zip(TOPICS, row.messages):
+                for topic, message in (*place.begin(row), *zip(FRAME_TOPICS, row.messages), *place.of(row)):
                     writer.write(topic, message, row.stamp_ns)
                     size += len(message)
                 telling += row.telling
@@ -135,6 +175,15 @@ def _tasks(
                     frames = range(first, min(first + FRAMES_PER_TASK, frames_per_room))
                     yield _Task(seed, room, frames, hz, lit, room_ns, drive)
                 index += frames_per_room
+
+
+def _places(tasks: list[_Task]) -> Iterator[_Place]:
+    """For each task the home it lies in; a home that is driven through again is begun anew."""
+    for _, of_home in groupby(tasks, key=lambda task: (task.home_seed, task.lights)):
+        place = None
+        for task in of_home:
+            place = place or _Place(task.home_seed, task.drive)
+            yield place
 
 
 def _rendered(tasks: list[_Task], workers: int) -> Iterator[list[_Row]]:
@@ -183,4 +232,5 @@ def _row(frame: Frame) -> _Row:
         camera_info_msg(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2, stamp, FRAME_ID),
         truth_msg(frame.room, frame.home, fraction, stamp, FRAME_ID),
     )
-    return _Row(stamp, tuple(serialize(m) for m in messages), fraction >= TELLING_FRACTION)
+    encoded = tuple(serialize(message) for message in messages)
+    return _Row(stamp, encoded, fraction >= TELLING_FRACTION, frame.room, frame.pose, frame.camera_height_m)

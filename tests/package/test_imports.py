@@ -77,6 +77,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "draw": "base",
         "engine": "base",
         "pairlog": "base camera pairing",
+        "room_map": "base bundle classify pairlog",
     },
     "edgevl_ros": {
         "adaptation": "node",

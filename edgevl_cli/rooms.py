@@ -1,0 +1,83 @@
+"""Rooms on the map, on the command line: ``map``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgevl_cli.console import progress, write_json
+from edgevl_core.base.errors import UserError
+
+if TYPE_CHECKING:
+    from edgevl_core.room_map.from_bags import Drive
+
+PICTURE, EXPORT = "rooms.png", "nav2"
+
+
+def command(
+    bags: Annotated[list[Path], typer.Argument(help="rosbag2 directories or .mcap files with RGB, depth and pose.")],
+    bundle: Annotated[Path, typer.Option("--bundle", help="The student bundle that names the frames.")],
+    out: Annotated[Path, typer.Option("--out", help="New directory for picture, masks, polygons and goals.")],
+    map_file: Annotated[
+        Path | None, typer.Option("--map", help="map_saver's YAML file (default: the map in the bags).")
+    ] = None,
+    pose: Annotated[
+        str | None, typer.Option(help="Pose topic in the frame of the map (default: found by its type).")
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the rooms here (- for stdout).")] = None,
+) -> None:
+    """Put names on the rooms of a map: drives in, a labelled map and nav2's files out."""
+    from edgevl_core.bundle.student_bundle import load_bundle
+    from edgevl_core.room_map.files import export, save
+    from edgevl_core.room_map.from_bags import expected_pairs, map_of_bags
+    from edgevl_core.room_map.occupancy import read_map
+
+    if out.exists():
+        raise UserError(f"--out {out} exists already: choose a new name, or remove it first")
+    occupancy = read_map(map_file) if map_file is not None else None
+    total = expected_pairs(bags)
+    with progress("naming rooms") as on_progress:
+        drive = map_of_bags(bags, load_bundle(bundle), occupancy, pose, lambda pairs: on_progress(pairs, total))
+    save(drive.rooms, out)
+    export(drive.rooms, out / EXPORT)
+    _draw(drive, out / PICTURE)
+    if str(json) != "-":
+        _show(drive)
+        print(f"look at {out / PICTURE}; masks, polygons and goals for nav2: {out / EXPORT}")
+    write_json(_as_json(drive), json)
+
+
+def _draw(drive: "Drive", file: Path) -> None:
+    import cv2
+    import numpy as np
+
+    from edgevl_core.base.atomic import atomic_write
+    from edgevl_core.draw.floor import draw_floor
+
+    numbers, grid = drive.rooms.numbers()
+    way = grid.cells(np.array(drive.way)) if drive.way else None
+    picture = draw_floor(numbers, drive.occupancy.occupied, drive.rooms.rooms(), way)
+    atomic_write(file, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+
+
+def _show(drive: "Drive") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{len(drive.rooms.rooms())} rooms from {drive.frames} frames", title_justify="left")
+    for column in ("room", "name", "probability", "m2", "frames that count", "a place inside (x, y)"):
+        table.add_column(column, justify="left" if column == "name" else "right")
+    for room in drive.rooms.rooms():
+        inside = f"{room.pose_m[0]:.2f}, {room.pose_m[1]:.2f}"
+        cells = (f"{room.probability:.2f}", f"{room.area_m2:.1f}", f"{room.weight:.1f}", inside)
+        table.add_row(str(room.id), room.label, *cells)
+    Console().print(table)
+    for note in drive.notes:
+        print(f"note: {note}")
+
+
+def _as_json(drive: "Drive") -> dict[str, Any]:
+    from edgevl_core.room_map.files import goal
+
+    rooms = [goal(room) for room in drive.rooms.rooms()]
+    return {"frames": drive.frames, "dropped": dict(drive.rooms.dropped), "notes": drive.notes, "rooms": rooms}

@@ -1,0 +1,154 @@
+"""A room map on disk: kept for the next start, and written as nav2 and others read it.
+
+``save`` and ``load``: evidence and rooms in one directory. ``export``: ``rooms.json`` (a goal in each room),
+``rooms.geojson`` (RFC 7946, but in metres of the map), and for each room a mask as nav2's map_server and its keep-out
+and speed filters take it (PGM and YAML).
+"""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+
+from edgevl_core.base.atomic import atomic_directory, atomic_write
+from edgevl_core.base.errors import UserError
+from edgevl_core.room_map.evidence import CELL_M
+from edgevl_core.room_map.occupancy import Grid
+from edgevl_core.room_map.room_map import RoomMap
+from edgevl_core.room_map.rooms import Room, Words
+
+STATE, ARRAYS = "room_map.json", "room_map.npz"
+SCHEMA_VERSION = 1
+
+
+def save(rooms: RoomMap, directory: Path | str) -> None:
+    """Write what ``load`` needs, whole or not at all; an earlier one in ``directory`` is replaced.
+
+    Raises:
+        UserError: there is no map yet.
+    """
+    numbers, grid = rooms.numbers()
+    evidence, directory = rooms.evidence, Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    state = {
+        "schema_version": SCHEMA_VERSION,
+        "dim": evidence.dim,
+        "evidence": {"origin_m": evidence.grid.origin_m},
+        "grid": {"resolution_m": grid.resolution_m, "origin_m": grid.origin_m},
+        "owner_names": {str(number): name for number, name in rooms.owner_names.items()},
+        "next_id": rooms.next_id,
+        "dropped": dict(rooms.dropped),
+        "visits": [[*place, count] for place, count in evidence.visits.items()],
+    }
+    arrays = directory / f".{ARRAYS}.npz"
+    np.savez_compressed(arrays, total=evidence.total, weight=evidence.weight, numbers=numbers)
+    arrays.replace(directory / ARRAYS)
+    atomic_write(directory / STATE, json.dumps(state).encode())
+
+
+def load(directory: Path | str, words: Words) -> RoomMap:
+    """A room map as it was saved; give it the occupancy map again.
+
+    Raises:
+        UserError: there is none, it cannot be read, or it is of another teacher than ``words``.
+    """
+    directory = Path(directory)
+    try:
+        state = json.loads((directory / STATE).read_text(encoding="utf-8"))
+        if state["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"schema version {state['schema_version']}, this edgevl reads {SCHEMA_VERSION}")
+        with np.load(directory / ARRAYS, allow_pickle=False) as arrays:
+            total, weight, numbers = arrays["total"], arrays["weight"], arrays["numbers"]
+        seen_from, (left, bottom) = state["evidence"]["origin_m"], state["grid"]["origin_m"]
+        seen = Grid(weight.shape, CELL_M, (float(seen_from[0]), float(seen_from[1])))
+        grid = Grid(numbers.shape, float(state["grid"]["resolution_m"]), (float(left), float(bottom)))
+        owner_names = {int(number): str(name) for number, name in state["owner_names"].items()}
+        visits = Counter({(int(x), int(y), int(s)): int(n) for x, y, s, n in state["visits"]})
+        next_id, dropped = int(state["next_id"]), Counter({str(k): int(v) for k, v in state["dropped"].items()})
+        if total.shape != (*weight.shape, state["dim"]) or not (np.isfinite(total).all() and np.isfinite(weight).all()):
+            raise ValueError("the arrays do not go together, or hold no numbers")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"room map {directory} cannot be read ({type(error).__name__}: {reason}): give the directory that "
+            "`edgevl map` or ~/save wrote"
+        ) from error
+    rooms = RoomMap(words)
+    if state["dim"] != rooms.evidence.dim:
+        raise UserError(
+            f"room map {directory} holds embeddings of {state['dim']} dimensions, the bundle's words have "
+            f"{rooms.evidence.dim}: they are of another teacher; begin a new map"
+        )
+    rooms.evidence.grid = seen
+    rooms.evidence.total, rooms.evidence.weight = total.astype(np.float32), weight.astype(np.float32)
+    rooms.evidence.visits, rooms.dropped = visits, dropped
+    rooms.restore(numbers.astype(np.int32), grid, owner_names, next_id)
+    return rooms
+
+
+def export(rooms: RoomMap, directory: Path | str) -> list[Path]:
+    """Write masks, polygons and goals into the new directory ``directory``; the files.
+
+    Raises:
+        UserError: there is no map yet, or the directory exists.
+    """
+    found, (numbers, grid), directory = rooms.rooms(), rooms.numbers(), Path(directory)
+    if directory.exists():
+        raise UserError(f"{directory} exists already: choose a new name, or remove it first")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_directory(directory) as made:
+        (made / "rooms.json").write_text(json.dumps([goal(room) for room in found], indent=1), encoding="utf-8")
+        collection = {"type": "FeatureCollection", "features": [_feature(room) for room in found]}
+        (made / "rooms.geojson").write_text(json.dumps(collection, indent=1), encoding="utf-8")
+        for room in found:
+            _write_mask(made / _stem(room), numbers == room.id, grid)
+    return sorted(directory.iterdir())
+
+
+def _stem(room: Room) -> str:
+    return f"{room.id:02d}_{re.sub(r'[^a-z0-9]+', '_', room.label.casefold()).strip('_') or 'room'}"
+
+
+def goal(room: Room) -> dict[str, object]:
+    """In nav2's words: a goal pose in the frame ``map``."""
+    return {
+        "id": room.id,
+        "label": room.label,
+        "probability": round(room.probability, 4),
+        "named_by_owner": room.named_by_owner,
+        "area_m2": round(room.area_m2, 2),
+        "mask": f"{_stem(room)}.yaml",
+        "goal": {"frame_id": "map", "x": round(room.pose_m[0], 3), "y": round(room.pose_m[1], 3), "yaw": 0.0},
+    }
+
+
+def _feature(room: Room) -> dict[str, object]:
+    ring = [[round(float(x), 3), round(float(y), 3)] for x, y in room.polygon_m]
+    properties = {key: value for key, value in goal(room).items() if key not in ("goal", "mask")}
+    return {
+        "type": "Feature",
+        "id": room.id,
+        "properties": properties,
+        "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
+    }
+
+
+def _write_mask(stem: Path, mask: np.ndarray, grid: Grid) -> None:
+    """Black where the room is, white elsewhere: occupied cells are what a filter acts on."""
+    picture = np.where(mask[::-1], 0, 254).astype(np.uint8)
+    if not cv2.imwrite(str(stem.with_suffix(".pgm")), picture):
+        raise OSError(f"{stem.with_suffix('.pgm')} cannot be written")
+    content = {
+        "image": f"{stem.name}.pgm",
+        "mode": "trinary",
+        "resolution": grid.resolution_m,
+        "origin": [*grid.origin_m, 0.0],
+        "negate": 0,
+        "occupied_thresh": 0.65,
+        "free_thresh": 0.25,
+    }
+    stem.with_suffix(".yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")

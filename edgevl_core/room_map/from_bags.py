@@ -1,0 +1,127 @@
+"""A room map from recorded drives: pairs are classified, and put where the camera stood when they were taken."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.student_bundle import Bundle
+from edgevl_core.classify.classifier import Classifier
+from edgevl_core.pairlog.pairs import Streams, find_streams, read_pairs
+from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID
+from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
+from edgevl_core.room_map.occupancy import OccupancyMap, from_message
+from edgevl_core.room_map.room_map import RoomMap
+from edgevl_core.room_map.rooms import Words
+from edgevl_core.room_map.track import read_track
+from edgevl_core.room_map.view import Intrinsics
+
+
+@dataclass
+class Drive:
+    """What was made of the bags.
+
+    Attributes:
+        rooms: the room map.
+        occupancy: the map that it lies on.
+        way: (N, 2) x, y of the frames that were used, metres.
+        frames: pairs in the bags.
+        notes: what a person should know, one sentence each.
+    """
+
+    rooms: RoomMap
+    occupancy: OccupancyMap
+    way: list[tuple[float, float]] = field(default_factory=list)
+    frames: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def words_of(bundle: Bundle) -> Words:
+    """The label set that a bundle was made for."""
+    bank = bundle.label_bank.select(bundle.manifest.labels)
+    return Words(tuple(bank.names), bank.vectors, bundle.manifest.logit_scale)
+
+
+def map_of_bags(
+    bags: Sequence[Path],
+    bundle: Bundle,
+    occupancy: OccupancyMap | None = None,
+    pose_topic: str | None = None,
+    on_progress: Callable[[int], None] = lambda pairs: None,
+) -> Drive:
+    """Classify every pair of ``bags`` and put what it says onto the map.
+
+    Args:
+        occupancy: the map; None: the bags hold it (nav_msgs/OccupancyGrid).
+        pose_topic: PoseStamped, PoseWithCovarianceStamped or Odometry in the frame of the map; None: found by type.
+        on_progress: called with the number of pairs done.
+
+    Raises:
+        UserError: no pairs, no pose, no map or several, a pose topic of another type.
+    """
+    occupancy = occupancy or _map_in(bags)
+    drive, classifier = Drive(RoomMap(words_of(bundle)), occupancy), Classifier(bundle)
+    drive.rooms.set_map(occupancy)
+    for bag in bags:
+        track, pairs = read_track(bag, pose_topic), read_pairs(bag)
+        if track.frame_id not in ("map", ""):
+            drive.notes.append(f"{bag}: {track.topic} is in the frame {track.frame_id}, not in map: it may drift")
+        camera = _camera(bag, pairs.streams)
+        for pair in pairs:
+            scene, stand = classifier.classify(pair.rgb, pair.depth_m), track.at(pair.stamp_ns)
+            warmth = bundle.manifest.temperature.of(scene.modality)
+            refused = drive.rooms.add_frame(
+                stand, scene.embedding, warmth, known=scene.known, depth_m=pair.depth_m, camera=camera
+            )
+            if stand is not None and not refused:
+                drive.way.append((stand.x, stand.y))
+            drive.frames += 1
+            on_progress(drive.frames)
+        drive.notes += [f"{bag}: {loss}" for loss in pairs.losses]
+    if not drive.frames:
+        raise UserError(f"{', '.join(map(str, bags))}: no RGB-D pairs to make a map of")
+    drive.notes += [f"{count} frames not used: {reason}" for reason, count in sorted(drive.rooms.dropped.items())]
+    return drive
+
+
+def expected_pairs(bags: Sequence[Path]) -> int:
+    """Upper bound of the pairs in the bags, from their indexes alone."""
+    total = 0
+    for bag in bags:
+        with BagReader(bag) as reader:
+            streams = find_streams(reader)
+            total += min(reader.topics[streams.rgb].count, reader.topics[streams.depth].count)
+    return total
+
+
+def _map_in(bags: Sequence[Path]) -> OccupancyMap:
+    """The newest map in the bags; all must lie on one grid, for a bag of two homes is no map of either."""
+    found: list[OccupancyMap] = []
+    for bag in bags:
+        with BagReader(bag) as reader:
+            topics = [name for name, topic in reader.topics.items() if topic.msgtype == OCCUPANCY_GRID and topic.count]
+            found += [from_message(deserialize(m.data, m.msgtype)) for m in reader.messages(topics)] if topics else []
+    where = ", ".join(map(str, bags))
+    if not found:
+        raise UserError(f"{where}: no {OCCUPANCY_GRID} in it: record the map as well, or pass --map FILE.yaml")
+    if len({occupancy.grid for occupancy in found}) > 1:
+        raise UserError(
+            f"{where}: it holds maps of {len({occupancy.grid for occupancy in found})} different sizes or places: give "
+            "bags of one home, or the map that holds for all with --map FILE.yaml"
+        )
+    return found[-1]
+
+
+def _camera(bag: Path, streams: Streams) -> Intrinsics | None:
+    """Of the depth image; None where no calibrated camera_info is there."""
+    topic = streams.depth_camera_info or streams.camera_info
+    if topic is None:
+        return None
+    with BagReader(bag) as reader:
+        for message in reader.messages([topic]):
+            info = deserialize(message.data, CAMERA_INFO)
+            if math.isfinite(info.k[0]) and info.k[0] > 0 and info.width:
+                return Intrinsics(float(info.k[0]), float(info.k[2]), int(info.width))
+    return None

@@ -1,0 +1,196 @@
+"""The rooms of a home: frames in, rooms with names out; asked by word or by place."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevl_core.base.errors import UserError
+from edgevl_core.room_map.evidence import Evidence
+from edgevl_core.room_map.occupancy import Grid, OccupancyMap
+from edgevl_core.room_map.rooms import LEAST_WEIGHT, Room, Words, describe, join_alike, known_again
+from edgevl_core.room_map.segmentation import MIN_ROOM_M2, segment
+from edgevl_core.room_map.view import Intrinsics, Stand, cells_in, outline
+
+NEAREST_M = 0.5  # a place this near to a room, such as one beside a table, is in it
+
+
+class RoomMap:
+    """Evidence over a home, and the rooms that follow from it. Not for several threads at once.
+
+    ``add_frame`` for every frame, ``set_map`` when the map changes, ``rooms`` when somebody asks: only then are rooms
+    made anew.
+
+    Args:
+        words: the label set in force; see :meth:`set_words`.
+
+    Attributes:
+        dropped: frames that were not used, by reason.
+        owner_names: room number -> the owner's word.
+    """
+
+    def __init__(self, words: Words) -> None:
+        self.words = words
+        self.evidence = Evidence(words.vectors.shape[1])
+        self.dropped: Counter[str] = Counter()
+        self.owner_names: dict[int, str] = {}
+        self._map: OccupancyMap | None = None
+        self._regions = np.zeros((0, 0), np.int32)  # of the map alone
+        self._grid = Grid((0, 0), 0.05, (0.0, 0.0))
+        self._numbers = np.zeros((0, 0), np.int32)  # room of each cell
+        self._next_id = 1
+        self._stale = True
+        self._rooms: tuple[Room, ...] = ()
+
+    def set_words(self, words: Words) -> None:
+        """Name everything by another label set, from what was seen before. The owner's words stay.
+
+        Raises:
+            UserError: its vectors are of another dimension.
+        """
+        if words.vectors.shape[1] != self.evidence.dim:
+            raise UserError(
+                f"label vectors have {words.vectors.shape[1]} dimensions, the evidence {self.evidence.dim}: they are "
+                "of another teacher; begin a new map"
+            )
+        self.words, self._stale = words, True
+
+    def set_map(self, occupancy: OccupancyMap) -> None:
+        """A new or a changed map. Evidence lies in metres, so a larger or a shifted grid moves nothing."""
+        self._map, self._stale = occupancy, True
+        self._regions = segment(occupancy.free, occupancy.occupied, occupancy.grid.resolution_m)
+
+    def add_frame(
+        self,
+        stand: Stand | None,
+        embedding: NDArray[np.float32],
+        temperature: float,
+        *,
+        known: bool = True,
+        depth_m: NDArray[np.float32] | None = None,
+        camera: Intrinsics | None = None,
+    ) -> str:
+        """What a frame showed; the reason why it was not used, or "".
+
+        Args:
+            stand: the camera on the map at the image's stamp; None: not known.
+            embedding: (D,) float32 of length 1.
+            temperature: of the frame's modality.
+            known: whether the input was worth looking at; a covered lens says nothing of a room.
+            depth_m, camera: see :func:`edgevl_core.room_map.view.outline`.
+        """
+        reason = ""
+        if stand is None or not np.isfinite([stand.x, stand.y, stand.yaw]).all():
+            reason = "no pose"
+        elif not known:
+            reason = "nothing to see"
+        elif not np.isfinite(embedding).all():
+            reason = "no embedding"
+        elif self._map is not None and not self._on_map(stand):
+            reason = "off the map"
+        if reason or stand is None:
+            self.dropped[reason] += 1
+            return reason
+        polygon = outline(stand, depth_m, camera)
+        xy_m = self._seen(polygon)
+        if not len(xy_m):
+            self.dropped["shows no floor"] += 1
+            return "shows no floor"
+        self.evidence.add(xy_m, embedding / np.float32(temperature), self.evidence.novelty(stand.x, stand.y, stand.yaw))
+        self._stale = True
+        return ""
+
+    def rooms(self) -> tuple[Room, ...]:
+        """All rooms of at least 1 m2, by number.
+
+        Raises:
+            UserError: there is no map yet.
+        """
+        self._update()
+        return self._rooms
+
+    def numbers(self) -> tuple[NDArray[np.int32], Grid]:
+        """(rows, columns) the room number of each cell, 0: none; and where the cells lie."""
+        self._update()
+        return self._numbers, self._grid
+
+    def room_at(self, x: float, y: float) -> Room | None:
+        """The room of a place, or of the nearest cell within half a metre; None: there is none."""
+        rooms = {room.id: room for room in self.rooms()}
+        row, column = self._grid.cells(np.array([x, y])).tolist()
+        reach = round(NEAREST_M / self._grid.resolution_m)
+        top, left = max(row - reach, 0), max(column - reach, 0)
+        near = self._numbers[top : row + reach + 1, left : column + reach + 1]
+        cells = np.argwhere(np.isin(near, list(rooms)))
+        if not len(cells):
+            return None
+        distance = np.hypot(cells[:, 0] + top - row, cells[:, 1] + left - column)
+        nearest = cells[int(distance.argmin())]
+        return rooms[int(near[nearest[0], nearest[1]])] if distance.min() <= reach else None
+
+    def find_room(self, vector: NDArray[np.float32], word: str = "") -> list[tuple[Room, float]]:
+        """Rooms with how well they fit, best first: the owner's ``word``, then the cosine to ``vector`` (D,)."""
+        found = []
+        for room in self.rooms():
+            if room.named_by_owner:
+                found.append((room, 1.0 if room.label.casefold() == word.casefold() else -1.0))
+            elif room.weight >= LEAST_WEIGHT:
+                total, _ = self.evidence.within(self._grid.middle_m(np.argwhere(self._numbers == room.id)))
+                found.append((room, float(vector @ total / max(float(np.linalg.norm(total)), 1e-12))))
+        return sorted(found, key=lambda entry: -entry[1])
+
+    def rename(self, number: int, name: str) -> None:
+        """The owner's word for a room; empty: the evidence names it again.
+
+        Raises:
+            UserError: there is no such room.
+        """
+        if number not in {room.id for room in self.rooms()}:
+            numbers = ", ".join(str(room.id) for room in self._rooms) or "none"
+            raise UserError(f"room {number}: there is no such room; rooms are {numbers}")
+        self.owner_names.pop(number, None)
+        if name.strip():
+            self.owner_names[number] = name.strip()
+        self._stale = True
+
+    def restore(self, numbers: NDArray[np.int32], grid: Grid, owner_names: Mapping[int, str], next_id: int) -> None:
+        """Rooms as they were numbered before a restart."""
+        self._numbers, self._grid, self._next_id = numbers, grid, next_id
+        self.owner_names, self._stale = dict(owner_names), True
+
+    @property
+    def next_id(self) -> int:
+        """The number that the next new room gets."""
+        return self._next_id
+
+    def _on_map(self, stand: Stand) -> bool:
+        assert self._map is not None
+        return bool(self._map.grid.holds(self._map.grid.cells(np.array([stand.x, stand.y]))))
+
+    def _seen(self, polygon: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, 2) metres: free cells in the polygon; without a map, all cells."""
+        grid = self._map.grid if self._map is not None else Grid((4000, 4000), 0.1, (-200.0, -200.0))
+        cells = cells_in(polygon, grid)
+        if self._map is not None and len(cells):
+            cells = cells[self._map.free[cells[:, 0], cells[:, 1]]]
+        return grid.middle_m(cells)
+
+    def _update(self) -> None:
+        if not self._stale:
+            return
+        if self._map is None:
+            raise UserError("rooms are parts of a map, and there is none yet: publish one, or pass --map")
+        grid = self._map.grid
+        regions = join_alike(self._regions, grid, self.evidence, self.words)
+        values, counts = np.unique(regions, return_counts=True)
+        small = values[counts * grid.resolution_m**2 < MIN_ROOM_M2]
+        regions[np.isin(regions, small)] = 0
+        self._numbers, self._next_id = known_again(regions, grid, self._numbers, self._grid, self._next_id)
+        self._grid = grid
+        numbers = np.unique(self._numbers[self._numbers > 0]).tolist()
+        self._rooms = tuple(
+            describe(number, self._numbers == number, grid, self.evidence, self.words, self.owner_names.get(number))
+            for number in numbers
+        )
+        self._stale = False

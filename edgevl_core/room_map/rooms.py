@@ -1,0 +1,162 @@
+"""Regions of the map become rooms: joined where evidence says so, named, and known again when the map changes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevl_core.room_map.evidence import Evidence
+from edgevl_core.room_map.occupancy import Grid
+from edgevl_core.room_map.segmentation import neighbours
+
+LEAST_WEIGHT = 1.0  # independent frames; with less, a room is not known
+ALIKE = 0.2  # correlation that is left between frames of one room: more frames than 1 / ALIKE add little
+SAME_ROOM_OVERLAP = 0.2  # of the smaller of the two
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Room:
+    """One room of the map.
+
+    Attributes:
+        id: stays the same as long as the room can be known again.
+        label: the most probable word, or the owner's; "unknown" where evidence is thin.
+        probability: of the label, 0..1; 1 for the owner's word.
+        polygon_m: (N, 2) its outline.
+        area_m2: of its free floor.
+        pose_m: x, y of a place inside, as far from walls as any.
+        named_by_owner: whether the owner gave the name.
+        weight: independent frames that showed it.
+    """
+
+    id: int
+    label: str
+    probability: float
+    polygon_m: NDArray[np.float64]
+    area_m2: float
+    pose_m: tuple[float, float]
+    named_by_owner: bool
+    weight: float
+
+
+@dataclass(frozen=True)
+class Words:
+    """A label set: N names, (N, D) float32 unit vectors, and the teacher's logit scale."""
+
+    names: tuple[str, ...]
+    vectors: NDArray[np.float32]
+    logit_scale: float
+
+    def probabilities(self, total: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
+        """(N,): softmax of the mean logit times the number of independent frames; flat without evidence."""
+        independent = weight / (1 + max(weight - 1, 0) * ALIKE)
+        logits = self.logit_scale * (self.vectors @ total) / max(weight, 1e-6) * independent
+        likelihood = np.exp(logits - logits.max())
+        return np.asarray(likelihood / likelihood.sum(), np.float32)
+
+
+def join_alike(regions: NDArray[np.int32], grid: Grid, evidence: Evidence, words: Words) -> NDArray[np.int32]:
+    """Regions that touch and are surely the same room are one: both say one word, or one was never looked at.
+
+    What furniture parts is so brought together again; two rooms of a kind with only a door between them are, too.
+    """
+    joined = regions.copy()
+    answer: dict[int, tuple[int, float]] = {}
+    for region in np.unique(regions[regions > 0]).tolist():
+        total, weight = evidence.within(grid.middle_m(np.argwhere(regions == region)))
+        answer[region] = (int(words.probabilities(total, weight).argmax()), weight)
+    leader = {region: region for region in answer}
+
+    def find(region: int) -> int:
+        while leader[region] != region:
+            region = leader[region]
+        return region
+
+    pairs = sorted(neighbours(regions))
+    for a, b in pairs:
+        (word_a, weight_a), (word_b, weight_b) = answer[a], answer[b]
+        if min(weight_a, weight_b) >= LEAST_WEIGHT and word_a == word_b:
+            leader[find(b)] = find(a)
+    sizes = dict(zip(*np.unique(regions, return_counts=True), strict=True))
+    small_m2 = 2.5
+    for region, (_, weight) in answer.items():
+        if weight < LEAST_WEIGHT and sizes[region] * grid.resolution_m**2 < small_m2:
+            beside = [a if b == region else b for a, b in pairs if region in (a, b)]
+            known = [other for other in beside if answer[other][1] >= LEAST_WEIGHT]
+            if len({find(other) for other in known}) == 1:
+                leader[find(region)] = find(known[0])
+    for region in answer:
+        joined[regions == region] = find(region)
+    return joined
+
+
+def known_again(
+    regions: NDArray[np.int32], grid: Grid, before: NDArray[np.int32], grid_before: Grid, next_id: int
+) -> tuple[NDArray[np.int32], int]:
+    """Regions numbered as rooms: a room of ``before`` that overlaps keeps its number, others get new ones.
+
+    Returns:
+        (rows, columns) int32 room numbers, and the next free one.
+    """
+    new = np.unique(regions[regions > 0])
+    old = np.unique(before[before > 0])
+    overlap = np.zeros((len(new), len(old)))
+    for row, region in enumerate(new):
+        cells = grid_before.cells(grid.middle_m(np.argwhere(regions == region)))
+        cells = cells[grid_before.holds(cells)]
+        there = before[cells[:, 0], cells[:, 1]]
+        scale = (grid.resolution_m / grid_before.resolution_m) ** 2
+        for column, room in enumerate(old):
+            smaller = min(int((regions == region).sum()) * scale, int((before == room).sum()))
+            overlap[row, column] = (there == room).sum() * scale / max(smaller, 1)
+    kept: dict[int, int] = {}
+    # The pair that overlaps most first; each room once.
+    for flat in np.argsort(-overlap, axis=None, kind="stable").tolist():
+        row, column = divmod(flat, len(old))
+        if overlap[row, column] < SAME_ROOM_OVERLAP:
+            break
+        if int(new[row]) not in kept and int(old[column]) not in kept.values():
+            kept[int(new[row])] = int(old[column])
+    numbered = np.zeros_like(regions)
+    for region in new.tolist():
+        if region not in kept:
+            kept[region], next_id = next_id, next_id + 1
+        numbered[regions == region] = kept[region]
+    return numbered, next_id
+
+
+def describe(
+    number: int, mask: NDArray[np.bool_], grid: Grid, evidence: Evidence, words: Words, owner_name: str | None
+) -> Room:
+    """One room of the map, from its cells ``mask`` (rows, columns)."""
+    total, weight = evidence.within(grid.middle_m(np.argwhere(mask)))
+    probability = words.probabilities(total, weight)
+    best = int(probability.argmax())
+    known = weight >= LEAST_WEIGHT
+    distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    inside = grid.middle_m(np.array(np.unravel_index(int(distance.argmax()), mask.shape), np.intp))
+    room = Room(
+        id=number,
+        label=words.names[best] if known else UNKNOWN,
+        probability=float(probability[best]) if known else 0.0,
+        polygon_m=_outline(mask, grid),
+        area_m2=float(mask.sum() * grid.resolution_m**2),
+        pose_m=(float(inside[0]), float(inside[1])),
+        named_by_owner=False,
+        weight=weight,
+    )
+    return room if owner_name is None else replace(room, label=owner_name, probability=1.0, named_by_owner=True)
+
+
+def _outline(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    largest = max(contours, key=cv2.contourArea)[:, 0, ::-1]
+    return grid.middle_m(np.asarray(largest, np.intp))
+
+
+def in_order(rooms: Sequence[Room]) -> tuple[Room, ...]:
+    """By number."""
+    return tuple(sorted(rooms, key=lambda room: room.id))

@@ -1,0 +1,85 @@
+"""``edgevl map``: a simulated drive with its map and poses becomes a map with names."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgevl_core.bundle.student_bundle import load_bundle
+from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_core.room_map.from_bags import map_of_bags
+from edgevl_core.room_map.track import read_track
+from edgevl_sim import home_seed, write_bag
+from edgevl_sim.home_map import home_map
+from tests.core.tiny import write_colour_bundle
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bags") / "home"
+    write_bag(path, seed=0, split="val", homes=1, frames_per_room=2)
+    return path
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundles") / "colours"
+    write_colour_bundle(path)
+    return path
+
+
+def edgevl(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgevl_cli.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_poses_lie_in_the_true_rooms(drive: Path) -> None:
+    found, track = home_map(home_seed(0, "val", 0)), read_track(drive, "/pose")
+    assert (track.topic, track.frame_id) == ("pose", "map")
+    for pair in read_pairs(drive):
+        stand = track.at(pair.stamp_ns)
+        assert stand is not None
+        assert pair.truth is not None
+        assert found.names[found.room[int(stand.y / 0.05), int(stand.x / 0.05)]] == pair.truth.room
+    assert track.at(0) is None
+    drifted = read_track(drive, "odom")
+    way_m = np.hypot(*np.diff(track.poses[:, :2], axis=0).T).sum()
+    apart_m = np.hypot(*np.diff(drifted.poses[:, :2], axis=0).T).sum()
+    assert apart_m == pytest.approx(way_m, rel=0.03)
+    assert apart_m != pytest.approx(way_m, rel=0.01)
+
+
+def test_every_frame_is_put_onto_the_map_or_counted(drive: Path, bundle: Path) -> None:
+    made = map_of_bags([drive], load_bundle(bundle))
+    assert made.frames == 16 == len(made.way) + made.rooms.dropped.total()
+    assert made.rooms.evidence.weight.sum() == pytest.approx(len(made.way), rel=0.01)
+    assert 7 <= len(made.rooms.rooms()) <= 12
+
+
+def test_the_command(drive: Path, bundle: Path, tmp_path: Path) -> None:
+    done = edgevl("map", drive, "--bundle", bundle, "--out", tmp_path / "out", "--json", tmp_path / "rooms.json")
+    assert done.returncode == 0, done.stderr
+    rooms = json.loads((tmp_path / "rooms.json").read_text())["rooms"]
+    assert rooms == json.loads((tmp_path / "out/nav2/rooms.json").read_text())
+    picture = cv2.imread(str(tmp_path / "out/rooms.png"))
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > len(rooms)
+    again = edgevl("map", drive, "--bundle", bundle, "--out", tmp_path / "out")
+    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+
+
+def test_what_is_missing_is_said_in_one_line(drive: Path, bundle: Path, tmp_path: Path) -> None:
+    write_bag(tmp_path / "two", seed=0, split="val", homes=2, frames_per_room=1)
+    for arguments, said in (
+        ((drive, "--pose", "nowhere"), "no pose topic nowhere in it"),
+        ((drive, "--map", tmp_path / "none.yaml"), "cannot be read"),
+        ((tmp_path / "two",), "bags of one home"),
+    ):
+        done = edgevl("map", *arguments, "--bundle", bundle, "--out", tmp_path / "out")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert said in done.stderr
