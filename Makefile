@@ -1,6 +1,6 @@
 # make demo, make test: each does its own set-up in .venv, once. make setup PYTHON=python3.12 picks an interpreter,
 # ROS_WHEELS=jazzy the other ROS 2.
-.PHONY: setup demo test test-slow test-ros test-jazzy lint bench colcon clean
+.PHONY: setup demo test test-computing test-slow test-ros test-jazzy lint bench colcon clean
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
@@ -68,15 +68,23 @@ $(VENV)/.share: edgevl_build/share.py $(wildcard launch config config/* rviz msg
 demo: setup
 	@$(CLEAN_ENV) $(VENV)/bin/edgevl demo $(ARGS)
 
+# Tests of nodes wait for processes most of the time; they run beside those that compute, and are shown after them.
+WAITING ?= test-ros
 test: setup
-	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" $(ARGS)
+	@waiting=$$(mktemp); trap 'rm -f "$$waiting"' EXIT; \
+	for target in $(WAITING); do $(MAKE) --no-print-directory $$target || exit 1; done >"$$waiting" 2>&1 & \
+	$(MAKE) --no-print-directory test-computing; computed=$$?; \
+	wait $$!; waited=$$?; cat "$$waiting"; [ $$computed = 0 ] && [ $$waited = 0 ]
+
+test-computing: setup
+	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" --ignore=tests/ros $(ARGS) || [ $$? = 5 ]
 
 test-slow: setup
 	@$(TEST_ENV) $(RUN) -m pytest -m slow $(ARGS)
 
 # The nodes alone, on this ROS 2 and on the other one.
 test-ros: setup
-	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" tests/ros tests/package/test_messages.py $(ARGS)
+	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" tests/ros tests/package/test_messages.py $(ARGS) || [ $$? = 5 ]
 
 test-jazzy:
 	@$(MAKE) --no-print-directory test-ros VENV=.venv-jazzy ROS_WHEELS=jazzy LIBRARIES=robot
