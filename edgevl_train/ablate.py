@@ -141,7 +141,7 @@ class _Trial:
         recipe = recipe.model_copy(update={"seed": self.seed})
         files = train(self, recipe, directory)
         self.progress.stage(f"seed {self.seed}, figures")
-        figures = self.judge(files, recipe=recipe)
+        figures = self.judge(files, recipe)
         write_json(directory / FIGURES_FILE, figures)
         return figures
 
@@ -217,7 +217,7 @@ def _figures(files: dict[str, Path], recipe: Recipe, data: RunData, bank: LabelB
     validate = validator(data, torch.device("cpu"))
     figures: Figures = {}
     for row, engine in engines.items():
-        found = validate(lambda pixels, engine=engine: torch.from_numpy(engine(pixels.contiguous().numpy())))
+        found = validate(partial(_embedded, engine))
         figures[row] = {
             f"validation_{long}_{modality}": found[f"{short}_{modality}"]
             for short, long in (("agree", "agreement"), ("cos", "cosine"))
@@ -237,6 +237,10 @@ def _figures(files: dict[str, Path], recipe: Recipe, data: RunData, bank: LabelB
             stem = name.removesuffix("_rgb")
             values[f"{stem}_mean"] = (values[f"{stem}_rgb"] + values[f"{stem}_depth"]) / 2
     return figures
+
+
+def _embedded(engine: Engine, pixels: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(engine(pixels.contiguous().numpy()))
 
 
 def _compare(figures: Sequence[Figures]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -60,11 +61,14 @@ def export_float_of(q: QuantStudent, path: Path | str, size_px: int) -> None:
 
 def _dequantise(q: Tensor, scale: Tensor, zero_point: Tensor | None, axis: int = 0) -> Tensor:
     inputs = [q, scale] if zero_point is None else [q, scale, zero_point]
-    attributes = {"axis": axis} if scale.ndim else {}
-    return torch.onnx.ops.symbolic("DequantizeLinear", inputs, attributes, dtype=torch.float32, shape=q.shape)
+    axes: dict[str, Any] = {"axis": axis} if scale.ndim else {}
+    return torch.onnx.ops.symbolic("DequantizeLinear", inputs, axes, dtype=torch.float32, shape=q.shape)
 
 
 class _PixelsDequantised(nn.Module):
+    scale: Tensor
+    zero_point: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("scale", torch.tensor(PIXEL_SCALE))
@@ -75,6 +79,9 @@ class _PixelsDequantised(nn.Module):
 
 
 class _QuantiseDequantise(nn.Module):
+    scale: Tensor
+    zero_point: Tensor
+
     def __init__(self, quantiser: ActivationQuantiser) -> None:
         super().__init__()
         scale, zero_point = quantiser.scale_and_zero_point()
@@ -89,6 +96,12 @@ class _QuantiseDequantise(nn.Module):
 
 class _IntegerLayer(nn.Module):
     """A convolution or linear layer whose parameters are stored as integers."""
+
+    weight: Tensor
+    weight_scale: Tensor
+    weight_zero_point: Tensor
+    bias: Tensor
+    bias_scale: Tensor
 
     def __init__(self, quantised: QuantisedLayer) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ from edgevl_train.quantise.export import INPUT_NAME
 _STATIC_OPS = ["Conv", "Gemm", "MatMul", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Relu", "Clip"]
 
 
-class _PixelReader(CalibrationDataReader):
+class _PixelReader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
     """Feeds pixel batches to the calibrator."""
 
     def __init__(self, batches: Iterable[NDArray[np.uint8]]) -> None:

@@ -4,9 +4,10 @@ import argparse
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import edgevl_train.torchvision_ops  # noqa: F401  (before open_clip)
 
@@ -56,7 +57,7 @@ def load_weights(model: torch.nn.Module, file: Path) -> None:
     A checkpoint is never unpickled freely: of classes it may hold tensors, numpy's scalars and argparse's Namespace,
     which training scripts leave in it.
     """
-    scalar = [np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.float32)), type(np.dtype(np.int64))]
+    scalar: list[type] = [np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.float32)), type(np.dtype(np.int64))]
     with torch.serialization.safe_globals([argparse.Namespace, _numpy_scalar(), *scalar]), _plain(file) as plain:
         open_clip.load_checkpoint(model, str(plain))
 
@@ -84,8 +85,9 @@ def _archived_code(file: Path) -> str:
         return "\n".join(archive.read(name).decode("utf-8", "replace") for name in names)
 
 
-def _numpy_scalar() -> object:
-    return np.float64(0).__reduce__()[0]
+def _numpy_scalar() -> Callable[..., Any]:
+    made_by: Callable[..., Any] = np.float64(0).__reduce__()[0]
+    return made_by
 
 
 def _weights_in(spec: str, directory: Path) -> Path:
