@@ -103,8 +103,10 @@ def adapt(
         from edgevl_cli.ablation import parse_seeds, show_ablation
         from edgevl_train.ablate import ablate as compare
 
-        options = {"seeds": parse_seeds(seeds), "test": test, "variants": variant, "resume": resume}
-        show_ablation(compare(bags, teacher, labels, out, resolved, **options))
+        given, others = parse_seeds(seeds), variant
+        show_ablation(
+            compare(bags, teacher, labels, out, resolved, seeds=given, test=test, variants=others, resume=resume)
+        )
         print(f"all figures: {out}/ablation.json; look at {out}/ablation.png")
         return
     bundle = run(bags, teacher, labels, out, resolved, resume=resume)

@@ -90,9 +90,7 @@ DEPTH_DRAWS = 6
 _SMALLEST_FACTOR = 0.1  # noise never turns a range negative
 
 
-def augment_depth(
-    codes: Tensor, section: DepthAugmentSection, encoding: str, draw: Tensor, noise: Tensor
-) -> Tensor:
+def augment_depth(codes: Tensor, section: DepthAugmentSection, encoding: str, draw: Tensor, noise: Tensor) -> Tensor:
     """A slightly wrong scale, noise that grows with the square of the range, missing patches: as depth cameras do.
 
     A stereo or structured-light camera measures disparity, d = c / z, with a constant error, hence an error

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import Tensor, fx, nn
 
@@ -143,22 +144,36 @@ def with_fusible_gelu(network: nn.Module) -> None:
             network.set_submodule(name, _FusibleGelu())
 
 
-def _export(network: fx.GraphModule, path: Path, size_px: int) -> None:
-    with_fusible_gelu(network)
-    example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8)
-    with torch.no_grad(), _quiet():
+def to_onnx(
+    network: nn.Module, example: Tensor, input_name: str, output_name: str, count: torch.export.Dim | None = None
+) -> onnx.ModelProto:
+    """A network of one input and one output, in eval mode, as torch's exporter writes it.
+
+    Args:
+        count: what the first axis may be; None: as long as that of ``example``.
+    """
+    with torch.no_grad():
         program = torch.onnx.export(
             network.eval(),
             (example,),
             dynamo=True,
             opset_version=OPSET,
             external_data=False,
-            input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+            input_names=[input_name],
+            output_names=[output_name],
+            dynamic_shapes=None if count is None else ({0: count},),
             verbose=False,
         )
-    model = program.model_proto
+    if program is None:  # says its type, for the exporter without dynamo
+        raise RuntimeError("torch.onnx.export has made no program")
+    return program.model_proto
+
+
+def _export(network: fx.GraphModule, path: Path, size_px: int) -> None:
+    with_fusible_gelu(network)
+    example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8)
+    with _quiet():
+        model = to_onnx(network, example, INPUT_NAME, OUTPUT_NAME, torch.export.Dim("batch", min=1, max=4096))
     polish(model)
     atomic_write(path, model.SerializeToString())
 

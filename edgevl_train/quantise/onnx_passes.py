@@ -1,5 +1,7 @@
 """Small changes to an exported graph that make the runtimes choose their fast kernels; what it computes stays."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray

@@ -4,7 +4,7 @@ import argparse
 import re
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,9 +85,8 @@ def _archived_code(file: Path) -> str:
         return "\n".join(archive.read(name).decode("utf-8", "replace") for name in names)
 
 
-def _numpy_scalar() -> Callable[..., Any]:
-    made_by: Callable[..., Any] = np.float64(0).__reduce__()[0]
-    return made_by
+def _numpy_scalar() -> Any:
+    return np.float64(0).__reduce__()[0]
 
 
 def _weights_in(spec: str, directory: Path) -> Path:
