@@ -69,7 +69,7 @@ class _Row(NamedTuple):
     telling: bool
 
 
-def write_bag(
+def write_bag(  # noqa: PLR0913  (what a drive is, each with its usual value)
     path: Path | str,
     *,
     seed: int,

@@ -1,0 +1,1 @@
+"""The workstation's side: teacher, students, training, quantisation, evaluation. Needs torch, never ROS."""

@@ -54,7 +54,7 @@ ABLATION_FILE = "ablation.json"
 Figures = dict[str, dict[str, float]]
 
 
-def ablate(
+def ablate(  # noqa: PLR0913  (the options of the command line)
     bags: Sequence[Path | str],
     teacher_spec: str,
     labels_path: Path | str,
@@ -175,7 +175,7 @@ def _of_recipe(trial: _Trial, recipe: Recipe, directory: Path) -> dict[str, Path
     for row, variant in (("qat_int8", alone), ("stage2_int8", recipe)):
         trial.stage2(student, variant, directory, row)
     export_fp32(student.cpu(), files["stage1_fp32"], recipe.student.size_px)
-    pixels = calibration_pixels(trial.data, recipe, recipe.stage2.calibration_pairs).numpy()
+    pixels = calibration_pixels(trial.data, recipe.stage2.calibration_pairs).numpy()
     ptq_int8(files["stage1_fp32"], [pixels[i : i + 64] for i in range(0, len(pixels), 64)], files["ptq_int8"])
     dynamic_int8(files["stage1_fp32"], files["dynamic_int8"])
     return files

@@ -138,7 +138,7 @@ def _gather(paths: Sequence[Path], size_px: int, store: Path, labels: LabelSet |
     caption: list[int] = []
     place: list[int] = []
     unreadable: list[str] = []
-    with open(store / "images.u8", "wb") as stream:
+    with (store / "images.u8").open("wb") as stream:
         for source in sources:
             for item in source.items:
                 done += 1
@@ -212,7 +212,7 @@ def _photos(path: Path, labels: LabelSet | None) -> list[Item]:
 
 def _captions_file(path: Path) -> list[Item]:
     try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
             if missing := [name for name in COLUMNS if name not in (reader.fieldnames or [])]:
                 has = ", ".join(reader.fieldnames or []) or "none"

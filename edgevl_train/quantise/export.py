@@ -164,7 +164,7 @@ def to_onnx(
             dynamic_shapes=None if count is None else ({0: count},),
             verbose=False,
         )
-    if program is None:  # says its type, for the exporter without dynamo
+    if program is None:  # as its type has it; only the exporter without dynamo does that
         raise RuntimeError("torch.onnx.export has made no program")
     return program.model_proto
 

@@ -112,8 +112,10 @@ def _build_backbone(name: str, arguments: dict[str, Any]) -> nn.Module:
 
 
 def _mask_without_denormals(network: nn.Module) -> None:
-    """Swin hides other windows by -100 in the exponent, and what is left of them, 1e-44, is a denormal number: the
-    product that follows took ten times as long. At -50 they weigh 1e-22, which float32 still rounds away.
+    """Swin hides other windows by -100 in the exponent: here by -50.
+
+    What is left of them at -100, 1e-44, is a denormal number: the product that follows took ten times as long. At -50
+    they weigh 1e-22, which float32 still rounds away.
     """
     for name, values in network.named_buffers():
         if name.endswith("attn_mask"):

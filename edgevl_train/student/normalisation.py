@@ -92,7 +92,7 @@ def _readers(network: nn.Module, images: Tensor) -> dict[nn.Conv2d, nn.BatchNorm
             if isinstance(module, nn.BatchNorm2d) and _same(arguments[0], output):
                 found[convolution] = module
 
-    def keep(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+    def keep(module: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor) -> None:
         if isinstance(module, nn.Conv2d) and module in found:
             made.append((output, module))  # held, so that no other tensor comes to lie in its place
 

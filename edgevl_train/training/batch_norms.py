@@ -22,7 +22,7 @@ def restore_for(student: Student, data: RunData, recipe: Recipe, say: Callable[[
     """:func:`restore`, with RGB and depth of training pairs; nothing is done to a student whose BatchNorms work."""
     if not student.folded:
         return
-    pixels = calibration_pixels(data, recipe, STATISTICS_PAIRS)
+    pixels = calibration_pixels(data, STATISTICS_PAIRS)
     restore(student, pixels.split(64))
     say(
         f"backbone file {recipe.student.pretrained} has its BatchNorms folded away: they are restored with the "
@@ -63,7 +63,7 @@ class _Sums:
         self.count = 0
         self.first = self.second = torch.zeros(())
 
-    def __call__(self, norm: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    def __call__(self, _norm: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         x = arguments[0].double().transpose(0, 1).flatten(1)
         self.count += x.shape[1]
         self.first = self.first + x.sum(1)
