@@ -1,1 +1,1 @@
-"""The workstation's side: teacher, students, training, quantisation, evaluation. Needs torch, never ROS."""
+"""The workstation's half: a teacher distilled into a student, quantised, judged, bundled. Never imports ROS."""
