@@ -57,6 +57,7 @@ def expected_minutes(parts: set[str], seconds: float, memory_minutes: float) -> 
 
 
 def main() -> int:
+    """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure; default: all")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each node is loaded")

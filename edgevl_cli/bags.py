@@ -10,6 +10,8 @@ from edgevl_cli.console import progress, size, write_json
 
 
 class Lights(str, Enum):
+    """How simulated homes are lit; halfway: all lit, then the same drives again in the dark."""
+
     on = "on"
     off = "off"
     mixed = "mixed"
@@ -17,6 +19,8 @@ class Lights(str, Enum):
 
 
 class Split(str, Enum):
+    """Which simulated homes: no two of these share one."""
+
     train = "train"
     val = "val"
     test = "test"

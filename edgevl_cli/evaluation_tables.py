@@ -82,7 +82,7 @@ def _abstention(curves: Mapping[str, Any]) -> Table:
 def _accuracy_at(curve: Mapping[str, Any], share: float) -> float:
     """Accuracy at the first point of the curve that covers at least this share; the last one covers all."""
     points = zip(curve["coverage"], curve["accuracy"])
-    return next(accuracy for coverage, accuracy in points if coverage >= share)
+    return float(next(accuracy for coverage, accuracy in points if coverage >= share))
 
 
 def _angles(angles: Mapping[str, Any]) -> Table:

@@ -40,7 +40,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     told: list[int] = []
 
-    def terminated(number: int, frame: FrameType | None) -> NoReturn:
+    def terminated(number: int, _frame: FrameType | None) -> NoReturn:
         """Leave as after Ctrl-C: what was started, nodes and workers, ends with the command."""
         told.append(number)
         sys.exit(128 + number)

@@ -10,10 +10,10 @@ from rich.table import Table
 from edgevl_cli.console import size
 
 if TYPE_CHECKING:
-    from edgevl_core.bundle.manifest import Manifest
+    from edgevl_core.bundle.manifest import Manifest, Modality
     from edgevl_core.pairlog.info import LogInfo
 
-MODALITIES = {"rgb": "RGB", "depth": "depth", "rgbd": "RGB + depth"}
+MODALITIES: "dict[Modality, str]" = {"rgb": "RGB", "depth": "depth", "rgbd": "RGB + depth"}
 
 
 def figure_table(title: str, *columns: str) -> Table:

@@ -103,8 +103,9 @@ def adapt(
         from edgevl_cli.ablation import parse_seeds, show_ablation
         from edgevl_train.ablate import ablate as compare
 
-        options = {"seeds": parse_seeds(seeds), "test": test, "variants": variant, "resume": resume}
-        show_ablation(compare(bags, teacher, labels, out, resolved, **options))
+        chosen = parse_seeds(seeds)
+        found = compare(bags, teacher, labels, out, resolved, seeds=chosen, test=test, variants=variant, resume=resume)
+        show_ablation(found)
         print(f"all figures: {out}/ablation.json; look at {out}/ablation.png")
         return
     bundle = run(bags, teacher, labels, out, resolved, resume=resume)

@@ -3,8 +3,8 @@
 The parameter file comes first, the camera's preset lies on top of it, arguments of the launch file on top of both.
 """
 
-import os
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from ament_index_python.packages import get_package_share_directory
@@ -23,7 +23,7 @@ NO_ARGUMENTS: Mapping[str, type] = MappingProxyType({})
 
 def share(*parts: str) -> str:
     """Path of a file of the installed package, e.g. ``share("config", "robot.yaml")``."""
-    return os.path.join(get_package_share_directory("edgevl"), *parts)
+    return str(Path(get_package_share_directory("edgevl"), *parts))
 
 
 def argument(name: str, default: str, description: str) -> DeclareLaunchArgument:
@@ -33,7 +33,7 @@ def argument(name: str, default: str, description: str) -> DeclareLaunchArgument
 
 def camera_argument() -> DeclareLaunchArgument:
     """The launch argument ``camera``: a preset of config/cameras by its name."""
-    presets = sorted(name.removesuffix(".yaml") for name in os.listdir(share("config", "cameras")))
+    presets = sorted(file.name.removesuffix(".yaml") for file in Path(share("config", "cameras")).iterdir())
     description = "topics of a camera's driver, see config/cameras; empty: as in params_file"
     return DeclareLaunchArgument("camera", default_value="", choices=["", *presets], description=description)
 

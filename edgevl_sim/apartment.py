@@ -131,10 +131,12 @@ def _shell(plan: Plan, s: Style, layout: Layout) -> tuple[list[Part], list[Pixel
     w, length, h = layout.w, layout.l, layout.h
     solids = [part for placed in layout.placed for part in placed.parts if part.solid]
     low = [part for part in solids if part.corners[..., 2].min() < 0.35]
-    outlines = [cv2.convexHull(np.ascontiguousarray(p.corners.reshape(-1, 3)[:, :2], np.float32))[:, 0] for p in low]
+    feet = [np.ascontiguousarray(part.corners.reshape(-1, 3)[:, :2], np.float32) for part in low]
+    outlines = [np.asarray(cv2.convexHull(points)[:, 0], np.float32) for points in feet]
     fh, fw = (round(n * FLOOR_PX_PER_M / 32) * 16 for n in (length, w))
     shadow = contact_shadow(fh, fw, FLOOR_PX_PER_M / 2, outlines, 0.3)
-    floor = cv2.resize(floor_texture(s, w, length, s.chance(plan.floor_tiled), shadow), (2 * fw, 2 * fh))
+    floor = floor_texture(s, w, length, s.chance(plan.floor_tiled), shadow)
+    floor = np.asarray(cv2.resize(floor, (2 * fw, 2 * fh)), np.uint8)
     finish = WallFinish(s, s.chance(plan.wall_tiled))
     white = Material(colour=s.shade(((244, 242, 236), (232, 232, 228))))
     room = box(w / 2, 0, 0, w, length, h, white, furniture=False)

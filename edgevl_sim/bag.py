@@ -108,7 +108,7 @@ class _Place:
         yield "odom", serialize(odometry_msg(*drifted, row.stamp_ns, "odom", "base_link"))
 
 
-def write_bag(
+def write_bag(  # noqa: PLR0913  (what a drive is, each with its usual value)
     path: Path | str,
     *,
     seed: int,

@@ -76,7 +76,7 @@ def box(
     materials = (m, m, m, front or m, m, top or m)
     part = Part(_parallelograms(frames), frames, materials, furniture, solid)
     if yaw or tilt or roll:
-        middle = low + size / 2
+        middle = low + size * np.float32(0.5)
         part = _rotate(part, _rotation(yaw, tilt, roll), middle)
     return part
 
@@ -186,4 +186,7 @@ def _rotate(part: Part, rotation: Floats, pivot: Floats) -> Part:
     frames[:, 0] -= pivot
     frames = frames @ rotation.T
     frames[:, 0] += pivot
-    return part._replace(corners=(part.corners - pivot) @ rotation.T + pivot, frames=frames)
+    corners: Floats = part.corners - pivot
+    corners = corners @ rotation.T
+    corners += pivot
+    return part._replace(corners=corners, frames=frames)

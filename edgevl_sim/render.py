@@ -56,7 +56,7 @@ def render(room: Room, camera: Camera, pose: Pose, height: int, width: int) -> V
     inverse_depth, face = _rasterise(mesh, eye, turn, focal, height, width)
     ray_x = ((np.arange(width, dtype=np.float32) - (width - 1) / 2) / np.float32(focal))[None]
     ray_y = ((np.arange(height, dtype=np.float32) - (height - 1) / 2) / np.float32(focal))[:, None]
-    depth = 1 / inverse_depth
+    depth = np.float32(1) / inverse_depth
     albedo = _texture(room, eye, turn, face, depth, ray_x, ray_y, focal)
     light, incidence = _light(room, eye, turn, face, depth, ray_x, ray_y)
     # Display values are square roots of light (a gamma of 2), so a texture is multiplied by the root of the light.
@@ -123,7 +123,9 @@ def _rasterise(
     return inverse, face
 
 
-def _in_view(points: Floats, distance: Floats, tan_x: float, tan_y: float) -> npt.NDArray[np.intp]:
+def _in_view(
+    points: npt.NDArray[np.floating], distance: npt.NDArray[np.floating], tan_x: float, tan_y: float
+) -> npt.NDArray[np.intp]:
     """Numbers of the faces that look at the camera and lie in its view, the nearest first."""
     z = points[..., 2]
     seen = distance < -1e-5

@@ -28,7 +28,7 @@ def home_seed(seed: int, split: str, index: int) -> int:
 
 
 def home_name(seed: int) -> str:
-    """ "train-0007": the split and index packed in a home seed, for people and for the truth topic."""
+    """The split and index packed in a home seed, "train-0007", for people and for the truth topic."""
     packed, index = divmod(seed, HOMES_PER_SPLIT)
     return f"{SPLITS[packed % len(SPLITS)]}-{index:04d}"
 

@@ -52,7 +52,7 @@ def sense_rgb(view: View, exposure: Exposure, rng: np.random.Generator) -> npt.N
     sigma = np.float32(1.6 + 3.0 * (1 - exposure.level))
     image += _crop(_noise_tiles()[1], rng, h, w) * sigma
     image = np.clip(image, 0, 255).astype(np.uint8)
-    return cv2.GaussianBlur(image, (3, 3), 0.55)
+    return np.asarray(cv2.GaussianBlur(image, (3, 3), 0.55), np.uint8)
 
 
 def sense_depth(view: View, mesh: Mesh, focal_px: float, rng: np.random.Generator) -> npt.NDArray[np.uint16]:

@@ -50,8 +50,8 @@ def build_atlas(textures: list[Pixels]) -> Atlas:
     offsets = np.zeros((LEVELS, 2), np.float32)
     level, top = pixels[:, :WIDTH], 0
     for k in range(1, LEVELS):
-        level = cv2.resize(level, (level.shape[1] // 2, level.shape[0] // 2), interpolation=cv2.INTER_AREA)
-        h, w = level.shape[:2]
+        h, w = level.shape[0] // 2, level.shape[1] // 2
+        level = np.asarray(cv2.resize(level, (w, h), interpolation=cv2.INTER_AREA), np.uint8)
         pixels[top : top + h, WIDTH : WIDTH + w] = level
         offsets[k] = (WIDTH, top)
         top += h

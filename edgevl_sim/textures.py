@@ -64,7 +64,7 @@ def toned(pixels: Pixels, tone: npt.NDArray[np.floating]) -> Pixels:
 def grain(rng: np.random.Generator, h: int, w: int, coarse_h: int, coarse_w: int) -> npt.NDArray[np.float32]:
     """Smooth noise (h, w) float32 in [-1, 1], stretched from a coarse grid."""
     coarse = rng.uniform(-1, 1, (coarse_h, coarse_w)).astype(np.float32)
-    return cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 @pattern
@@ -106,7 +106,7 @@ def wicker(colour: RGB, accent: RGB, rng: np.random.Generator) -> Pixels:
 def tiles(colour: RGB, accent: RGB, rng: np.random.Generator) -> Pixels:
     """Four by four tiles with joints of the accent colour."""
     tone = cv2.resize(1 + rng.uniform(-0.05, 0.05, (4, 4)), (64, 64), interpolation=cv2.INTER_NEAREST)
-    pixels = toned(flat(colour), tone)
+    pixels = toned(flat(colour), np.asarray(tone, np.float64))
     pixels[::16] = accent
     pixels[:, ::16] = accent
     return pixels
@@ -163,7 +163,7 @@ def slats(colour: RGB, accent: RGB, rng: np.random.Generator) -> Pixels:
 def bedding(colour: RGB, accent: RGB, rng: np.random.Generator) -> Pixels:
     """A printed duvet cover: checks, stripes or dots on soft cloth."""
     pixels = fabric(colour, accent, rng)
-    pixels = cv2.resize(pixels, (64, 64))
+    pixels = np.asarray(cv2.resize(pixels, (64, 64)), np.uint8)
     print_colour = darker(accent, 0.4) if sum(colour) > 420 else lighter(accent, 0.6)
     kind = int(rng.integers(3))
     if kind == 0:

@@ -54,7 +54,7 @@ ABLATION_FILE = "ablation.json"
 Figures = dict[str, dict[str, float]]
 
 
-def ablate(
+def ablate(  # noqa: PLR0913  (the options of the command line)
     bags: Sequence[Path | str],
     teacher_spec: str,
     labels_path: Path | str,
@@ -146,7 +146,7 @@ class _Trial:
         recipe = recipe.model_copy(update={"seed": self.seed})
         files = train(self, recipe, directory)
         self.progress.stage(f"seed {self.seed}, figures")
-        figures = self.judge(files, recipe=recipe)
+        figures = self.judge(files, recipe)
         write_json(directory / FIGURES_FILE, figures)
         return figures
 
@@ -180,7 +180,7 @@ def _of_recipe(trial: _Trial, recipe: Recipe, directory: Path) -> dict[str, Path
     for row, variant in (("qat_int8", alone), ("stage2_int8", recipe)):
         trial.stage2(student, variant, directory, row)
     export_fp32(student.cpu(), files["stage1_fp32"], recipe.student.size_px)
-    pixels = calibration_pixels(trial.data, recipe, recipe.stage2.calibration_pairs).numpy()
+    pixels = calibration_pixels(trial.data, recipe.stage2.calibration_pairs).numpy()
     ptq_int8(files["stage1_fp32"], [pixels[i : i + 64] for i in range(0, len(pixels), 64)], files["ptq_int8"])
     dynamic_int8(files["stage1_fp32"], files["dynamic_int8"])
     return files
@@ -222,7 +222,7 @@ def _figures(files: dict[str, Path], recipe: Recipe, data: RunData, bank: LabelB
     validate = validator(data, torch.device("cpu"))
     figures: Figures = {}
     for row, engine in engines.items():
-        found = validate(lambda pixels, engine=engine: torch.from_numpy(engine(pixels.contiguous().numpy())))
+        found = validate(partial(_embedded, engine))
         figures[row] = {
             f"validation_{long}_{modality}": found[f"{short}_{modality}"]
             for short, long in (("agree", "agreement"), ("cos", "cosine"))
@@ -242,6 +242,10 @@ def _figures(files: dict[str, Path], recipe: Recipe, data: RunData, bank: LabelB
             stem = name.removesuffix("_rgb")
             values[f"{stem}_mean"] = (values[f"{stem}_rgb"] + values[f"{stem}_depth"]) / 2
     return figures
+
+
+def _embedded(engine: Engine, pixels: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(engine(pixels.contiguous().numpy()))
 
 
 def _compare(figures: Sequence[Figures]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def export_students(students: Students, data: RunData, recipe: Recipe, directory
     export_fp32(students.fp32, files["fp32"], size_px)
     export_int8(students.int8, files["int8"], size_px)
     export_float_of(students.int8, files["int8_float"], size_px)
-    pixels = calibration_pixels(data, recipe, recipe.stage2.calibration_pairs).numpy()
+    pixels = calibration_pixels(data, recipe.stage2.calibration_pairs).numpy()
     ptq_int8(files["fp32"], [pixels[i : i + 64] for i in range(0, len(pixels), 64)], files["ptq"])
     return files
 
@@ -80,8 +80,9 @@ def measure(file: Path, data: RunData, recipe: Recipe) -> Measured:
 
 
 def student_figures(files: Mapping[str, Path], measured: Mapping[str, Measured]) -> dict[str, Any]:
-    """Per student: agreement with the teacher's RGB answer and mean cosine to its embedding, by modality; calibration;
-    what trust was made from; bytes.
+    """Per student: calibration, what trust was made from, bytes.
+
+    Calibration holds the agreement with the teacher's RGB answer and the mean cosine to its embedding, by modality.
     """
     return {
         name: {

@@ -2,8 +2,10 @@
 
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -17,6 +19,7 @@ from edgevl_train.student.network import Student, build_student
 from edgevl_train.student.normalisation import adopt_biases
 from edgevl_train.teacher.loading import Teacher, teacher_key
 
+Network = TypeVar("Network", bound=nn.Module)
 STAGES = ("stage2", "stage1")  # the later one first
 
 
@@ -80,7 +83,7 @@ def earlier_student(run: Path, section: StudentSection, teacher: Teacher) -> Stu
     if other := [key for key in ("name", "head", "backbone") if getattr(theirs, key) != getattr(section, key)]:
         differences = ", ".join(f"{key} {getattr(theirs, key)!r}, not {getattr(section, key)!r}" for key in other)
         raise UserError(f"student.start_from={run}: its student has {differences}: choose the same student")
-    return load_student(checkpoint, section, teacher.embed_dim)
+    return _filled(checkpoint, section, teacher.embed_dim, "{}.bias", lambda student: student)
 
 
 def load_student(checkpoint: Path, section: StudentSection, embed_dim: int) -> nn.Module:
@@ -92,15 +95,22 @@ def load_student(checkpoint: Path, section: StudentSection, embed_dim: int) -> n
     Raises:
         UserError: the file cannot be read, or holds another network.
     """
+    if checkpoint.stem == "stage2":
+        return _filled(checkpoint, section, embed_dim, "network.{}.layer.bias", lambda s: fake_quantise(fuse(s)))
+    return _filled(checkpoint, section, embed_dim, "{}.bias", lambda student: student)
+
+
+def _filled(
+    checkpoint: Path, section: StudentSection, embed_dim: int, bias_of: str, form: Callable[[Student], Network]
+) -> Network:
+    """``form`` of the section's student with the best weights; ``bias_of``: a convolution's bias in the file."""
     student = build_student(
         section.name, embed_dim, head=section.head, size_px=section.size_px, backbone=section.backbone
     )
-    quantised = checkpoint.stem == "stage2"
-    key = "network.{}.layer.bias" if quantised else "{}.bias"
     try:
         best = torch.load(checkpoint, map_location="cpu", weights_only=True)["best"]["state"]
-        adopt_biases(student, lambda name: key.format(name) in best)
-        network = fake_quantise(fuse(student)) if quantised else student
+        adopt_biases(student, lambda name: bias_of.format(name) in best)
+        network = form(student)
         network.load_state_dict(best)
     except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:160]

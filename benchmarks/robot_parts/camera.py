@@ -71,6 +71,7 @@ def send(publishers: tuple[Any, Any], pairs: list[tuple[Image, Image]], count: i
 
 
 def main() -> None:
+    """Send pairs once everybody listens and a line has come; print what was sent, as JSON."""
     count, subscribers = int(sys.argv[1]), int(sys.argv[2])
     client = Client("camera")
     try:

@@ -7,6 +7,7 @@ Message = tuple[int, int]  # stream, stamp (ns)
 
 
 def by_stamp(a: list[int], b: list[int]) -> list[Message]:
+    """Two streams as one, in the order of time."""
     return sorted([(0, x) for x in a] + [(1, x) for x in b], key=lambda message: message[1])
 
 
@@ -39,6 +40,7 @@ def camera(rng: random.Random, rate_hz: float, offset_ns: float) -> list[int]:
 
 
 def random_streams(seed: int) -> tuple[list[int], list[int], int]:
+    """Stamps of two cameras, and the skew that is allowed, nanoseconds."""
     rng = random.Random(seed)
     rate = rng.choice([10, 15, 30, 60])
     a = camera(rng, rate, MS)

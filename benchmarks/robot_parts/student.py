@@ -42,6 +42,7 @@ def write(path: Path, model: Model, seed: int) -> None:
 
 
 def main() -> None:
+    """Write two bundles into a new folder."""
     folder = Path(sys.argv[1])
     folder.mkdir()
     model = student(DEFAULT, folder)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from edgevl_train.quantise import (
     fuse,
     ptq_int8,
 )
-from edgevl_train.quantise.export import INPUT_NAME, OPSET, OUTPUT_NAME, with_fusible_gelu
+from edgevl_train.quantise.export import INPUT_NAME, OUTPUT_NAME, to_onnx, with_fusible_gelu
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.student.presets import PRESETS, Preset
 from edgevl_train.teacher.loading import quiet_open_clip
@@ -47,14 +48,14 @@ class Model:
     Attributes:
         kind: "teacher", "student" or "bundle".
         files: precision -> ONNX file; FLOAT is always there. TRAINED: as quantisation-aware training writes it.
-        preprocess: what the robot does to an image; None for a teacher, which no robot runs.
+        preprocess: how an image becomes the network's square input.
         network: the same in PyTorch, (N, 3, S, S) uint8 -> (N, D), where that is timed too.
     """
 
     name: str
     kind: str
     files: Mapping[str, Path]
-    preprocess: Preprocess | None = None
+    preprocess: Preprocess
     network: nn.Module | None = None
 
     @property
@@ -78,7 +79,7 @@ def teacher(name: str, folder: Path) -> Model:
     if not path.is_file():
         with_fusible_gelu(tower)  # as students have it: a peer is not to be slower than it must
         _export_tower(tower, path)
-    return Model(name, "teacher", {FLOAT: path}, network=tower)
+    return Model(name, "teacher", {FLOAT: path}, Preprocess(size_px=tower.size_px), network=tower)
 
 
 def student(name: str, folder: Path, preset: Preset | None = None) -> Model:
@@ -121,9 +122,14 @@ def bundle(path: Path) -> Model:
 class _Tower(nn.Module):
     """A teacher's image tower behind a student's contract: uint8 pixels in, a unit vector out."""
 
-    def __init__(self, visual: nn.Module) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, visual: Any) -> None:
+        """``visual``: of an open_clip model, which says no types."""
         super().__init__()
         self.visual = visual
+        self.size_px = int(np.max(visual.image_size))
         for name in ("mean", "std"):
             values = torch.tensor(visual.preprocess_cfg[name]).view(1, 3, 1, 1)
             self.register_buffer(name, 255 * values)
@@ -134,23 +140,13 @@ class _Tower(nn.Module):
 
 def _export_tower(tower: _Tower, path: Path) -> None:
     """(1, 3, S, S) uint8 -> (1, D) float32."""
-    size = tower.visual.image_size
-    example = torch.zeros(1, 3, *((size, size) if isinstance(size, int) else size), dtype=torch.uint8)
+    example = torch.zeros(1, 3, tower.size_px, tower.size_px, dtype=torch.uint8)
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no ONNX counterpart
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the exporter's own internals; a failure still raises
-            program = torch.onnx.export(
-                tower.eval(),
-                (example,),
-                dynamo=True,
-                opset_version=OPSET,
-                external_data=False,
-                input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
-                verbose=False,
-            )
+            model = to_onnx(tower, example, INPUT_NAME, OUTPUT_NAME)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    atomic_write(path, program.model_proto.SerializeToString())
+    atomic_write(path, model.SerializeToString())

@@ -45,12 +45,13 @@ def size_of(fp32_onnx: Path) -> Size:
 def _macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...] | None]) -> int | None:
     """Numbers in the output, times products that each is the sum of."""
     output, first, second = (shapes.get(name) for name in (node.output[0], node.input[0], node.input[1]))
-    if output is None or (second if node.op_type == "Conv" else first) is None:
+    operand = second if node.op_type == "Conv" else first
+    if output is None or operand is None:
         return None
     if node.op_type == "Conv":
-        return math.prod(output) * math.prod(second[1:])
+        return math.prod(output) * math.prod(operand[1:])
     transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-    return math.prod(output) * first[0 if transposed else -1]
+    return math.prod(output) * operand[0 if transposed else -1]
 
 
 def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.camera.preprocess import Preprocess, fill_batch, to_input
 from edgevl_core.engine import Engine
 
@@ -36,10 +39,10 @@ def node_path(engine: Engine, preprocess: Preprocess) -> dict[str, Callable[[], 
     labels = tuple(f"room {number}" for number in range(_LABELS))
     scores = (1 / _LABELS,) * _LABELS
 
-    def deserialise() -> tuple:
+    def deserialise() -> tuple[Any, Any]:
         return view(rgb_cdr, "rgb"), view(depth_cdr, "depth")
 
-    def decode() -> tuple:
+    def decode() -> tuple[NDArray[np.uint8], MeasuredDepth]:
         return to_rgb(messages[0]), to_depth(messages[1])
 
     def inputs() -> np.ndarray:

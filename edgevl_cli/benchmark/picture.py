@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +68,12 @@ def _latency(axes: Any, numbers: Mapping[str, Any]) -> None:
     axes.margins(0.1, 0.12)
     sizes_mb = [row["bytes"] / 1e6 for row in numbers["rows"]]
     axes.set_xlim(min(sizes_mb) / 4, max(sizes_mb) * 2.5)  # room for the names
-    plain = {"linestyle": "", "color": "0.4"}
+    plain = partial(Line2D, [], [], linestyle="", color="0.4")
     kinds = {row["kind"] for row in numbers["rows"]}
     legend = [Line2D([], [], linestyle="", marker="o", color=c, label=precision) for precision, c in _COLOURS.items()]
-    legend += [Line2D([], [], marker=_MARKERS[kind], label=kind, **plain) for kind in _MARKERS if kind in kinds]
+    legend += [plain(marker=_MARKERS[kind], label=kind) for kind in _MARKERS if kind in kinds]
     runtimes = {row["runtime"] for row in numbers["rows"]}
-    legend += [Line2D([], [], marker="o", markerfacecolor=_FILLS[r], label=r, **plain) for r in _FILLS if r in runtimes]
+    legend += [plain(marker="o", markerfacecolor=_FILLS[r], label=r) for r in _FILLS if r in runtimes]
     axes.legend(handles=legend, fontsize=8, loc="upper left")
 
 

@@ -121,7 +121,8 @@ def _in_torch(network: nn.Module, size_px: int, threads: int) -> Task:
     def infer() -> Tensor:
         torch.set_num_threads(threads)
         with torch.inference_mode():
-            return network(pixels)
+            embedding: Tensor = network(pixels)
+            return embedding
 
     return infer
 

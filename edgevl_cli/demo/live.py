@@ -121,11 +121,15 @@ def drive(
             on_progress(len(recorder.scenes), total)
             return recorder.player().get("finished") == "true"
 
+        def both_alive() -> None:
+            check()
+            alive(bag_player=player)()
+
         recorder.client.until(
             finished,
             "the end of the live drive",
             START_TIMEOUT_S + total,
-            alive=lambda: (check(), alive(bag_player=player)())[0],
+            alive=both_alive,
         )
 
         def account() -> tuple[int, ...]:

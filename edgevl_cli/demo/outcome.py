@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgevl_cli.console import size
 
@@ -58,10 +59,11 @@ def live_figures(recorder: "Recorder") -> dict[str, Any]:
     }
 
 
-def depth_picture(depth_m: np.ndarray) -> np.ndarray:
+def depth_picture(depth_m: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(H, W) metres as a colour picture (H, W, 3) uint8 RGB: near is warm, far is cold, holes are black."""
     near_first = np.nan_to_num(255 * (1 - np.clip(depth_m, 0, 5) / 5)).astype(np.uint8)
-    picture = cv2.cvtColor(cv2.applyColorMap(near_first, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    colours = cv2.cvtColor(cv2.applyColorMap(near_first, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    picture = np.asarray(colours, np.uint8)
     picture[np.isnan(depth_m)] = 0
     return picture
 
@@ -69,6 +71,7 @@ def depth_picture(depth_m: np.ndarray) -> np.ndarray:
 def contact_sheet(recorder: "Recorder", live_bag: Path, path: Path) -> None:
     """One column a room: the overlay lit, the overlay in the dark at the same place, and the depth it went by."""
     from edgevl_core.base.atomic import atomic_write
+    from edgevl_core.camera.images import decode_rgb
     from edgevl_core.draw.overlay import contact_sheet as tile
     from edgevl_core.pairlog.pairs import read_pairs
 
@@ -84,8 +87,8 @@ def contact_sheet(recorder: "Recorder", live_bag: Path, path: Path) -> None:
     wanted = {dark for _, dark in best.values()}
     depths = {pair.stamp_ns: depth_picture(pair.depth_m) for pair in read_pairs(live_bag) if pair.stamp_ns in wanted}
 
-    def overlay(stamp: int) -> np.ndarray:
-        return cv2.cvtColor(cv2.imdecode(recorder.overlays[stamp], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    def overlay(stamp: int) -> NDArray[np.uint8]:
+        return decode_rgb(recorder.overlays[stamp])
 
     rooms = sorted(best)
     rows = [

@@ -30,7 +30,7 @@ def node(name: str, parameters: Mapping[str, Any], logs: Path) -> Iterator[subpr
     """
     arguments = [part for key, value in parameters.items() for part in ("-p", f"{key}:={_ros_argument(value)}")]
     log_path = logs / f"{name}.log"
-    with open(log_path, "ab") as log:
+    with log_path.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", f"edgevl_ros.nodes.{name}", "--ros-args", *arguments],
             stdout=log,

@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-import cv2
-import numpy as np
 from edgevl.msg import AdaptationStatus, LoggerStatus, SceneClass, SceneTruth
 from sensor_msgs.msg import Image
 
-from edgevl_core.camera.images import decode_rgb
+from edgevl_core.pairlog.compressing import compress_rgb_msg
 from edgevl_ros.node.client import Client
 from edgevl_ros.node.stamps import from_time
 
@@ -21,7 +19,7 @@ class Recorder:
     Attributes:
         client: to wait and to call services.
         scenes, truths: messages by header stamp (ns).
-        overlays: the overlay's frames by header stamp, as JPEG bytes: a drive's raw frames would fill the memory.
+        overlays: the overlay's frames by header stamp, as CompressedImage: a drive's raw frames would fill the memory.
         classifier, player: give the node's latest statistics as a mapping, empty before the first.
         adaptation, logger: give the latest AdaptationStatus and LoggerStatus, None before the first.
     """
@@ -30,7 +28,7 @@ class Recorder:
         self.client = Client("edgevl_demo")
         self.scenes: dict[int, SceneClass] = {}
         self.truths: dict[int, SceneTruth] = {}
-        self.overlays: dict[int, np.ndarray] = {}
+        self.overlays: dict[int, Any] = {}
         self.classifier = self.client.watch_stats("scene_classifier/stats")
         self.player = self.client.watch_stats("bag_player/status")
         self.adaptation: Callable[[], Any] = self.client.watch(AdaptationStatus, "adaptation_manager/status")
@@ -46,8 +44,7 @@ class Recorder:
         self.truths[from_time(message.header.stamp)] = message
 
     def _on_overlay(self, message: Image) -> None:
-        bgr = cv2.cvtColor(decode_rgb(message), cv2.COLOR_RGB2BGR)
-        self.overlays[from_time(message.header.stamp)] = cv2.imencode(".jpg", bgr)[1]
+        self.overlays[from_time(message.header.stamp)] = compress_rgb_msg(message)
 
     def forget_drive(self) -> None:
         """Drop what earlier drives left, statistics included, before a new one is recorded."""

@@ -72,7 +72,7 @@ def born(pid: int) -> str:
 def last_line(log: Path) -> str:
     """The last line of a program's output, where a command line puts its one-line error; may be empty."""
     try:
-        with open(log, "rb") as stream:
+        with log.open("rb") as stream:
             stream.seek(max(0, os.fstat(stream.fileno()).st_size - 4096))
             lines = stream.read().decode("utf-8", errors="replace").strip().splitlines()
     except FileNotFoundError:
@@ -88,7 +88,7 @@ def start_child(command: Sequence[str], log: Path, niceness: int) -> "Child":
         log: file for stdout and stderr; its directory must exist.
         niceness: 0 (as this process) to 19 (only idle time).
     """
-    with open(log, "wb") as output:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             [*low_priority(niceness), *command],
             stdin=subprocess.DEVNULL,

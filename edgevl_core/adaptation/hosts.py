@@ -128,7 +128,7 @@ class LocalHost:
         except FileNotFoundError:
             return b""
 
-    def fetch(self, run: Path) -> None:
+    def fetch(self, run: Path) -> None:  # noqa: ARG002  (a host's, see Host)
         return None
 
 

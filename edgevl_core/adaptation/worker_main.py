@@ -185,7 +185,7 @@ def _teller(file: Path) -> Tell:
     return lambda progress: write(file, progress)
 
 
-def _cancel(number: int, frame: FrameType | None) -> NoReturn:
+def _cancel(_number: int, _frame: FrameType | None) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is orderly
     raise Cancelled
 

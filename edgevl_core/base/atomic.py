@@ -22,16 +22,17 @@ def fsync_directory(path: Path) -> None:
 def atomic_write(path: Path | str, data: bytes) -> None:
     """Replace ``path`` by ``data``: a reader sees the old content or the new, never a part."""
     path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes 0600; an artefact is for everybody
-        os.replace(temporary, path)
+        temporary.chmod(0o644)  # mkstemp makes 0600; an artefact is for everybody
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     fsync_directory(path.parent)
 
@@ -52,10 +53,10 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
-                with open(file, "rb") as stream:
+                with file.open("rb") as stream:
                     os.fsync(stream.fileno())
         temporary.chmod(0o755)
-        os.rename(temporary, path)
+        temporary.rename(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -6,7 +6,7 @@ from pathlib import Path
 
 def sha256_file(path: Path | str) -> str:
     """Hex SHA-256 of a file's content, read in blocks."""
-    with open(path, "rb") as stream:
+    with Path(path).open("rb") as stream:
         digest = hashlib.sha256()
         while block := stream.read(1 << 20):
             digest.update(block)

@@ -128,7 +128,7 @@ def mix(embeddings: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArra
 
 
 def probabilities(
-    embeddings: NDArray[np.float32], vectors: NDArray[np.float32], logit_scale: float, temperature: float
+    embeddings: NDArray[np.floating], vectors: NDArray[np.float32], logit_scale: float, temperature: float
 ) -> NDArray[np.float32]:
     """softmax(logit_scale * cosine / temperature): embeddings (..., D), vectors (N, D) -> (..., N)."""
     logits = (embeddings @ vectors.T) * np.float32(logit_scale / temperature)

@@ -20,7 +20,7 @@ def log_facts(files: list[Path]) -> dict[str, str]:
     for file in files:
         if file.suffix != ".mcap":
             continue
-        with open(file, "rb") as stream:
+        with file.open("rb") as stream:
             try:
                 for record in SeekingReader(stream).iter_metadata():
                     facts |= record.metadata if record.name == MARK else {}

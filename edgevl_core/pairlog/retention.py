@@ -127,7 +127,7 @@ def _leftovers(path: Path) -> list[Path]:
 
 def _is_marked(segment: Path) -> bool:
     """Whether the mark is where pair_logger puts it: behind the header. A cut segment still has it."""
-    with open(segment, "rb") as stream:
+    with segment.open("rb") as stream:
         try:
             records = list(islice(StreamReader(stream).records, 2))
         except (McapError, struct.error, ValueError):  # not MCAP, or cut before anything was written

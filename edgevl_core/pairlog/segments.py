@@ -116,7 +116,7 @@ def _blocks(path: Path, scan: _Scan) -> Iterator[list[_Found]]:
     """Runs of messages in file order (a chunk, or one unchunked message), never empty; fills ``scan``."""
     schemas: dict[int, Schema] = {}
     unknown = 0
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         for opcode, body, at, torn in _records(file, path.stat().st_size, scan):
             if opcode == Opcode.CHUNK:
                 raw, complete = _inflate(body, torn)

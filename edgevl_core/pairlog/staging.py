@@ -1,6 +1,5 @@
 """A bag made from other data appears whole or not at all (a live log is there from its first second)."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -32,7 +31,7 @@ def staged_bag(path: Path | str, compression: str = "zstd") -> Iterator[BagWrite
         bag = staging / path.name
         with BagWriter(bag, compression=compression, sync_interval_s=float("inf"), max_segment_s=_CENTURY_S) as writer:
             yield writer
-        os.rename(bag, path)
+        bag.rename(path)
         fsync_directory(path.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

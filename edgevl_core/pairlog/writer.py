@@ -48,7 +48,7 @@ class BagWriter:
         ValueError: an unknown compression.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (limits, each with its usual value)
         self,
         path: Path | str,
         *,
@@ -176,7 +176,7 @@ class BagWriter:
 
     def _open_segment(self) -> None:
         name = f"{self.path.name}_{len(self._segments)}.mcap"
-        self._file: IO[bytes] = open(self.path / name, "xb")  # noqa: SIM115 - lives until the segment is closed
+        self._file: IO[bytes] = (self.path / name).open("xb")
         self._writer = Writer(self._file, chunk_size=self._chunk_bytes, compression=self._compression)
         self._writer.start(profile="ros2", library="edgevl")
         for record, facts in self._facts.items():

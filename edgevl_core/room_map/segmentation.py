@@ -1,8 +1,8 @@
-"""Free space as rooms: split where it narrows to a door, by distance transform and watershed.
+r"""Free space as rooms: split where it narrows to a door, by distance transform and watershed.
 
    wall      door      wall          distance to the next wall, along the line:
-  ########          ########              /\\        /\\
-  .   room A  ......  room B .           /  \\__..__/  \\      <- a door's middle is nearer to walls than both rooms are
+  ########          ########              /\        /\
+  .   room A  ......  room B .           /  \__..__/  \      <- a door's middle is nearer to walls than both rooms are
   ########          ########
 
 Bormann et al., "Room segmentation: survey, implementation, and analysis", ICRA 2016, compares such methods.

@@ -25,7 +25,7 @@ def _is_silent(domain: int) -> bool:
 def free_ros_domain() -> Iterator[int]:
     """A ROS domain that no other test run holds (a lock file) and no process uses, until the block ends."""
     for domain in random.sample(DOMAINS, len(DOMAINS)):
-        with open(Path(tempfile.gettempdir()) / f"edgevl-ros-domain-{domain}.lock", "a") as lock:
+        with (Path(tempfile.gettempdir()) / f"edgevl-ros-domain-{domain}.lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -40,7 +40,7 @@ def run(create: Callable[[], ManagedNode], parameters: Sequence[Parameter], abou
         return 0
     stopping: list[int] = []
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, _frame: FrameType | None) -> None:
         stopping.append(number)
 
     previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -40,5 +40,5 @@ def _run(node: str) -> int:
     return int(importlib.import_module(f"edgevl_ros.nodes.{node}").main())
 
 
-def _exit_at_once(number: int, frame: FrameType | None) -> None:
+def _exit_at_once(_number: int, _frame: FrameType | None) -> None:
     os._exit(0)

@@ -74,8 +74,9 @@ def make_batches(
 
 
 def _replayed(data: RunData, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """``count`` training pairs of all runs replayed, numbered through, in random order; each comes again only after all
-    others have come.
+    """``count`` training pairs of all runs replayed, numbered through, in random order.
+
+    Each comes again only after all others have come.
     """
     starts = _starts(data.replay)
     rows = np.concatenate([start + part.train for start, part in zip(starts, data.replay, strict=True)])

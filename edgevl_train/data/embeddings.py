@@ -201,7 +201,7 @@ def _prepare(
 def _reserve(file: Path, size: int) -> None:
     """A file of zeros that has all its blocks: a full disk is found out now, not after hours."""
     try:
-        with open(file, "wb") as stream:
+        with file.open("wb") as stream:
             os.posix_fallocate(stream.fileno(), 0, size)
     except OSError as error:
         file.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from edgevl_train.data.cache import Cache
 from edgevl_train.data.views import Views, crop
-from edgevl_train.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def view_pixels(data: RunData, rows: NDArray[np.int64], view: NDArray[np.int64],
     return rgb, depth
 
 
-def calibration_pixels(data: RunData, recipe: Recipe, pairs: int) -> Tensor:
+def calibration_pixels(data: RunData, pairs: int) -> Tensor:
     """(2P, 3, S, S) uint8: whole frames of P training pairs spread over the data, RGB and depth in turn.
 
     Half of them are replayed ones, where there are such.

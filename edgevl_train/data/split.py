@@ -109,7 +109,8 @@ def _near(group: NDArray[np.int64], fraction: float, order: NDArray[np.int64]) -
         group: (N,) int64, of each pair; order: (G,) int64, places among the G sorted groups.
     """
     names, counts = np.unique(group, return_counts=True)
-    wanted, have, chosen = fraction * len(group), 0, []
+    wanted, have = fraction * len(group), 0
+    chosen: list[np.int64] = []
     for i in order:
         if len(chosen) < len(names) - 1 and abs(have + counts[i] - wanted) < abs(have - wanted):
             chosen.append(names[i])

@@ -90,9 +90,7 @@ DEPTH_DRAWS = 6
 _SMALLEST_FACTOR = 0.1  # noise never turns a range negative
 
 
-def augment_depth(
-    codes: Tensor, section: DepthAugmentSection, encoding: str, draw: Tensor, noise: Tensor | None = None
-) -> Tensor:
+def augment_depth(codes: Tensor, section: DepthAugmentSection, encoding: str, draw: Tensor, noise: Tensor) -> Tensor:
     """A slightly wrong scale, noise that grows with the square of the range, missing patches: as depth cameras do.
 
     A stereo or structured-light camera measures disparity, d = c / z, with a constant error, hence an error
@@ -103,7 +101,7 @@ def augment_depth(
         codes: (B, 3, S, S) float32 0..255, encoded depth (``metric``: linear, inverse, validity).
         encoding: "metric" or "minmax"; minmax has no scale, so only holes are made.
         draw: (B, 6) float32, uniform in 0..1.
-        noise: (B, S, S) float32, standard normal; needed where ``section.noise_m_at_1m`` is not 0.
+        noise: (B, S, S) float32, standard normal; not looked at where ``section.noise_m_at_1m`` is 0.
 
     Returns:
         (B, 3, S, S) float32 of whole numbers 0..255, a new tensor.

@@ -43,7 +43,7 @@ def collect(source: Path, split: str | None = None) -> Collection:
 def _read_rows(source: Path) -> list[Sample]:
     table = source / PAIRS
     try:
-        with open(table, newline="", encoding="utf-8-sig") as stream:
+        with table.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
             if missing:

@@ -1,6 +1,6 @@
-"""ScanNet, its .sens files exported to one directory per scan: scene0000_00/{color/N.jpg, depth/N.png, pose/N.txt}
-and scene0000_00.txt, whose sceneType is the label.
+"""ScanNet, its .sens files exported to one directory per scan.
 
+That is scene0000_00/{color/N.jpg, depth/N.png, pose/N.txt} and scene0000_00.txt, whose sceneType is the label.
 Every 100th frame is taken, by the number in its name, so that a full export and one of every 100th frame give the
 same bag. Poses are not needed. Depth is in millimetres, in the depth camera's own size and view.
 """

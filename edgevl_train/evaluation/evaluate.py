@@ -47,8 +47,14 @@ def evaluate(
     reference = None
     if other is not None:
         reference = teacher_reference(other, labels or label_set_of(predictor.bank), view=predictor.view)
-    options = {"leave_out": leave_out, "retrieval_s": retrieval_s, "on_progress": on_progress}
-    return evaluate_all({"model": predictor}, bags, teacher=reference, **options)["model"]
+    return evaluate_all(
+        {"model": predictor},
+        bags,
+        teacher=reference,
+        leave_out=leave_out,
+        retrieval_s=retrieval_s,
+        on_progress=on_progress,
+    )["model"]
 
 
 def evaluate_all(

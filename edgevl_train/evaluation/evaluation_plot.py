@@ -34,7 +34,7 @@ def draw(numbers: Mapping[str, Any]) -> bytes:
     panels = [_abstention, _angles, _recall] + ([_roc] if "unknown" in numbers else [])
     figure = Figure(figsize=(15, 9.5), layout="constrained")
     FigureCanvasAgg(figure)
-    upper, lower = figure.subfigures(2, 1, height_ratios=[1.15, 1])
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.15, 1]).flat
     for axes, modality in zip(upper.subplots(1, 3, sharey=True), _COLOURS, strict=True):
         _confusion(axes, numbers, modality)
     for axes, panel in zip(lower.subplots(1, len(panels)), panels, strict=True):

@@ -68,10 +68,10 @@ class Item(NamedTuple):
 
 
 class Source(NamedTuple):
-    """``items`` are read one after the other; None is an image without a caption. ``count``: how many come."""
+    """``items`` are read one after the other; None is an image without a caption. ``total``: how many come."""
 
     items: Iterator[Item | None]
-    count: int
+    total: int
 
 
 def open_source(path: Path, labels: LabelSet | None) -> Source:
@@ -125,18 +125,20 @@ def read_captioned(
     kept = json.loads((store / "captions.json").read_text(encoding="utf-8"))
     shape = (len(kept["caption"]), size_px, size_px, 3)
     rgb = np.memmap(store / "images.u8", np.uint8, "r", shape=shape)
-    rows = {name: np.array(kept.pop(name), np.int64) for name in ("caption", "place")}
-    return Captioned(rgb=rgb, **rows, **kept)
+    caption, place = (np.array(kept.pop(name), np.int64) for name in ("caption", "place"))
+    return Captioned(rgb, caption, place, **kept)
 
 
 def _gather(paths: Sequence[Path], size_px: int, store: Path, labels: LabelSet | None, on_progress: OnProgress) -> None:
     sources = [open_source(path, labels) for path in paths]
-    total, done, skipped = sum(source.count for source in sources), 0, 0
+    total, done, skipped = sum(source.total for source in sources), 0, 0
     words = _by_word(labels)
     found: dict[str, tuple[int, list[str]]] = {}
     places: dict[str, int] = {}
-    caption, place, unreadable = [], [], []
-    with open(store / "images.u8", "wb") as stream:
+    caption: list[int] = []
+    place: list[int] = []
+    unreadable: list[str] = []
+    with (store / "images.u8").open("wb") as stream:
         for source in sources:
             for item in source.items:
                 done += 1
@@ -188,7 +190,7 @@ def _frames(bag: Path, labels: LabelSet | None) -> Iterator[Item | None]:
         if truth is None or not named or (labels is not None and normalise_word(truth.room) not in words):
             yield None
         else:
-            yield Item(lambda rgb=pair.rgb: rgb, truth.room, True, truth.home or str(bag))
+            yield Item(partial(_as_it_is, pair.rgb), truth.room, True, truth.home or str(bag))
 
 
 def _photos(path: Path, labels: LabelSet | None) -> list[Item]:
@@ -210,7 +212,7 @@ def _photos(path: Path, labels: LabelSet | None) -> list[Item]:
 
 def _captions_file(path: Path) -> list[Item]:
     try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
             if missing := [name for name in COLUMNS if name not in (reader.fieldnames or [])]:
                 has = ", ".join(reader.fieldnames or []) or "none"
@@ -229,13 +231,17 @@ def _captions_file(path: Path) -> list[Item]:
     ]
 
 
+def _as_it_is(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return image
+
+
 def _read(file: Path) -> NDArray[np.uint8]:
     if not file.is_file():
         raise OSError(f"{file} does not exist")
     bgr = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
         raise ValueError(f"{file} is no picture")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _kernel(image: NDArray[np.uint8], size_px: int) -> int:

@@ -82,8 +82,8 @@ def train(
         model.visual.trunk.requires_grad_(phase == "whole")
         stage = _stage(phase, data, train_rows, val_rows, tokens, settings, fabric, fingerprint)
         epochs = stage.section.epochs
-        engine = {"seed": settings.seed, "checkpoint_every_s": settings.checkpoint_every_s}
-        best = fit(model, stage, fabric, directory, _part_of(on_progress, done, epochs, total), **engine)
+        show, every_s = _part_of(on_progress, done, epochs, total), settings.checkpoint_every_s
+        best = fit(model, stage, fabric, directory, show, seed=settings.seed, checkpoint_every_s=every_s)
         model.load_state_dict(best.state)
         done += epochs
     with torch.no_grad():
@@ -114,7 +114,7 @@ def _stage(
     own = min(settings.batch, len(train_rows)) // world
     steps = len(train_rows) // (own * world)
 
-    def batches(epoch: int, first: int = 0) -> Iterator[Batch]:
+    def batches(epoch: int, first: int) -> Iterator[Batch]:
         generator = np.random.default_rng([settings.seed, phase == "whole", epoch])
         order = generator.permutation(train_rows)
         seeds = generator.integers(2**63, size=(steps, world))
@@ -128,15 +128,15 @@ def _stage(
         with torch.no_grad():
             model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
         image, text, scale = model(batch.pixels.to(fabric.device), batch.tokens.to(fabric.device))
-        image = fabric.all_gather(image.float(), sync_grads=True).view(-1, image.shape[-1])
-        caption = fabric.all_gather(batch.caption.to(fabric.device)).view(-1)
+        image = torch.as_tensor(fabric.all_gather(image.float(), sync_grads=True)).view(-1, image.shape[-1])
+        caption = torch.as_tensor(fabric.all_gather(batch.caption.to(fabric.device))).view(-1)
         return {"loss": multi_positive_infonce(image, text.float(), caption, scale)}
 
     return Stage(
         name=phase,
         section=settings.section(phase),
         steps=steps,
-        batches=lambda epoch, first=0: one_ahead(batches(epoch, first)),
+        batches=lambda epoch, first: one_ahead(batches(epoch, first)),
         loss=loss,
         validate=lambda model: {"score": zero_shot_top1(model, data, val_rows, tokens, settings)},
         fingerprint=fingerprint,

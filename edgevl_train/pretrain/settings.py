@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from edgevl_core.base.errors import UserError
 from edgevl_train.recipe import override, parse_section
 from edgevl_train.sections import Machine, RgbAugmentSection, StageSection
+from edgevl_train.student.pretrained import made_for
 
 Phase = Literal["frozen", "whole"]
 
@@ -70,7 +71,7 @@ class Pretraining(Machine):
     @model_validator(mode="after")
     def _takes_its_crops(self) -> "Pretraining":
         name = self.model["vision_cfg"].get("timm_model_name", "")
-        if self.crop_size_share < 1 and timm.is_model(name) and timm.get_pretrained_cfg(name).fixed_input_size:
+        if self.crop_size_share < 1 and timm.is_model(name) and made_for(name).fixed_input_size:
             raise ValueError(f"crop_size_share {self.crop_size_share}: {name} takes images of one size: 1 is needed")
         return self
 
@@ -125,16 +126,16 @@ def _for_backbone(backbone: str) -> dict[str, Any]:
         raise UserError(
             f"--backbone {backbone!r}: NAME@FILE is accepted, a timm model and a .safetensors file with its weights"
         )
-    made_for = timm.get_pretrained_cfg(name)
+    usual = made_for(name)
     model = _default_model() | {"embed_dim": 256}
     model["vision_cfg"] |= {"image_size": 224, "timm_model_name": name}
     return {
         "model": model,
         # A Vision Transformer takes images of one size.
-        "crop_size_share": 1.0 if made_for.fixed_input_size else 0.7,
+        "crop_size_share": 1.0 if usual.fixed_input_size else 0.7,
         "backbone": file,
-        "mean": list(made_for.mean),
-        "std": list(made_for.std),
+        "mean": list(usual.mean),
+        "std": list(usual.std),
         "frozen_epochs": 1,
         "epochs": 3,
         "batch": 64,

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import onnx
 import torch
 from torch import Tensor, fx, nn
 
@@ -60,11 +62,14 @@ def export_float_of(q: QuantStudent, path: Path | str, size_px: int) -> None:
 
 def _dequantise(q: Tensor, scale: Tensor, zero_point: Tensor | None, axis: int = 0) -> Tensor:
     inputs = [q, scale] if zero_point is None else [q, scale, zero_point]
-    attributes = {"axis": axis} if scale.ndim else {}
-    return torch.onnx.ops.symbolic("DequantizeLinear", inputs, attributes, dtype=torch.float32, shape=q.shape)
+    axes: dict[str, Any] = {"axis": axis} if scale.ndim else {}
+    return torch.onnx.ops.symbolic("DequantizeLinear", inputs, axes, dtype=torch.float32, shape=q.shape)
 
 
 class _PixelsDequantised(nn.Module):
+    scale: Tensor
+    zero_point: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("scale", torch.tensor(PIXEL_SCALE))
@@ -75,6 +80,9 @@ class _PixelsDequantised(nn.Module):
 
 
 class _QuantiseDequantise(nn.Module):
+    scale: Tensor
+    zero_point: Tensor
+
     def __init__(self, quantiser: ActivationQuantiser) -> None:
         super().__init__()
         scale, zero_point = quantiser.scale_and_zero_point()
@@ -89,6 +97,12 @@ class _QuantiseDequantise(nn.Module):
 
 class _IntegerLayer(nn.Module):
     """A convolution or linear layer whose parameters are stored as integers."""
+
+    weight: Tensor
+    weight_scale: Tensor
+    weight_zero_point: Tensor
+    bias: Tensor
+    bias_scale: Tensor
 
     def __init__(self, quantised: QuantisedLayer) -> None:
         super().__init__()
@@ -130,22 +144,36 @@ def with_fusible_gelu(network: nn.Module) -> None:
             network.set_submodule(name, _FusibleGelu())
 
 
-def _export(network: fx.GraphModule, path: Path, size_px: int) -> None:
-    with_fusible_gelu(network)
-    example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8)
-    with torch.no_grad(), _quiet():
+def to_onnx(
+    network: nn.Module, example: Tensor, input_name: str, output_name: str, count: torch.export.Dim | None = None
+) -> onnx.ModelProto:
+    """A network of one input and one output, in eval mode, as torch's exporter writes it.
+
+    Args:
+        count: what the first axis may be; None: as long as that of ``example``.
+    """
+    with torch.no_grad():
         program = torch.onnx.export(
             network.eval(),
             (example,),
             dynamo=True,
             opset_version=OPSET,
             external_data=False,
-            input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+            input_names=[input_name],
+            output_names=[output_name],
+            dynamic_shapes=None if count is None else ({0: count},),
             verbose=False,
         )
-    model = program.model_proto
+    if program is None:  # as its type has it; only the exporter without dynamo does that
+        raise RuntimeError("torch.onnx.export has made no program")
+    return program.model_proto
+
+
+def _export(network: fx.GraphModule, path: Path, size_px: int) -> None:
+    with_fusible_gelu(network)
+    example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8)
+    with _quiet():
+        model = to_onnx(network, example, INPUT_NAME, OUTPUT_NAME, torch.export.Dim("batch", min=1, max=4096))
     polish(model)
     atomic_write(path, model.SerializeToString())
 

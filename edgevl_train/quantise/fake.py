@@ -96,8 +96,9 @@ def weight_scale(weight: Tensor, bias: Tensor | None, input_scale: Tensor) -> Te
 
 
 class QuantisedLayer(nn.Module):
-    """A convolution or linear layer with fake-quantised weights and bias; its input is quantised by the graph
-    before it.
+    """A convolution or linear layer with fake-quantised weights and bias.
+
+    Its input is quantised by the graph before it.
 
     Attributes:
         layer: the float layer, which owns the trained parameters.

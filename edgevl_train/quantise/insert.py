@@ -91,12 +91,13 @@ class _Inserter:
         self.calls = Counter(node.target for node in module.graph.nodes if node.op == "call_module")
         # Nodes whose values are quantised, with the quantiser's name (None: the pixels).
         self.quantiser_of: dict[fx.Node, str | None] = {}
+        self.quantisers: dict[str, ActivationQuantiser] = {}
         self.awaiting_clip: set[fx.Node] = set()
         self.float_layers: list[str] = []
 
     def run(self) -> None:
         nodes = list(self.module.graph.nodes)
-        needed = {self._root(node.args[0]) for node in nodes if self._is_quantisable(node)}
+        needed = {self._root(_source(node)) for node in nodes if self._is_quantisable(node)}
         for node in nodes:
             self._visit(node, node in needed)
         self.module.graph.lint()
@@ -112,8 +113,8 @@ class _Inserter:
             self._quantise_layer(node)
         elif node.op == "call_module" and isinstance(self.modules[str(node.target)], nn.Conv2d | nn.Linear):
             self.float_layers.append(str(node.target))
-        if kind in _SAME_VALUES and self.quantiser_of.get(node.args[0]) is not None:
-            self._call_after(node, self.quantiser_of[node.args[0]])
+        if kind in _SAME_VALUES and self.quantiser_of.get(_source(node)) is not None:
+            self._call_after(node, self.quantiser_of[_source(node)])
         elif self._makes_integers(node, kind):
             if not needed and self._is_clipped(node):
                 self.awaiting_clip.add(node)
@@ -133,14 +134,15 @@ class _Inserter:
         return len(users) == 1 and self._kind(users[0]) in _CLIPPING
 
     def _quantise_layer(self, node: fx.Node) -> None:
-        name = self.quantiser_of[node.args[0]]
-        quantiser = self.module.get_submodule(name) if name is not None else None
+        name = self.quantiser_of[_source(node)]
+        quantiser = self.quantisers[name] if name is not None else None
         layer = QuantisedLayer(self.modules[str(node.target)], quantiser)
         self.module.set_submodule(str(node.target), layer)
 
     def _new_after(self, node: fx.Node) -> None:
         name = f"quantiser_{node.name}"
-        self.module.add_submodule(name, ActivationQuantiser())
+        self.quantisers[name] = ActivationQuantiser()
+        self.module.add_submodule(name, self.quantisers[name])
         self._call_after(node, name)
 
     def _call_after(self, node: fx.Node, name: str | None) -> None:
@@ -151,7 +153,7 @@ class _Inserter:
 
     def _root(self, node: fx.Node) -> fx.Node:
         while self._kind(node) in _SAME_VALUES:
-            node = node.args[0]
+            node = _source(node)
         return node
 
     def _kind(self, node: fx.Node) -> Any:
@@ -164,3 +166,8 @@ class _Inserter:
         if node.op != "call_module" or self.calls[node.target] != 1:
             return False
         return is_plain(self.modules[str(node.target)])
+
+
+def _source(node: fx.Node) -> fx.Node:
+    """What a layer, or a change of shape, reads: its first input."""
+    return node.all_input_nodes[0]

@@ -1,5 +1,7 @@
 """Small changes to an exported graph that make the runtimes choose their fast kernels; what it computes stays."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -89,7 +91,9 @@ def _suit_first_convolution(graph: onnx.GraphProto) -> None:
         graph.value_info.remove(value)
 
 
-def _blocks(pixels: str, weight: NDArray[np.int8], side_px: int) -> tuple[list[onnx.NodeProto], dict, NDArray, dict]:
+def _blocks(
+    pixels: str, weight: NDArray[np.int8], side_px: int
+) -> tuple[list[onnx.NodeProto], dict[str, NDArray[np.int64]], NDArray[np.int8], dict[str, Any]]:
     """Nodes that make (N, 12, S / 2, S / 2) of the pixels, their constants, the kernel for it, Conv's attributes."""
     outputs, colours, kernel, _ = weight.shape
     lead = (kernel // 2) % 2  # so that the kernel begins where a block does

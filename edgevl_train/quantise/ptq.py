@@ -24,7 +24,7 @@ from edgevl_train.quantise.export import INPUT_NAME
 _STATIC_OPS = ["Conv", "Gemm", "MatMul", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Relu", "Clip"]
 
 
-class _PixelReader(CalibrationDataReader):
+class _PixelReader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
     """Feeds pixel batches to the calibrator."""
 
     def __init__(self, batches: Iterable[NDArray[np.uint8]]) -> None:
@@ -40,8 +40,7 @@ class _PixelReader(CalibrationDataReader):
 
 
 def ptq_int8(fp32_onnx: Path | str, batches: Iterable[NDArray[np.uint8]], path: Path | str) -> None:
-    """Static post-training quantisation: u8 activations, s8 weights per channel, ranges by minimum and
-    maximum.
+    """Static post-training quantisation: u8 activations, s8 weights per channel, ranges by minimum and maximum.
 
     Products of two activations (attention) stay float.
 
@@ -76,8 +75,7 @@ def ptq_int8(fp32_onnx: Path | str, batches: Iterable[NDArray[np.uint8]], path: 
 
 
 def dynamic_int8(fp32_onnx: Path | str, path: Path | str) -> None:
-    """Dynamic quantisation: s8 weights per channel, activation ranges found at each run; good for
-    transformers.
+    """Dynamic quantisation: s8 weights per channel, activation ranges found at each run; good for transformers.
 
     Convolutions stay float: ONNX Runtime has no fast dynamic kernel for them.
     """

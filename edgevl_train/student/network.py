@@ -20,7 +20,7 @@ import edgevl_train.student.dat  # noqa: F401  (makes dat_tiny known to timm)
 from edgevl_core.base.errors import UserError
 from edgevl_train.student.pixels import PixelNormalise
 from edgevl_train.student.presets import Head
-from edgevl_train.student.pretrained import load_backbone
+from edgevl_train.student.pretrained import load_backbone, made_for
 
 _SHORTEST = 1e-12  # a zero vector stays one, instead of NaN
 _MASKED = -50.0
@@ -85,11 +85,10 @@ def build_student(
     if head not in ("linear", "mlp"):
         raise UserError(f"head {head!r} is not known: accepted are 'linear' and 'mlp'")
     arguments = dict(backbone or {})
-    if size_px is not None and getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False):
+    if size_px is not None and made_for(name).fixed_input_size:
         arguments.setdefault("img_size", size_px)
     network = _build_backbone(name, arguments)
-    width = getattr(network, "head_hidden_size", None) or network.num_features
-    student = Student(name, network, _build_head(head, width, embed_dim), embed_dim)
+    student = Student(name, network, _build_head(head, _width(network), embed_dim), embed_dim)
     if pretrained is not None:
         normalisation = {"mean": pretrained_mean, "std": pretrained_std}
         student.folded = load_backbone(network, name, Path(pretrained), **normalisation, size_px=size_px)
@@ -113,8 +112,10 @@ def _build_backbone(name: str, arguments: dict[str, Any]) -> nn.Module:
 
 
 def _mask_without_denormals(network: nn.Module) -> None:
-    """Swin hides other windows by -100 in the exponent, and what is left of them, 1e-44, is a denormal number: the
-    product that follows took ten times as long. At -50 they weigh 1e-22, which float32 still rounds away.
+    """Swin hides other windows by -100 in the exponent: here by -50.
+
+    What is left of them at -100, 1e-44, is a denormal number: the product that follows took ten times as long. At -50
+    they weigh 1e-22, which float32 still rounds away.
     """
     for name, values in network.named_buffers():
         if name.endswith("attn_mask"):
@@ -132,6 +133,11 @@ def _limit_stride(network: nn.Module, output_stride: int) -> None:
                 module.stride = (1, 1)
             else:
                 stride *= module.stride[0]
+
+
+def _width(network: Any) -> int:
+    """Features that a timm network gives where it has no classifier."""
+    return getattr(network, "head_hidden_size", None) or network.num_features
 
 
 def _build_head(head: Head, width: int, embed_dim: int) -> nn.Module:

@@ -92,7 +92,7 @@ def _readers(network: nn.Module, images: Tensor) -> dict[nn.Conv2d, nn.BatchNorm
             if isinstance(module, nn.BatchNorm2d) and _same(arguments[0], output):
                 found[convolution] = module
 
-    def keep(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+    def keep(module: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor) -> None:
         if isinstance(module, nn.Conv2d) and module in found:
             made.append((output, module))  # held, so that no other tensor comes to lie in its place
 
@@ -106,7 +106,11 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 
 @contextmanager
-def _hooked(network: nn.Module, before: Callable, after: Callable) -> Iterator[None]:
+def _hooked(
+    network: nn.Module,
+    before: Callable[[nn.Module, tuple[Tensor, ...]], None],
+    after: Callable[[nn.Module, tuple[Tensor, ...], Tensor], None],
+) -> Iterator[None]:
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d)]
     handles = [layer.register_forward_pre_hook(before) for layer in layers]
     handles += [layer.register_forward_hook(after) for layer in layers]
@@ -125,7 +129,7 @@ def _without_borders(convolutions: Sequence[nn.Conv2d]) -> Iterator[None]:
     for convolution in convolutions:
         around = list(convolution._reversed_padding_repeated_twice)
         if isinstance(convolution, Conv2dSame):
-            convolution.forward = nn.Conv2d.forward.__get__(convolution)
+            vars(convolution)["forward"] = nn.Conv2d.forward.__get__(convolution)
 
         def pad(module: nn.Module, arguments: tuple[Tensor], around: list[int] = around) -> Tensor:
             around = _one_sided(module, arguments[0]) if isinstance(module, Conv2dSame) else around

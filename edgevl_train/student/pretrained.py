@@ -14,10 +14,16 @@ import edgevl_train.torchvision_ops  # noqa: F401  (before timm)
 # isort: split
 import timm
 import torch
+from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
 from edgevl_core.base.errors import UserError
 from edgevl_train.student.normalisation import fold_normalisation
+
+
+def made_for(name: str) -> PretrainedCfg:
+    """What timm says its weights of ``name`` were made for: side in pixels, mean and std of RGB in 0..1."""
+    return timm.get_pretrained_cfg(name) or PretrainedCfg()
 
 
 def load_backbone(
@@ -47,7 +53,7 @@ def load_backbone(
     """
     network.load_state_dict(fitting(network, name, path))
     folded = folded_norms(network)
-    config = timm.get_pretrained_cfg(name)
+    config = made_for(name)
     mean, std = mean or config.mean, std or config.std
     fold_normalisation(network, name, mean, std, size_px or config.input_size[-1])
     return folded
@@ -62,10 +68,10 @@ def from_timm(network: nn.Module, name: str, size_px: int) -> None:
     Raises:
         UserError: it has none for ``name``, they cannot be had here, or they do not fit.
     """
-    config = timm.get_pretrained_cfg(name)
-    if config is None or not (config.hf_hub_id or config.url):
+    config = made_for(name)
+    if not (config.hf_hub_id or config.url):
         raise UserError(f"timm has no weights of {name!r}: pass a .safetensors file of them as student.pretrained")
-    sized = {"img_size": size_px} if config.fixed_input_size else {}
+    sized: dict[str, Any] = {"img_size": size_px} if config.fixed_input_size else {}
     try:
         with _quiet_download():
             theirs = timm.create_model(name, pretrained=True, num_classes=0, **sized)
@@ -76,8 +82,7 @@ def from_timm(network: nn.Module, name: str, size_px: int) -> None:
             "student.pretrained"
         ) from error
     _load_matching(network, theirs.state_dict(), f"timm's weights of {name!r}")
-    made_for = theirs.pretrained_cfg
-    fold_normalisation(network, name, made_for["mean"], made_for["std"], size_px)
+    fold_normalisation(network, name, config.mean, config.std, size_px)
 
 
 def is_tower(network: nn.Module, tower: Any) -> bool:
@@ -100,8 +105,11 @@ def from_tower(
     """
     _load_matching(network, tower.trunk.state_dict() if hasattr(tower, "trunk") else {}, "the teacher's image tower")
     projection = getattr(tower.head, "proj", None)
-    linear = isinstance(head, nn.Linear) and isinstance(projection, nn.Linear)
-    if linear and projection.weight.shape == head.weight.shape:
+    if (
+        isinstance(head, nn.Linear)
+        and isinstance(projection, nn.Linear)
+        and projection.weight.shape == head.weight.shape
+    ):
         with torch.no_grad():
             head.weight.copy_(projection.weight)
             head.bias.copy_(projection.bias) if projection.bias is not None else head.bias.zero_()

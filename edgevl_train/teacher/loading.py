@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import edgevl_train.torchvision_ops  # noqa: F401  (before open_clip)
 
@@ -37,7 +38,7 @@ __all__ = ["Teacher", "load_teacher", "teacher_key"]
 class _Loaded:
     """``label``: for :attr:`Teacher.id`."""
 
-    model: nn.Module
+    model: Any  # open_clip's, which says no types
     tokenizer: Callable[[list[str]], Tensor]
     weights: Path
     label: str
@@ -164,7 +165,7 @@ def _config(spec: str, source: str, checkpoint: Path, archived: bool | None) -> 
     return config
 
 
-def _filled(spec: str, config: TeacherConfig, weights: Path) -> nn.Module:
+def _filled(spec: str, config: TeacherConfig, weights: Path) -> Any:
     try:
         model = build_model(config)
         load_weights(model, weights)

@@ -8,9 +8,9 @@ ones as good (0.615 against 0.616, standard error 0.020; docs/results.md).
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,6 +22,22 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.camera.preprocess import Preprocess, to_input
 
 VIEW = Preprocess(size_px=256)  # where no training cache says otherwise: its usual size
+
+
+class ClipModel(Protocol):
+    """What is used of an open_clip model; open_clip says no types."""
+
+    logit_scale: Tensor
+    visual: Any  # the image tower: ``preprocess_cfg``, parameters, and ``trunk``, ``head`` where timm made it
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """(N, 3, S, S) float32, normalised -> (N, D)."""
+
+    def encode_text(self, text: Tensor) -> Tensor:
+        """(N, T) int64 tokens -> (N, D)."""
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Those of both towers."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +57,7 @@ class Teacher:
     logit_scale: float
     weights_sha256: str
     size_px: int
-    model: torch.nn.Module = field(repr=False)
+    model: ClipModel = field(repr=False)
     tokenizer: Callable[[list[str]], Tensor] = field(repr=False)
     preprocess: dict[str, Any] = field(repr=False)
     batch: int = 64

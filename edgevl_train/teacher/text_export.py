@@ -11,8 +11,8 @@ from torch.nn import functional
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.text_encoder import EMBEDDING, TEXT_ENCODER_FILE, TOKENIZER_FILE, TOKENS
-from edgevl_train.quantise.export import OPSET
-from edgevl_train.teacher.model import Teacher
+from edgevl_train.quantise.export import to_onnx
+from edgevl_train.teacher.model import ClipModel, Teacher
 from edgevl_train.teacher.tokenizer_export import tokenizer_json
 
 # An ONNX file is one protobuf message, which cannot be larger.
@@ -31,7 +31,7 @@ def export_text_encoder(teacher: Teacher, directory: Path) -> None:
         UserError: the teacher's tokenizer is not CLIP's BPE, or its text tower is too large for one ONNX file.
     """
     tokenizer = json.dumps(tokenizer_json(teacher), ensure_ascii=False).encode()
-    tower = _TextTower(teacher.model).eval()
+    tower = _TextTower(teacher.model)
     size = sum(p.numel() * p.element_size() for name, p in teacher.model.named_parameters() if "visual." not in name)
     if size > MAX_ONNX_BYTES:
         raise UserError(
@@ -43,27 +43,17 @@ def export_text_encoder(teacher: Teacher, directory: Path) -> None:
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no ONNX counterpart
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the exporter's own internals; a failure still raises
-            program = torch.onnx.export(
-                tower,
-                (example,),
-                dynamo=True,
-                opset_version=OPSET,
-                external_data=False,
-                input_names=[TOKENS],
-                output_names=[EMBEDDING],
-                dynamic_shapes=({0: torch.export.Dim("N")},),
-                verbose=False,
-            )
+            model = to_onnx(tower, example, TOKENS, EMBEDDING, torch.export.Dim("N"))
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    atomic_write(directory / TEXT_ENCODER_FILE, program.model_proto.SerializeToString())
+    atomic_write(directory / TEXT_ENCODER_FILE, model.SerializeToString())
     atomic_write(directory / TOKENIZER_FILE, tokenizer)
 
 
 class _TextTower(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: ClipModel) -> None:
         super().__init__()
         self.model = model
 

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import edgevl_train.torchvision_ops  # noqa: F401  (before open_clip)
 
@@ -56,7 +57,7 @@ def load_weights(model: torch.nn.Module, file: Path) -> None:
     A checkpoint is never unpickled freely: of classes it may hold tensors, numpy's scalars and argparse's Namespace,
     which training scripts leave in it.
     """
-    scalar = [np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.float32)), type(np.dtype(np.int64))]
+    scalar: list[type] = [np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.float32)), type(np.dtype(np.int64))]
     with torch.serialization.safe_globals([argparse.Namespace, _numpy_scalar(), *scalar]), _plain(file) as plain:
         open_clip.load_checkpoint(model, str(plain))
 
@@ -84,7 +85,7 @@ def _archived_code(file: Path) -> str:
         return "\n".join(archive.read(name).decode("utf-8", "replace") for name in names)
 
 
-def _numpy_scalar() -> object:
+def _numpy_scalar() -> Any:
     return np.float64(0).__reduce__()[0]
 
 

@@ -22,7 +22,7 @@ def restore_for(student: Student, data: RunData, recipe: Recipe, say: Callable[[
     """:func:`restore`, with RGB and depth of training pairs; nothing is done to a student whose BatchNorms work."""
     if not student.folded:
         return
-    pixels = calibration_pixels(data, recipe, STATISTICS_PAIRS)
+    pixels = calibration_pixels(data, STATISTICS_PAIRS)
     restore(student, pixels.split(64))
     say(
         f"backbone file {recipe.student.pretrained} has its BatchNorms folded away: they are restored with the "
@@ -40,7 +40,8 @@ def restore(student: Student, batches: Iterable[Tensor]) -> None:
         batches: (N, 3, S, S) uint8 pixels each, at least one.
     """
     measured = {name: _Sums() for name in student.folded}
-    norms = {name: student.backbone.get_submodule(name) for name in student.folded}
+    kinds = nn.BatchNorm1d | nn.BatchNorm2d
+    norms = {name: norm for name, norm in student.backbone.named_modules() if isinstance(norm, kinds)}
     handles = [norms[name].register_forward_pre_hook(sums) for name, sums in measured.items()]
     training = student.training
     student.eval()
@@ -49,9 +50,9 @@ def restore(student: Student, batches: Iterable[Tensor]) -> None:
     student.train(training)
     for handle in handles:
         handle.remove()
-    for name, norm in norms.items():
-        if measured[name].count:
-            _set_statistics(norm, *measured[name].mean_and_variance())
+    for name, sums in measured.items():
+        if sums.count:
+            _set_statistics(norms[name], *sums.mean_and_variance())
     student.folded = []
 
 
@@ -62,7 +63,7 @@ class _Sums:
         self.count = 0
         self.first = self.second = torch.zeros(())
 
-    def __call__(self, norm: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    def __call__(self, _norm: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         x = arguments[0].double().transpose(0, 1).flatten(1)
         self.count += x.shape[1]
         self.first = self.first + x.sum(1)
@@ -74,10 +75,11 @@ class _Sums:
         return mean, (self.second / self.count - mean.square()).clamp(min=0)
 
 
-def _set_statistics(norm: nn.Module, mean: Tensor, variance: Tensor) -> None:
+def _set_statistics(norm: nn.BatchNorm1d | nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
     """Other statistics, and the weight and bias with which they give the same function in eval mode."""
-    slope = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    norm.bias.add_(slope * (mean - norm.running_mean.double()))
+    running_mean, running_var = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    slope = norm.weight.double() / (running_var.double() + norm.eps).sqrt()
+    norm.bias.add_(slope * (mean - running_mean.double()))
     norm.weight.copy_(slope * (variance + norm.eps).sqrt())
-    norm.running_mean.copy_(mean)
-    norm.running_var.copy_(variance)
+    running_mean.copy_(mean)
+    running_var.copy_(variance)

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ class _Run:
                     raise SystemExit(1)  # for where another process was told; here, the signal itself comes next
                 self.show(standing.epoch + 1, f"loss {history[-1]['loss']:.4f}")
 
-    def _groups(self) -> Iterator[list[Any]]:
+    def _groups(self) -> Generator[list[Any], None, None]:
         """Batches that make one optimiser step together; the last group of an epoch may be smaller."""
         group: list[Any] = []
         batches = self.stage.batches(self.standing.epoch, self.standing.batch)

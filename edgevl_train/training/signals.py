@@ -11,7 +11,7 @@ from types import FrameType
 def terminable() -> Iterator[None]:
     """SIGTERM, as the adaptation manager sends it, ends the run as cancelled, with its results so far on disk."""
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():

@@ -44,8 +44,8 @@ def distil(
         may_choose=may_choose(data),
         score_start=recipe.student.start_from is not None,
     )
-    student.to(memory_format=torch.channels_last)
-    engine = {"seed": recipe.seed, "checkpoint_every_s": recipe.checkpoint_every_s}
-    best = fit(student, stage, fabric, directory, on_progress, **engine)
+    student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's overloads
+    every_s = recipe.checkpoint_every_s
+    best = fit(student, stage, fabric, directory, on_progress, seed=recipe.seed, checkpoint_every_s=every_s)
     student.load_state_dict(best.state)
     return best

@@ -29,7 +29,7 @@ def quantised_copy(student: Student, data: RunData, recipe: Recipe) -> QuantStud
     The student stays as it is.
     """
     quantised = fake_quantise(fuse(student))
-    pixels = calibration_pixels(data, recipe, recipe.stage2.calibration_pairs)
+    pixels = calibration_pixels(data, recipe.stage2.calibration_pairs)
     device = next(student.parameters()).device
     calibrate(quantised, (part.to(device) for part in pixels.split(64)))
     return keep_sums(quantised)
@@ -48,8 +48,8 @@ def gather_pairs(embedding: Tensor, label: Tensor, fabric: Fabric) -> tuple[Tens
         (2B, D), RGB of all processes first, then depth; and (B,) int64; B = b times the processes.
     """
     pairs, dim = len(label), embedding.shape[1]
-    everywhere = fabric.all_gather(embedding, sync_grads=True).view(-1, 2, pairs, dim)
-    return everywhere.transpose(0, 1).reshape(-1, dim), fabric.all_gather(label).view(-1)
+    everywhere = torch.as_tensor(fabric.all_gather(embedding, sync_grads=True)).view(-1, 2, pairs, dim)
+    return everywhere.transpose(0, 1).reshape(-1, dim), torch.as_tensor(fabric.all_gather(label)).view(-1)
 
 
 def contrast(
@@ -92,7 +92,7 @@ def contrast(
         may_choose=may_choose(data),
         score_start=True,
     )
-    engine = {"seed": recipe.seed, "checkpoint_every_s": recipe.checkpoint_every_s}
-    best = fit(quantised, stage, fabric, directory, on_progress, **engine)
+    every_s = recipe.checkpoint_every_s
+    best = fit(quantised, stage, fabric, directory, on_progress, seed=recipe.seed, checkpoint_every_s=every_s)
     quantised.load_state_dict(best.state)
     return best

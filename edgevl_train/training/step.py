@@ -100,7 +100,7 @@ def take_step(
     norm = fabric.clip_gradients(
         learner.model, learner.optimiser, max_norm=stage.section.clip_norm, error_if_nonfinite=False
     )
-    if not math.isfinite(norm) and not _skips(fabric):
+    if (norm is None or not math.isfinite(norm)) and not _skips(fabric):
         raise diverged(stage, "gradient", epoch + 1, first + len(group))
     learner.optimiser.step()
     if learner.average is not None:
@@ -119,8 +119,8 @@ def _set_rate(optimiser: Any, stage: Stage, epoch: int, first: int) -> None:
 def _shared(losses: dict[str, Tensor], told: bool, fabric: Fabric) -> tuple[Metrics, bool]:
     """Means over the processes, and whether one of them was told to stop: one message, so that all act alike."""
     values = torch.stack([value.detach().float() for value in losses.values()])
-    values = fabric.all_reduce(torch.cat([values, values.new_tensor([float(told)])]), reduce_op="mean")
-    *means, stopping = values.tolist()
+    shared = fabric.all_reduce(torch.cat([values, values.new_tensor([float(told)])]), reduce_op="mean")
+    *means, stopping = torch.as_tensor(shared).tolist()
     return dict(zip(losses, means, strict=True)), stopping > 0
 
 

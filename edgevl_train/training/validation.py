@@ -5,17 +5,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgevl_core.bundle.fusion import probabilities
 from edgevl_train.data.run_data import RunData, commonest_share
 
 CHANCE_MARGIN = 0.02
+Embed = Callable[[Tensor], Tensor]  # (N, 3, S, S) uint8 -> (N, D): a network, or an engine
 
 
 @torch.no_grad()
 def embed_full(
-    model: Callable[[Tensor], Tensor],
+    model: Embed,
     data: RunData,
     rows: NDArray[np.int64],
     device: torch.device,
@@ -30,7 +31,7 @@ def embed_full(
     return np.concatenate(parts[0]), np.concatenate(parts[1])
 
 
-def validator(data: RunData, device: torch.device) -> Callable[[nn.Module], dict[str, float]]:
+def validator(data: RunData, device: torch.device) -> Callable[[Embed], dict[str, float]]:
     """A function model -> validation metrics against the teacher's RGB; no true label is involved.
 
     ``cos_*``: mean cosine. ``agree_*``: share of pairs with the teacher's answer over the label set. ``overlap_*``:
@@ -44,7 +45,7 @@ def validator(data: RunData, device: torch.device) -> Callable[[nn.Module], dict
     before = _metrics_of_model(data.replay, device) if any(len(part.val) for part in data.replay) else None
     chance = commonest_share(data.answers(data.val))
 
-    def validate(model: nn.Module) -> dict[str, float]:
+    def validate(model: Embed) -> dict[str, float]:
         metrics = home(model)
         agreement, score = (metrics["agree_rgb"] + metrics["agree_depth"]) / 2, _score(metrics)
         if before is not None:
@@ -60,7 +61,7 @@ def _score(metrics: dict[str, float]) -> float:
     return float(np.mean([value for name, value in metrics.items() if name.startswith(("cos", "overlap"))]))
 
 
-def _metrics_of_model(sources: Sequence[RunData], device: torch.device) -> Callable[[nn.Module], dict[str, float]]:
+def _metrics_of_model(sources: Sequence[RunData], device: torch.device) -> Callable[[Embed], dict[str, float]]:
     """A function model -> cos, agree and overlap, of rgb and depth, over the validation pairs of all sources."""
     parts = [source for source in sources if len(source.val)]
     targets = [np.asarray(part.targets[0, part.val], np.float32) for part in parts]
@@ -69,7 +70,7 @@ def _metrics_of_model(sources: Sequence[RunData], device: torch.device) -> Calla
     soft = probabilities(target, bank, scale, 1.0)
     answer = soft.argmax(1)
 
-    def metrics_of(model: nn.Module) -> dict[str, float]:
+    def metrics_of(model: Embed) -> dict[str, float]:
         found = [embed_full(model, part, part.val, device) for part in parts]
         metrics = {}
         for name, embeddings in zip(("rgb", "depth"), zip(*found, strict=True), strict=True):

@@ -52,7 +52,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def numbers(model: Model) -> dict:
     """One run, with the student's float file as a teacher too."""
-    teacher = Model("peer", "teacher", {FLOAT: model.files[FLOAT]})
+    teacher = Model("peer", "teacher", {FLOAT: model.files[FLOAT]}, model.preprocess)
     found = run([teacher, model], seconds=0.05, all_threads=True, node=model)
     students = compare(found["rows"])
     return found | {"accuracy": None, "students": students, "budget": {"ms": 1000.0, "student": students[0]["model"]}}

@@ -45,7 +45,7 @@ def test_numpy_2_beside_an_apt_cv_bridge(tmp_path: Path, monkeypatch: pytest.Mon
 def test_shared_memory_of_killed_nodes(tmp_path: Path) -> None:
     for name, megabytes in (("fastdds_left", 16), ("fastrtps_used", 16), ("fastdds_port", 0), ("another", 16)):
         (tmp_path / name).write_bytes(bytes(megabytes * 1_000_000))
-    with open(tmp_path / "fastrtps_used", "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ):
+    with (tmp_path / "fastrtps_used").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ):
         [finding] = leftovers(tmp_path)
     assert finding.ok is None
     assert finding.what.startswith("1 shared memory segments of killed nodes")

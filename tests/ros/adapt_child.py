@@ -44,7 +44,7 @@ def adapt(arguments: argparse.Namespace) -> int:
 
     def status(state: str, **fields: object) -> None:
         (run / "new").write_text(json.dumps({"state": state, "eta_s": 12.5, **fields}))
-        os.replace(run / "new", run / "status.json")
+        (run / "new").replace(run / "status.json")
 
     status("running", stage="distil", progress=0.25, message="epoch 1 of 4")
     print("training", flush=True)

@@ -59,7 +59,7 @@ class NodeProcess:
 
     def __init__(self, name: str, arguments: list[str], log: Path) -> None:
         self.name, self.log = name, log
-        with open(log, "wb") as output:
+        with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [*node_command(name), "--ros-args", *arguments],
                 stdin=subprocess.DEVNULL,

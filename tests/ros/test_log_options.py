@@ -60,7 +60,7 @@ def send(graph: Graph, kind: type, topic: str, messages: list, stats, stream: st
 
 def facts(log: Path) -> dict[str, str]:
     """What a log says of itself: the last record holds."""
-    with open(min(log.glob("*.mcap")), "rb") as stream:
+    with min(log.glob("*.mcap")).open("rb") as stream:
         return [record.metadata for record in make_reader(stream).iter_metadata() if record.name == MARK][-1]
 
 

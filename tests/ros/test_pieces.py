@@ -207,7 +207,7 @@ def test_waiting_gives_up_the_oldest_and_finds_the_nearest():
 
 
 def test_environment_loses_what_the_ros_wheels_added():
-    own = os.path.join(sys.prefix, "lib")
+    own = f"{sys.prefix}/lib"
     path = os.pathsep.join([own, "/opt/cuda/lib", f"{sys.prefix}/lib/python3/site-packages/ros_x.libs"])
     environment = {"LD_LIBRARY_PATH": path, child.BOOTSTRAP_GUARD: "1", "HOME": "/home/robot"}
     assert child.clean_environment(environment) == {"LD_LIBRARY_PATH": "/opt/cuda/lib", "HOME": "/home/robot"}

@@ -9,7 +9,7 @@ SMALL = (60, 80)
 
 @pytest.fixture(scope="session")
 def small_homes() -> dict[str, list[list[Frame]]]:
-    """ "train" and "test": per home its frames, 3 per room, 60 x 80 pixels."""
+    """Of "train" and "test" per home its frames, 3 per room, 60 x 80 pixels."""
 
     def homes(split: str, count: int) -> list[list[Frame]]:
         return [list(drive(home_seed(3, split, i), frames_per_room=3, size=SMALL)) for i in range(count)]

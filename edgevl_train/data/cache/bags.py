@@ -26,7 +26,7 @@ def find_bags(patterns: Sequence[Path | str]) -> list[Path]:
         if Path(pattern).exists() or not glob.has_magic(str(pattern)):
             found.append(Path(pattern))
             continue
-        matches = sorted(glob.glob(str(pattern), recursive=True))
+        matches = sorted(glob.glob(str(pattern), recursive=True))  # noqa: PTH207  (Path.glob takes no absolute pattern)
         if not matches:
             raise UserError(
                 f"bags {str(pattern)!r}: the pattern matches nothing; give rosbag2 directories or .mcap files"

@@ -48,7 +48,7 @@ class Parts:
         self.staging = directory.with_name(f".{directory.name}.building")
         self.staging.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            self._journal = stack.enter_context(open(self.staging / JOURNAL, "a+b", 0))
+            self._journal = stack.enter_context((self.staging / JOURNAL).open("a+b", 0))
             try:
                 fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -57,7 +57,7 @@ class Parts:
                 if path.name not in {*rows, JOURNAL}:
                     path.unlink()
             # Without buffers: on a full disk their rest would be written, and fail, once more when a file is closed.
-            self._files = {name: stack.enter_context(open(self.staging / name, "ab", 0)) for name in rows}
+            self._files = {name: stack.enter_context((self.staging / name).open("ab", 0)) for name in rows}
             self.blocks = self._go_on(_line({"key": key}))
             self._stack = stack.pop_all()
 
@@ -89,9 +89,9 @@ class Parts:
         """Add the index, make all of it durable, and give it its name."""
         (self.staging / INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False), encoding="utf-8")
         for path in self.staging.iterdir():
-            with open(path, "rb") as stream:
+            with path.open("rb") as stream:
                 os.fsync(stream.fileno())
-        os.rename(self.staging, self._directory)
+        self.staging.rename(self._directory)
         (self._directory / JOURNAL).unlink()
         fsync_directory(self._directory.parent)
 
@@ -114,7 +114,7 @@ class Parts:
     def _whole(self, lines: list[bytes]) -> Iterator[dict[str, Any]]:
         """The first blocks whose line and bytes are all there."""
         with ExitStack() as stack:
-            streams = [(stack.enter_context(open(self.staging / name, "rb")), row) for name, row in self._rows.items()]
+            streams = [(stack.enter_context((self.staging / name).open("rb")), row) for name, row in self._rows.items()]
             for line in lines:
                 try:
                     block = json.loads(line)

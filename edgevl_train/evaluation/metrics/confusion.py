@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevl_core.bundle.manifest import Modality
+
 
 def confusion_matrix(true: NDArray[np.int64], answer: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """(C, C) int64: rows true, columns answered."""
@@ -19,7 +21,7 @@ def top1_and_macro(matrix: NDArray[np.int64]) -> tuple[float, float]:
     return float(np.diag(matrix).sum() / max(total.sum(), 1)), float(recall.mean()) if len(recall) else 0.0
 
 
-def per_class(labels: Sequence[str], matrices: Mapping[str, NDArray[np.int64]]) -> dict[str, dict[str, Any]]:
+def per_class(labels: Sequence[str], matrices: Mapping[Modality, NDArray[np.int64]]) -> dict[str, dict[str, Any]]:
     """Per label: n, and by modality recall (None: it does not occur) and precision (None: never answered).
 
     Args:

@@ -93,7 +93,7 @@ def figures(
     judged, target, teachers = np.zeros(len(true), bool), true, None
     if pairs.teacher is not None and reference is not None:
         similar = _cosines(pairs.teacher, reference.bank.vectors[named_rows(reference.bank, bank)])
-        result |= _against_teacher(pairs, embedded, found, similar[:, :count].argmax(1), retrieval_s)
+        result |= _against_teacher(pairs, pairs.teacher, embedded, found, similar[:, :count].argmax(1), retrieval_s)
         teachers = similar.argmax(1)
         judged, target = np.ones(len(true), bool), teachers
         result["against"] = "teacher"
@@ -146,12 +146,12 @@ def _against_truth(
 
 def _against_teacher(
     pairs: Pairs,
+    teacher: NDArray[np.float32],
     embedded: Embedded,
     found: Mapping[Modality, Answers],
     pseudo_label: NDArray[np.int64],
     retrieval_s: float | None,
 ) -> dict[str, Any]:
-    teacher = pairs.teacher
     embeddings = embedded.by_modality()
     result: dict[str, Any] = {
         "teacher_agreement": {name: float((found[name].label == pseudo_label).mean()) for name in found},

@@ -40,7 +40,7 @@ def test_overlapping_segments_and_chunks_are_merged(tmp_path: Path) -> None:
     found = stamps(tmp_path / "bag")
     assert len(found) == 120
     assert found == sorted(found)
-    os.remove(tmp_path / "bag" / "metadata.yaml")
+    (tmp_path / "bag" / "metadata.yaml").unlink()
     cut(tmp_path / "bag" / "bag_1.mcap", 100)
     assert stamps(tmp_path / "bag") == found
 
@@ -72,7 +72,7 @@ def test_a_single_file_is_a_bag(tmp_path: Path) -> None:
 def test_missing_metadata_is_said(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", 12, max_segment_s=0.4)
     whole = stamps(bag)
-    os.remove(bag / "metadata.yaml")
+    (bag / "metadata.yaml").unlink()
     assert stamps(bag) == whole
     with BagReader(bag) as reader:
         assert reader.losses == ["metadata.yaml is missing: the storage files were read without it"]
@@ -83,7 +83,7 @@ def test_missing_metadata_is_said(tmp_path: Path) -> None:
 
 def test_a_missing_segment_is_said(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", 6, max_segment_s=0.25)
-    os.remove(bag / "bag_1.mcap")
+    (bag / "bag_1.mcap").unlink()
     with BagReader(bag) as reader:
         assert reader.losses == ["bag_1.mcap is missing, although metadata.yaml names it"]
         assert reader.topics[RGB_TOPIC].count == 3

@@ -51,7 +51,7 @@ def test_rosbags_reads_it(tmp_path: Path, compression: str) -> None:
 
 def test_mcap_reads_it(tmp_path: Path) -> None:
     write_bag(tmp_path / "bag", 5)
-    with open(tmp_path / "bag" / "bag_0.mcap", "rb") as stream:
+    with (tmp_path / "bag" / "bag_0.mcap").open("rb") as stream:
         reader = make_reader(stream)
         assert reader.get_header().profile == "ros2"
         found = [(channel.topic, schema.name) for schema, channel, _ in reader.iter_messages()]

@@ -71,7 +71,7 @@ def test_recover_makes_a_healthy_bag(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", 30, max_segment_s=1.0, compression="none", chunk_bytes=10_000)
     file = bag / "bag_1.mcap"
     os.truncate(file, file.stat().st_size // 2)
-    os.remove(bag / "metadata.yaml")
+    (bag / "metadata.yaml").unlink()
     with BagReader(bag) as reader:
         losses, found = list(reader.losses), list(reader.messages())
     summary = recover(bag, tmp_path / "saved")

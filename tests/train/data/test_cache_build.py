@@ -116,12 +116,12 @@ def damage_a_block(staging: Path) -> None:
 
 
 def lose_the_end_of_a_file(staging: Path) -> None:
-    with open(staging / "full_rgb.u8", "r+b") as file:
+    with (staging / "full_rgb.u8").open("r+b") as file:
         file.truncate(260 * 32 * 32 * 3)
 
 
 def tear_the_journal(staging: Path) -> None:
-    with open(staging / "journal.jsonl", "r+b") as file:
+    with (staging / "journal.jsonl").open("r+b") as file:
         file.truncate(file.seek(0, os.SEEK_END) - 7)
 
 

@@ -24,7 +24,7 @@ def test_real_rooms_keep_their_sequences(tmp_path: Path, real_data: Path) -> Non
     assert (summary.pairs, summary.unreadable, summary.notes) == (795, [], [])
     found = list(read_pairs(tmp_path / "bag").recorded())
     truths = [(pair.truth.room, pair.truth.home) for pair in found if pair.truth]
-    with open(source / "pairs.csv", newline="") as stream:
+    with (source / "pairs.csv").open(newline="") as stream:
         assert truths == [(row["room"], row["sequence"]) for row in csv.DictReader(stream)]
     homes = np.array([home for _, home in truths])
     assert len(homes) == 795

@@ -81,7 +81,7 @@ def test_three_quarters_of_every_batch_are_replayed_and_earlier_homes_are_valida
     assert torch.equal(first.pixels, again.pixels)
     metrics = validator(data, torch.device("cpu"))(setup.student.eval())
     assert {"agree_rgb", "agree_depth_before", "cos_rgb_before"} <= set(metrics)
-    assert len(calibration_pixels(data, setup.recipe, 32)) == 64
+    assert len(calibration_pixels(data, 32)) == 64
 
 
 def test_an_adapted_student_is_held_against_the_one_before(

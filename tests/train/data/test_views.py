@@ -8,6 +8,7 @@ from edgevl_train.data.views import augment_depth, crop, draw_views
 from edgevl_train.sections import DepthAugmentSection, MissingDepthSection, ViewsSection
 
 pytestmark = pytest.mark.unit
+NO_NOISE = torch.empty(0)
 
 
 def picture(count: int = 4, side: int = 24) -> torch.Tensor:
@@ -68,7 +69,7 @@ def test_depth_augmentation_makes_holes_and_scales_both_channels() -> None:
     codes = torch.from_numpy(encode_depth(depth_m, "metric")).permute(0, 3, 1, 2).float()
     section = DepthAugmentSection(hole_probability=0.5, hole_max_side=0.5, range_jitter=0.2)
     draw = torch.rand(64, 6, generator=torch.Generator().manual_seed(0))
-    out = augment_depth(codes, section, "metric", draw)
+    out = augment_depth(codes, section, "metric", draw, NO_NOISE)
     hole = (out == 0).all(1)
     assert 10 < hole.any(dim=(1, 2)).sum() < 54
     assert set(out[:, 2].unique().tolist()) == {0.0, 255.0}
@@ -76,7 +77,7 @@ def test_depth_augmentation_makes_holes_and_scales_both_channels() -> None:
     ratio = centre[:, 0] / codes[0, 0, 0, 0] * (centre[:, 1] / codes[0, 1, 0, 0])
     assert (ratio - 1).abs().max() < 0.08  # nearer in one channel is nearer in the other, up to rounding
     assert centre[:, 0].std() > 1
-    assert torch.equal(out, augment_depth(codes, section, "metric", draw))
+    assert torch.equal(out, augment_depth(codes, section, "metric", draw, NO_NOISE))
 
 
 def test_depth_noise_grows_with_the_square_of_the_range_in_both_codes() -> None:
@@ -100,7 +101,7 @@ def test_depth_noise_grows_with_the_square_of_the_range_in_both_codes() -> None:
 def test_minmax_depth_keeps_its_values_outside_holes() -> None:
     codes = torch.full((8, 3, 16, 16), 100.0)
     draw = torch.rand(8, 6, generator=torch.Generator().manual_seed(0))
-    out = augment_depth(codes, DepthAugmentSection(), "minmax", draw)
+    out = augment_depth(codes, DepthAugmentSection(), "minmax", draw, NO_NOISE)
     assert set(out.unique().tolist()) <= {0.0, 100.0}
 
 

@@ -86,7 +86,7 @@ def test_unreadable_tiles_are_listed_and_more_than_5_percent_refused(tmp_path: P
 def test_damaged_bytes_are_read_or_named(tmp_path_factory: pytest.TempPathFactory, start: int, noise: bytes) -> None:
     """Whatever the TIFF reader makes of it, nothing but a ValueError with the file's name comes out."""
     file = tile(tmp_path_factory.mktemp("tile"), "River", 1)
-    with open(file, "r+b") as stream:
+    with file.open("r+b") as stream:
         stream.seek(start)
         stream.write(noise)
     said = file.name

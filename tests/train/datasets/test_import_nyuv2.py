@@ -44,7 +44,7 @@ def destroy(path: Path, row: int) -> None:
     """Overwrite the stored chunk of one image."""
     with h5py.File(path, "r") as file:
         chunk = file["images"].id.get_chunk_info(row)
-    with open(path, "r+b") as stream:
+    with path.open("r+b") as stream:
         stream.seek(chunk.byte_offset)
         stream.write(b"\xff" * chunk.size)
 

@@ -188,7 +188,7 @@ def test_wrong_photos_are_refused_in_one_line(photos: Path, tmp_path: Path) -> N
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    with open(table, "w", newline="") as stream:
+    with table.open("w", newline="") as stream:
         csv.writer(stream).writerows(
             [["image", "caption"], *[[f"photos/kitchen/{n}.jpg", "x"] for n in range(100, 120)]]
         )

@@ -40,7 +40,7 @@ def fold_away(backbone: nn.Module) -> dict[str, torch.Tensor]:
 
 def test_folded_batch_norms_are_restored_before_training(tiny_recipe: Recipe, tmp_path: Path) -> None:
     data = make_run_data(tiny_recipe, pairs=80)
-    pixels = calibration_pixels(data, tiny_recipe, 64)
+    pixels = calibration_pixels(data, 64)
     torch.manual_seed(0)
     donor = build_student("test_resnet", 16)
     _as_trained(donor, pixels)
