@@ -1,18 +1,21 @@
 """What is in a bag, and a healthy bag from a damaged one."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from mcap.records import Metadata
 from pydantic import BaseModel, ConfigDict
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.pairing import Dropped, Event, PairMatcher
-from edgevl_core.pairlog.facts import log_facts
 from edgevl_core.pairlog.metadata import METADATA_NAME
 from edgevl_core.pairlog.pairs import DEPTH, RGB, bag_registration, message_stamp_ns
 from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.retention import MARK
 from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.streams import Streams, find_streams
 from edgevl_core.pairlog.types import COMPRESSED_IMAGE, IMAGE, SCENE_TRUTH, deserialize
@@ -46,7 +49,7 @@ class LogInfo(BaseModel):
         pairing: None without both streams.
         registered: whether depth is registered to RGB, see :class:`edgevl_core.camera.registration.Registration`.
         coverage: truth messages by room.
-        facts: what pair_logger said of its own log, see :func:`edgevl_core.pairlog.facts.log_facts`.
+        facts: what pair_logger said of its own log: reduced, compressed; none of a bag that it did not write.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -97,7 +100,7 @@ def log_info(path: Path | str, max_skew_s: float = 0.02) -> LogInfo:
                 coverage[deserialize(message.data, SCENE_TRUTH).room] += 1
         events += matcher.flush()
         files = _storage_files(reader.path)
-        facts = log_facts(files)
+        facts = _facts(reader)
         # pair_logger also saw the images' sizes and frames.
         registered = facts.pop("registered", "") or (bag_registration(reader, streams).verdict if streams else "")
         return LogInfo(
@@ -132,7 +135,7 @@ def recover(source: Path | str, out: Path | str) -> RecoverSummary:
         for topic in reader.topics.values():
             qos = "sensor" if topic.msgtype in (IMAGE, COMPRESSED_IMAGE) else "reliable"
             try:
-                bag.add_topic(topic.name, topic.msgtype, qos, topic.schema)
+                bag.add_topic(topic.name, topic.msgtype, qos, topic.schema, topic.encoding)
             except ValueError:
                 losses.append(f"{topic.name}: its type {topic.msgtype} is described nowhere: left out")
             else:
@@ -141,7 +144,28 @@ def recover(source: Path | str, out: Path | str) -> RecoverSummary:
         for message in reader.messages(names):
             bag.write(message.topic, message.data, message.stamp_ns)
             messages += 1
+        # Last of all, so that pair_logger's mark is not where it puts it: nobody asked to have this copy removed when
+        # its logs grow over their budget.
+        for record in _each_once(reader.extras()):
+            bag.add_extra(record)
     return RecoverSummary(messages, bag.bytes_written, losses)
+
+
+def _each_once(records: Iterable[Any]) -> Iterator[Any]:
+    """Without repetitions: facts stand in every segment. rosbag2's own record describes the files that were."""
+    told: list[Any] = []
+    for record in records:
+        if record not in told and not (isinstance(record, Metadata) and record.name == "rosbag2"):
+            told = [*told, record] if isinstance(record, Metadata) else told
+            yield record
+
+
+def _facts(reader: BagReader) -> dict[str, str]:
+    """By name; where facts differ, the last ones hold."""
+    facts: dict[str, str] = {}
+    for record in reader.extras(closed=True):
+        facts |= record.metadata if isinstance(record, Metadata) and record.name == MARK else {}
+    return facts
 
 
 def _streams(reader: BagReader) -> tuple[Streams | None, str]:
