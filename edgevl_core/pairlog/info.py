@@ -14,11 +14,15 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.pairing import Dropped, Event, PairMatcher
 from edgevl_core.pairlog.metadata import METADATA_NAME
 from edgevl_core.pairlog.pairs import DEPTH, RGB, bag_registration, message_stamp_ns
-from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.offset import offset_advice
+from edgevl_core.pairlog.reader import BagReader, is_storage
 from edgevl_core.pairlog.retention import MARK
+from edgevl_core.pairlog.segments import CDR
 from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.streams import Streams, find_streams
-from edgevl_core.pairlog.types import COMPRESSED_IMAGE, IMAGE, SCENE_TRUTH, deserialize
+from edgevl_core.pairlog.types import COMPRESSED_IMAGE, IMAGE, SCENE_TRUTH, BrokenMessage, deserialize
+
+_STREAM_NAMES = ("rgb", "depth")
 
 
 class TopicInfo(BaseModel):
@@ -31,7 +35,10 @@ class TopicInfo(BaseModel):
 
 
 class PairingInfo(BaseModel):
-    """How the RGB and depth streams pair by their header stamps; skews in seconds, NaN without a pair."""
+    """How the RGB and depth streams pair by their header stamps; skews in seconds, NaN without a pair.
+
+    advice: where the nearest depth images are, if there is no pair.
+    """
 
     model_config = ConfigDict(frozen=True)
     rgb: str
@@ -40,6 +47,7 @@ class PairingInfo(BaseModel):
     dropped: dict[str, int]
     skew_p50_s: float
     skew_p95_s: float
+    advice: str = ""
 
 
 class LogInfo(BaseModel):
@@ -77,27 +85,43 @@ class RecoverSummary:
     losses: list[str]
 
 
-def log_info(path: Path | str, max_skew_s: float = 0.02) -> LogInfo:
+def log_info(
+    path: Path | str, max_skew_s: float = 0.02, *, rgb: str | None = None, depth: str | None = None
+) -> LogInfo:
     """Read a whole bag once, decode no image, and describe it.
 
+    Args:
+        max_skew_s: largest difference of stamps within a pair, inclusive.
+        rgb, depth: topics, found by type when None.
+
     Raises:
-        UserError: there is no such bag, or nothing can be read from it.
+        UserError: there is no such bag, or nothing can be read from it; a named topic is not in it.
     """
     with BagReader(path) as reader:
-        streams, reason = _streams(reader)
+        streams, reason = _streams(reader, rgb, depth)
         number = {streams.rgb: RGB, streams.depth: DEPTH} if streams else {}
         matcher: PairMatcher[None] = PairMatcher(max_skew_s)
         events: list[Event[None]] = []
         coverage: Counter[str] = Counter()
+        unreadable: Counter[str] = Counter()
+        read: Counter[str] = Counter()
         messages, first_ns, last_ns = 0, 0, 0
         for message in reader.messages():
             first_ns = message.stamp_ns if not messages else first_ns
             last_ns = message.stamp_ns
             messages += 1
+            read[message.topic] += 1
             if message.topic in number:
-                events += matcher.push(number[message.topic], message_stamp_ns(message.data), None)
-            elif message.msgtype == SCENE_TRUTH:
-                coverage[deserialize(message.data, SCENE_TRUTH).room] += 1
+                stamp_ns = message_stamp_ns(message.data)
+                if stamp_ns is None:
+                    unreadable[f"{_STREAM_NAMES[number[message.topic]]} unreadable"] += 1
+                else:
+                    events += matcher.push(number[message.topic], stamp_ns, None)
+            elif message.msgtype == SCENE_TRUTH and reader.topics[message.topic].encoding == CDR:
+                try:
+                    coverage[deserialize(message.data, SCENE_TRUTH).room] += 1
+                except BrokenMessage:
+                    unreadable["truth unreadable"] += 1
         events += matcher.flush()
         files = _storage_files(reader.path)
         facts = _facts(reader)
@@ -106,16 +130,16 @@ def log_info(path: Path | str, max_skew_s: float = 0.02) -> LogInfo:
         return LogInfo(
             path=str(path),
             bytes=sum(file.stat().st_size for file in files),
-            segments=len(files),
+            segments=sum(is_storage(file) for file in files),
             messages=messages,
             start_ns=first_ns,
             duration_s=(last_ns - first_ns) / 1e9,
             topics=[
-                TopicInfo(name=t.name, type=t.msgtype, messages=t.count)
+                TopicInfo(name=t.name, type=t.msgtype, messages=read[t.name])
                 for t in sorted(reader.topics.values(), key=lambda t: t.name)
             ],
             losses=list(reader.losses),
-            pairing=_pairing(streams, events) if streams else None,
+            pairing=_pairing(streams, events, unreadable) if streams else None,
             not_paired_because=reason,
             coverage=dict(coverage.most_common()),
             registered=registered,
@@ -168,18 +192,20 @@ def _facts(reader: BagReader) -> dict[str, str]:
     return facts
 
 
-def _streams(reader: BagReader) -> tuple[Streams | None, str]:
+def _streams(reader: BagReader, rgb: str | None, depth: str | None) -> tuple[Streams | None, str]:
     try:
-        return find_streams(reader), ""
+        return find_streams(reader, rgb, depth), ""
     except UserError as error:  # a bag without depth can still be described
+        if rgb or depth:
+            raise
         return None, str(error)
 
 
-def _pairing(streams: Streams, events: list[Event[None]]) -> PairingInfo:
+def _pairing(streams: Streams, events: list[Event[None]], unreadable: Counter[str]) -> PairingInfo:
     skews_s = [event.skew_s for event in events if not isinstance(event, Dropped)]
-    dropped = Counter(
-        f"{('rgb', 'depth')[event.stream]} {event.reason}" for event in events if isinstance(event, Dropped)
-    )
+    lost = [event for event in events if isinstance(event, Dropped)]
+    dropped = Counter(f"{_STREAM_NAMES[event.stream]} {event.reason}" for event in lost) + unreadable
+    stamps = [[event.stamp_ns for event in lost if event.stream == stream] for stream in (RGB, DEPTH)]
     p50, p95 = np.percentile(skews_s, (50, 95)) if skews_s else (np.nan, np.nan)
     return PairingInfo(
         rgb=streams.rgb,
@@ -188,6 +214,7 @@ def _pairing(streams: Streams, events: list[Event[None]]) -> PairingInfo:
         dropped=dict(dropped),
         skew_p50_s=float(p50),
         skew_p95_s=float(p95),
+        advice="" if skews_s else offset_advice(*stamps),
     )
 
 

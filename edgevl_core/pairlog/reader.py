@@ -124,11 +124,11 @@ class BagReader:
         if not self.path.exists():
             raise UserError(f"{self.path}: there is no such bag: give a rosbag2 directory or an .mcap file")
         if self.path.is_file():
-            if not _is_storage(self.path):
+            if not is_storage(self.path):
                 raise UserError(f"{self.path} is no bag: give a rosbag2 directory, or an .mcap or .db3 file")
             return [self._segment(self.path, 0)]
         try:
-            files = {file.name: file for file in self.path.iterdir() if _is_storage(file) and file.is_file()}
+            files = {file.name: file for file in self.path.iterdir() if is_storage(file) and file.is_file()}
         except OSError as error:
             raise UserError(f"{self.path} cannot be read ({error.strerror}): make it readable first") from error
         if not files:
@@ -232,7 +232,8 @@ def _in_order(blocks: list[Block], wanted: Collection[str]) -> Iterator[Message]
             heapq.heapreplace(heads, (following.stamp_ns, rank, following, stream))
 
 
-def _is_storage(file: Path) -> bool:
+def is_storage(file: Path) -> bool:
+    """Whether the name is that of a bag's storage file."""
     return Path(file.name.removesuffix(COMPRESSED)).suffix in STORAGE
 
 
