@@ -18,10 +18,11 @@ _COLOUR = re.compile(r"(rgb|bgr)a?(8|16)|bayer_\w+|yuv\w*|uyvy|yuyv|nv\d+")
 _BARE = re.compile(r"(8|16|32|64)[USF]C?\d*")  # numbers that are no colour: label images, vectors, masks
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG")  # JPEG, PNG
 _FIRST = 10  # messages looked at: a driver's first one may be broken
-_STREAM_WORDS = frozenset(
-    "color colour rgb depth aligned registered rect rectified raw image images to left right stereo ir infra infra1 "
-    "infra2 mono gray grey optical frame link camera sensor".split()
-)
+_STREAM_WORDS = {
+    *("color", "colour", "rgb", "depth", "aligned", "registered", "rect", "rectified", "raw", "image", "images", "to"),
+    *("left", "right", "stereo", "ir", "infra", "infra1", "infra2", "mono", "gray", "grey"),
+}
+_FRAME_WORDS = _STREAM_WORDS | {"optical", "frame", "link", "camera", "sensor"}
 _REGISTERED = ("aligned", "registered", "_to_rgb", "_to_color")
 
 
@@ -62,7 +63,7 @@ class ImageTopic:
     @property
     def namespace(self) -> tuple[str, ...]:
         parts = self.base.strip("/").split("/")[:-1]
-        return tuple(part for part in parts if not set(part.split("_")) <= _STREAM_WORDS - {"camera", "sensor"})
+        return tuple(part for part in parts if not set(part.split("_")) <= _STREAM_WORDS)
 
 
 def image_topics(reader: BagReader) -> list[ImageTopic]:
@@ -109,7 +110,7 @@ def one_camera(a: ImageTopic, b: ImageTopic) -> tuple[int, int]:
 
 
 def _family(frame_id: str) -> tuple[str, ...]:
-    return tuple(word for word in re.split(r"[_/]+", frame_id.lower()) if word and word not in _STREAM_WORDS)
+    return tuple(word for word in re.split(r"[_/]+", frame_id.lower()) if word and word not in _FRAME_WORDS)
 
 
 def _role(image: Any) -> tuple[str, str]:

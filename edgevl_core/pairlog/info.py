@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.pairing import Dropped, Event, PairMatcher
 from edgevl_core.pairlog.metadata import METADATA_NAME
-from edgevl_core.pairlog.pairs import DEPTH, RGB, bag_registration, message_stamp_ns
 from edgevl_core.pairlog.offset import offset_advice
+from edgevl_core.pairlog.pairs import DEPTH, MAX_SKEW_S, RGB, bag_registration, message_stamp_ns
 from edgevl_core.pairlog.reader import BagReader, is_storage
 from edgevl_core.pairlog.retention import MARK
 from edgevl_core.pairlog.segments import CDR
@@ -86,7 +86,7 @@ class RecoverSummary:
 
 
 def log_info(
-    path: Path | str, max_skew_s: float = 0.02, *, rgb: str | None = None, depth: str | None = None
+    path: Path | str, max_skew_s: float = MAX_SKEW_S, *, rgb: str | None = None, depth: str | None = None
 ) -> LogInfo:
     """Read a whole bag once, decode no image, and describe it.
 

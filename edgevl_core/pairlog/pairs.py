@@ -25,6 +25,7 @@ from edgevl_core.pairlog.types import CAMERA_INFO, SCENE_TRUTH, BrokenMessage, d
 
 __all__ = [
     "PairReader",
+    "PairSettings",
     "RecordedPair",
     "RgbdPair",
     "Streams",
@@ -38,10 +39,24 @@ __all__ = [
 RGB, DEPTH = 0, 1
 _STREAM_NAMES = ("rgb", "depth")
 _TRUTH_WAIT_NS = 2_000_000_000
+MAX_SKEW_S = 0.02
 MAX_UNREADABLE = 0.05
 """Share of a bag's pairs that may be broken before it is refused."""
 _HEADER_BYTES = 12
 _HEADER = {0: struct.Struct(">iI"), 1: struct.Struct("<iI")}  # by the lowest bit of CDR's second byte
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """What is taken from a bag: topics (None: found by type), and the largest skew of a pair in seconds, inclusive."""
+
+    rgb: str | None = None
+    depth: str | None = None
+    max_skew_s: float = MAX_SKEW_S
+
+    def read(self, path: Path | str) -> "PairReader":
+        """The pairs of a bag; see :func:`read_pairs`."""
+        return PairReader(path, self.rgb, self.depth, self.max_skew_s)
 
 
 @dataclass(frozen=True)
@@ -99,8 +114,16 @@ class RecordedPair:
         Raises:
             UnreadableImage: one of them is broken, empty, or of an encoding that is not known.
         """
-        rgb, depth_m = _image("rgb", self.rgb, decode_rgb), _image("depth", self.depth, decode_depth)
+        rgb, depth_m = self.decode_rgb(), _image("depth", self.depth, decode_depth)
         return RgbdPair(self.stamp_ns, rgb, cut(depth_m, self.window), self.skew_s, self.truth)
+
+    def decode_rgb(self) -> NDArray[np.uint8]:
+        """The RGB image alone, (H, W, 3) uint8.
+
+        Raises:
+            UnreadableImage: as :meth:`decode`.
+        """
+        return _image("rgb", self.rgb, decode_rgb)
 
 
 class PairReader(Iterator[RgbdPair]):
@@ -114,7 +137,7 @@ class PairReader(Iterator[RgbdPair]):
             unreadable" or "depth unreadable".
         without_header: messages so short that they hold no stamp; they are in no pair.
         losses: what the bag has lost (:attr:`BagReader.losses`), complete once the iteration has ended.
-        streams: the topics used.
+        streams: the topics used; expected: upper bound of the pairs in them.
         registration: whether depth is registered to RGB, by the bag's camera_info.
     """
 
@@ -124,6 +147,7 @@ class PairReader(Iterator[RgbdPair]):
         try:
             self.streams = find_streams(self._reader, rgb, depth)
             self.registration = bag_registration(self._reader, self.streams)
+            self.expected = min(self._reader.topics[name].count for name in (self.streams.rgb, self.streams.depth))
         except BaseException:
             self._reader.close()
             raise
@@ -222,7 +246,7 @@ class PairReader(Iterator[RgbdPair]):
 
 
 def read_pairs(
-    path: Path | str, *, rgb: str | None = None, depth: str | None = None, max_skew_s: float = 0.02
+    path: Path | str, *, rgb: str | None = None, depth: str | None = None, max_skew_s: float = MAX_SKEW_S
 ) -> PairReader:
     """The RGB-D pairs of any rosbag2, by header stamps, as :class:`PairMatcher` pairs a live stream.
 
@@ -237,11 +261,8 @@ def read_pairs(
     return PairReader(path, rgb, depth, max_skew_s)
 
 
-def readable(pairs: PairReader, expected: int) -> Iterator[RgbdPair]:
+def readable(pairs: PairReader) -> Iterator[RgbdPair]:
     """The pairs of a bag, for who must not take a part of it for all.
-
-    Args:
-        expected: upper bound of the pairs.
 
     Raises:
         UserError: there are none, or more than ``MAX_UNREADABLE`` of them are broken.
@@ -255,7 +276,7 @@ def readable(pairs: PairReader, expected: int) -> Iterator[RgbdPair]:
         except UnreadableImage as fault:
             pairs.stats[f"{fault.stream} unreadable"] += 1
             faults.append(str(fault))
-            check_readable(pairs, faults, gone, expected)
+            check_readable(pairs, faults, gone, pairs.expected)
         else:
             pairs.stats["pairs"] += 1
             yield pair

@@ -64,7 +64,7 @@ def read_promise(file: Path) -> tuple[Promise, str]:
             return Promise(), "is missing"
         if (size := file.stat().st_size) > _MOST_BYTES:
             return Promise(), f"is unreadable ({size} bytes, {_MOST_BYTES} are allowed)"
-        content = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is a safe loader
+        content = yaml.load(file.read_text(encoding="utf-8"), _Loader)
         return _Metadata.model_validate(content).rosbag2_bagfile_information, ""
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]

@@ -1,4 +1,4 @@
-"""What every storage file of a bag is to its reader: topics with the counts that it promises, and blocks of messages."""
+"""What a storage file of a bag is to its reader: topics with the counts that it promises, and blocks of messages."""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field

@@ -13,6 +13,7 @@ from edgevl_core.pairlog.image_topics import (
     one_camera,
 )
 from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.segments import CDR
 from edgevl_core.pairlog.types import CAMERA_INFO, SCENE_TRUTH, BrokenMessage, deserialize
 
 _CHOSEN_BY_CAMERA = 6  # leading parts of a rank that say which camera, and whether it is an RGB-D camera at all
@@ -150,7 +151,9 @@ def _of_type(reader: BagReader, msgtype: str, near: str, but: str | None = None)
         parts = zip(name.strip("/").split("/"), near.strip("/").split("/"))
         return next((i for i, (x, y) in enumerate(parts) if x != y), 99)
 
-    names = sorted(t.name for t in reader.topics.values() if t.msgtype == msgtype and t.name != but)
+    names = sorted(
+        t.name for t in reader.topics.values() if t.msgtype == msgtype and t.name != but and t.encoding == CDR
+    )
     return max(names, key=shared, default=None)
 
 
