@@ -81,9 +81,8 @@ def evaluate_all(
         path, topics, pairs, dropped messages by reason, and losses of the reader.
 
     Raises:
-        UserError: a bag holds no pairs, or too many that cannot be decoded; a label to leave out that is not there, or that
-            no frame shows; retrieval without a
-            teacher; teacher and model of different dimensions or labels.
+        UserError: a bag holds no pairs, or too many that cannot be decoded; a label to leave out that is not there,
+            or that no frame shows; retrieval without a teacher; teacher and model of different dimensions or labels.
     """
     if retrieval_s is not None and not 0 <= retrieval_s < np.inf:
         raise UserError(f"--retrieval {retrieval_s}: a time in seconds >= 0 is accepted")
