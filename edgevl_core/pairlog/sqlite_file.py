@@ -13,7 +13,8 @@ from pathlib import Path
 from edgevl_core.pairlog.chunks import unpacked
 from edgevl_core.pairlog.segments import CDR, Block, Message, Segment, Topic
 
-_WAL_HEAD = struct.Struct(">8xI4xQ8x")  # page size, salts
+_WAL_MAGIC = (0x377F0682, 0x377F0683)
+_WAL_HEAD = struct.Struct(">I4xI4xQ8x")  # magic, page size, salts
 _WAL_FRAME = struct.Struct(">4xIQ8x")  # pages after a commit (else 0), salts
 
 
@@ -105,19 +106,22 @@ def _definitions(connection: sqlite3.Connection) -> dict[str, tuple[str, str]]:
 def _uncommitted_bytes(wal: Path) -> int:
     """Bytes at the end of a write-ahead log that belong to no finished transaction."""
     with open(wal, "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
         head = file.read(_WAL_HEAD.size)
         if len(head) < _WAL_HEAD.size:
-            return len(head)
-        page_bytes, salts = _WAL_HEAD.unpack(head)
+            return size
+        magic, page_bytes, salts = _WAL_HEAD.unpack(head)
+        if magic not in _WAL_MAGIC or page_bytes < 512:
+            return size
         at = committed = _WAL_HEAD.size
-        while len(frame := file.read(_WAL_FRAME.size)) == _WAL_FRAME.size:
-            pages, of_frame = _WAL_FRAME.unpack(frame)
+        while (end := at + _WAL_FRAME.size + page_bytes) <= size:
+            pages, of_frame = _WAL_FRAME.unpack(file.read(_WAL_FRAME.size))
             if of_frame != salts:  # left over from before the log was begun anew
                 return at - committed
-            file.seek(page_bytes, 1)
-            at += _WAL_FRAME.size + page_bytes
+            file.seek(end)
+            at = end
             committed = at if pages else committed
-        size = file.seek(0, 2)
         return size - committed
 
 
