@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgevl_core.base.errors import UserError
 from edgevl_train.data.split import Split, split_pairs
 from edgevl_train.prepare import Setup, prepare
 from edgevl_train.recipe import Recipe
@@ -47,7 +48,11 @@ def _split(setup: Setup) -> list[str]:
             raise reader.no_pairs()
     stamp_ns = np.concatenate([np.array(stamps, np.int64) for stamps in found])
     bag = np.repeat(np.arange(len(found)), [len(stamps) for stamps in found])
-    split = split_pairs(stamp_ns, bag, setup.recipe.split, setup.recipe.seed)
+    losses = [f"lost: {reader.path}: {loss}" for reader in readers for loss in reader.losses]
+    try:
+        split = split_pairs(stamp_ns, bag, setup.recipe.split, setup.recipe.seed)
+    except UserError as error:  # too few pairs, perhaps because of these
+        raise UserError("; ".join([str(error), *losses])) from error
     lines = [
         f"{len(bag)} pairs, split by {split.by}: {len(split.train)} to train on (before curation), {len(split.val)} to "
         f"validate, {split.dropped} in gaps; . trains, V validates, - is left out"
@@ -56,8 +61,7 @@ def _split(setup: Setup) -> list[str]:
         rows = np.flatnonzero(bag == number)
         dropped = "".join(f", {count} {reason}" for reason, count in reader.stats.items())
         lines.append(f"{reader.path}: {len(rows)} pairs{dropped}  {_picture(split, rows)}")
-        lines += [f"lost: {reader.path}: {loss}" for loss in reader.losses]
-    return lines
+    return lines + losses
 
 
 def _picture(split: Split, rows: np.ndarray) -> str:

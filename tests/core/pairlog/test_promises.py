@@ -1,4 +1,4 @@
-"""What a bag promises is delivered, or its loss is said: indexes left out, logs beside SQLite, odd names, hostile YAML."""
+"""What a bag promises is delivered, or its loss is said: no index, logs beside SQLite, odd names, hostile YAML."""
 
 import hashlib
 import json
@@ -287,10 +287,9 @@ def test_damage_within_sqlite_is_said(tmp_path: Path) -> None:
     try:
         found, losses = read(bag)
     except UserError as error:
-        assert "bag.db3" in str(error)
-    else:
-        assert sum(found.values()) < 120
-        assert losses
+        found, losses = {}, [str(error)]
+    assert sum(found.values()) < 120
+    assert any("bag.db3" in loss for loss in losses)
 
 
 @pytest.mark.parametrize("name", ["run#3", "a?b", "100%25 done", "räume 走廊", "two  spaces", "semi;colon&x=1", "[1]*"])
