@@ -151,7 +151,7 @@ def recover(source: Path | str, out: Path | str) -> RecoverSummary:
     """Write what can be read from ``source`` to the new, healthy bag ``out``; ``source`` stays as it is.
 
     Raises:
-        UserError: ``source`` is no bag or holds no message, or ``out`` exists.
+        UserError: ``source`` is no bag, no message of it can be saved, or ``out`` exists.
     """
     with BagReader(source) as reader, staged_bag(out) as bag:
         losses = reader.losses
@@ -168,6 +168,8 @@ def recover(source: Path | str, out: Path | str) -> RecoverSummary:
         for message in reader.messages(names):
             bag.write(message.topic, message.data, message.stamp_ns)
             messages += 1
+        if not messages:
+            raise UserError(f"{source}: nothing could be saved ({'; '.join(losses)}): give another bag")
         # Last of all, so that pair_logger's mark is not where it puts it: nobody asked to have this copy removed when
         # its logs grow over their budget.
         for record in _each_once(reader.extras()):

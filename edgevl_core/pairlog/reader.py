@@ -171,7 +171,8 @@ class BagReader:
             if file.suffix == COMPRESSED:
                 file = self._unpack(file)
             segment = open_mcap(file) if file.suffix == STORAGE[0] else open_sqlite(file, self._stack)
-        except (OSError, sqlite3.Error, zstandard.ZstdError) as error:
+        except (OSError, sqlite3.Error, zstandard.ZstdError, UnicodeDecodeError) as error:
+            # UnicodeDecodeError: SQLite quotes damaged names in its own errors.
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             segment = Segment([], [], [f"{file.name} cannot be read ({reason})"], whole=False)
         self.losses += segment.losses

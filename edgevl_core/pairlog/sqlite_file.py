@@ -5,17 +5,13 @@ the file. That is done with the log's index in memory and without locks, so that
 """
 
 import sqlite3
-import struct
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from edgevl_core.pairlog.chunks import unpacked
 from edgevl_core.pairlog.segments import CDR, Block, Message, Segment, Topic
-
-_WAL_MAGIC = (0x377F0682, 0x377F0683)
-_WAL_HEAD = struct.Struct(">I4xI4xQ8x")  # magic, page size, salts
-_WAL_FRAME = struct.Struct(">4xIQ8x")  # pages after a commit (else 0), salts
+from edgevl_core.pairlog.write_ahead_log import lost_bytes
 
 
 def open_sqlite(path: Path, stack: ExitStack) -> Segment:
@@ -26,6 +22,7 @@ def open_sqlite(path: Path, stack: ExitStack) -> Segment:
     """
     losses: list[str] = []
     connection = stack.enter_context(closing(_connect(path, losses)))
+    connection.text_factory = lambda text: text.decode(errors="replace")
     definitions = _definitions(connection)
     counts, start_ns = {}, []
     for topic_id, count, first_ns in connection.execute(
@@ -57,7 +54,7 @@ def open_sqlite(path: Path, stack: ExitStack) -> Segment:
                     continue
                 topic = wanted[number]
                 yield Message(topic.name, topic.msgtype, stamp_ns, unpacked(data) if topic.encoding == CDR else data)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             faults.append(f"{path.name}: the file is damaged ({error}): what comes after that place is not read")
         if misfits:
             faults.append(f"{path.name}: {misfits} rows hold no message")
@@ -88,8 +85,8 @@ def _connect(path: Path, losses: list[str]) -> sqlite3.Connection:
         except sqlite3.Error as error:
             losses.append(f"{size} bytes in {wal.name} cannot be read ({error})")
         else:
-            if lost := _uncommitted_bytes(wal):
-                losses.append(f"{lost} bytes in {wal.name}: its recorder was cut off while it wrote them")
+            if lost := lost_bytes(wal):
+                losses.append(f"{lost} bytes in {wal.name}: the log is damaged, or its recorder was cut off there")
             return connection
     return sqlite3.connect(f"{address}?immutable=1", uri=True, check_same_thread=False)
 
@@ -101,28 +98,6 @@ def _definitions(connection: sqlite3.Connection) -> dict[str, tuple[str, str]]:
         return {str(kind): (str(encoding), str(text)) for kind, encoding, text in rows if encoding and text}
     except sqlite3.OperationalError:
         return {}
-
-
-def _uncommitted_bytes(wal: Path) -> int:
-    """Bytes at the end of a write-ahead log that belong to no finished transaction."""
-    with open(wal, "rb") as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        head = file.read(_WAL_HEAD.size)
-        if len(head) < _WAL_HEAD.size:
-            return size
-        magic, page_bytes, salts = _WAL_HEAD.unpack(head)
-        if magic not in _WAL_MAGIC or page_bytes < 512:
-            return size
-        at = committed = _WAL_HEAD.size
-        while (end := at + _WAL_FRAME.size + page_bytes) <= size:
-            pages, of_frame = _WAL_FRAME.unpack(file.read(_WAL_FRAME.size))
-            if of_frame != salts:  # left over from before the log was begun anew
-                return at - committed
-            file.seek(end)
-            at = end
-            committed = at if pages else committed
-        return size - committed
 
 
 def _state(path: Path) -> list[tuple[int, int]]:

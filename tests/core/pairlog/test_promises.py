@@ -264,6 +264,14 @@ def test_a_write_ahead_log_without_its_end_is_said(tmp_path: Path) -> None:
     found, losses = read(bag)
     assert found == {RGB: 4, DEPTH: 4}  # one transaction: all of it or nothing
     assert f"bytes in {wal.name}" in losses[0]
+    shutil.rmtree(bag)  # a bit in the middle: SQLite stops there, without a word
+    killed_recorder(bag, 4)
+    data = bytearray(wal.read_bytes())
+    data[len(data) // 2] ^= 4
+    wal.write_bytes(data)
+    found, losses = read(bag)
+    assert found == {RGB: 4, DEPTH: 4}
+    assert f"bytes in {wal.name}" in losses[0]
     wal.write_bytes(b"no log" * 100)
     found, losses = read(bag)
     assert found == {RGB: 4, DEPTH: 4}

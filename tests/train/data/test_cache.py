@@ -113,7 +113,7 @@ def test_embeddings_of_all_views_once(
 
 def test_other_topics_are_another_cache(tiny_recipe: Recipe, tmp_path: Path) -> None:
     """Two cameras in one bag: which one is chosen is part of the key; the images are that camera's."""
-    bag = tmp_path / "two"
+    bag = tmp_path / "bag"
     with BagWriter(bag) as writer:
         for camera in ("one", "two"):
             for kind in ("color", "depth"):

@@ -279,7 +279,7 @@ def test_the_tolerance_is_the_runs(tmp_path: Path) -> None:
         evaluate(tmp_path / "a" / "bundle", [bag])
     assert evaluate(tmp_path / "a" / "bundle", [bag], max_skew_s=0.05)["samples"] == 40
     assert evaluate(tmp_path / "b" / "bundle", [bag])["samples"] == 40
-    with pytest.raises(UserError, match="no RGB and depth images within 0.03 s"):
+    with pytest.raises(UserError, match=r"no RGB and depth images within 0\.03 s"):
         evaluate(tmp_path / "b" / "bundle", [bag], max_skew_s=0.03)
 
 
