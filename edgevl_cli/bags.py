@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from edgevl_cli.console import progress, size, write_json
+from edgevl_cli.topics import Depth, MaxSkew, Rgb, checked_skew
 
 
 class Lights(str, Enum):
@@ -104,12 +105,19 @@ def import_pairs(
 
 
 @log.command()
-def info(bag: Annotated[Path, typer.Argument(help="A rosbag2 directory or an .mcap file.")], json: Json = None) -> None:
+def info(
+    bag: Annotated[Path, typer.Argument(help="A rosbag2 directory or an .mcap file.")],
+    rgb: Rgb = None,
+    depth: Depth = None,
+    max_skew_s: MaxSkew = None,
+    json: Json = None,
+) -> None:
     """Topics, pairs, skew, losses and coverage of a bag."""
     from edgevl_cli.tables import show_log
     from edgevl_core.pairlog.info import log_info
+    from edgevl_core.pairlog.pairs import MAX_SKEW_S
 
-    numbers = log_info(bag)
+    numbers = log_info(bag, checked_skew(max_skew_s) or MAX_SKEW_S, rgb=rgb, depth=depth)
     show_log(numbers)
     write_json(numbers.model_dump(mode="json"), json)
 

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from edgevl_cli.tables import MODALITIES, figure_table
+from edgevl_cli.tables import MODALITIES, figure_table, show_losses
 
 _HEADLINES = (
     *("top1", "macro", "top1_all_frames", "macro_all_frames", "teacher_agreement", "teacher_cosine"),
@@ -20,6 +20,12 @@ def show_evaluation(numbers: Mapping[str, Any]) -> None:
     """What :func:`edgevl_train.evaluation.evaluate.evaluate` found."""
     console = Console()
     console.print(f"{numbers['model']}: {numbers['samples']} pairs, {len(numbers['labels'])} labels")
+    for bag in numbers.get("bags", ()):
+        dropped = "".join(f", {count} {reason}" for reason, count in bag["dropped"].items())
+        console.print(
+            f"{bag['path']}: {bag['pairs']} pairs of {bag['rgb']} and {bag['depth']}{dropped}", highlight=False
+        )
+        show_losses(bag["losses"], bag["path"])
     if numbers["other_rooms"]:
         rooms = ", ".join(f"{name} {frames}" for name, frames in numbers["other_rooms"].items())
         console.print(f"true rooms that are no label, left aside: {rooms}")

@@ -1,11 +1,13 @@
 """Tables that people look at: a bag, a bundle."""
 
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from edgevl_cli.console import size
 
@@ -41,10 +43,10 @@ def show_log(info: "LogInfo") -> None:
     else:
         p = info.pairing
         dropped = ", ".join(f"{count} {reason}" for reason, count in p.dropped.items()) or "none left over"
-        console.print(
-            f"{p.pairs} pairs of {p.rgb} and {p.depth}; skew p50 {p.skew_p50_s * 1e3:.2f} ms, "
-            f"p95 {p.skew_p95_s * 1e3:.2f} ms; {dropped}"
-        )
+        skew = f"; skew p50 {p.skew_p50_s * 1e3:.2f} ms, p95 {p.skew_p95_s * 1e3:.2f} ms" if p.pairs else ""
+        console.print(f"{p.pairs} pairs of {p.rgb} and {p.depth}{skew}; {dropped}", highlight=False)
+        if p.advice:
+            console.print(p.advice, highlight=False)
     if info.coverage:
         coverage = figure_table("true rooms (evaluation only)", "room", "frames")
         for room, frames in info.coverage.items():
@@ -55,8 +57,15 @@ def show_log(info: "LogInfo") -> None:
         console.print(f"written by pair_logger: {facts}", highlight=False)
     if info.registered:
         console.print(f"depth registered to RGB: {info.registered}", highlight=False)
-    for loss in info.losses:
-        console.print(f"[yellow]lost:[/yellow] {loss}")
+    show_losses(info.losses)
+
+
+def show_losses(losses: Iterable[str], bag: str = "") -> None:
+    """What a reader has lost, one line each; ``bag`` names it where there are several."""
+    console = Console()
+    for loss in losses:
+        text = Text("lost: ", style="yellow").append(f"{bag}: {loss}" if bag else loss, style="default")
+        console.print(text, soft_wrap=True)
 
 
 def show_bundle(path: Path, manifest: "Manifest") -> None:

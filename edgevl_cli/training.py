@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from edgevl_cli.console import progress, write_json
+from edgevl_cli.topics import Depth, MaxSkew, Rgb, as_settings, checked_skew
 from edgevl_core.base.errors import UserError
 
 Bags = Annotated[list[Path], typer.Argument(help="rosbag2 directories or .mcap files.")]
@@ -50,6 +51,9 @@ def pretrain(
     size_px: Annotated[int | None, typer.Option(min=32, max=1024, help="Side of the model's input.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
+    rgb: Rgb = None,
+    depth: Depth = None,
+    max_skew_s: MaxSkew = None,
     settings: Settings = [],  # noqa: B006  (typer copies it)
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a pretraining that was cut off.")] = False,
 ) -> None:
@@ -58,7 +62,8 @@ def pretrain(
     from edgevl_train.pretrain.run import pretrain as run
     from edgevl_train.pretrain.settings import load_settings
 
-    given = [f"seed={seed}", *([] if epochs is None else [f"epochs={epochs}"]), *settings]
+    of_bags = as_settings("", rgb, depth, max_skew_s)
+    given = [f"seed={seed}", *([] if epochs is None else [f"epochs={epochs}"]), *of_bags, *settings]
     spec = run(sources, out, labels=labels, settings=load_settings(backbone, size_px, given), resume=resume)
     print(f"teacher: {spec}")
 
@@ -69,6 +74,9 @@ def adapt(
     labels: Labels,
     out: Out,
     recipe: Recipe = None,
+    rgb: Rgb = None,
+    depth: Depth = None,
+    max_skew_s: MaxSkew = None,
     settings: Settings = [],  # noqa: B006  (typer copies it)
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
     dry_run: Annotated[
@@ -95,7 +103,7 @@ def adapt(
     from edgevl_train.plan import plan
     from edgevl_train.recipe import load_recipe
 
-    resolved = load_recipe(recipe, settings)
+    resolved = load_recipe(recipe, [*as_settings("cache", rgb, depth, max_skew_s), *settings])
     if dry_run:
         print(plan(bags, teacher, labels, out, resolved))
         return
@@ -132,19 +140,24 @@ def evaluate(
         float | None,
         typer.Option(metavar="SECONDS", help="How often the teacher's RGB within so many seconds is retrieved first."),
     ] = None,
+    rgb: Rgb = None,
+    depth: Depth = None,
+    max_skew_s: MaxSkew = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the figures into this .png file.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the numbers here (- for stdout).")] = None,
 ) -> None:
     """Top-1 where the bags carry truth, agreement with the teacher where they do not."""
     needs_training_extra()
     from edgevl_cli.evaluation_tables import show_evaluation
+    from edgevl_core.pairlog.pairs import PairSettings
     from edgevl_train.data.cache import expected_pairs
     from edgevl_train.evaluation.evaluate import evaluate as run
     from edgevl_train.evaluation.evaluation_plot import write_plot
 
     if plot is not None and plot.suffix != ".png":
         raise UserError(f"--plot {plot}: a file name that ends in .png is accepted")
-    total = sum(expected_pairs(bag) for bag in bags)
+    checked_skew(max_skew_s)
+    total = sum(expected_pairs(bag, PairSettings(rgb, depth)) for bag in bags)
     with progress("evaluating") as on_progress:
         numbers = run(
             model,
@@ -153,6 +166,9 @@ def evaluate(
             teacher=teacher,
             leave_out=leave_out,
             retrieval_s=retrieval,
+            rgb=rgb,
+            depth=depth,
+            max_skew_s=max_skew_s,
             on_progress=lambda pairs: on_progress(pairs, total),
         )
     if str(json) != "-":

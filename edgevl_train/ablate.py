@@ -233,7 +233,7 @@ def _figures(files: dict[str, Path], recipe: Recipe, data: RunData, bank: LabelB
             row: engine_predictor(ROWS[row], engine, recipe.robot_preprocess(), bank, data.logit_scale)
             for row, engine in engines.items()
         }
-        for row, result in evaluate_all(predictors, test).items():
+        for row, result in evaluate_all(predictors, test, settings=recipe.cache.pairs).items():
             if not result["top1"]:
                 raise UserError(f"{', '.join(map(str, test))}: no frame's true room is a label: pass bags with truth")
             figures[row] |= {f"top1_{modality}": result["top1"][modality] for modality in ("rgb", "depth")}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_core.base.errors import UserError
 from edgevl_train.data.split import Split, split_pairs
 from edgevl_train.prepare import Setup, prepare
 from edgevl_train.recipe import Recipe
@@ -20,7 +20,7 @@ def plan(
     """What :func:`edgevl_train.adapt.adapt` would do. Images are not decoded, so broken ones still count as pairs.
 
     Raises:
-        UserError: wrong input, as for ``adapt``.
+        UserError: wrong input, as for ``adapt``; a bag without pairs.
     """
     check_out(Path(out), resume=False)
     setup = prepare(bags, teacher_spec, labels_path, recipe)
@@ -41,19 +41,27 @@ def plan(
 
 def _split(setup: Setup) -> list[str]:
     """A line a bag, with a picture of its time: "." trains, "V" validates, "-" is left out between them."""
-    skew_s = setup.recipe.cache.max_skew_s
-    found = [[pair.stamp_ns for pair in read_pairs(bag, max_skew_s=skew_s).recorded()] for bag in setup.bags]
+    readers = [setup.recipe.cache.pairs.read(bag) for bag in setup.bags]
+    found = [[pair.stamp_ns for pair in reader.recorded()] for reader in readers]
+    for reader, stamps in zip(readers, found, strict=True):
+        if not stamps:
+            raise reader.no_pairs()
     stamp_ns = np.concatenate([np.array(stamps, np.int64) for stamps in found])
     bag = np.repeat(np.arange(len(found)), [len(stamps) for stamps in found])
-    split = split_pairs(stamp_ns, bag, setup.recipe.split, setup.recipe.seed)
+    losses = [f"lost: {reader.path}: {loss}" for reader in readers for loss in reader.losses]
+    try:
+        split = split_pairs(stamp_ns, bag, setup.recipe.split, setup.recipe.seed)
+    except UserError as error:  # too few pairs, perhaps because of these
+        raise UserError("; ".join([str(error), *losses])) from error
     lines = [
         f"{len(bag)} pairs, split by {split.by}: {len(split.train)} to train on (before curation), {len(split.val)} to "
         f"validate, {split.dropped} in gaps; . trains, V validates, - is left out"
     ]
-    for number, path in enumerate(setup.bags):
+    for number, reader in enumerate(readers):
         rows = np.flatnonzero(bag == number)
-        lines.append(f"{path}: {len(rows)} pairs  {_picture(split, rows)}")
-    return lines
+        dropped = "".join(f", {count} {reason}" for reason, count in reader.stats.items())
+        lines.append(f"{reader.path}: {len(rows)} pairs{dropped}  {_picture(split, rows)}")
+    return lines + losses
 
 
 def _picture(split: Split, rows: np.ndarray) -> str:

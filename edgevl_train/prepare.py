@@ -97,7 +97,7 @@ def prepare(
     learned = recipe.stage1.vocabulary_weight or recipe.stage2.vocabulary_weight
     vocabulary = load_labels(recipe.vocabulary) if learned else None
     for path in paths:
-        expected_pairs(path)
+        expected_pairs(path, recipe.cache.pairs)
     teacher = load_teacher(
         teacher_spec,
         batch=recipe.teacher.batch,
@@ -173,7 +173,8 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
         replay,
         build_label_bank([setup.vocabulary], teacher.encode_text).vectors if setup.vocabulary else bank.vectors[:0],
     )
-    warnings = setup.warnings + coverage.warnings()
+    lost = [f"{bag['name']}: lost: {loss}" for bag in cache.index["bags"] for loss in bag["losses"]]
+    warnings = setup.warnings + lost + coverage.warnings()
     if recipe.one_home:
         names = [path.name for path in setup.bags]
         whole = np.asarray(targets[0], np.float32)

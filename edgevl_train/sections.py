@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
+from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairSettings
 from edgevl_train.student import presets
 
 
@@ -63,12 +64,20 @@ class TeacherSection(Section):
 class CacheSection(Section):
     """The training cache. ``size_px`` is the side of the images that crops are cut from (>= student.size_px).
 
-    ``workers``: threads that decode, 0 for one per core.
+    ``rgb``, ``depth``: topics of the bags, found by type where they are not named. ``workers``: threads that decode, 0
+    for one per core.
     """
 
     size_px: int = Field(256, ge=16, le=1024)
-    max_skew_s: float = Field(0.02, gt=0)
+    rgb: str | None = None
+    depth: str | None = None
+    max_skew_s: float = Field(MAX_SKEW_S, gt=0, le=60)
     workers: int = Field(0, ge=0)
+
+    @property
+    def pairs(self) -> PairSettings:
+        """What is taken from the bags."""
+        return PairSettings(self.rgb, self.depth, self.max_skew_s)
 
 
 class PreprocessSection(Section):

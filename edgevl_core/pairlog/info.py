@@ -1,21 +1,28 @@
 """What is in a bag, and a healthy bag from a damaged one."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from mcap.records import Metadata
 from pydantic import BaseModel, ConfigDict
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.pairing import Dropped, Event, PairMatcher
-from edgevl_core.pairlog.facts import log_facts
 from edgevl_core.pairlog.metadata import METADATA_NAME
-from edgevl_core.pairlog.pairs import DEPTH, RGB, bag_registration, message_stamp_ns
-from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.offset import offset_advice
+from edgevl_core.pairlog.pairs import DEPTH, MAX_SKEW_S, RGB, bag_registration, message_stamp_ns
+from edgevl_core.pairlog.reader import BagReader, is_storage
+from edgevl_core.pairlog.retention import MARK
+from edgevl_core.pairlog.segments import CDR
 from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.streams import Streams, find_streams
-from edgevl_core.pairlog.types import COMPRESSED_IMAGE, IMAGE, SCENE_TRUTH, deserialize
+from edgevl_core.pairlog.types import COMPRESSED_IMAGE, IMAGE, SCENE_TRUTH, BrokenMessage, deserialize
+
+_STREAM_NAMES = ("rgb", "depth")
 
 
 class TopicInfo(BaseModel):
@@ -28,7 +35,10 @@ class TopicInfo(BaseModel):
 
 
 class PairingInfo(BaseModel):
-    """How the RGB and depth streams pair by their header stamps; skews in seconds, NaN without a pair."""
+    """How the RGB and depth streams pair by their header stamps; skews in seconds, NaN without a pair.
+
+    advice: where the nearest depth images are, if there is no pair.
+    """
 
     model_config = ConfigDict(frozen=True)
     rgb: str
@@ -37,6 +47,7 @@ class PairingInfo(BaseModel):
     dropped: dict[str, int]
     skew_p50_s: float
     skew_p95_s: float
+    advice: str = ""
 
 
 class LogInfo(BaseModel):
@@ -46,7 +57,7 @@ class LogInfo(BaseModel):
         pairing: None without both streams.
         registered: whether depth is registered to RGB, see :class:`edgevl_core.camera.registration.Registration`.
         coverage: truth messages by room.
-        facts: what pair_logger said of its own log, see :func:`edgevl_core.pairlog.facts.log_facts`.
+        facts: what pair_logger said of its own log: reduced, compressed; none of a bag that it did not write.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,45 +85,61 @@ class RecoverSummary:
     losses: list[str]
 
 
-def log_info(path: Path | str, max_skew_s: float = 0.02) -> LogInfo:
+def log_info(
+    path: Path | str, max_skew_s: float = MAX_SKEW_S, *, rgb: str | None = None, depth: str | None = None
+) -> LogInfo:
     """Read a whole bag once, decode no image, and describe it.
 
+    Args:
+        max_skew_s: largest difference of stamps within a pair, inclusive.
+        rgb, depth: topics, found by type when None.
+
     Raises:
-        UserError: there is no such bag, or nothing can be read from it.
+        UserError: there is no such bag, or nothing can be read from it; a named topic is not in it.
     """
     with BagReader(path) as reader:
-        streams, reason = _streams(reader)
+        streams, reason = _streams(reader, rgb, depth)
         number = {streams.rgb: RGB, streams.depth: DEPTH} if streams else {}
         matcher: PairMatcher[None] = PairMatcher(max_skew_s)
         events: list[Event[None]] = []
         coverage: Counter[str] = Counter()
+        unreadable: Counter[str] = Counter()
+        read: Counter[str] = Counter()
         messages, first_ns, last_ns = 0, 0, 0
         for message in reader.messages():
             first_ns = message.stamp_ns if not messages else first_ns
             last_ns = message.stamp_ns
             messages += 1
+            read[message.topic] += 1
             if message.topic in number:
-                events += matcher.push(number[message.topic], message_stamp_ns(message.data), None)
-            elif message.msgtype == SCENE_TRUTH:
-                coverage[deserialize(message.data, SCENE_TRUTH).room] += 1
+                stamp_ns = message_stamp_ns(message.data)
+                if stamp_ns is None:
+                    unreadable[f"{_STREAM_NAMES[number[message.topic]]} unreadable"] += 1
+                else:
+                    events += matcher.push(number[message.topic], stamp_ns, None)
+            elif message.msgtype == SCENE_TRUTH and reader.topics[message.topic].encoding == CDR:
+                try:
+                    coverage[deserialize(message.data, SCENE_TRUTH).room] += 1
+                except BrokenMessage:
+                    unreadable["truth unreadable"] += 1
         events += matcher.flush()
         files = _storage_files(reader.path)
-        facts = log_facts(files)
+        facts = _facts(reader)
         # pair_logger also saw the images' sizes and frames.
         registered = facts.pop("registered", "") or (bag_registration(reader, streams).verdict if streams else "")
         return LogInfo(
             path=str(path),
             bytes=sum(file.stat().st_size for file in files),
-            segments=len(files),
+            segments=sum(is_storage(file) for file in files),
             messages=messages,
             start_ns=first_ns,
             duration_s=(last_ns - first_ns) / 1e9,
             topics=[
-                TopicInfo(name=t.name, type=t.msgtype, messages=t.count)
+                TopicInfo(name=t.name, type=t.msgtype, messages=read[t.name])
                 for t in sorted(reader.topics.values(), key=lambda t: t.name)
             ],
             losses=list(reader.losses),
-            pairing=_pairing(streams, events) if streams else None,
+            pairing=_pairing(streams, events, unreadable) if streams else None,
             not_paired_because=reason,
             coverage=dict(coverage.most_common()),
             registered=registered,
@@ -124,7 +151,7 @@ def recover(source: Path | str, out: Path | str) -> RecoverSummary:
     """Write what can be read from ``source`` to the new, healthy bag ``out``; ``source`` stays as it is.
 
     Raises:
-        UserError: ``source`` is no bag or holds no message, or ``out`` exists.
+        UserError: ``source`` is no bag, no message of it can be saved, or ``out`` exists.
     """
     with BagReader(source) as reader, staged_bag(out) as bag:
         losses = reader.losses
@@ -132,7 +159,7 @@ def recover(source: Path | str, out: Path | str) -> RecoverSummary:
         for topic in reader.topics.values():
             qos = "sensor" if topic.msgtype in (IMAGE, COMPRESSED_IMAGE) else "reliable"
             try:
-                bag.add_topic(topic.name, topic.msgtype, qos, topic.schema)
+                bag.add_topic(topic.name, topic.msgtype, qos, topic.schema, topic.encoding)
             except ValueError:
                 losses.append(f"{topic.name}: its type {topic.msgtype} is described nowhere: left out")
             else:
@@ -141,21 +168,46 @@ def recover(source: Path | str, out: Path | str) -> RecoverSummary:
         for message in reader.messages(names):
             bag.write(message.topic, message.data, message.stamp_ns)
             messages += 1
+        if not messages:
+            raise UserError(f"{source}: nothing could be saved ({'; '.join(losses)}): give another bag")
+        # Last of all, so that pair_logger's mark is not where it puts it: nobody asked to have this copy removed when
+        # its logs grow over their budget.
+        for record in _each_once(reader.extras()):
+            bag.add_extra(record)
     return RecoverSummary(messages, bag.bytes_written, losses)
 
 
-def _streams(reader: BagReader) -> tuple[Streams | None, str]:
+def _each_once(records: Iterable[Any]) -> Iterator[Any]:
+    """Without repetitions: facts stand in every segment. rosbag2's own record describes the files that were."""
+    told: list[Any] = []
+    for record in records:
+        if record not in told and not (isinstance(record, Metadata) and record.name == "rosbag2"):
+            told = [*told, record] if isinstance(record, Metadata) else told
+            yield record
+
+
+def _facts(reader: BagReader) -> dict[str, str]:
+    """By name; where facts differ, the last ones hold."""
+    facts: dict[str, str] = {}
+    for record in reader.extras(closed=True):
+        facts |= record.metadata if isinstance(record, Metadata) and record.name == MARK else {}
+    return facts
+
+
+def _streams(reader: BagReader, rgb: str | None, depth: str | None) -> tuple[Streams | None, str]:
     try:
-        return find_streams(reader), ""
+        return find_streams(reader, rgb, depth), ""
     except UserError as error:  # a bag without depth can still be described
+        if rgb or depth:
+            raise
         return None, str(error)
 
 
-def _pairing(streams: Streams, events: list[Event[None]]) -> PairingInfo:
+def _pairing(streams: Streams, events: list[Event[None]], unreadable: Counter[str]) -> PairingInfo:
     skews_s = [event.skew_s for event in events if not isinstance(event, Dropped)]
-    dropped = Counter(
-        f"{('rgb', 'depth')[event.stream]} {event.reason}" for event in events if isinstance(event, Dropped)
-    )
+    lost = [event for event in events if isinstance(event, Dropped)]
+    dropped = Counter(f"{_STREAM_NAMES[event.stream]} {event.reason}" for event in lost) + unreadable
+    stamps = [[event.stamp_ns for event in lost if event.stream == stream] for stream in (RGB, DEPTH)]
     p50, p95 = np.percentile(skews_s, (50, 95)) if skews_s else (np.nan, np.nan)
     return PairingInfo(
         rgb=streams.rgb,
@@ -164,6 +216,7 @@ def _pairing(streams: Streams, events: list[Event[None]]) -> PairingInfo:
         dropped=dict(dropped),
         skew_p50_s=float(p50),
         skew_p95_s=float(p95),
+        advice="" if skews_s else offset_advice(*stamps),
     )
 
 

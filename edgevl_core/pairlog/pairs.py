@@ -1,8 +1,10 @@
 """From a bag to RGB-D pairs: which messages belong together, decoded, with the truth if recorded."""
 
 import struct
+from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,18 +12,20 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.serde import SerdeError
 
+from edgevl_core.base.errors import UserError
 from edgevl_core.camera.depth import decode_depth
 from edgevl_core.camera.images import ImageFormatError, decode_rgb
 from edgevl_core.camera.registration import INFO_OF, Registration, Window, cut
 from edgevl_core.pairing.pairing import Dropped, Event, Pair, PairMatcher
+from edgevl_core.pairlog.offset import offset_advice
 from edgevl_core.pairlog.reader import BagReader, Message
 from edgevl_core.pairlog.streams import Streams, camera_info_beside, find_streams
-from edgevl_core.pairlog.types import CAMERA_INFO, SCENE_TRUTH, deserialize, header_stamp_ns
+from edgevl_core.pairlog.types import CAMERA_INFO, SCENE_TRUTH, BrokenMessage, deserialize, header_stamp_ns
 
 __all__ = [
     "PairReader",
+    "PairSettings",
     "RecordedPair",
     "RgbdPair",
     "Streams",
@@ -35,7 +39,24 @@ __all__ = [
 RGB, DEPTH = 0, 1
 _STREAM_NAMES = ("rgb", "depth")
 _TRUTH_WAIT_NS = 2_000_000_000
+MAX_SKEW_S = 0.02
+MAX_UNREADABLE = 0.05
+"""Share of a bag's pairs that may be broken before it is refused."""
+_HEADER_BYTES = 12
 _HEADER = {0: struct.Struct(">iI"), 1: struct.Struct("<iI")}  # by the lowest bit of CDR's second byte
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """What is taken from a bag: topics (None: found by type), and the largest skew of a pair in seconds, inclusive."""
+
+    rgb: str | None = None
+    depth: str | None = None
+    max_skew_s: float = MAX_SKEW_S
+
+    def read(self, path: Path | str) -> "PairReader":
+        """The pairs of a bag; see :func:`read_pairs`."""
+        return PairReader(path, self.rgb, self.depth, self.max_skew_s)
 
 
 @dataclass(frozen=True)
@@ -93,8 +114,16 @@ class RecordedPair:
         Raises:
             UnreadableImage: one of them is broken, empty, or of an encoding that is not known.
         """
-        rgb, depth_m = _image("rgb", self.rgb, decode_rgb), _image("depth", self.depth, decode_depth)
+        rgb, depth_m = self.decode_rgb(), _image("depth", self.depth, decode_depth)
         return RgbdPair(self.stamp_ns, rgb, cut(depth_m, self.window), self.skew_s, self.truth)
+
+    def decode_rgb(self) -> NDArray[np.uint8]:
+        """The RGB image alone, (H, W, 3) uint8.
+
+        Raises:
+            UnreadableImage: as :meth:`decode`.
+        """
+        return _image("rgb", self.rgb, decode_rgb)
 
 
 class PairReader(Iterator[RgbdPair]):
@@ -104,9 +133,11 @@ class PairReader(Iterator[RgbdPair]):
 
     Attributes:
         stats: complete once the iteration has ended: "pairs"; messages dropped, as "rgb unmatched", "depth
-            back_in_time" and so on; pairs lost to a broken image, as "rgb unreadable" or "depth unreadable".
+            back_in_time" and so on; pairs lost to a broken image, and messages without a readable header, as "rgb
+            unreadable" or "depth unreadable".
+        without_header: messages so short that they hold no stamp; they are in no pair.
         losses: what the bag has lost (:attr:`BagReader.losses`), complete once the iteration has ended.
-        streams: the topics used.
+        streams: the topics used; expected: upper bound of the pairs in them.
         registration: whether depth is registered to RGB, by the bag's camera_info.
     """
 
@@ -116,11 +147,17 @@ class PairReader(Iterator[RgbdPair]):
         try:
             self.streams = find_streams(self._reader, rgb, depth)
             self.registration = bag_registration(self._reader, self.streams)
+            self.expected = min(self._reader.topics[name].count for name in (self.streams.rgb, self.streams.depth))
         except BaseException:
             self._reader.close()
             raise
         self.losses = self._reader.losses
+        self.path = Path(path)
+        self.max_skew_s = max_skew_s
         self._max_skew_ns = round(max_skew_s * 1e9)
+        self._unmatched = (array("q"), array("q"))  # stamps, while there is no pair
+        self._paired_any = False
+        self.without_header = 0
         self._matcher: PairMatcher[Message] = PairMatcher(max_skew_s)
         self._truths: deque[tuple[int, Truth]] = deque()
         self._recorded = self._read()
@@ -136,6 +173,15 @@ class PairReader(Iterator[RgbdPair]):
                 return pair
         raise StopIteration
 
+    def no_pairs(self) -> UserError:
+        """What to say of a bag in which no pair was found; the iteration has ended."""
+        advice = offset_advice(*self._unmatched)
+        dropped = ", ".join(f"{count} {reason}" for reason, count in self.stats.items())
+        return UserError(
+            f"{self.path}: no RGB and depth images within {self.max_skew_s:g} s of each other ({self.streams.rgb}, "
+            f"{self.streams.depth}; {dropped}): {advice or 'check the stamps'}"
+        )
+
     def recorded(self) -> Iterator[RecordedPair]:
         """The same pairs before decoding, for who decodes elsewhere; "pairs" and "unreadable" are then not counted."""
         return self._recorded
@@ -150,8 +196,10 @@ class PairReader(Iterator[RgbdPair]):
             for message in self._reader.messages(names):
                 if message.topic == streams.truth:
                     self._add_truth(message)
+                elif (stamp_ns := message_stamp_ns(message.data)) is None:
+                    self.stats[f"{_STREAM_NAMES[number[message.topic]]} unreadable"] += 1
+                    self.without_header += 1
                 else:
-                    stamp_ns = message_stamp_ns(message.data)
                     newest_ns = max(newest_ns, stamp_ns)
                     ready.extend(self._paired(self._matcher.push(number[message.topic], stamp_ns, message)))
                 while ready and self._truth_is_known(ready[0].stamp_ns, newest_ns):
@@ -164,7 +212,10 @@ class PairReader(Iterator[RgbdPair]):
         for event in events:
             if isinstance(event, Dropped):
                 self.stats[f"{_STREAM_NAMES[event.stream]} {event.reason}"] += 1
+                if not self._paired_any:
+                    self._unmatched[event.stream].append(event.stamp_ns)
             else:
+                self._paired_any = True
                 yield event
 
     def _with_truth(self, pair: Pair[Message]) -> RecordedPair:
@@ -172,7 +223,11 @@ class PairReader(Iterator[RgbdPair]):
         return RecordedPair(pair.stamp_ns, pair.a, pair.b, pair.skew_s, truth, self.registration.window)
 
     def _add_truth(self, message: Message) -> None:
-        truth = deserialize(message.data, SCENE_TRUTH)
+        try:
+            truth = deserialize(message.data, SCENE_TRUTH)
+        except BrokenMessage:
+            self.stats["truth unreadable"] += 1
+            return
         fraction = float(truth.furniture_fraction)
         self._truths.append((header_stamp_ns(truth), Truth(truth.room, truth.home, fraction)))
 
@@ -191,7 +246,7 @@ class PairReader(Iterator[RgbdPair]):
 
 
 def read_pairs(
-    path: Path | str, *, rgb: str | None = None, depth: str | None = None, max_skew_s: float = 0.02
+    path: Path | str, *, rgb: str | None = None, depth: str | None = None, max_skew_s: float = MAX_SKEW_S
 ) -> PairReader:
     """The RGB-D pairs of any rosbag2, by header stamps, as :class:`PairMatcher` pairs a live stream.
 
@@ -206,6 +261,48 @@ def read_pairs(
     return PairReader(path, rgb, depth, max_skew_s)
 
 
+def readable(pairs: PairReader) -> Iterator[RgbdPair]:
+    """The pairs of a bag, for who must not take a part of it for all.
+
+    Raises:
+        UserError: there are none, or more than ``MAX_UNREADABLE`` of them are broken.
+    """
+    faults: list[str] = []
+    gone = 0
+    for recorded in pairs.recorded():
+        gone += 1
+        try:
+            pair = recorded.decode()
+        except UnreadableImage as fault:
+            pairs.stats[f"{fault.stream} unreadable"] += 1
+            faults.append(str(fault))
+            check_readable(pairs, faults, gone, pairs.expected)
+        else:
+            pairs.stats["pairs"] += 1
+            yield pair
+    if not gone:
+        raise pairs.no_pairs()
+    check_readable(pairs, faults, gone, gone)
+
+
+def check_readable(pairs: PairReader, faults: Sequence[str], gone: int, of: int) -> None:
+    """Refuse a bag of which more is broken than ``MAX_UNREADABLE``.
+
+    Args:
+        faults: of the pairs that cannot be decoded, among the first ``gone``; of: pairs in all.
+
+    Raises:
+        UserError: it is refused.
+    """
+    short = pairs.without_header
+    if len(faults) + short > MAX_UNREADABLE * (of + short):
+        reasons = [*faults[:3], *([f"{short} messages without a header"] if short else [])]
+        raise UserError(
+            f"{pairs.path}: {len(faults) + short} of the first {gone + short} pairs cannot be decoded, more than "
+            f"{MAX_UNREADABLE:.0%} of the bag ({'; '.join(reasons)}): record it again, or leave it out"
+        )
+
+
 def bag_registration(reader: BagReader, streams: Streams) -> Registration:
     """What the first camera_info beside each of the two image topics say; one elsewhere may be of a third camera."""
     found = Registration()
@@ -214,21 +311,27 @@ def bag_registration(reader: BagReader, streams: Streams) -> Registration:
         if name is not None and name == camera_info_beside(reader, getattr(streams, camera)):
             first = next(reader.messages([name]), None)
             if first is not None:
-                found.info(camera, deserialize(first.data, CAMERA_INFO))
+                with suppress(BrokenMessage):
+                    found.info(camera, deserialize(first.data, CAMERA_INFO))
     return found
 
 
 def _image(stream: Literal["rgb", "depth"], message: Message, decode: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
     try:
         image = decode(deserialize(message.data, message.msgtype))
-    except (ImageFormatError, SerdeError, struct.error, ValueError, IndexError, cv2.error) as error:
+    except (ImageFormatError, struct.error, ValueError, IndexError, cv2.error) as error:
         raise UnreadableImage(stream, " ".join(str(error).split()) or type(error).__name__) from error
     if not image.size:
         raise UnreadableImage(stream, f"an image of shape {image.shape} is empty")
     return image
 
 
-def message_stamp_ns(data: bytes) -> int:
-    """Header stamp of a serialised message that begins with a std_msgs/Header; the rest is not decoded."""
+def message_stamp_ns(data: bytes) -> int | None:
+    """Header stamp of a serialised message that begins with a std_msgs/Header; the rest is not decoded.
+
+    None where the bytes are too few to hold one.
+    """
+    if len(data) < _HEADER_BYTES:
+        return None
     seconds, nanoseconds = _HEADER[data[1] & 1].unpack_from(data, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)

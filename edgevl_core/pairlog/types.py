@@ -29,6 +29,10 @@ float32 furniture_fraction
 _CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "rgb16": 3, "bgr16": 3, "mono8": 1, "mono16": 1}
 
 
+class BrokenMessage(ValueError):
+    """The bytes are no message of the type that they should be."""
+
+
 @functools.cache
 def typestore() -> Typestore:
     """The message types of a pair log: standard ROS 2 interfaces and ``edgevl/msg/SceneTruth``."""
@@ -138,8 +142,19 @@ def deserialize(data: bytes | memoryview, msgtype: str) -> Any:
 
     Raises:
         KeyError: ``msgtype`` is no standard type and not one of edgevl's.
+        BrokenMessage: the bytes are cut short or damaged.
     """
-    return typestore().deserialize_cdr(memoryview(data), msgtype)  # a slice of bytes would be a copy
+    store = typestore()
+    if msgtype not in store.fielddefs:
+        raise KeyError(msgtype)
+    try:
+        return store.deserialize_cdr(memoryview(data), msgtype)  # a slice of bytes would be a copy
+    except Exception as error:  # damaged bytes make the library raise anything
+        raise BrokenMessage(f"{len(data)} bytes that are no {msgtype} ({_one_line(error)})") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def definition(msgtype: str) -> str:

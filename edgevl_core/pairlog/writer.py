@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from mcap.records import Attachment, Metadata
 from mcap.writer import CompressionType, Writer
 
 from edgevl_core.base.atomic import atomic_write
@@ -20,6 +21,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.disk import DiskFloor, DiskFloorReached, free_bytes
 from edgevl_core.pairlog.lock import try_lock
 from edgevl_core.pairlog.metadata import METADATA_NAME, QOS_PROFILES, SegmentInfo, metadata_yaml
+from edgevl_core.pairlog.segments import CDR
 from edgevl_core.pairlog.types import definition
 
 __all__ = ["BagWriter", "DiskFloorReached"]
@@ -72,7 +74,8 @@ class BagWriter:
         self._monotonic_s = monotonic_s
         self._floor = DiskFloor(self.path, max(min_free_bytes, 2 * chunk_bytes), free)
 
-        self._topics: dict[str, tuple[str, str, str, bytes]] = {}  # msgtype, qos, schema encoding and text
+        # By name: msgtype, qos, encoding and text of the schema, encoding of the messages.
+        self._topics: dict[str, tuple[str, str, tuple[str, bytes] | None, str]] = {}
         self._facts: dict[str, dict[str, str]] = {}
         self._segments: list[SegmentInfo] = []
         self._closed_bytes = 0
@@ -111,12 +114,30 @@ class BagWriter:
         self._facts[name] = {**self._facts.get(name, {}), **facts}
         self._writer.add_metadata(name, self._facts[name])
 
-    def add_topic(self, name: str, msgtype: str, qos: str = "sensor", schema: tuple[str, str] | None = None) -> None:
+    def add_extra(self, record: Attachment | Metadata) -> None:
+        """Put an attachment or a metadata record of another bag into the segment that is open."""
+        if isinstance(record, Metadata):
+            self._writer.add_metadata(record.name, record.metadata)
+        else:
+            self._writer.add_attachment(
+                record.create_time, record.log_time, record.name, record.media_type, record.data
+            )
+
+    def add_topic(
+        self,
+        name: str,
+        msgtype: str,
+        qos: str = "sensor",
+        schema: tuple[str, str] | None = None,
+        encoding: str = CDR,
+    ) -> None:
         """Announce a topic; the same topic with the same type may be announced again.
 
         Args:
             qos: a name of QOS_PROFILES: "sensor", "reliable" or "latched".
             schema: (encoding, definition) where the type is none that edgevl knows (copied from another bag).
+            encoding: of the messages. Another than ROS 2's needs no schema, and metadata.yaml does not name the topic:
+                ``ros2 bag play`` refuses a bag that mixes encodings.
 
         Raises:
             ValueError: the topic is there with another type, the type needs a schema, or ``qos`` is unknown.
@@ -127,12 +148,13 @@ class BagWriter:
             return
         if qos not in QOS_PROFILES:
             raise ValueError(f"qos {qos!r} is not one of {sorted(QOS_PROFILES)}")
-        if schema is None:
+        if schema is None and encoding == CDR:
             try:
                 schema = ("ros2msg", definition(msgtype))
             except KeyError:
                 raise ValueError(f"message type {msgtype!r} is unknown here: pass its schema") from None
-        self._topics[name] = (msgtype, QOS_PROFILES[qos], schema[0], schema[1].encode())
+        text = None if schema is None else (schema[0], schema[1].encode())
+        self._topics[name] = (msgtype, QOS_PROFILES[qos], text, encoding)
         self._register(name)
 
     def write(self, topic: str, data: bytes | memoryview, stamp_ns: int) -> None:
@@ -190,11 +212,11 @@ class BagWriter:
         self._synced_s = self._monotonic_s()
 
     def _register(self, topic: str) -> None:
-        msgtype, qos, encoding, text = self._topics[topic]
-        if msgtype not in self._schemas:
-            self._schemas[msgtype] = self._writer.register_schema(msgtype, encoding, text)
+        msgtype, qos, schema, encoding = self._topics[topic]
+        if schema is not None and msgtype not in self._schemas:
+            self._schemas[msgtype] = self._writer.register_schema(msgtype, *schema)
         self._channels[topic] = self._writer.register_channel(
-            topic, "cdr", self._schemas[msgtype], {"offered_qos_profiles": qos}
+            topic, encoding, self._schemas.get(msgtype, 0) if schema else 0, {"offered_qos_profiles": qos}
         )
 
     def _segment_is_full(self, stamp_ns: int) -> bool:
@@ -231,7 +253,7 @@ class BagWriter:
             syncing.result()  # raises what the disk raised
 
     def _metadata(self) -> bytes:
-        topics = [(name, msgtype, qos) for name, (msgtype, qos, _, _) in self._topics.items()]
+        topics = [(name, kind, qos) for name, (kind, qos, _, encoding) in self._topics.items() if encoding == CDR]
         return metadata_yaml(topics, self._segments)
 
     def _write_metadata(self) -> None:

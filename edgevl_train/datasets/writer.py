@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.pairs import MAX_UNREADABLE
 from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.types import (
     COMPRESSED_IMAGE,
@@ -22,8 +23,6 @@ RGB_TOPIC = "camera/rgb/image_raw/compressed"
 DEPTH_TOPIC = "camera/depth/image_raw"
 TRUTH_TOPIC = "truth"
 FRAME_ID = "camera_optical_frame"
-MAX_UNREADABLE = 0.05
-"""Share of unreadable pairs above which a source is refused: that is no accident any more."""
 
 OnProgress = Callable[[int, int], None]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.pairlog.pairs import RgbdPair, read_pairs
+from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairReader, PairSettings, RgbdPair, readable
 from edgevl_train.evaluation.metrics.confusion import confusion_matrix, top1_and_macro
 from edgevl_train.evaluation.metrics.label_sets import named_rows, split_bank
 from edgevl_train.evaluation.metrics.summary import Pairs, figures
@@ -21,7 +21,7 @@ __all__ = ["confusion_matrix", "evaluate", "evaluate_all", "top1_and_macro"]
 BATCH = 64
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913  (one for each option of the command)
     model: Path | str,
     bags: Sequence[Path],
     *,
@@ -29,6 +29,9 @@ def evaluate(
     teacher: str | Teacher | None = None,
     leave_out: Sequence[str] = (),
     retrieval_s: float | None = None,
+    rgb: str | None = None,
+    depth: str | None = None,
+    max_skew_s: float | None = None,
     on_progress: Callable[[int], None] = lambda pairs: None,
 ) -> dict[str, Any]:
     """Evaluate one model; see :func:`evaluate_all` for the figures.
@@ -37,19 +40,24 @@ def evaluate(
         model: a bundle's directory, a run directory or a checkpoint in it, or a teacher's spec.
         labels: label file; None: the bundle's own labels.
         teacher: compare with this teacher too.
+        rgb, depth: topics of the bags, found by type when None.
+        max_skew_s: largest difference of stamps within a pair; None: that of the model's own training where it is
+            known, else the usual one.
         on_progress: called with the number of pairs done.
 
     Raises:
-        UserError: no pairs, a model that is refused, a teacher without labels.
+        UserError: no pairs, too many that cannot be decoded, a model that is refused, a teacher without labels.
     """
     other = load_teacher(teacher) if isinstance(teacher, str) else teacher
     predictor = load_predictor(model, labels, other)
     reference = None
     if other is not None:
         reference = teacher_reference(other, labels or label_set_of(predictor.bank), view=predictor.view)
+    known_s = max_skew_s if max_skew_s is not None else predictor.max_skew_s
     return evaluate_all(
         {"model": predictor},
         bags,
+        settings=PairSettings(rgb, depth, known_s if known_s is not None else MAX_SKEW_S),
         teacher=reference,
         leave_out=leave_out,
         retrieval_s=retrieval_s,
@@ -64,20 +72,23 @@ def evaluate_all(
     teacher: Reference | None = None,
     leave_out: Sequence[str] = (),
     retrieval_s: float | None = None,
+    settings: PairSettings = PairSettings(),  # noqa: B008  (frozen)
     on_progress: Callable[[int], None] = lambda pairs: None,
 ) -> dict[str, dict[str, Any]]:
     """Evaluate several models in one pass over the bags, in which each embeds every image once.
 
     Args:
         leave_out: labels (or synonyms) taken out of the label set; the frames that show them are the unknowns.
+        settings: which pairs of the bags.
         retrieval_s: look how often the teacher's embedding within so many seconds is the nearest one.
 
     Returns:
-        Per model the figures of :func:`edgevl_train.evaluation.metrics.summary.figures`.
+        Per model the figures of :func:`edgevl_train.evaluation.metrics.summary.figures`, and ``bags``: for each its
+        path, topics, pairs, dropped messages by reason, and losses of the reader.
 
     Raises:
-        UserError: the bags hold no pairs; a label to leave out that is not there, or that no frame shows; retrieval
-            without a teacher; teacher and model of different dimensions or labels.
+        UserError: a bag holds no pairs, or too many that cannot be decoded; a label to leave out that is not there,
+            or that no frame shows; retrieval without a teacher; teacher and model of different dimensions or labels.
     """
     if retrieval_s is not None and not 0 <= retrieval_s < np.inf:
         raise UserError(f"--retrieval {retrieval_s}: a time in seconds >= 0 is accepted")
@@ -87,16 +98,18 @@ def evaluate_all(
         bank, _ = split_bank(predictor.bank, leave_out)
         if teacher is not None:
             named_rows(teacher.bank, bank)
-    pairs, embedded = _one_pass(predictors, bags, teacher, on_progress)
+    readers: list[PairReader] = []
+    pairs, embedded = _one_pass(predictors, _pairs(bags, settings, readers), teacher, on_progress)
+    of_bags = [_of_bag(reader) for reader in readers]
     return {
-        name: figures(predictor, pairs, embedded[name], teacher, leave_out, retrieval_s)
+        name: figures(predictor, pairs, embedded[name], teacher, leave_out, retrieval_s) | {"bags": of_bags}
         for name, predictor in predictors.items()
     }
 
 
 def _one_pass(
     predictors: Mapping[str, Predictor],
-    bags: Sequence[Path],
+    stream: Iterator[tuple[int, RgbdPair]],
     teacher: Reference | None,
     on_progress: Callable[[int], None],
 ) -> tuple[Pairs, dict[str, Embedded]]:
@@ -107,7 +120,6 @@ def _one_pass(
     furniture: list[float] = []
     reference = []
     seen: dict[str, list[Embedded]] = {name: [] for name in predictors}
-    stream = _pairs(bags)
     while batch := list(islice(stream, BATCH)):
         pairs = [pair for _, pair in batch]
         bag_of += [number for number, _ in batch]
@@ -119,8 +131,6 @@ def _one_pass(
         if teacher is not None:
             reference.append(teacher.encode(pairs))
         on_progress(len(room))
-    if not room:
-        raise UserError(f"{', '.join(map(str, bags))}: no RGB-D pairs to evaluate on")
     known = Pairs(
         np.array(stamp_ns, np.int64),
         np.array(bag_of, np.int64),
@@ -131,10 +141,24 @@ def _one_pass(
     return known, {name: _joined(parts) for name, parts in seen.items()}
 
 
-def _pairs(bags: Sequence[Path]) -> Iterator[tuple[int, RgbdPair]]:
+def _pairs(bags: Sequence[Path], settings: PairSettings, readers: list[PairReader]) -> Iterator[tuple[int, RgbdPair]]:
+    """The pairs of all bags with the bag's number; each bag's reader is added to ``readers``."""
     for number, bag in enumerate(bags):
-        for pair in read_pairs(bag):
+        readers.append(settings.read(bag))
+        for pair in readable(readers[-1]):
             yield number, pair
+
+
+def _of_bag(reader: PairReader) -> dict[str, Any]:
+    dropped = {reason: count for reason, count in reader.stats.items() if reason != "pairs"}
+    return {
+        "path": str(reader.path),
+        "rgb": reader.streams.rgb,
+        "depth": reader.streams.depth,
+        "pairs": reader.stats["pairs"],
+        "dropped": dropped,
+        "losses": list(reader.losses),
+    }
 
 
 def _joined(parts: Sequence[Embedded]) -> Embedded:

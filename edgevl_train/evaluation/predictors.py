@@ -37,6 +37,7 @@ class Predictor:
         bank: the label set in use.
         temperature, unknown_threshold: as in the manifest; a model without calibration has 1 and 0.
         adapted_to: pairs of the last training by the teacher's answer; None where that is not known.
+        max_skew_s: tolerance of the pairs that it was trained on; None where that is not known.
         view: how its teacher saw the images that it taught it with; a teacher to compare with sees the same.
     """
 
@@ -48,6 +49,7 @@ class Predictor:
     unknown_threshold: ByModality = ZEROS
     view: Preprocess = VIEW
     adapted_to: Mapping[str, int] | None = None
+    max_skew_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def bundle_predictor(
         unknown_threshold=manifest.unknown_threshold,
         view=_view_of(manifest),
         adapted_to=_adapted_to(manifest),
+        max_skew_s=_max_skew_s(manifest),
     )
 
 
@@ -121,6 +124,13 @@ def _view_of(manifest: Manifest) -> Preprocess:
     cache = manifest.provenance.recipe.get("cache")
     found = cache.get("size_px") if isinstance(cache, dict) else None
     return manifest.preprocess.model_copy(update={"size_px": found if isinstance(found, int) else VIEW.size_px})
+
+
+def _max_skew_s(manifest: Manifest) -> float | None:
+    """The tolerance in the recipe; anything else there is not believed."""
+    cache = manifest.provenance.recipe.get("cache")
+    found = cache.get("max_skew_s") if isinstance(cache, dict) else None
+    return float(found) if isinstance(found, (int, float)) and 0 < found <= 60 else None
 
 
 def engine_predictor(
@@ -158,7 +168,8 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
         )
     student = load_student(checkpoint, recipe.student, bank.vectors.shape[1])
     embed = _student_embedding(student_on_numpy(student), recipe.robot_preprocess(), trust)
-    return Predictor(name, embed, bank, *rest, input_sizes(recipe).get("wide", recipe.robot_preprocess()))
+    view = input_sizes(recipe).get("wide", recipe.robot_preprocess())
+    return Predictor(name, embed, bank, *rest, view, max_skew_s=recipe.cache.max_skew_s)
 
 
 def teacher_predictor(

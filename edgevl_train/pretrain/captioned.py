@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.labels import Label, LabelSet, fill_template, normalise_word
-from edgevl_core.pairlog.pairs import read_pairs
-from edgevl_train.data.cache import expected_pairs
-from edgevl_train.datasets.writer import MAX_UNREADABLE
+from edgevl_core.pairlog.pairs import MAX_UNREADABLE, PairReader, PairSettings
 from edgevl_train.evaluation.metrics.summary import MIN_FURNITURE
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -46,7 +44,8 @@ class Captioned:
         names: what is captioned: labels, or captions as they were given.
         texts: for each name the sentences that say it.
         skipped: images without a caption.
-        unreadable: one line for each photo that could not be read.
+        unreadable: one line for each image that could not be read.
+        losses: what the readers of the bags have lost.
     """
 
     rgb: NDArray[np.uint8]
@@ -56,6 +55,7 @@ class Captioned:
     texts: list[list[str]]
     skipped: int = 0
     unreadable: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
 
 
 class Item(NamedTuple):
@@ -68,14 +68,21 @@ class Item(NamedTuple):
 
 
 class Source(NamedTuple):
-    """``items`` are read one after the other; None is an image without a caption. ``total``: how many come."""
+    """``items`` are read one after the other; None is an image without a caption. ``total``: how many come.
+
+    ``losses``: of a bag; complete when the items have ended.
+    """
 
     items: Iterator[Item | None]
     total: int
+    losses: Sequence[str] = ()
 
 
-def open_source(path: Path, labels: LabelSet | None) -> Source:
+def open_source(path: Path, labels: LabelSet | None, settings: PairSettings) -> Source:
     """Find out what ``path`` is: a CSV file ``image,caption``, a folder with one folder a label, or a bag.
+
+    Args:
+        settings: what is taken from a bag.
 
     Raises:
         UserError: none of these, nothing in it, or a folder whose name is no word of ``labels``.
@@ -83,7 +90,8 @@ def open_source(path: Path, labels: LabelSet | None) -> Source:
     if path.suffix.lower() == ".csv":
         items = _captions_file(path)
     elif is_bag(path):
-        return Source(_frames(path, labels), expected_pairs(path))
+        pairs = settings.read(path)
+        return Source(_frames(pairs, labels), pairs.expected, pairs.losses)
     else:
         items = _photos(path, labels)
     return Source(iter(items), len(items))
@@ -94,7 +102,7 @@ def is_bag(path: Path) -> bool:
     if not path.is_dir():
         return path.suffix.lower() != ".csv"
     files = {file.suffix for file in path.iterdir()}
-    return (path / "metadata.yaml").is_file() or bool(files & {".mcap", ".db3"}) or not any(photo_files(path))
+    return (path / "metadata.yaml").is_file() or bool(files & {".mcap", ".db3", ".zstd"}) or not any(photo_files(path))
 
 
 def photo_files(folder: Path) -> Iterator[Path]:
@@ -108,6 +116,7 @@ def read_captioned(
     store: Path,
     labels: LabelSet | None = None,
     on_progress: OnProgress = lambda *_: None,
+    settings: PairSettings = PairSettings(),  # noqa: B008  (frozen)
 ) -> Captioned:
     """Read everything once into ``store``/images.u8 (N, C, C, 3) uint8 with ``store``/captions.json beside it.
 
@@ -116,12 +125,14 @@ def read_captioned(
         size_px: C.
         store: existing directory; what an earlier call has finished there is opened again, not made anew.
         labels: what a folder, a room or a caption that is one of its words is called, and the sentences for it.
+        settings: what is taken from bags.
 
     Raises:
-        UserError: fewer than two captions or two places, or more than 5 % of the photos cannot be read.
+        UserError: fewer than two captions or two places, more than 5 % of the images cannot be read, or a bag has no
+            pairs.
     """
     if not (store / "captions.json").exists():
-        _gather(paths, size_px, store, labels, on_progress)
+        _gather(paths, size_px, store, labels, on_progress, settings)
     kept = json.loads((store / "captions.json").read_text(encoding="utf-8"))
     shape = (len(kept["caption"]), size_px, size_px, 3)
     rgb = np.memmap(store / "images.u8", np.uint8, "r", shape=shape)
@@ -129,8 +140,15 @@ def read_captioned(
     return Captioned(rgb, caption, place, **kept)
 
 
-def _gather(paths: Sequence[Path], size_px: int, store: Path, labels: LabelSet | None, on_progress: OnProgress) -> None:
-    sources = [open_source(path, labels) for path in paths]
+def _gather(
+    paths: Sequence[Path],
+    size_px: int,
+    store: Path,
+    labels: LabelSet | None,
+    on_progress: OnProgress,
+    settings: PairSettings,
+) -> None:
+    sources = [open_source(path, labels, settings) for path in paths]
     total, done, skipped = sum(source.total for source in sources), 0, 0
     words = _by_word(labels)
     found: dict[str, tuple[int, list[str]]] = {}
@@ -177,20 +195,29 @@ def _gather(paths: Sequence[Path], size_px: int, store: Path, labels: LabelSet |
         "texts": [found[name][1] for name in names],
         "skipped": skipped,
         "unreadable": unreadable,
+        "losses": [f"{path}: {loss}" for path, source in zip(paths, sources, strict=True) for loss in source.losses],
     }
     atomic_write(store / "captions.json", json.dumps(content).encode())
 
 
-def _frames(bag: Path, labels: LabelSet | None) -> Iterator[Item | None]:
-    """RGB of a bag whose truth names a room that ``labels`` has a word for; depth is never looked at."""
+def _frames(pairs: PairReader, labels: LabelSet | None) -> Iterator[Item | None]:
+    """RGB of a bag whose truth names a room that ``labels`` has a word for; depth is never looked at.
+
+    Raises:
+        UserError: the bag has no pairs.
+    """
     words = _by_word(labels)
-    for pair in read_pairs(bag):
+    found = False
+    for pair in pairs.recorded():
+        found = True
         truth = pair.truth
         named = truth is not None and truth.room and truth.furniture_fraction >= MIN_FURNITURE
         if truth is None or not named or (labels is not None and normalise_word(truth.room) not in words):
             yield None
         else:
-            yield Item(partial(_as_it_is, pair.rgb), truth.room, True, truth.home or str(bag))
+            yield Item(pair.decode_rgb, truth.room, True, truth.home or str(pairs.path))
+    if not found:
+        raise pairs.no_pairs()
 
 
 def _photos(path: Path, labels: LabelSet | None) -> list[Item]:
@@ -229,10 +256,6 @@ def _captions_file(path: Path) -> list[Item]:
     return [
         Item(partial(_read, path.parent / image), caption, False, str(path.parent / image)) for image, caption in rows
     ]
-
-
-def _as_it_is(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return image
 
 
 def _read(file: Path) -> NDArray[np.uint8]:

@@ -100,6 +100,8 @@ def _learn(
         data = _read(paths, labels, settings, work, progress.update)
     if data.unreadable:
         progress.say(f"{len(data.unreadable)} images cannot be read and are left out: {'; '.join(data.unreadable[:5])}")
+    for loss in data.losses:
+        progress.say(f"lost: {loss}")
     progress.stage("train")
     model, best = train(data, settings, fabric, work, fingerprint, progress.update)
     history = [json.loads(line) for line in (work / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -133,7 +135,8 @@ def _read(
     paths: list[Path], labels: LabelSet | None, settings: Pretraining, work: Path, on_progress: OnProgress
 ) -> Any:
     try:
-        return read_captioned(paths, round(settings.size_px * _CACHE_SHARE), work, labels, on_progress)
+        size_px = round(settings.size_px * _CACHE_SHARE)
+        return read_captioned(paths, size_px, work, labels, on_progress, settings.pairs)
     except UserError:
         shutil.rmtree(work)  # nothing of it can be gone on with
         raise

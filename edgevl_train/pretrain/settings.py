@@ -11,6 +11,7 @@ import timm
 from pydantic import Field, model_validator
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairSettings
 from edgevl_train.recipe import override, parse_section
 from edgevl_train.sections import Machine, RgbAugmentSection, StageSection
 from edgevl_train.student.pretrained import made_for
@@ -41,8 +42,13 @@ class Pretraining(Machine):
     ``crop_size_share``: side of the crops in training over the model's own size. A crop shows things larger than the
     whole image does. A network that trains on smaller crops than it is used with sees things at one size in both, and
     trains in less time ("Fixing the train-test resolution discrepancy", arXiv 1906.06423).
+
+    ``rgb``, ``depth``, ``max_skew_s``: which pairs of bags; topics are found by type where they are not named.
     """
 
+    rgb: str | None = None
+    depth: str | None = None
+    max_skew_s: float = Field(MAX_SKEW_S, gt=0, le=60)
     model: dict[str, Any] = Field(default_factory=_default_model)
     crop_size_share: float = Field(1.0, ge=0.5, le=1)
     backbone: Path | None = None
@@ -74,6 +80,11 @@ class Pretraining(Machine):
         if self.crop_size_share < 1 and timm.is_model(name) and made_for(name).fixed_input_size:
             raise ValueError(f"crop_size_share {self.crop_size_share}: {name} takes images of one size: 1 is needed")
         return self
+
+    @property
+    def pairs(self) -> PairSettings:
+        """What is taken from bags."""
+        return PairSettings(self.rgb, self.depth, self.max_skew_s)
 
     @property
     def size_px(self) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgevl_core.base.resources import resource
+from tests.core.bags import write_bag
 
 pytestmark = pytest.mark.unit
 
@@ -172,3 +173,13 @@ def test_doctor_works_and_names_the_python() -> None:
     # A container's small shared memory is a fault of the machine.
     assert not [line for line in result.stdout.splitlines() if line.startswith("BAD") and "/dev/shm" not in line]
     assert sys.version.split()[0] in result.stdout
+
+
+def test_topics_and_tolerance_of_a_bag_are_options(tmp_path: Path) -> None:
+    """log info says how far apart the images are, and pairs them when told to; nonsense is one line."""
+    bag = write_bag(tmp_path / "bag", 10, depth_offset_ns=40_000_000)
+    assert "depth is always 40.0 ms later: --max-skew-s 0.05" in edgevl("log", "info", bag).stdout
+    named = ("--rgb", "/camera/rgb/image_raw", "--depth", "camera/depth/image_raw")
+    assert "10 pairs of camera/rgb/image_raw" in edgevl("log", "info", bag, "--max-skew-s", "0.05", *named).stdout
+    assert "--max-skew-s nan: seconds above 0" in refusal("log", "info", bag, "--max-skew-s", "nan")
+    assert "no topic '/other'" in refusal("log", "info", bag, "--depth", "/other")

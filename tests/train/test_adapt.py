@@ -20,6 +20,7 @@ from edgevl_core.bundle.student_bundle import load_bundle
 from edgevl_core.bundle.vocabulary import bank_with
 from edgevl_core.classify.classifier import Classifier
 from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_core.pairlog.reader import BagReader
 from edgevl_train import prepare
 from edgevl_train.adapt import adapt
 from edgevl_train.evaluation.evaluate import confusion_matrix, evaluate, top1_and_macro
@@ -168,6 +169,17 @@ def test_plan_writes_nothing(sim_bag: Path, teacher_directory: Path, recipe: Rec
     assert len(picture) == 60
     assert (picture.count("V") > 10, set(picture)) == (True, set(".-V"))
     assert not (tmp_path / "run").exists()
+
+
+def test_plan_says_what_the_reader_lost(sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path) -> None:
+    bag = shutil.copytree(sim_bag, tmp_path / "cut")
+    file = next(bag.glob("*.mcap"))
+    os.truncate(file, file.stat().st_size * 9 // 10)
+    with BagReader(bag) as reader:
+        losses = list(reader.losses)
+    text = plan([bag], f"open_clip:@{teacher_directory}", LABELS, tmp_path / "run", recipe)
+    assert losses
+    assert all(f"lost: {bag}: {loss}" in text.splitlines() for loss in losses)
 
 
 def test_wrong_input_is_one_line_and_leaves_nothing(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
-from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.pairs import PairSettings
+from edgevl_core.pairlog.reader import BagReader, is_storage
 from edgevl_core.pairlog.streams import find_streams
 
 
@@ -38,17 +39,17 @@ def find_bags(patterns: Sequence[Path | str]) -> list[Path]:
 def hash_bag(path: Path) -> str:
     """SHA-256 over the names and contents of a bag's storage files (metadata.yaml aside: it may be rewritten)."""
     path = Path(path)
-    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.suffix in (".mcap", ".db3", ".zstd"))
+    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if is_storage(f) or f.suffix == ".db3-wal")
     lines = (f"{file.name} {sha256_file(file)}" for file in files)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def expected_pairs(bag: Path) -> int:
+def expected_pairs(bag: Path, settings: PairSettings = PairSettings()) -> int:  # noqa: B008  (frozen)
     """Upper bound of the pairs in a bag, from its index alone.
 
     Raises:
-        UserError: it cannot be read, or has no RGB or no depth.
+        UserError: it cannot be read, has no RGB or no depth, or several that fit equally.
     """
     with BagReader(bag) as reader:
-        streams = find_streams(reader)
+        streams = find_streams(reader, settings.rgb, settings.depth)
         return min(reader.topics[streams.rgb].count, reader.topics[streams.depth].count)

@@ -39,7 +39,7 @@ def build_cache(
             exists.
     """
     hashes = list(bag_hashes) if bag_hashes is not None else [hash_bag(bag) for bag in bags]
-    todo = [Bag(i, Path(bag), hashes[i], expected_pairs(bag)) for i, bag in enumerate(bags)]
+    todo = [Bag(i, Path(bag), hashes[i], expected_pairs(bag, recipe.cache.pairs)) for i, bag in enumerate(bags)]
     total = sum(bag.expected for bag in todo)
     sizes = input_sizes(recipe)
     sizes_px = {size: preprocess.size_px for size, preprocess in sizes.items()}
@@ -52,7 +52,7 @@ def build_cache(
         try:
             with ThreadPoolExecutor(workers) as pool:
                 for bag in todo:
-                    for arrays, line in bag_blocks(bag, parts.of_bag(bag.number), recipe.cache.max_skew_s, sizes, pool):
+                    for arrays, line in bag_blocks(bag, parts.of_bag(bag.number), recipe.cache.pairs, sizes, pool):
                         parts.append(arrays, line)
                         on_progress(len(parts), total, f"{bag.path.name}: {_stored(parts, bag)} pairs")
             parts.finish(

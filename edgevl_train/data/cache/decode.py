@@ -15,15 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.base.errors import UserError
 from edgevl_core.camera.preprocess import Preprocess, to_input
-from edgevl_core.pairlog.pairs import PairReader, RecordedPair, UnreadableImage, read_pairs
+from edgevl_core.pairlog.pairs import PairReader, PairSettings, RecordedPair, UnreadableImage, check_readable
 from edgevl_train.data.cache.layout import file_rows
 
 BLOCK_PAIRS = 128  # 90 MB at 224 and 256 px: held in memory, and the most that a crash costs
 AHEAD_PAIRS = 64  # read before they are decoded
-MAX_UNREADABLE = 0.05
-"""Share of a bag's pairs that may be broken before it is refused."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +36,20 @@ class Bag:
 def bag_blocks(
     bag: Bag,
     done: Sequence[Mapping[str, Any]],
-    max_skew_s: float,
+    settings: PairSettings,
     sizes: Mapping[str, Preprocess],
     pool: ThreadPoolExecutor,
 ) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str, Any]]]:
     """Arrays by file name, and journal line (see :class:`Parts`), of the blocks that are not among ``done``.
 
     Raises:
-        UserError: the bag has no pairs, or more than ``MAX_UNREADABLE`` of them are broken.
+        UserError: the bag has no pairs, or too many of them are broken.
     """
     if done and done[-1]["report"]:
         return
     gone, stored = (sum(block[count] for block in done) for count in ("recorded", "pairs"))
     faults = [fault for block in done for fault in block["unreadable"]]
-    pairs = read_pairs(bag.path, max_skew_s=max_skew_s)
+    pairs = settings.read(bag.path)
     results = _ahead(pool, lambda pair: _decode(pair, bag.number, sizes), islice(pairs.recorded(), gone, None))
     ended = False
     while not ended:
@@ -60,17 +57,9 @@ def bag_blocks(
         good, broken = [row for row in block if "reason" not in row], [row for row in block if "reason" in row]
         ended = len(block) < BLOCK_PAIRS
         gone, stored, faults = gone + len(block), stored + len(good), faults + broken
-        if len(faults) > MAX_UNREADABLE * (gone if ended else bag.expected):
-            raise UserError(
-                f"{bag.path}: {len(faults)} of the first {gone} pairs cannot be decoded, more than "
-                f"{MAX_UNREADABLE:.0%} of the bag ({'; '.join(fault['reason'] for fault in faults[:3])}): "
-                "record it again, or leave it out"
-            )
-        if ended and not stored:
-            raise UserError(
-                f"{bag.path}: no RGB and depth images within {max_skew_s} s of each other "
-                f"(of at most {bag.expected}): check the stamps, or raise cache.max_skew_s"
-            )
+        if ended and not gone:
+            raise pairs.no_pairs()
+        check_readable(pairs, [fault["reason"] for fault in faults], gone, gone if ended else bag.expected)
         yield (
             _arrays(good, sizes),
             {

@@ -89,6 +89,7 @@ def cache_key(bag_hashes: Sequence[str], recipe: Recipe) -> str:
         "size_px": recipe.cache.size_px,
         "max_skew_s": recipe.cache.max_skew_s,
     }
+    settings |= {name: topic for name, topic in (("rgb", recipe.cache.rgb), ("depth", recipe.cache.depth)) if topic}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 

@@ -7,11 +7,14 @@ import torch
 from edgevl_core.base.errors import UserError
 from edgevl_core.camera.preprocess import Preprocess, to_input
 from edgevl_core.pairlog.pairs import read_pairs
-from edgevl_train.data.cache import build_cache, hash_bag, open_cache
+from edgevl_core.pairlog.types import IMAGE, image_msg, serialize
+from edgevl_core.pairlog.writer import BagWriter
+from edgevl_train.data.cache import build_cache, cache_key, hash_bag, open_cache
 from edgevl_train.data.embeddings import embed_views
 from edgevl_train.data.views import crop, draw_views
 from edgevl_train.recipe import Recipe
 from edgevl_train.teacher.loading import load_teacher
+from tests.core.bags import write_bag
 
 pytestmark = pytest.mark.train
 
@@ -106,3 +109,48 @@ def test_embeddings_of_all_views_once(
     other = draw_views(len(cache), tiny_recipe.views, 1)
     embed_views(teacher, cache, other, tmp_path, lambda done, *_: calls.append(done), only_full=val)
     assert calls[0] == 1
+
+
+def test_other_topics_are_another_cache(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """Two cameras in one bag: which one is chosen is part of the key; the images are that camera's."""
+    bag = tmp_path / "bag"
+    with BagWriter(bag) as writer:
+        for camera in ("one", "two"):
+            for kind in ("color", "depth"):
+                writer.add_topic(f"/{camera}/{kind}/image", IMAGE)
+        for number in range(4):
+            at = 1_700_000_000_000_000_000 + number * 100_000_000
+            for camera, value in (("one", 50), ("two", 200)):
+                rgb, depth = np.full((24, 32, 3), value, np.uint8), np.full((24, 32), 10 * value, np.uint16)
+                writer.write(f"/{camera}/color/image", serialize(image_msg(rgb, "rgb8", at, camera)), at)
+                writer.write(f"/{camera}/depth/image", serialize(image_msg(depth, "16UC1", at, camera)), at)
+    with pytest.raises(UserError, match="/one/color/image with /one/depth/image or /two/color/image"):
+        build_cache([bag], tmp_path / "none", tiny_recipe)
+    keys = {cache_key(["a"], tiny_recipe)}
+    for camera, value in (("one", 50), ("two", 200)):
+        section = tiny_recipe.cache.model_copy(update={"rgb": f"/{camera}/color/image"})
+        recipe = tiny_recipe.model_copy(update={"cache": section})
+        cache = build_cache([bag], tmp_path / camera, recipe)
+        assert (len(cache), set(cache.full_rgb.flatten())) == (4, {value})
+        keys.add(cache.key)
+        keys.add(cache_key(["a"], recipe))
+    assert len(keys) == 5
+
+
+def test_a_bag_without_pairs_is_told_how_far_apart_its_images_are(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", 20, depth_offset_ns=40_000_000)
+    with pytest.raises(UserError, match=r"depth is always 40.0 ms later: --max-skew-s 0.05"):
+        build_cache([bag], tmp_path / "cache", tiny_recipe)
+    section = tiny_recipe.cache.model_copy(update={"max_skew_s": 0.05})
+    assert len(build_cache([bag], tmp_path / "cache", tiny_recipe.model_copy(update={"cache": section}))) == 20
+
+
+def test_a_write_ahead_log_is_part_of_a_bags_hash(tmp_path: Path) -> None:
+    bag = tmp_path / "bag"
+    bag.mkdir()
+    (bag / "bag.db3").write_bytes(b"x")
+    before = hash_bag(bag)
+    (bag / "bag.db3-shm").write_bytes(b"y")
+    assert hash_bag(bag) == before
+    (bag / "bag.db3-wal").write_bytes(b"z")
+    assert hash_bag(bag) != before

@@ -1,6 +1,7 @@
 """``edgevl evaluate`` over a bag of coloured rooms: what is counted, against what, and what is refused."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 
 from edgevl_cli import training
+from edgevl_cli.evaluation_tables import show_evaluation
 from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.manifest import Provenance
 from edgevl_core.pairlog.pairs import RgbdPair, read_pairs
 from edgevl_core.pairlog.types import image_msg, serialize, truth_msg
 from edgevl_core.pairlog.writer import BagWriter
@@ -224,3 +227,63 @@ def test_a_picture_of_many_labels_and_of_one_is_drawn(bundle: Path, rooms: Path)
         "angles": right,
     }
     assert draw(one).startswith(b"\x89PNG")
+
+
+def write_pairs(path: Path, *, broken: Sequence[int] = (), late_ms: int = 0, pairs: int = 40) -> Path:
+    """Red rooms; the RGB of some is cut short, depth is always ``late_ms`` later."""
+    with BagWriter(path, compression="none", chunk_bytes=2000) as bag:
+        add_topics(bag)
+        for number in range(pairs):
+            at, later = stamp(number), stamp(number) + late_ms * 1_000_000
+            rgb = image_msg(colour_image("red"), "rgb8", at, FRAME)
+            if number in broken:
+                rgb.height += 1
+            depth = image_msg(np.full((12, 16), 900, np.uint16), "16UC1", later, FRAME)
+            bag.write(RGB_TOPIC, serialize(rgb), at)
+            bag.write(DEPTH_TOPIC, serialize(depth), later)
+    return path
+
+
+def test_a_half_broken_bag_is_refused(bundle: Path, tmp_path: Path) -> None:
+    """As by adapt: figures over the half that can be read would be taken for those of all."""
+    bag = write_pairs(tmp_path / "half", broken=range(0, 40, 2))
+    with pytest.raises(UserError, match=r"half: . of the first . pairs cannot be decoded, more than 5% of the bag"):
+        evaluate(bundle, [bag])
+    one = numbers_of(bundle, write_pairs(tmp_path / "one", broken=[7]))
+    assert (one["samples"], one["bags"][0]["dropped"]) == (39, {"rgb unreadable": 1})
+    with pytest.raises(UserError, match="3 of the first"):
+        evaluate(bundle, [write_pairs(tmp_path / "end", broken=[37, 38, 39])])
+
+
+def test_what_the_reader_lost_is_said(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bag = write_pairs(tmp_path / "bag")
+    file = bag / "bag_0.mcap"
+    os.truncate(file, file.stat().st_size // 2)
+    numbers = numbers_of(bundle, bag)
+    (of_bag,) = numbers["bags"]
+    assert of_bag["pairs"] == numbers["samples"] < 40
+    assert "of at least 80 messages were recovered" in of_bag["losses"][-1]
+    show_evaluation(numbers)
+    assert f"lost: {bag}: {of_bag['losses'][-1]}" in capsys.readouterr().out
+
+
+def test_the_tolerance_is_the_runs(tmp_path: Path) -> None:
+    """A bundle says what its pairs were; another tolerance can be asked for; a hint names the right one."""
+    bag = write_pairs(tmp_path / "bag", late_ms=40)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    write_colour_bundle(tmp_path / "a" / "bundle")
+    provenance = Provenance(recipe={"cache": {"max_skew_s": 0.05}}, created="2025-01-01T00:00:00Z")
+    write_colour_bundle(tmp_path / "b" / "bundle", provenance=provenance)
+    with pytest.raises(UserError, match=r"depth is always 40.0 ms later: --max-skew-s 0.05"):
+        evaluate(tmp_path / "a" / "bundle", [bag])
+    assert evaluate(tmp_path / "a" / "bundle", [bag], max_skew_s=0.05)["samples"] == 40
+    assert evaluate(tmp_path / "b" / "bundle", [bag])["samples"] == 40
+    with pytest.raises(UserError, match=r"no RGB and depth images within 0\.03 s"):
+        evaluate(tmp_path / "b" / "bundle", [bag], max_skew_s=0.03)
+
+
+def test_topics_can_be_named(bundle: Path, rooms: Path) -> None:
+    assert evaluate(bundle, [rooms], rgb=f"/{RGB_TOPIC}", depth=DEPTH_TOPIC)["samples"] == 15
+    with pytest.raises(UserError, match="no topic '/other'"):
+        evaluate(bundle, [rooms], rgb="/other")
