@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.camera.images import ImageFormatError, decode, message_encoding
+from edgevl_core.camera.images import ImageFormatError, decode_as_it_is
 
 DepthArray = NDArray[np.float32]
 MeasuredDepth = NDArray[np.uint16] | NDArray[np.float32]
@@ -39,20 +39,23 @@ def to_metres(raw: NDArray[Any], encoding: str) -> DepthArray:
         (H, W) float32 metres, NaN where invalid; always a new array.
 
     Raises:
-        ImageFormatError: the encoding is no depth encoding, or ``raw`` has more than one channel.
+        ImageFormatError: the encoding is no depth encoding, ``raw`` is not of its type, or has more than one channel.
     """
     if raw.ndim != 2:
         raise ImageFormatError(f"a depth image has one channel, this one has the shape {raw.shape}")
-    if encoding in _MILLIMETRES:
+    if encoding in _MILLIMETRES and raw.dtype == np.uint16:
         depth_m = raw.astype(np.float32)
         depth_m /= np.float32(1000.0)
         depth_m[raw == 0] = np.nan
         return depth_m
-    if encoding in ("32FC1", "64FC1"):
-        depth_m = raw.astype(np.float32)
+    if encoding in ("32FC1", "64FC1") and raw.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            depth_m = raw.astype(np.float32)
         depth_m[~((depth_m > 0) & (depth_m < np.inf))] = np.nan
         return depth_m
-    raise ImageFormatError(f"{encoding!r} is no depth encoding: 16UC1 (millimetres) or 32FC1 (metres) are")
+    raise ImageFormatError(
+        f"{encoding!r} of {raw.dtype} is no depth encoding: 16UC1 (uint16 millimetres) or 32FC1 (metres) are"
+    )
 
 
 def to_measured(raw: NDArray[Any], encoding: str) -> MeasuredDepth:
@@ -87,22 +90,17 @@ def unit_doubt(depth_m: DepthArray) -> str:
 def decode_depth(msg: Any) -> DepthArray:
     """(H, W) float32 metres, NaN = invalid, of an Image or CompressedImage (png or compressedDepth).
 
-    A 16-bit PNG whose format does not say what it holds is taken for millimetres.
+    A grey 16-bit PNG whose format does not say what it holds is taken for millimetres.
 
     Raises:
         ImageFormatError: it cannot be decoded, or is no depth image.
     """
-    return to_metres(*_decoded(msg))
+    return to_metres(*decode_as_it_is(msg))
 
 
 def decode_measured(msg: Any) -> MeasuredDepth:
     """As :func:`decode_depth`, in the unit of the message: see :func:`to_measured`."""
-    return to_measured(*_decoded(msg))
-
-
-def _decoded(msg: Any) -> tuple[NDArray[Any], str]:
-    raw = decode(msg)
-    return raw, message_encoding(msg) or ("16UC1" if raw.dtype == np.uint16 else str(raw.dtype))
+    return to_measured(*decode_as_it_is(msg))
 
 
 def encode_depth(depth: NDArray[Any], name: str) -> NDArray[np.uint8]:

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.serde import SerdeError
 
 from edgevl_core.camera.depth import decode_depth
 from edgevl_core.camera.images import ImageFormatError, decode_rgb
@@ -18,7 +16,7 @@ from edgevl_core.camera.registration import INFO_OF, Registration, Window, cut
 from edgevl_core.pairing.pairing import Dropped, Event, Pair, PairMatcher
 from edgevl_core.pairlog.reader import BagReader, Message
 from edgevl_core.pairlog.streams import Streams, camera_info_beside, find_streams
-from edgevl_core.pairlog.types import CAMERA_INFO, SCENE_TRUTH, deserialize, header_stamp_ns
+from edgevl_core.pairlog.types import CAMERA_INFO, SCENE_TRUTH, MalformedMessage, deserialize, header_stamp_ns
 
 __all__ = [
     "PairReader",
@@ -35,6 +33,7 @@ __all__ = [
 RGB, DEPTH = 0, 1
 _STREAM_NAMES = ("rgb", "depth")
 _TRUTH_WAIT_NS = 2_000_000_000
+_HEADER_BYTES = 12
 _HEADER = {0: struct.Struct(">iI"), 1: struct.Struct("<iI")}  # by the lowest bit of CDR's second byte
 
 
@@ -220,15 +219,18 @@ def bag_registration(reader: BagReader, streams: Streams) -> Registration:
 
 def _image(stream: Literal["rgb", "depth"], message: Message, decode: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
     try:
-        image = decode(deserialize(message.data, message.msgtype))
-    except (ImageFormatError, SerdeError, struct.error, ValueError, IndexError, cv2.error) as error:
-        raise UnreadableImage(stream, " ".join(str(error).split()) or type(error).__name__) from error
-    if not image.size:
-        raise UnreadableImage(stream, f"an image of shape {image.shape} is empty")
-    return image
+        return decode(deserialize(message.data, message.msgtype))
+    except ImageFormatError as error:
+        raise UnreadableImage(stream, str(error)) from error
 
 
 def message_stamp_ns(data: bytes) -> int:
-    """Header stamp of a serialised message that begins with a std_msgs/Header; the rest is not decoded."""
+    """Header stamp of a serialised message that begins with a std_msgs/Header; the rest is not decoded.
+
+    Raises:
+        MalformedMessage: it is too short to hold one.
+    """
+    if len(data) < _HEADER_BYTES:
+        raise MalformedMessage(f"{len(data)} bytes are no whole message: too short for a header")
     seconds, nanoseconds = _HEADER[data[1] & 1].unpack_from(data, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)

@@ -6,12 +6,16 @@ one buffer.
 """
 
 import functools
+import struct
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
+
+from edgevl_core.camera.limits import ImageFormatError
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
@@ -25,6 +29,11 @@ string home
 float32 furniture_fraction
 """
 """The fields of msg/SceneTruth.msg (a test keeps them equal): no compiled messages are needed for a bag."""
+
+
+class MalformedMessage(ImageFormatError):
+    """Bytes that are no whole message: cut off, or with lengths that cannot be."""
+
 
 _CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "rgb16": 3, "bgr16": 3, "mono8": 1, "mono16": 1}
 
@@ -138,8 +147,15 @@ def deserialize(data: bytes | memoryview, msgtype: str) -> Any:
 
     Raises:
         KeyError: ``msgtype`` is no standard type and not one of edgevl's.
+        MalformedMessage: the bytes are cut off, or no message of that type.
     """
-    return typestore().deserialize_cdr(memoryview(data), msgtype)  # a slice of bytes would be a copy
+    if msgtype not in typestore().fielddefs:
+        raise KeyError(msgtype)
+    try:
+        return typestore().deserialize_cdr(memoryview(data), msgtype)  # a slice of bytes would be a copy
+    # What rosbags raises where a length or a byte is not what it should be; AssertionError: bytes are left over.
+    except (SerdeError, struct.error, ValueError, IndexError, AssertionError, OverflowError, MemoryError) as error:
+        raise MalformedMessage(f"{len(data)} bytes are no whole {msgtype}: cut off or damaged") from error
 
 
 def definition(msgtype: str) -> str:
