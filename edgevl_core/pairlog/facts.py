@@ -6,6 +6,7 @@ from pathlib import Path
 from mcap.exceptions import McapError
 from mcap.reader import SeekingReader
 
+from edgevl_core.pairlog.metadata import METADATA_NAME
 from edgevl_core.pairlog.retention import MARK
 
 
@@ -27,3 +28,11 @@ def log_facts(files: list[Path]) -> dict[str, str]:
             except (McapError, struct.error, ValueError):
                 continue
     return facts
+
+
+def storage_files(bag: Path) -> list[Path]:
+    """The files that hold a bag's messages, in the order of writing; ``bag``: a directory or a file."""
+    if bag.is_file():
+        return [bag]
+    files = [file for file in bag.iterdir() if file.is_file() and file.name != METADATA_NAME]
+    return sorted(files, key=lambda file: (len(file.name), file.name))  # _9 before _10

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.pairing import Dropped, Event, PairMatcher
-from edgevl_core.pairlog.facts import log_facts
-from edgevl_core.pairlog.metadata import METADATA_NAME
-from edgevl_core.pairlog.pairs import DEPTH, RGB, bag_registration, message_stamp_ns
+from edgevl_core.pairlog.calibration import bag_registration, read_calibration
+from edgevl_core.pairlog.facts import log_facts, storage_files
+from edgevl_core.pairlog.pairs import DEPTH, RGB, message_stamp_ns
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.streams import Streams, find_streams
@@ -96,10 +96,10 @@ def log_info(path: Path | str, max_skew_s: float = 0.02) -> LogInfo:
             elif message.msgtype == SCENE_TRUTH:
                 coverage[deserialize(message.data, SCENE_TRUTH).room] += 1
         events += matcher.flush()
-        files = _storage_files(reader.path)
+        files = storage_files(reader.path)
         facts = log_facts(files)
-        # pair_logger also saw the images' sizes and frames.
-        registered = facts.pop("registered", "") or (bag_registration(reader, streams).verdict if streams else "")
+        said = facts.pop("registered", "")
+        registered = str(bag_registration(reader, read_calibration(reader, streams))) if streams else said
         return LogInfo(
             path=str(path),
             bytes=sum(file.stat().st_size for file in files),
@@ -165,10 +165,3 @@ def _pairing(streams: Streams, events: list[Event[None]]) -> PairingInfo:
         skew_p50_s=float(p50),
         skew_p95_s=float(p95),
     )
-
-
-def _storage_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    files = [file for file in path.iterdir() if file.is_file() and file.name != METADATA_NAME]
-    return sorted(files, key=lambda file: (len(file.name), file.name))  # _9 before _10

@@ -17,15 +17,16 @@ from typing import Any
 from edgevl_core.base.recent import Recent
 from edgevl_core.camera.depth import decode_depth
 from edgevl_core.camera.images import decode_rgb
-from edgevl_core.camera.registration import INFO_OF, Registration
+from edgevl_core.camera.registration import INFO_OF
 from edgevl_core.pairing.frames import RGB, Received
 from edgevl_core.pairing.pairing import Event, Pair, PairMatcher
+from edgevl_core.pairlog.calibration import CalibrationReader
 from edgevl_core.pairlog.companions import Companions
 from edgevl_core.pairlog.frame_selection import FrameSelector
 from edgevl_core.pairlog.log_stats import Coverage
 from edgevl_core.pairlog.motion import ODOMETRY, Track, pose_of
 from edgevl_core.pairlog.retention import MARK
-from edgevl_core.pairlog.types import CAMERA_INFO, deserialize, serialize
+from edgevl_core.pairlog.types import deserialize, serialize
 from edgevl_core.pairlog.writer import BagWriter
 
 UNREADABLE = "unreadable"
@@ -102,7 +103,7 @@ class PairLog:
         self._track = Track()
         self._writer = open_writer(path)
         self._writer.describe(MARK, logged.facts)
-        self._registration = Registration()
+        self._calibration = CalibrationReader()
         images = (logged.depth,) if logged.rgb is None else (logged.rgb, logged.depth)
         for topic in (*images, *logged.rgb_companions.values(), *logged.depth_companions.values()):
             self._writer.add_topic(topic.name, topic.msgtype)
@@ -111,7 +112,7 @@ class PairLog:
 
     @property
     def registered(self) -> str:
-        return self._registration.verdict
+        return str(self._calibration.found)
 
     def add_image(self, stream: int, image: Received) -> None:
         """A message of stream RGB or DEPTH."""
@@ -124,8 +125,8 @@ class PairLog:
         """A message of one of the companion streams."""
         companions = self._rgb_companions.get(stream) or self._depth_companions[stream]
         camera = INFO_OF.get(stream)
-        if camera is not None and not self._registration.knows(camera):
-            self._state_registration(self._registration.info(camera, deserialize(cdr, CAMERA_INFO)))
+        if camera is not None:
+            self._state_registration(self._calibration.add(camera, cdr))
         companions.arrived(stamp_ns, cdr)
 
     def add_odometry(self, stamp_ns: int, cdr: bytes) -> None:
@@ -175,7 +176,7 @@ class PairLog:
         if rgb_image is not None:
             seen_rgb = (*rgb_image.shape[1::-1], rgb_msg.header.frame_id)
             seen_depth = (*depth_m.shape[1::-1], depth_msg.header.frame_id)
-            self._state_registration(self._registration.images(rgb=seen_rgb, depth=seen_depth))
+            self._state_registration(self._calibration.finder.images(rgb=seen_rgb, depth=seen_depth))
 
     def _keep_pair(self, rgb: Received | None, depth: Received) -> None:
         if rgb is not None and self._logged.rgb is not None:
@@ -205,4 +206,4 @@ class PairLog:
 
     def _state_registration(self, changed: bool) -> None:
         if changed:
-            self._writer.describe(MARK, {"registered": self._registration.verdict})
+            self._writer.describe(MARK, {"registered": self.registered})

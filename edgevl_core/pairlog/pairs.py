@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from edgevl_core.camera.depth import decode_depth
 from edgevl_core.camera.images import ImageFormatError, decode_rgb
-from edgevl_core.camera.registration import INFO_OF, Registration, Window, cut
+from edgevl_core.camera.registration import Window, cut
+from edgevl_core.pairing.clock import FAR_NS
 from edgevl_core.pairing.pairing import Dropped, Event, Pair, PairMatcher
+from edgevl_core.pairlog.calibration import bag_registration, info_topics, read_calibration
 from edgevl_core.pairlog.reader import BagReader, Message
-from edgevl_core.pairlog.streams import Streams, camera_info_beside, find_streams
-from edgevl_core.pairlog.types import CAMERA_INFO, SCENE_TRUTH, MalformedMessage, deserialize, header_stamp_ns
+from edgevl_core.pairlog.streams import Streams, find_streams
+from edgevl_core.pairlog.types import SCENE_TRUTH, MalformedMessage, deserialize, header_stamp_ns
 
 __all__ = [
     "PairReader",
@@ -104,7 +106,9 @@ class PairReader(Iterator[RgbdPair]):
     Attributes:
         stats: complete once the iteration has ended: "pairs"; messages dropped, as "rgb unmatched", "depth
             back_in_time" and so on; pairs lost to a broken image, as "rgb unreadable" or "depth unreadable".
-        losses: what the bag has lost (:attr:`BagReader.losses`), complete once the iteration has ended.
+        losses: what the bag has lost (:attr:`BagReader.losses`), and images with wrong stamps, complete once the
+            iteration has ended.
+        doubts: what may be wrong with the bag, one sentence each; complete once the iteration has ended.
         streams: the topics used.
         registration: whether depth is registered to RGB, by the bag's camera_info.
     """
@@ -114,11 +118,14 @@ class PairReader(Iterator[RgbdPair]):
         self._reader = BagReader(path)
         try:
             self.streams = find_streams(self._reader, rgb, depth)
-            self.registration = bag_registration(self._reader, self.streams)
+            self._calibration = read_calibration(self._reader, self.streams)
+            self.registration = bag_registration(self._reader, self._calibration)
+            self._infos = info_topics(self._reader, self.streams)
         except BaseException:
             self._reader.close()
             raise
         self.losses = self._reader.losses
+        self.doubts: list[str] = []
         self._max_skew_ns = round(max_skew_s * 1e9)
         self._matcher: PairMatcher[Message] = PairMatcher(max_skew_s)
         self._truths: deque[tuple[int, Truth]] = deque()
@@ -142,22 +149,31 @@ class PairReader(Iterator[RgbdPair]):
     def _read(self) -> Iterator[RecordedPair]:
         streams = self.streams
         number = {streams.rgb: RGB, streams.depth: DEPTH}
-        names = {streams.rgb, streams.depth} | ({streams.truth} if streams.truth else set())
+        names = {streams.rgb, streams.depth, *self._infos} | ({streams.truth} if streams.truth else set())
         ready: deque[Pair[Message]] = deque()  # pairs that wait for the truth of their moment
-        newest_ns = 0
         with self._reader:
             for message in self._reader.messages(names):
                 if message.topic == streams.truth:
                     self._add_truth(message)
+                elif message.topic in self._infos:
+                    self._add_info(message)
                 else:
-                    stamp_ns = message_stamp_ns(message.data)
-                    newest_ns = max(newest_ns, stamp_ns)
-                    ready.extend(self._paired(self._matcher.push(number[message.topic], stamp_ns, message)))
-                while ready and self._truth_is_known(ready[0].stamp_ns, newest_ns):
+                    ready.extend(self._matched(number[message.topic], message))
+                while ready and self._truth_is_known(ready[0].stamp_ns, ready[-1].stamp_ns):
                     yield self._with_truth(ready.popleft())
             ready.extend(self._paired(self._matcher.flush()))
             while ready:
                 yield self._with_truth(ready.popleft())
+        self.losses += self._matcher.time_losses()
+        self.doubts += self._matcher.pauses() + self._calibration.finder.changes
+
+    def _matched(self, stream: int, message: Message) -> Iterator[Pair[Message]]:
+        try:
+            stamp_ns = message_stamp_ns(message.data)
+        except MalformedMessage:
+            self.stats[f"{_STREAM_NAMES[stream]} unreadable"] += 1
+            return iter(())
+        return self._paired(self._matcher.push(stream, stamp_ns, message))
 
     def _paired(self, events: list[Event[Message]]) -> Iterator[Pair[Message]]:
         for event in events:
@@ -170,20 +186,27 @@ class PairReader(Iterator[RgbdPair]):
         truth = self._truth_of(pair.stamp_ns)
         return RecordedPair(pair.stamp_ns, pair.a, pair.b, pair.skew_s, truth, self.registration.window)
 
+    def _add_info(self, message: Message) -> None:
+        try:
+            self._calibration.add(self._infos[message.topic], message.data)
+        except MalformedMessage:
+            self.stats["camera_info unreadable"] += 1
+
     def _add_truth(self, message: Message) -> None:
         truth = deserialize(message.data, SCENE_TRUTH)
         fraction = float(truth.furniture_fraction)
         self._truths.append((header_stamp_ns(truth), Truth(truth.room, truth.home, fraction)))
 
     def _truth_is_known(self, stamp_ns: int, newest_ns: int) -> bool:
-        """Whether it is pointless to wait for a truth: it has come, or the images are far ahead of it."""
-        if self.streams.truth is None or newest_ns - stamp_ns > _TRUTH_WAIT_NS:
+        """Whether it is pointless to wait for a truth: it has come, or the images are far from it by now."""
+        if self.streams.truth is None or abs(newest_ns - stamp_ns) > _TRUTH_WAIT_NS:
             return True
         return bool(self._truths) and self._truths[-1][0] >= stamp_ns
 
     def _truth_of(self, stamp_ns: int) -> Truth | None:
         """The truth nearest in time, within max_skew; older ones are forgotten: pairs come in time order."""
-        while self._truths and self._truths[0][0] < stamp_ns - self._max_skew_ns:
+        # What lies far ahead is from before the clock was set back.
+        while self._truths and not -self._max_skew_ns <= self._truths[0][0] - stamp_ns <= FAR_NS:
             self._truths.popleft()
         near = [(abs(at - stamp_ns), truth) for at, truth in self._truths if at <= stamp_ns + self._max_skew_ns]
         return min(near, key=lambda entry: entry[0])[1] if near else None
@@ -203,18 +226,6 @@ def read_pairs(
         UserError: no such bag, nothing in it, or a stream is missing (at once, not at the first pair).
     """
     return PairReader(path, rgb, depth, max_skew_s)
-
-
-def bag_registration(reader: BagReader, streams: Streams) -> Registration:
-    """What the first camera_info beside each of the two image topics say; one elsewhere may be of a third camera."""
-    found = Registration()
-    for stream, camera in INFO_OF.items():
-        name = getattr(streams, stream)
-        if name is not None and name == camera_info_beside(reader, getattr(streams, camera)):
-            first = next(reader.messages([name]), None)
-            if first is not None:
-                found.info(camera, deserialize(first.data, CAMERA_INFO))
-    return found
 
 
 def _image(stream: Literal["rgb", "depth"], message: Message, decode: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from sensor_msgs.msg import CameraInfo
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.camera.registration import INFO_OF, Registration, as_learned, cut
 from edgevl_core.pairing.frames import Frame
-from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
+from edgevl_core.pairlog.calibration import CalibrationReader
 from edgevl_ros.node.images import to_depth, to_rgb
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.parameters import Parameter
@@ -33,11 +33,11 @@ class FrameDecoder:
         node: with the parameters rgb_topic, depth_topic, use_depth and those of ``REGISTRATION``.
 
     Attributes:
-        registration: what is known of the two cameras.
+        calibration: what is known of the two cameras.
     """
 
     def __init__(self, node: ManagedNode) -> None:
-        self.registration = Registration()
+        self.calibration = CalibrationReader()
         self._node = node
         self._rgb_topic, self._depth_topic = node.values["rgb_topic"], node.values["depth_topic"]
         for name, camera in INFO_OF.items():
@@ -51,17 +51,17 @@ class FrameDecoder:
         rgb_image, depth_image = None if rgb is None else to_rgb(rgb), None if depth is None else to_depth(depth)
         if rgb_image is not None and depth_image is not None:
             seen_rgb = (*rgb_image.shape[1::-1], rgb.header.frame_id)
-            self.registration.images(rgb=seen_rgb, depth=(*depth_image.shape[1::-1], depth.header.frame_id))
+            self.calibration.finder.images(rgb=seen_rgb, depth=(*depth_image.shape[1::-1], depth.header.frame_id))
         return rgb_image, depth_image
 
-    def as_learned(self, depth: MeasuredDepth | None, learned: Sequence[str]) -> MeasuredDepth | None:
+    def as_learned(self, depth: MeasuredDepth | None, learned: Sequence[Registration]) -> MeasuredDepth | None:
         """Depth cut to RGB's field of view, if that is how the student learned; see :func:`as_learned`."""
-        return None if depth is None else cut(depth, as_learned(self.registration, learned)[0])
+        return None if depth is None else cut(depth, as_learned(self.calibration.found, learned)[0])
 
-    def unlike(self, learned: Sequence[str]) -> str:
+    def unlike(self, learned: Sequence[Registration]) -> str:
         """What differs from where the student learned, in words; empty: nothing."""
-        return as_learned(self.registration, learned)[1]
+        return as_learned(self.calibration.found, learned)[1]
 
     def _on_info(self, camera: str, stamp_ns: int, cdr: bytes) -> None:
-        if not self.registration.knows(camera) and self.registration.info(camera, deserialize(cdr, CAMERA_INFO)):
-            self._node.get_logger().info(f"depth registered to RGB: {self.registration.verdict}")
+        if self.calibration.add(camera, cdr):
+            self._node.get_logger().info(f"depth registered to RGB: {self.calibration.found}")

@@ -264,7 +264,7 @@ class SceneClassifier(ManagedNode):
             values.update(engine=engine.name, provider=engine.providers[0], threads=engine.threads)
         problems = [] if model is not None else ["no bundle loaded"]
         if self._decoder is not None:
-            values["registered"] = self._decoder.registration.verdict
+            values["registered"] = str(self._decoder.calibration.found)
             unlike = "" if model is None else self._decoder.unlike(model.learned)
             problems += [unlike] if unlike else []
         problems += [text for stream in self._streams.values() if (text := stream.problem())]

@@ -119,7 +119,7 @@ def _report(bag: Bag, stored: int, faults: Sequence[Mapping[str, Any]], pairs: P
         "name": bag.path.name,
         "sha256": bag.sha256,
         "pairs": stored,
-        "registered": pairs.registration.verdict,
+        "registered": str(pairs.registration),
         "dropped": dict(pairs.stats + broken),
         "unreadable": list(faults),
         "losses": list(pairs.losses),
