@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from edgevl_cli.console import size
 
@@ -55,8 +56,10 @@ def show_log(info: "LogInfo") -> None:
         console.print(f"written by pair_logger: {facts}", highlight=False)
     if info.registered:
         console.print(f"depth registered to RGB: {info.registered}", highlight=False)
+    for doubt in info.doubts:
+        console.print(Text("doubt: ", style="yellow").append(doubt, style="default"), soft_wrap=True)
     for loss in info.losses:
-        console.print(f"[yellow]lost:[/yellow] {loss}")
+        console.print(Text("lost: ", style="yellow").append(loss, style="default"), soft_wrap=True)
 
 
 def show_bundle(path: Path, manifest: "Manifest") -> None:

@@ -1,5 +1,6 @@
 """Training on the command line: ``teacher pretrain``, ``adapt``, ``evaluate``, ``report``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -137,6 +138,7 @@ def evaluate(
     """Top-1 where the bags carry truth, agreement with the teacher where they do not."""
     needs_training_extra()
     from edgevl_cli.evaluation_tables import show_evaluation
+    from edgevl_core.pairlog.doubts import bag_doubts
     from edgevl_train.data.cache import expected_pairs
     from edgevl_train.evaluation.evaluate import evaluate as run
     from edgevl_train.evaluation.evaluation_plot import write_plot
@@ -144,6 +146,9 @@ def evaluate(
     if plot is not None and plot.suffix != ".png":
         raise UserError(f"--plot {plot}: a file name that ends in .png is accepted")
     total = sum(expected_pairs(bag) for bag in bags)
+    for bag in bags:
+        for doubt in bag_doubts(bag):
+            print(f"warning: {bag}: {doubt}", file=sys.stderr)
     with progress("evaluating") as on_progress:
         numbers = run(
             model,

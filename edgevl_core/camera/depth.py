@@ -15,7 +15,8 @@ from edgevl_core.camera.images import ImageFormatError, decode_as_it_is
 DepthArray = NDArray[np.float32]
 MeasuredDepth = NDArray[np.uint16] | NDArray[np.float32]
 """(H, W) uint16 millimetres with 0 = invalid, or float32 metres with NaN = invalid."""
-_MILLIMETRES = ("16UC1", "mono16")
+MILLIMETRES = ("16UC1", "mono16")
+"""Encodings of uint16 millimetres, 0 = invalid."""
 
 LINEAR_RANGE_M = 10.0
 """metric, channel 0: 255 at this depth and beyond."""
@@ -23,9 +24,6 @@ INVERSE_UNIT_M = 0.2
 """metric, channel 1: 255 * (this / depth), 255 at this depth and nearer."""
 
 ENCODINGS = ("metric", "minmax")
-
-NEAREST_MEDIAN_M, FARTHEST_MEDIAN_M = 0.05, 50.0
-"""A scene whose median depth lies outside is none that a robot's camera sees."""
 
 
 def to_metres(raw: NDArray[Any], encoding: str) -> DepthArray:
@@ -43,7 +41,7 @@ def to_metres(raw: NDArray[Any], encoding: str) -> DepthArray:
     """
     if raw.ndim != 2:
         raise ImageFormatError(f"a depth image has one channel, this one has the shape {raw.shape}")
-    if encoding in _MILLIMETRES and raw.dtype == np.uint16:
+    if encoding in MILLIMETRES and raw.dtype == np.uint16:
         depth_m = raw.astype(np.float32)
         depth_m /= np.float32(1000.0)
         depth_m[raw == 0] = np.nan
@@ -71,20 +69,9 @@ def to_measured(raw: NDArray[Any], encoding: str) -> MeasuredDepth:
     Raises:
         ImageFormatError: as :func:`to_metres`.
     """
-    if raw.ndim == 2 and encoding in _MILLIMETRES and raw.dtype == np.uint16:
+    if raw.ndim == 2 and encoding in MILLIMETRES and raw.dtype == np.uint16:
         return raw
     return to_metres(raw, encoding)
-
-
-def unit_doubt(depth_m: DepthArray) -> str:
-    """Why the unit of a depth image, (H, W) metres, is to be doubted; empty where it is not, or nothing is valid."""
-    valid = depth_m[np.isfinite(depth_m)]
-    median_m = float(np.median(valid)) if len(valid) else 1.0
-    if median_m > FARTHEST_MEDIAN_M:
-        return "too far for a room, as if millimetres stood where metres should"
-    if median_m < NEAREST_MEDIAN_M:
-        return "too near for a camera, as if metres stood where millimetres should"
-    return ""
 
 
 def decode_depth(msg: Any) -> DepthArray:

@@ -143,10 +143,10 @@ class ClockWatch(Generic[Item]):
         held = entry[0]
         known = [newest for newest in self._newest if newest is not None]
         verdicts: list[Verdict[Item]] = []
+        if self._newest[stream] is not None:  # else it is the stream's beginning
+            verdicts.append(Jump(max(known), held.stamp_ns))
         if held.is_back:
             self._newest = [None, None]
-        if known and (held.is_back or held.stamp_ns > max(known) + FAR_NS):
-            verdicts.append(Jump(max(known), held.stamp_ns))
         self._newest[stream] = held.stamp_ns
         for number, other, item in self._all_held():
             believed: list[Verdict[Item]] = [Believed(number, other.stamp_ns, item)]

@@ -76,9 +76,9 @@ class FrameSource:
         return sum(self.counts[name] for name in ("pairs", "rgb_alone", "depth_alone"))
 
     @property
-    def clock_jumps(self) -> int:
-        """How often the clock was set, or a recording started again."""
-        return self._matcher.jump_count
+    def clock_jumps(self) -> tuple[int, str]:
+        """How often the clock was set, or a recording started again; the last time in words."""
+        return self._matcher.jump_count, self._matcher.last_jump
 
     @property
     def waiting(self) -> int:

@@ -76,7 +76,7 @@ class PairMatcher(Generic[Item]):
 
     Attributes:
         counts: "paired" (pairs), and dropped messages by reason.
-        jumps: the latest of the clock, ``jump_count`` in all.
+        jumps: the latest of the clock, ``jump_count`` in all; ``last_jump``: in words, empty before the first.
     """
 
     def __init__(
@@ -165,6 +165,11 @@ class PairMatcher(Generic[Item]):
         events = self._release()
         self._restart()
         return events
+
+    @property
+    def last_jump(self) -> str:
+        jumps = list(self.jumps)  # another thread may be adding
+        return str(jumps[-1]) if jumps else ""
 
     def pauses(self) -> list[str]:
         """Where the stamps go on far ahead, one sentence each: no loss, but a clock may have been set."""

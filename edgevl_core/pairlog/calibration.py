@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from edgevl_core.camera.limits import ImageFormatError
 from edgevl_core.camera.registration import INFO_OF, Registration, RegistrationFinder, Status, parse_registration
-from edgevl_core.pairlog.facts import log_facts, storage_files
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.streams import Streams, camera_info_beside
 from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
@@ -31,7 +30,7 @@ class CalibrationReader:
         """A serialised CameraInfo of "rgb" or "depth"; whether ``found`` changed.
 
         Raises:
-            MalformedMessage: the bytes are none.
+            BrokenMessage: the bytes are none.
         """
         content = bytes(cdr[_STAMP_END:])
         if self._last.get(camera) == content:
@@ -64,9 +63,12 @@ def read_calibration(reader: BagReader, streams: Streams) -> CalibrationReader:
     return calibration
 
 
-def bag_registration(reader: BagReader, calibration: CalibrationReader) -> Registration:
-    """Whether a bag's depth is registered: by its camera_info, else by what pair_logger said of its own log."""
-    said = log_facts(storage_files(reader.path)).get("registered", "")
+def bag_registration(calibration: CalibrationReader, said: str) -> Registration:
+    """Whether a bag's depth is registered: by its camera_info, else by what pair_logger said of its own log.
+
+    Args:
+        said: the log's fact "registered"; empty: it is no log of pair_logger.
+    """
     by_logger = parse_registration(said)
     # Where depth is to be cut, only a camera_info says how far.
     if calibration.found.status is not Status.UNKNOWN or not said or by_logger.status is Status.BY_CAMERA_INFO:

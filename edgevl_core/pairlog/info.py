@@ -9,13 +9,16 @@ from pydantic import BaseModel, ConfigDict
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.pairing import Dropped, Event, PairMatcher
-from edgevl_core.pairlog.calibration import bag_registration, read_calibration
+from edgevl_core.pairlog.calibration import bag_registration, info_topics, read_calibration
+from edgevl_core.pairlog.doubts import picture_doubts
 from edgevl_core.pairlog.facts import log_facts, storage_files
 from edgevl_core.pairlog.pairs import DEPTH, RGB, message_stamp_ns
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.streams import Streams, find_streams
 from edgevl_core.pairlog.types import COMPRESSED_IMAGE, IMAGE, SCENE_TRUTH, deserialize
+
+_STREAM_NAMES = ("rgb", "depth")
 
 
 class TopicInfo(BaseModel):
@@ -44,6 +47,7 @@ class LogInfo(BaseModel):
 
     Attributes:
         pairing: None without both streams.
+        doubts: what may be wrong with it, one sentence each: the unit of depth, the clock, the calibration.
         registered: whether depth is registered to RGB, see :class:`edgevl_core.camera.registration.Registration`.
         coverage: truth messages by room.
         facts: what pair_logger said of its own log, see :func:`edgevl_core.pairlog.facts.log_facts`.
@@ -58,6 +62,7 @@ class LogInfo(BaseModel):
     duration_s: float
     topics: list[TopicInfo]
     losses: list[str]
+    doubts: list[str] = []
     pairing: PairingInfo | None
     not_paired_because: str
     registered: str
@@ -83,23 +88,34 @@ def log_info(path: Path | str, max_skew_s: float = 0.02) -> LogInfo:
     with BagReader(path) as reader:
         streams, reason = _streams(reader)
         number = {streams.rgb: RGB, streams.depth: DEPTH} if streams else {}
+        infos = info_topics(reader, streams) if streams else {}
+        calibration = read_calibration(reader, streams) if streams else None
+        doubts = picture_doubts(reader, streams) if streams else []
         matcher: PairMatcher[None] = PairMatcher(max_skew_s)
         events: list[Event[None]] = []
         coverage: Counter[str] = Counter()
+        unreadable: Counter[str] = Counter()
         messages, first_ns, last_ns = 0, 0, 0
         for message in reader.messages():
             first_ns = message.stamp_ns if not messages else first_ns
             last_ns = message.stamp_ns
             messages += 1
             if message.topic in number:
-                events += matcher.push(number[message.topic], message_stamp_ns(message.data), None)
+                stamp_ns = message_stamp_ns(message.data)
+                if stamp_ns is None:
+                    unreadable[f"{_STREAM_NAMES[number[message.topic]]} unreadable"] += 1
+                else:
+                    events += matcher.push(number[message.topic], stamp_ns, None)
+            elif message.topic in infos and calibration:
+                calibration.add(infos[message.topic], message.data)
             elif message.msgtype == SCENE_TRUTH:
                 coverage[deserialize(message.data, SCENE_TRUTH).room] += 1
         events += matcher.flush()
         files = storage_files(reader.path)
         facts = log_facts(files)
-        said = facts.pop("registered", "")
-        registered = str(bag_registration(reader, read_calibration(reader, streams))) if streams else said
+        registered = facts.pop("registered", "")
+        if streams and calibration:
+            registered = str(bag_registration(calibration, registered))
         return LogInfo(
             path=str(path),
             bytes=sum(file.stat().st_size for file in files),
@@ -111,8 +127,9 @@ def log_info(path: Path | str, max_skew_s: float = 0.02) -> LogInfo:
                 TopicInfo(name=t.name, type=t.msgtype, messages=t.count)
                 for t in sorted(reader.topics.values(), key=lambda t: t.name)
             ],
-            losses=list(reader.losses),
-            pairing=_pairing(streams, events) if streams else None,
+            losses=[*reader.losses, *matcher.time_losses()],
+            doubts=doubts + matcher.pauses() + (calibration.finder.changes if calibration else []),
+            pairing=_pairing(streams, events, unreadable) if streams else None,
             not_paired_because=reason,
             coverage=dict(coverage.most_common()),
             registered=registered,
@@ -151,11 +168,10 @@ def _streams(reader: BagReader) -> tuple[Streams | None, str]:
         return None, str(error)
 
 
-def _pairing(streams: Streams, events: list[Event[None]]) -> PairingInfo:
+def _pairing(streams: Streams, events: list[Event[None]], unreadable: Counter[str]) -> PairingInfo:
     skews_s = [event.skew_s for event in events if not isinstance(event, Dropped)]
-    dropped = Counter(
-        f"{('rgb', 'depth')[event.stream]} {event.reason}" for event in events if isinstance(event, Dropped)
-    )
+    lost = [event for event in events if isinstance(event, Dropped)]
+    dropped = Counter(f"{_STREAM_NAMES[event.stream]} {event.reason}" for event in lost) + unreadable
     p50, p95 = np.percentile(skews_s, (50, 95)) if skews_s else (np.nan, np.nan)
     return PairingInfo(
         rgb=streams.rgb,

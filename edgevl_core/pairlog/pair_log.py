@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from edgevl_core.base.recent import Recent
-from edgevl_core.camera.depth import decode_depth
-from edgevl_core.camera.images import decode_rgb
+from edgevl_core.camera.depth import MILLIMETRES, decode_depth
+from edgevl_core.camera.doubts import DepthWatch
+from edgevl_core.camera.images import decode_rgb, message_encoding
 from edgevl_core.camera.registration import INFO_OF
 from edgevl_core.pairing.frames import RGB, Received
 from edgevl_core.pairing.pairing import Event, Pair, PairMatcher
@@ -82,6 +83,8 @@ class PairLog:
             waits until no better partner can come, so a frame's period is part of it.
         coverage: kept pairs by scene.
         registered: whether depth is registered to RGB, in words.
+        clock_jumps: how often the stamps went on elsewhere, the last time in words; see PairMatcher.
+        doubts: what may be wrong with the cameras, one sentence each.
     """
 
     def __init__(
@@ -104,15 +107,27 @@ class PairLog:
         self._writer = open_writer(path)
         self._writer.describe(MARK, logged.facts)
         self._calibration = CalibrationReader()
+        self._depth_watch = DepthWatch()
         images = (logged.depth,) if logged.rgb is None else (logged.rgb, logged.depth)
         for topic in (*images, *logged.rgb_companions.values(), *logged.depth_companions.values()):
             self._writer.add_topic(topic.name, topic.msgtype)
-        self._rgb_companions = {name: self._companions(topic) for name, topic in logged.rgb_companions.items()}
-        self._depth_companions = {name: self._companions(topic) for name, topic in logged.depth_companions.items()}
+        self._rgb_companions = {name: self._companions(name, topic) for name, topic in logged.rgb_companions.items()}
+        self._depth_companions = {
+            name: self._companions(name, topic) for name, topic in logged.depth_companions.items()
+        }
 
     @property
     def registered(self) -> str:
         return str(self._calibration.found)
+
+    @property
+    def clock_jumps(self) -> tuple[int, str]:
+        return self._matcher.jump_count, self._matcher.last_jump
+
+    @property
+    def doubts(self) -> list[str]:
+        unit = self._depth_watch.doubt()
+        return ([f"depth: {unit}"] if unit else []) + self._calibration.finder.changes
 
     def add_image(self, stream: int, image: Received) -> None:
         """A message of stream RGB or DEPTH."""
@@ -141,13 +156,15 @@ class PairLog:
         """Decide the pairs still open, write them, close the bag."""
         try:
             self._handle(self._matcher.flush())
+            for companions in (*self._rgb_companions.values(), *self._depth_companions.values()):
+                companions.finish()
             self.coverage.finish()
         finally:
             self._writer.close()
             self.bytes_written = self._writer.bytes_written
 
-    def _companions(self, topic: LoggedTopic) -> Companions:
-        return Companions(partial(self._write, topic))
+    def _companions(self, name: str, topic: LoggedTopic) -> Companions:
+        return Companions(partial(self._write, topic), or_latest=name in INFO_OF)
 
     def _handle(self, events: list[Event[Received]]) -> None:
         for event in events:
@@ -172,6 +189,7 @@ class PairLog:
         if reason is not None:
             self.dropped[reason] += 1
             return
+        self._depth_watch.add(depth_m, message_encoding(depth_msg) in MILLIMETRES)
         self._keep_pair(rgb, depth)
         if rgb_image is not None:
             seen_rgb = (*rgb_image.shape[1::-1], rgb_msg.header.frame_id)

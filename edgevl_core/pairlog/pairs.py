@@ -16,9 +16,11 @@ from edgevl_core.camera.registration import Window, cut
 from edgevl_core.pairing.clock import FAR_NS
 from edgevl_core.pairing.pairing import Dropped, Event, Pair, PairMatcher
 from edgevl_core.pairlog.calibration import bag_registration, info_topics, read_calibration
+from edgevl_core.pairlog.doubts import picture_doubts
+from edgevl_core.pairlog.facts import log_facts, storage_files
 from edgevl_core.pairlog.reader import BagReader, Message
 from edgevl_core.pairlog.streams import Streams, find_streams
-from edgevl_core.pairlog.types import SCENE_TRUTH, MalformedMessage, deserialize, header_stamp_ns
+from edgevl_core.pairlog.types import SCENE_TRUTH, BrokenMessage, deserialize, header_stamp_ns
 
 __all__ = [
     "PairReader",
@@ -119,13 +121,15 @@ class PairReader(Iterator[RgbdPair]):
         try:
             self.streams = find_streams(self._reader, rgb, depth)
             self._calibration = read_calibration(self._reader, self.streams)
-            self.registration = bag_registration(self._reader, self._calibration)
+            said = log_facts(storage_files(self._reader.path)).get("registered", "")
+            self.registration = bag_registration(self._calibration, said)
+            doubts = picture_doubts(self._reader, self.streams)
             self._infos = info_topics(self._reader, self.streams)
         except BaseException:
             self._reader.close()
             raise
         self.losses = self._reader.losses
-        self.doubts: list[str] = []
+        self.doubts = doubts
         self._max_skew_ns = round(max_skew_s * 1e9)
         self._matcher: PairMatcher[Message] = PairMatcher(max_skew_s)
         self._truths: deque[tuple[int, Truth]] = deque()
@@ -157,8 +161,10 @@ class PairReader(Iterator[RgbdPair]):
                     self._add_truth(message)
                 elif message.topic in self._infos:
                     self._add_info(message)
+                elif (stamp_ns := message_stamp_ns(message.data)) is None:
+                    self.stats[f"{_STREAM_NAMES[number[message.topic]]} unreadable"] += 1
                 else:
-                    ready.extend(self._matched(number[message.topic], message))
+                    ready.extend(self._paired(self._matcher.push(number[message.topic], stamp_ns, message)))
                 while ready and self._truth_is_known(ready[0].stamp_ns, ready[-1].stamp_ns):
                     yield self._with_truth(ready.popleft())
             ready.extend(self._paired(self._matcher.flush()))
@@ -166,14 +172,6 @@ class PairReader(Iterator[RgbdPair]):
                 yield self._with_truth(ready.popleft())
         self.losses += self._matcher.time_losses()
         self.doubts += self._matcher.pauses() + self._calibration.finder.changes
-
-    def _matched(self, stream: int, message: Message) -> Iterator[Pair[Message]]:
-        try:
-            stamp_ns = message_stamp_ns(message.data)
-        except MalformedMessage:
-            self.stats[f"{_STREAM_NAMES[stream]} unreadable"] += 1
-            return iter(())
-        return self._paired(self._matcher.push(stream, stamp_ns, message))
 
     def _paired(self, events: list[Event[Message]]) -> Iterator[Pair[Message]]:
         for event in events:
@@ -189,11 +187,15 @@ class PairReader(Iterator[RgbdPair]):
     def _add_info(self, message: Message) -> None:
         try:
             self._calibration.add(self._infos[message.topic], message.data)
-        except MalformedMessage:
+        except BrokenMessage:
             self.stats["camera_info unreadable"] += 1
 
     def _add_truth(self, message: Message) -> None:
-        truth = deserialize(message.data, SCENE_TRUTH)
+        try:
+            truth = deserialize(message.data, SCENE_TRUTH)
+        except BrokenMessage:
+            self.stats["truth unreadable"] += 1
+            return
         fraction = float(truth.furniture_fraction)
         self._truths.append((header_stamp_ns(truth), Truth(truth.room, truth.home, fraction)))
 
@@ -235,13 +237,12 @@ def _image(stream: Literal["rgb", "depth"], message: Message, decode: Callable[[
         raise UnreadableImage(stream, str(error)) from error
 
 
-def message_stamp_ns(data: bytes) -> int:
+def message_stamp_ns(data: bytes) -> int | None:
     """Header stamp of a serialised message that begins with a std_msgs/Header; the rest is not decoded.
 
-    Raises:
-        MalformedMessage: it is too short to hold one.
+    None where the bytes are too few to hold one.
     """
     if len(data) < _HEADER_BYTES:
-        raise MalformedMessage(f"{len(data)} bytes are no whole message: too short for a header")
+        return None
     seconds, nanoseconds = _HEADER[data[1] & 1].unpack_from(data, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)

@@ -31,8 +31,8 @@ float32 furniture_fraction
 """The fields of msg/SceneTruth.msg (a test keeps them equal): no compiled messages are needed for a bag."""
 
 
-class MalformedMessage(ImageFormatError):
-    """Bytes that are no whole message: cut off, or with lengths that cannot be."""
+class BrokenMessage(ImageFormatError):
+    """The bytes are no message of the type that they should be."""
 
 
 _CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "rgb16": 3, "bgr16": 3, "mono8": 1, "mono16": 1}
@@ -147,7 +147,7 @@ def deserialize(data: bytes | memoryview, msgtype: str) -> Any:
 
     Raises:
         KeyError: ``msgtype`` is no standard type and not one of edgevl's.
-        MalformedMessage: the bytes are cut off, or no message of that type.
+        BrokenMessage: the bytes are cut short or damaged.
     """
     if msgtype not in typestore().fielddefs:
         raise KeyError(msgtype)
@@ -155,7 +155,7 @@ def deserialize(data: bytes | memoryview, msgtype: str) -> Any:
         return typestore().deserialize_cdr(memoryview(data), msgtype)  # a slice of bytes would be a copy
     # What rosbags raises where a length or a byte is not what it should be; AssertionError: bytes are left over.
     except (SerdeError, struct.error, ValueError, IndexError, AssertionError, OverflowError, MemoryError) as error:
-        raise MalformedMessage(f"{len(data)} bytes are no whole {msgtype}: cut off or damaged") from error
+        raise BrokenMessage(f"{len(data)} bytes are no whole {msgtype}: cut off or damaged") from error
 
 
 def definition(msgtype: str) -> str:

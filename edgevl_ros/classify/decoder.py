@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
 
 from edgevl_core.camera.depth import MeasuredDepth
+from edgevl_core.camera.doubts import DepthWatch, turn_doubt
 from edgevl_core.camera.registration import INFO_OF, Registration, as_learned, cut
 from edgevl_core.pairing.frames import Frame
 from edgevl_core.pairlog.calibration import CalibrationReader
@@ -16,6 +17,7 @@ from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.parameters import Parameter
 from edgevl_ros.node.streams import RawStream, view
 
+LOOKED_AT = 10  # of so many depth images one is looked at for its unit
 REGISTRATION = (
     Parameter("camera_info_topic", "", "of the RGB camera, to register depth to it; empty: none"),
     Parameter(
@@ -38,6 +40,8 @@ class FrameDecoder:
 
     def __init__(self, node: ManagedNode) -> None:
         self.calibration = CalibrationReader()
+        self._depth_watch = DepthWatch(every=LOOKED_AT)
+        self._rgb_seen, self._turned = False, ""
         self._node = node
         self._rgb_topic, self._depth_topic = node.values["rgb_topic"], node.values["depth_topic"]
         for name, camera in INFO_OF.items():
@@ -49,6 +53,10 @@ class FrameDecoder:
         rgb = None if frame.rgb is None else view(frame.rgb.cdr, self._rgb_topic)
         depth = None if frame.depth is None else view(frame.depth.cdr, self._depth_topic)
         rgb_image, depth_image = None if rgb is None else to_rgb(rgb), None if depth is None else to_depth(depth)
+        if depth_image is not None:
+            self._depth_watch.add(depth_image, is_millimetres=depth_image.dtype == np.uint16)
+        if rgb is not None and not self._rgb_seen:
+            self._rgb_seen, self._turned = True, turn_doubt(rgb)
         if rgb_image is not None and depth_image is not None:
             seen_rgb = (*rgb_image.shape[1::-1], rgb.header.frame_id)
             self.calibration.finder.images(rgb=seen_rgb, depth=(*depth_image.shape[1::-1], depth.header.frame_id))
@@ -61,6 +69,11 @@ class FrameDecoder:
     def unlike(self, learned: Sequence[Registration]) -> str:
         """What differs from where the student learned, in words; empty: nothing."""
         return as_learned(self.calibration.found, learned)[1]
+
+    def doubts(self) -> list[str]:
+        """What may be wrong with the cameras, one sentence each."""
+        said = {self._rgb_topic: self._turned, self._depth_topic: self._depth_watch.doubt()}
+        return [f"{topic}: {doubt}" for topic, doubt in said.items() if doubt] + self.calibration.finder.changes
 
     def _on_info(self, camera: str, stamp_ns: int, cdr: bytes) -> None:
         if self.calibration.add(camera, cdr):
