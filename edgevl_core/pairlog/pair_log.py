@@ -17,7 +17,7 @@ from typing import Any
 from edgevl_core.base.recent import Recent
 from edgevl_core.camera.depth import MILLIMETRES, decode_depth
 from edgevl_core.camera.doubts import DepthWatch
-from edgevl_core.camera.images import decode_rgb, message_encoding
+from edgevl_core.camera.images import ImageFormatError, decode_rgb, message_encoding
 from edgevl_core.camera.registration import INFO_OF
 from edgevl_core.pairing.frames import RGB, Received
 from edgevl_core.pairing.pairing import Event, Pair, PairMatcher
@@ -108,6 +108,7 @@ class PairLog:
         self._writer.describe(MARK, logged.facts)
         self._calibration = CalibrationReader()
         self._depth_watch = DepthWatch()
+        self._unreadable = ""  # why, of the last pair
         images = (logged.depth,) if logged.rgb is None else (logged.rgb, logged.depth)
         for topic in (*images, *logged.rgb_companions.values(), *logged.depth_companions.values()):
             self._writer.add_topic(topic.name, topic.msgtype)
@@ -127,7 +128,8 @@ class PairLog:
     @property
     def doubts(self) -> list[str]:
         unit = self._depth_watch.doubt()
-        return ([f"depth: {unit}"] if unit else []) + self._calibration.finder.changes
+        said = {"unreadable": self._unreadable, "depth": unit}
+        return [f"{what}: {why}" for what, why in said.items() if why] + self._calibration.finder.changes
 
     def add_image(self, stream: int, image: Received) -> None:
         """A message of stream RGB or DEPTH."""
@@ -182,9 +184,10 @@ class PairLog:
             try:
                 rgb_msg, rgb_image = self._decode(rgb, self._logged.rgb, decode_rgb)
                 depth_msg, depth_m = self._decode(depth, self._logged.depth, decode_depth)
-            except ValueError:  # what no training could read is not worth a log; ImageFormatError is a ValueError
-                reason = UNREADABLE
+            except ImageFormatError as error:  # what no training could read is not worth a log
+                reason, self._unreadable = UNREADABLE, str(error)
             else:
+                self._unreadable = ""
                 reason = self._keep.decide(stamp_ns, rgb_image, depth_m, pose)
         if reason is not None:
             self.dropped[reason] += 1
