@@ -182,6 +182,23 @@ def test_a_doubtful_unit_is_said_by_bag_and_log(tmp_path: Path, depth: np.ndarra
         assert all(f"median depth {doubt} should: 16UC1 holds millimetres" in said for said in doubts)
 
 
+def test_pictures_that_are_not_what_they_are_called_are_said(tmp_path: Path) -> None:
+    jpeg = cv2.imencode(".jpg", (DEPTH_MM // 256).astype(np.uint8))[1].tobytes()
+    with BagWriter(tmp_path / "bag", min_free_bytes=0) as bag:
+        bag.add_topic("camera/rgb", IMAGE)
+        bag.add_topic("camera/depth/compressed", COMPRESSED_IMAGE)
+        for at in drive(START, 20):
+            bag.write("camera/rgb", serialize(image_msg(RGB_PIXELS, "rgb8", at, "camera")), at)
+            message = compressed_image_msg(jpeg, "16UC1; jpeg compressed ", at, "camera")
+            bag.write("camera/depth/compressed", serialize(message), at)
+    pairs = read_pairs(tmp_path / "bag")
+    assert list(pairs) == []
+    assert pairs.stats == {"depth unreadable": 20}
+    [doubt] = pairs.doubts
+    assert doubt.startswith("camera/depth/compressed: 16 of 16 images looked at cannot be read: format '16UC1; jpeg")
+    assert log_info(tmp_path / "bag").doubts == [doubt]
+
+
 def exif(orientation: int) -> bytes:
     """An APP1 segment whose only entry is the orientation."""
     tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation, 0, 0, 0]) + bytes(4)
