@@ -80,7 +80,7 @@ class RecoverSummary:
 
 
 def log_info(path: Path | str, max_skew_s: float = 0.02) -> LogInfo:
-    """Read a whole bag once, decode no image, and describe it.
+    """Read a whole bag once, decode a few images, and describe it.
 
     Raises:
         UserError: there is no such bag, or nothing can be read from it.
