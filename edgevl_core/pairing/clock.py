@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 OUTLIER = "outlier"
 FAR_NS = 60_000_000_000
-"""A stamp this far ahead waits for the next one: a camera is never so slow, and a log can wait."""
+"""Where frames are to come at once, only a stamp this far ahead waits for the next one: a camera is never so slow."""
 _LONGEST_PAUSE_NS = 86_400_000_000_000
 """A last message this far ahead, which nothing follows, is an outlier."""
 REMEMBERED = 100
@@ -81,6 +81,7 @@ class ClockWatch(Generic[Item]):
 
     def __init__(self, horizon_ns: int, at_once: bool) -> None:
         self._horizon_ns, self._at_once = horizon_ns, at_once
+        self._ahead_ns = FAR_NS if at_once else horizon_ns
         self._newest: list[int | None] = [None, None]
         self._held: list[tuple[_Held, Item] | None] = [None, None]
 
@@ -119,7 +120,7 @@ class ClockWatch(Generic[Item]):
         newest = max((stamp for stamp in (own, other) if stamp is not None), default=stamp_ns)
         is_back = own is not None and stamp_ns < own - self._horizon_ns
         # A stream without stamps yet, as after a jump, is measured by the other one.
-        is_far = stamp_ns > newest + (self._horizon_ns if own is None else FAR_NS)
+        is_far = stamp_ns > newest + (self._horizon_ns if own is None else self._ahead_ns)
         if not (is_back or is_far):
             self._newest[stream] = stamp_ns if own is None else max(own, stamp_ns)
             return [Believed(stream, stamp_ns, item)]
@@ -143,7 +144,8 @@ class ClockWatch(Generic[Item]):
         held = entry[0]
         known = [newest for newest in self._newest if newest is not None]
         verdicts: list[Verdict[Item]] = []
-        if self._newest[stream] is not None:  # else it is the stream's beginning
+        is_pause = not held.is_back and known and held.stamp_ns <= max(known) + FAR_NS
+        if self._newest[stream] is not None and not is_pause:  # None: it is the stream's beginning
             verdicts.append(Jump(max(known), held.stamp_ns))
         if held.is_back:
             self._newest = [None, None]

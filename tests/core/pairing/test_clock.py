@@ -59,7 +59,9 @@ def test_one_image_with_a_wrong_stamp_costs_its_own_pair(wrong_ns: int, at: int,
         ]
 
 
-@pytest.mark.parametrize("wrong_ns", [LATER_YEAR_2038, 0, START - 3600 * S, START + 3600 * S, START - 10 * S])
+@pytest.mark.parametrize(
+    "wrong_ns", [LATER_YEAR_2038, 0, START - 3600 * S, START + 3600 * S, START - 10 * S, START + 20 * S]
+)
 def test_one_pair_with_a_wrong_stamp_is_left_out(wrong_ns: int) -> None:
     messages = drive(START, 100)
     messages[74:76] = [(0, wrong_ns), (1, wrong_ns)]
@@ -69,11 +71,11 @@ def test_one_pair_with_a_wrong_stamp_is_left_out(wrong_ns: int) -> None:
 
 
 @pytest.mark.parametrize("ahead_s", [3, 10, 59])
-def test_a_stamp_a_little_ahead_costs_little(ahead_s: int) -> None:
+def test_a_stamp_a_little_ahead_costs_little_where_frames_come_at_once(ahead_s: int) -> None:
     """It is taken for a pause at first; the stream that goes back then begins anew."""
     messages = drive(START, 100)
     messages[74] = (0, messages[74][1] + ahead_s * S)
-    events, _ = run(messages)
+    events, _ = run(messages, eager=True)
     right = set(whole(START, 100)) - {(START + 37 * PERIOD,) * 2}
     assert len(right - set(stamps_of_pairs(events))) <= 2
 
@@ -182,3 +184,10 @@ def test_frames_go_on_after_a_wrong_stamp_and_a_clock_set_back(wrong_ns: int) ->
     assert [stamp for stamp in answered if stamp != wrong_ns] == right
     total = sum(count for name, count in source.counts.items() if name != "pairs")
     assert 2 * source.counts["pairs"] + total + source.waiting == len(messages)
+
+
+def test_a_stream_that_ends_after_a_pause_keeps_its_last_pair() -> None:
+    messages = [*drive(START, 10), *((stream, START + 60 * S) for stream in (0, 1))]
+    messages += [(1, START + 60 * S + n * PERIOD) for n in range(1, 50)]
+    events, _ = run(messages)
+    assert stamps_of_pairs(events) == [*whole(START, 10), (START + 60 * S, START + 60 * S)]
