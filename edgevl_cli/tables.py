@@ -57,6 +57,8 @@ def show_log(info: "LogInfo") -> None:
         console.print(f"written by pair_logger: {facts}", highlight=False)
     if info.registered:
         console.print(f"depth registered to RGB: {info.registered}", highlight=False)
+    for doubt in info.doubts:
+        console.print(Text("doubt: ", style="yellow").append(doubt, style="default"), soft_wrap=True)
     show_losses(info.losses)
 
 

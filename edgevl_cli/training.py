@@ -1,5 +1,6 @@
 """Training on the command line: ``teacher pretrain``, ``adapt``, ``evaluate``, ``report``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -149,6 +150,7 @@ def evaluate(
     """Top-1 where the bags carry truth, agreement with the teacher where they do not."""
     needs_training_extra()
     from edgevl_cli.evaluation_tables import show_evaluation
+    from edgevl_core.pairlog.doubts import bag_doubts
     from edgevl_core.pairlog.pairs import PairSettings
     from edgevl_train.data.cache import expected_pairs
     from edgevl_train.evaluation.evaluate import evaluate as run
@@ -158,6 +160,9 @@ def evaluate(
         raise UserError(f"--plot {plot}: a file name that ends in .png is accepted")
     checked_skew(max_skew_s)
     total = sum(expected_pairs(bag, PairSettings(rgb, depth)) for bag in bags)
+    for bag in bags:
+        for doubt in bag_doubts(bag, rgb, depth):
+            print(f"warning: {bag}: {doubt}", file=sys.stderr)
     with progress("evaluating") as on_progress:
         numbers = run(
             model,

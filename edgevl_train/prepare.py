@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.label_bank import LabelBank, build_label_bank
 from edgevl_core.bundle.labels import LabelSet, label_file, load_labels
+from edgevl_core.pairlog.doubts import bag_doubts
 from edgevl_train.data import homes
 from edgevl_train.data.cache import INDEX, Cache, build_cache, cache_key, expected_pairs, find_bags, open_cache
 from edgevl_train.data.coverage import Coverage, measure_coverage
@@ -98,6 +99,8 @@ def prepare(
     vocabulary = load_labels(recipe.vocabulary) if learned else None
     for path in paths:
         expected_pairs(path, recipe.cache.pairs)
+    chosen = recipe.cache.pairs
+    doubts = [f"{path}: {doubt}" for path in paths for doubt in bag_doubts(path, chosen.rgb, chosen.depth)]
     teacher = load_teacher(
         teacher_spec,
         batch=recipe.teacher.batch,
@@ -110,7 +113,7 @@ def prepare(
     tried = (out is not None and (out / INPUTS_FILE).is_file()) or (start is not None and (start / "bundle").is_dir())
     if not tried and first_process():
         check_student(recipe.student, teacher.embed_dim)
-    warnings = enlarged_views(teacher, recipe.cache.size_px)
+    warnings = doubts + enlarged_views(teacher, recipe.cache.size_px)
     if student.origin.startswith("random weights, for"):
         warnings.append(RANDOM.format(student.origin))
     file = label_file(labels_path)

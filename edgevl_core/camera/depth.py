@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.camera.images import ImageFormatError, decode, message_encoding
+from edgevl_core.camera.images import ImageFormatError, decode_as_it_is
 
 DepthArray = NDArray[np.float32]
 MeasuredDepth = NDArray[np.uint16] | NDArray[np.float32]
 """(H, W) uint16 millimetres with 0 = invalid, or float32 metres with NaN = invalid."""
-_MILLIMETRES = ("16UC1", "mono16")
+MILLIMETRES = ("16UC1", "mono16")
+"""Encodings of uint16 millimetres, 0 = invalid."""
 
 LINEAR_RANGE_M = 10.0
 """metric, channel 0: 255 at this depth and beyond."""
@@ -23,9 +24,6 @@ INVERSE_UNIT_M = 0.2
 """metric, channel 1: 255 * (this / depth), 255 at this depth and nearer."""
 
 ENCODINGS = ("metric", "minmax")
-
-NEAREST_MEDIAN_M, FARTHEST_MEDIAN_M = 0.05, 50.0
-"""A scene whose median depth lies outside is none that a robot's camera sees."""
 
 
 def to_metres(raw: NDArray[Any], encoding: str) -> DepthArray:
@@ -39,20 +37,23 @@ def to_metres(raw: NDArray[Any], encoding: str) -> DepthArray:
         (H, W) float32 metres, NaN where invalid; always a new array.
 
     Raises:
-        ImageFormatError: the encoding is no depth encoding, or ``raw`` has more than one channel.
+        ImageFormatError: the encoding is no depth encoding, ``raw`` is not of its type, or has more than one channel.
     """
     if raw.ndim != 2:
         raise ImageFormatError(f"a depth image has one channel, this one has the shape {raw.shape}")
-    if encoding in _MILLIMETRES:
+    if encoding in MILLIMETRES and raw.dtype == np.uint16:
         depth_m = raw.astype(np.float32)
         depth_m /= np.float32(1000.0)
         depth_m[raw == 0] = np.nan
         return depth_m
-    if encoding in ("32FC1", "64FC1"):
-        depth_m = raw.astype(np.float32)
+    if encoding in ("32FC1", "64FC1") and raw.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            depth_m = raw.astype(np.float32)
         depth_m[~((depth_m > 0) & (depth_m < np.inf))] = np.nan
         return depth_m
-    raise ImageFormatError(f"{encoding!r} is no depth encoding: 16UC1 (millimetres) or 32FC1 (metres) are")
+    raise ImageFormatError(
+        f"{encoding!r} of {raw.dtype} is no depth encoding: 16UC1 (uint16 millimetres) or 32FC1 (metres) are"
+    )
 
 
 def to_measured(raw: NDArray[Any], encoding: str) -> MeasuredDepth:
@@ -68,41 +69,25 @@ def to_measured(raw: NDArray[Any], encoding: str) -> MeasuredDepth:
     Raises:
         ImageFormatError: as :func:`to_metres`.
     """
-    if raw.ndim == 2 and encoding in _MILLIMETRES and raw.dtype == np.uint16:
+    if raw.ndim == 2 and encoding in MILLIMETRES and raw.dtype == np.uint16:
         return raw
     return to_metres(raw, encoding)
-
-
-def unit_doubt(depth_m: DepthArray) -> str:
-    """Why the unit of a depth image, (H, W) metres, is to be doubted; empty where it is not, or nothing is valid."""
-    valid = depth_m[np.isfinite(depth_m)]
-    median_m = float(np.median(valid)) if len(valid) else 1.0
-    if median_m > FARTHEST_MEDIAN_M:
-        return "too far for a room, as if millimetres stood where metres should"
-    if median_m < NEAREST_MEDIAN_M:
-        return "too near for a camera, as if metres stood where millimetres should"
-    return ""
 
 
 def decode_depth(msg: Any) -> DepthArray:
     """(H, W) float32 metres, NaN = invalid, of an Image or CompressedImage (png or compressedDepth).
 
-    A 16-bit PNG whose format does not say what it holds is taken for millimetres.
+    A grey 16-bit PNG whose format does not say what it holds is taken for millimetres.
 
     Raises:
         ImageFormatError: it cannot be decoded, or is no depth image.
     """
-    return to_metres(*_decoded(msg))
+    return to_metres(*decode_as_it_is(msg))
 
 
 def decode_measured(msg: Any) -> MeasuredDepth:
     """As :func:`decode_depth`, in the unit of the message: see :func:`to_measured`."""
-    return to_measured(*_decoded(msg))
-
-
-def _decoded(msg: Any) -> tuple[NDArray[Any], str]:
-    raw = decode(msg)
-    return raw, message_encoding(msg) or ("16UC1" if raw.dtype == np.uint16 else str(raw.dtype))
+    return to_measured(*decode_as_it_is(msg))
 
 
 def encode_depth(depth: NDArray[Any], name: str) -> NDArray[np.uint8]:

@@ -2,10 +2,10 @@
 
 A message is anything with the fields of the ROS type: one that rclpy delivered, or one read from a bag.
 Pixels are not copied where the result is the buffer itself (no conversion, native byte order): such an array
-is read-only when the buffer is.
+is read-only when the buffer is. Whatever is in a message, the only error is ImageFormatError, and sizes are checked
+before memory is taken (:mod:`edgevl_core.camera.limits`).
 """
 
-import re
 import sys
 from typing import Any
 
@@ -13,56 +13,35 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevl_core.camera.compressed_depth import decode_compressed_depth
+from edgevl_core.camera.encodings import (
+    BAYER,
+    COLOUR,
+    PLANES,
+    is_compressed_depth,
+    is_depth,
+    is_generic,
+    layout,
+    message_encoding,
+)
+from edgevl_core.camera.limits import ImageFormatError, check_size
+from edgevl_core.camera.picture_file import PictureHeader, decode_file
+
+__all__ = [
+    "ImageFormatError",
+    "decode",
+    "decode_as_it_is",
+    "decode_rgb",
+    "encode_jpeg",
+    "encode_png",
+    "is_depth",
+    "layout",
+    "message_encoding",
+]
+
 ImageArray = NDArray[Any]
 RgbArray = NDArray[np.uint8]
-
-
-class ImageFormatError(ValueError):
-    """The message cannot be decoded; the text names the fields that do not fit."""
-
-
-_COLOUR = {  # encoding -> (family, dtype, channels)
-    "mono8": ("gray", "u1", 1),
-    "mono16": ("gray", "u2", 1),
-    "rgb8": ("rgb", "u1", 3),
-    "rgb16": ("rgb", "u2", 3),
-    "bgr8": ("bgr", "u1", 3),
-    "bgr16": ("bgr", "u2", 3),
-    "rgba8": ("rgba", "u1", 4),
-    "rgba16": ("rgba", "u2", 4),
-    "bgra8": ("bgra", "u1", 4),
-    "bgra16": ("bgra", "u2", 4),
-    "yuv422": ("uyvy", "u1", 2),
-    "uyvy": ("uyvy", "u1", 2),
-    "yuv422_yuy2": ("yuyv", "u1", 2),
-    "yuyv": ("yuyv", "u1", 2),
-}
-_COLOUR |= {
-    f"bayer_{pattern}{bits}": (pattern, f"u{bits // 8}", 1)
-    for pattern in ("rggb", "bggr", "gbrg", "grbg")
-    for bits in (8, 16)
-}
 _OUTPUTS = ("gray", "rgb", "bgr", "rgba", "bgra")
-# OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first two.
-_BAYER = {"rggb": "BG", "bggr": "RG", "gbrg": "GR", "grbg": "GB"}
-_GENERIC = re.compile(r"(8U|8S|16U|16S|32S|32F|64F)(?:C(\d+)?)?")
-_DTYPES = {"8U": "u1", "8S": "i1", "16U": "u2", "16S": "i2", "32S": "i4", "32F": "f4", "64F": "f8"}
-_PNG_MAGIC = b"\x89PNG"
-_DEPTH_HEADER_BYTES = 12  # compressed_depth_image_transport: int32 format, float32 quantisation a, b
-
-
-def layout(encoding: str) -> tuple[np.dtype[Any], int]:
-    """Native dtype and number of channels of an image encoding.
-
-    Raises:
-        ImageFormatError: the encoding is unknown.
-    """
-    if encoding in _COLOUR:
-        _, dtype, channels = _COLOUR[encoding]
-        return np.dtype(dtype), channels
-    if match := _GENERIC.fullmatch(encoding):
-        return np.dtype(_DTYPES[match[1]]), int(match[2] or 1)
-    raise ImageFormatError(f"image encoding {encoding!r} is unknown: use one of sensor_msgs/image_encodings")
 
 
 def decode(msg: Any, encoding: str | None = None) -> ImageArray:
@@ -75,19 +54,21 @@ def decode(msg: Any, encoding: str | None = None) -> ImageArray:
 
     Returns:
         (H, W) for one channel, else (H, W, C), in native byte order. 8 and 16 bit are rescaled into each
-        other.
+        other. nv12 and nv21 as they are: (H * 3 / 2, W), the chroma below the luma.
 
     Raises:
         ImageFormatError: unknown encoding, a conversion that makes no sense (16UC1 to rgb8), a step or a
-            buffer too short, data that is no image.
+            buffer too short, too many pixels or none, data that is no image or another than its name says.
     """
-    if hasattr(msg, "format"):
-        image, source = _decompress(msg)
-    else:
-        image, source = _view(msg), str(msg.encoding)
+    image, source = decode_as_it_is(msg)
     if encoding is None or encoding in ("passthrough", source):
         return image
     return convert(image, source, encoding)
+
+
+def decode_as_it_is(msg: Any) -> tuple[ImageArray, str]:
+    """The pixels of an Image or CompressedImage, and their encoding; as :func:`decode` without a conversion."""
+    return _decompress(msg) if hasattr(msg, "format") else (_view(msg), str(msg.encoding))
 
 
 def decode_rgb(msg: Any) -> RgbArray:
@@ -99,35 +80,6 @@ def decode_rgb(msg: Any) -> RgbArray:
     return decode(msg, "rgb8")
 
 
-def message_encoding(msg: Any) -> str:
-    """The encoding that ``decode(msg)`` returns, "" where only decoding a CompressedImage would tell.
-
-    compressedDepth gives "16UC1" or "32FC1"; image_transport's "rgb8; jpeg compressed bgr8" gives "bgr8"; a
-    grey 16-bit PNG gives "mono16".
-    """
-    if not hasattr(msg, "format"):
-        return str(msg.encoding)
-    original, _, codec = (part.strip() for part in str(msg.format).partition(";"))
-    if _is_compressed_depth(msg):
-        return original if codec and original else "16UC1"
-    if original in ("16UC1", "mono16", "mono8"):
-        return original
-    if target := re.search(r"compressed (\w+)", codec):
-        return target[1]
-    start = np.frombuffer(msg.data, np.uint8)[:26].tobytes()
-    # PNG's header: bit depth and colour type (0 = grey) at 24 and 25
-    return "mono16" if start.startswith(_PNG_MAGIC) and start[24:] == b"\x10\x00" else ""
-
-
-def is_depth(msg: Any) -> bool:
-    """Whether it is a depth image by its encoding (REP-118): 16UC1, 32FC1, mono16 or compressedDepth."""
-    return message_encoding(msg) in ("16UC1", "32FC1", "mono16")
-
-
-def _is_compressed_depth(msg: Any) -> bool:
-    return "compresseddepth" in str(msg.format).lower()
-
-
 def convert(image: ImageArray, source: str, target: str) -> ImageArray:
     """``image`` of encoding ``source`` as encoding ``target``.
 
@@ -137,15 +89,19 @@ def convert(image: ImageArray, source: str, target: str) -> ImageArray:
     dtype, channels = layout(target)
     if source == target:
         return image
-    source_colour, target_colour = _COLOUR.get(source), _COLOUR.get(target)
+    source_colour, target_colour = COLOUR.get(source), COLOUR.get(target)
     if source_colour is None and target_colour is not None:
         raise ImageFormatError(f"{source} is not a colour format, {target} is: the conversion makes no sense")
     if source_colour is None or target_colour is None:
         if layout(source)[1] != channels:
             raise ImageFormatError(f"{source} and {target} do not have the same number of channels")
-    elif source_colour[0] != target_colour[0]:
-        code = _colour_code(source_colour[0], target_colour[0], target)
-        image = cv2.cvtColor(np.ascontiguousarray(image), code)
+    elif source_colour.family != target_colour.family:
+        code = _colour_code(source_colour.family, target_colour.family, target)
+        try:
+            image = cv2.cvtColor(np.ascontiguousarray(image), code)
+        except cv2.error as error:  # a Bayer or yuv image of one pixel
+            height, width = image.shape[:2]
+            raise ImageFormatError(f"{source} of {width}x{height} pixels cannot be converted to {target}") from error
     return _rescale(image, dtype)
 
 
@@ -155,12 +111,16 @@ def _colour_code(source: str, target: str, name: str) -> int:
     prefix = {
         "uyvy": f"YUV2{target.upper()}_UYVY",
         "yuyv": f"YUV2{target.upper()}_YUYV",
+        "nv12": f"YUV2{target.upper()}_NV12",
+        "nv21": f"YUV2{target.upper()}_NV21",
     }.get(source)
     if prefix is None:
-        start = f"Bayer{_BAYER[source]}" if source in _BAYER else source.upper()
+        start = f"Bayer{BAYER[source]}" if source in BAYER else source.upper()
         prefix = f"{start}2{target.upper()}"
+    elif source in PLANES and target == "gray":
+        prefix = "YUV2GRAY_420"
     code = getattr(cv2, f"COLOR_{prefix}", None)
-    if code is None or (source in _BAYER and target in ("rgba", "bgra")):
+    if code is None or (source in BAYER and target in ("rgba", "bgra")):
         raise ImageFormatError(f"no conversion from a {source} image to {name}")
     return int(code)
 
@@ -169,32 +129,44 @@ def _rescale(image: ImageArray, dtype: np.dtype[Any]) -> ImageArray:
     """To ``dtype``: 8 and 16 bit are rescaled into each other, other values are rounded and saturated."""
     if image.dtype == dtype:
         return image
+    if image.dtype == np.uint8 and dtype == np.uint16:
+        return np.asarray(image, np.uint16) * np.uint16(257)
+    if image.dtype == np.uint16 and dtype == np.uint8:
+        return cv2.convertScaleAbs(np.ascontiguousarray(image), alpha=255.0 / 65535.0)
     source_bits, target_bits = image.dtype.itemsize * 8, dtype.itemsize * 8
-    if (source_bits, target_bits) == (8, 16):
-        values = image.astype(np.float64) * (65535.0 / 255.0)
-    elif (source_bits, target_bits) == (16, 8):
-        values = image.astype(np.float64) * (255.0 / 65535.0)
-    else:
-        values = image
-    if dtype.kind == "f":
-        return np.asarray(values, dtype)
-    limits = np.iinfo(dtype)
-    rounded = np.nan_to_num(np.rint(values.astype(np.float64)), nan=0.0)
-    return np.asarray(np.clip(rounded, limits.min, limits.max), dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if (source_bits, target_bits) == (8, 16):
+            values = image.astype(np.float64) * (65535.0 / 255.0)
+        elif (source_bits, target_bits) == (16, 8):
+            values = image.astype(np.float64) * (255.0 / 65535.0)
+        else:
+            values = image
+        if dtype.kind == "f":
+            return np.asarray(values, dtype)
+        limits = np.iinfo(dtype)
+        rounded = np.nan_to_num(np.rint(values.astype(np.float64)), nan=0.0)
+        return np.asarray(np.clip(rounded, limits.min, limits.max), dtype)
 
 
 def _view(msg: Any) -> ImageArray:
     """The Image's pixels as a view that honours ``step``, copied only to swap bytes."""
-    dtype, channels = layout(msg.encoding)
+    encoding = str(msg.encoding)
+    dtype, channels = layout(encoding)
     height, width, step = int(msg.height), int(msg.width), int(msg.step)
     pixel = dtype.itemsize * channels
+    check_size(width, height, pixel, f"image of {encoding}")
     if step < width * pixel:
-        raise ImageFormatError(f"step {step} < width {width} * {pixel} bytes of {msg.encoding}: malformed image")
+        raise ImageFormatError(f"step {step} < width {width} * {pixel} bytes of {encoding}: malformed image")
+    rows = height
+    if encoding in PLANES:
+        if height % 2 or width % 2:
+            raise ImageFormatError(f"{encoding} of {width}x{height} pixels: both sides must be even")
+        rows += height // 2
     buffer = np.frombuffer(msg.data, np.uint8)
-    if buffer.size < height * step:
-        raise ImageFormatError(f"the data has {buffer.size} bytes, height {height} * step {step} needs more")
+    if buffer.size < rows * step:
+        raise ImageFormatError(f"the data has {buffer.size} bytes, height {rows} * step {step} needs more")
     swapped = dtype.itemsize > 1 and bool(msg.is_bigendian) != (sys.byteorder == "big")
-    shape: tuple[int, ...] = (height, width) if channels == 1 else (height, width, channels)
+    shape: tuple[int, ...] = (rows, width) if channels == 1 else (rows, width, channels)
     strides = (step, pixel) if channels == 1 else (step, pixel, dtype.itemsize)
     stored = dtype.newbyteorder("S") if swapped else dtype
     image: ImageArray = np.ndarray(shape, stored, buffer=buffer, strides=strides)  # type: ignore[arg-type]
@@ -203,39 +175,34 @@ def _view(msg: Any) -> ImageArray:
 
 def _decompress(msg: Any) -> tuple[ImageArray, str]:
     data = np.frombuffer(msg.data, np.uint8)
-    encoding = message_encoding(msg)
-    if _is_compressed_depth(msg):
-        return _decompress_depth(data, encoding, str(msg.format)), encoding
-    image = _imdecode(data, msg.format)
+    claimed, name = message_encoding(msg), f"format {str(msg.format)[:60]!r}"
+    if is_compressed_depth(msg):
+        return decode_compressed_depth(data, claimed, name), claimed
+    image, header = decode_file(data, name)
     channels = 1 if image.ndim == 2 else image.shape[2]
-    if encoding in ("16UC1", "mono16") and image.dtype == np.uint16 and channels == 1:
-        return image, encoding
-    family = {1: "mono", 3: "bgr", 4: "bgra"}.get(channels)
-    bits = {1: 8, 2: 16}.get(image.dtype.itemsize)
-    if family is None or bits is None:
-        raise ImageFormatError(f"format {msg.format!r}: {channels} channels of {image.dtype} are not supported")
+    family, bits = {1: "mono", 3: "bgr", 4: "bgra"}.get(channels), image.dtype.itemsize * 8
+    if family is None or image.dtype not in (np.uint8, np.uint16):
+        raise ImageFormatError(f"{name}: {channels} channels of {image.dtype} are not supported")
+    if claimed in COLOUR or is_generic(claimed):
+        _check_claim(claimed, image.dtype, channels, header, name)
+        dtype, wanted = layout(claimed)
+        # What image_transport did not convert is what its name says, a Bayer mosaic and millimetres too.
+        if wanted == channels == 1 and dtype == image.dtype and claimed not in ("8UC1", "8U"):
+            return image, claimed
     return image, f"{family}{bits}"
 
 
-def _decompress_depth(data: NDArray[np.uint8], encoding: str, name: str) -> ImageArray:
-    """compressed_depth_image_transport: a header, then a PNG of millimetres or of quantised 1 / depth."""
-    if "rvl" in name.lower():
-        raise ImageFormatError(f"format {name!r}: RVL is not supported, publish compressedDepth as png")
-    headerless = data[: len(_PNG_MAGIC)].tobytes() == _PNG_MAGIC
-    if not headerless and data.size <= _DEPTH_HEADER_BYTES:
-        raise ImageFormatError(f"format {name!r}: {data.size} bytes are too few for a compressedDepth image")
-    image = _imdecode(data if headerless else data[_DEPTH_HEADER_BYTES:], name)
-    if image.ndim != 2 or image.dtype != np.uint16:
-        raise ImageFormatError(f"format {name!r}: the PNG is no 16-bit single-channel image")
-    if encoding != "32FC1":
-        return image
-    if headerless:
-        raise ImageFormatError(f"format {name!r}: the header with the quantisation is missing")
-    a, b = np.frombuffer(data[4:_DEPTH_HEADER_BYTES].tobytes(), "<f4")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        depth_m = a / (image.astype(np.float32) - b)
-    depth_m[image == 0] = np.nan
-    return np.asarray(depth_m, np.float32)
+def _check_claim(claimed: str, dtype: np.dtype[Any], channels: int, header: PictureHeader, name: str) -> None:
+    """Numbers must be as wide as their name says: 8 bits under 16UC1 are no millimetres, 16 under rgb8 no colours."""
+    wanted, count = layout(claimed)
+    # An 8-bit picture of a wide colour camera is right.
+    narrow = not is_generic(claimed) and dtype.itemsize <= wanted.itemsize
+    if not narrow and (wanted, count) != (dtype, channels):
+        bits = dtype.itemsize * 8
+        raise ImageFormatError(
+            f"{name}: {claimed} is promised, this {header.kind} has {channels} channel{'s' * (channels > 1)} of "
+            f"{bits} bits: let the driver publish depth as compressedDepth or raw, colour as JPEG"
+        )
 
 
 def encode_jpeg(rgb: RgbArray, quality: int) -> bytes:
@@ -253,10 +220,3 @@ def _imencode(extension: str, image: ImageArray, options: list[int]) -> bytes:
     if not done:
         raise ImageFormatError(f"an image of shape {image.shape} cannot be encoded as {extension}")
     return data.tobytes()
-
-
-def _imdecode(data: NDArray[np.uint8], name: str) -> ImageArray:
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if image is None:
-        raise ImageFormatError(f"format {name!r}: {data.size} bytes that are no readable image")
-    return image

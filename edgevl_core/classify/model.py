@@ -14,6 +14,7 @@ from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.student_bundle import Bundle, load_bundle
 from edgevl_core.bundle.vocabulary import bank_with, new_words
 from edgevl_core.camera.depth import MeasuredDepth
+from edgevl_core.camera.registration import Registration, parse_registration
 from edgevl_core.classify.classifier import Classifier, LabelChange, Scene
 from edgevl_core.classify.smoothing import Smoother
 
@@ -27,9 +28,10 @@ class Model:
     smoother: Smoother
 
     @cached_property
-    def learned(self) -> tuple[str, ...]:
-        """Whether depth was registered to RGB in the bags that the student learned from, in words."""
-        return tuple(dict.fromkeys(bag.registered for bag in self.bundle.manifest.provenance.bags))
+    def learned(self) -> tuple[Registration, ...]:
+        """Whether depth was registered to RGB in the bags that the student learned from."""
+        words = dict.fromkeys(bag.registered for bag in self.bundle.manifest.provenance.bags)
+        return tuple(map(parse_registration, words))
 
     def classify(
         self, rgb: NDArray[np.uint8] | None, depth: MeasuredDepth | None, stamp_ns: int

@@ -69,12 +69,16 @@ class FrameSource:
         )
         self._fallback_after_s = fallback_after_s
         self._alone_since_s: list[float | None] = [None, None]
-        self._newest_ns = [0, 0]
 
     @property
     def frames(self) -> int:
         """Frames so far, however many images they had."""
         return sum(self.counts[name] for name in ("pairs", "rgb_alone", "depth_alone"))
+
+    @property
+    def clock_jumps(self) -> tuple[int, str]:
+        """How often the clock was set, or a recording started again; the last time in words."""
+        return self._matcher.jump_count, self._matcher.last_jump
 
     @property
     def waiting(self) -> int:
@@ -87,11 +91,6 @@ class FrameSource:
             self._frame_of(self._matcher.flush())
             self.counts[f"{NAMES[stream]}_alone"] += 1
             return Frame(image, None) if stream == RGB else Frame(None, image)
-        if image.stamp_ns < self._newest_ns[stream] - HORIZON_S * 1e9:
-            # A bag that starts again, or a clock that was set: for both streams.
-            self._frame_of(self._matcher.flush())
-            self._newest_ns = [image.stamp_ns, image.stamp_ns]
-        self._newest_ns[stream] = image.stamp_ns
         return self._frame_of(self._matcher.push(stream, image.stamp_ns, image))
 
     def _frame_of(self, events: list[Event[Received]]) -> Frame | None:

@@ -7,11 +7,12 @@ and its bag read offline give the same pairs. How long a decision may stay open 
 """
 
 import heapq
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from edgevl_core.pairing.clock import OUTLIER, REMEMBERED, Believed, ClockWatch, Doubted, Jump, StampCheck, Verdict
 from edgevl_core.pairing.matching import Prefix, certain_prefix, forced_prefix
 
 Item = TypeVar("Item")
@@ -22,6 +23,7 @@ LATE = "late"
 UNMATCHED = "unmatched"
 
 _NS = 1_000_000_000
+_NAMED_JUMPS = 3
 _LONG_AGO = -(1 << 62)
 
 
@@ -39,7 +41,7 @@ class Pair(Generic[Item]):
 
 @dataclass(frozen=True)
 class Dropped(Generic[Item]):
-    """A message that is in no pair: "unmatched", "late", "back_in_time" or "duplicate"."""
+    """A message that is in no pair: "unmatched", "late", "back_in_time", "duplicate" or "outlier"."""
 
     stream: int
     stamp_ns: int
@@ -54,7 +56,9 @@ class PairMatcher(Generic[Item]):
     """One-to-one pairs of two streams, without a clock of its own; one thread at a time.
 
     Pairs and unmatched messages come out in time order, every message exactly once. A message whose stamp
-    does not advance its own stream is given back at once ("back_in_time" or "duplicate").
+    does not advance its own stream is given back at once ("back_in_time" or "duplicate"). A lone stamp far from
+    its stream's others is an "outlier"; where the streams go on from there, the clock was set, and pairing begins anew
+    (:mod:`edgevl_core.pairing.clock`).
 
     Args:
         max_skew_s: largest |a - b| of a pair, inclusive. Below half a frame period each message has one
@@ -72,6 +76,7 @@ class PairMatcher(Generic[Item]):
 
     Attributes:
         counts: "paired" (pairs), and dropped messages by reason.
+        jumps: the latest of the clock, ``jump_count`` in all; ``last_jump``: in words, empty before the first.
     """
 
     def __init__(
@@ -90,6 +95,11 @@ class PairMatcher(Generic[Item]):
         self._lookahead_ns = max(round(lookahead_s * _NS), 2 * self._max_skew_ns)
         self._max_pending = max_pending
         self._eager = eager
+        self.jumps: deque[Jump] = deque(maxlen=REMEMBERED)
+        self.jump_count = 0
+        self._outliers = [0, 0]
+        self._stamp_checks = (StampCheck(), StampCheck())
+        self._clock: ClockWatch[Item] = ClockWatch(self._horizon_ns, at_once=eager)
         self._restart()
 
     def _restart(self) -> None:
@@ -101,6 +111,27 @@ class PairMatcher(Generic[Item]):
 
     def push(self, stream: int, stamp_ns: int, item: Item) -> list[Event[Item]]:
         """Take one message of stream 0 or 1; return what became certain, in time order."""
+        self._stamp_checks[stream].add(stamp_ns)
+        return self._follow(self._clock.push(stream, stamp_ns, item))
+
+    def _follow(self, verdicts: list[Verdict[Item]]) -> list[Event[Item]]:
+        events: list[Event[Item]] = []
+        for verdict in verdicts:
+            if isinstance(verdict, Believed):
+                events += self._take(verdict.stream, verdict.stamp_ns, verdict.item)
+            elif isinstance(verdict, Doubted):
+                reason = DUPLICATE if verdict.is_duplicate else OUTLIER
+                self.counts[reason] += 1
+                self._outliers[verdict.stream] += not verdict.is_duplicate
+                events.append(Dropped(verdict.stream, verdict.stamp_ns, verdict.item, reason))
+            else:
+                self.jumps.append(verdict)
+                self.jump_count += 1
+                if verdict.is_back:
+                    events += self._end()
+        return events
+
+    def _take(self, stream: int, stamp_ns: int, item: Item) -> list[Event[Item]]:
         if stamp_ns < self._next[stream]:
             reason = LATE
             if stamp_ns <= self._newest[stream]:
@@ -125,6 +156,9 @@ class PairMatcher(Generic[Item]):
 
     def flush(self) -> list[Event[Item]]:
         """End both streams: decide everything that is open. The matcher then starts anew, at any stamp."""
+        return self._follow(self._clock.end()) + self._end()
+
+    def _end(self) -> list[Event[Item]]:
         end = max(self._newest) + self._horizon_ns + self._lookahead_ns + self._max_skew_ns + 1
         self._next = [end, end]
         self._decide()
@@ -133,9 +167,28 @@ class PairMatcher(Generic[Item]):
         return events
 
     @property
+    def last_jump(self) -> str:
+        jumps = list(self.jumps)  # another thread may be adding
+        return str(jumps[-1]) if jumps else ""
+
+    def pauses(self) -> list[str]:
+        """Where the stamps go on far ahead, one sentence each: no loss, but a clock may have been set."""
+        return _named([jump for jump in self.jumps if not jump.is_back])
+
+    def time_losses(self) -> list[str]:
+        """What wrong stamps have cost, one sentence each; stream 0 is RGB, 1 depth."""
+        notes = _named([jump for jump in self.jumps if jump.is_back])
+        for name, outliers, check in zip(("rgb", "depth"), self._outliers, self._stamp_checks):
+            if outliers:
+                notes.append(f"{name}: {outliers} images left out, their stamps lie far from those before and after")
+            if problem := check.problem():
+                notes.append(f"{name}: {problem}")
+        return notes
+
+    @property
     def pending(self) -> int:
         """Messages that wait for their decision."""
-        return len(self._stamps[0]) + len(self._stamps[1])
+        return len(self._stamps[0]) + len(self._stamps[1]) + self._clock.pending
 
     def _decide(self) -> None:
         """Commit decisions until the earliest open message has to wait for more."""
@@ -180,6 +233,12 @@ class PairMatcher(Generic[Item]):
         while self._decided and self._decided[0][0] < earliest:
             events.append(heapq.heappop(self._decided)[2])
         return events
+
+
+def _named(jumps: Sequence[Jump]) -> list[str]:
+    """The first few, and how many more there are."""
+    named = [str(jump) for jump in jumps[:_NAMED_JUMPS]]
+    return named + ([f"and so on, {len(jumps) - _NAMED_JUMPS} times more"] if len(jumps) > _NAMED_JUMPS else [])
 
 
 def _until(stamps: Sequence[int], limit: int) -> Sequence[int]:

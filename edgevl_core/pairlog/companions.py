@@ -8,27 +8,48 @@ COMPANION_HORIZON_NS = 2_000_000_000
 class Companions:
     """Brings messages of one side stream together with the kept stamps, in whichever order the two arrive.
 
-    Both memories are bounded: what is older than the horizon is forgotten.
+    Both memories are bounded: what lies farther than the horizon from the latest two stamps is forgotten. Two, as one
+    may be an outlier; farther in both directions, as clocks are set back.
     """
 
-    def __init__(self, write: Callable[[bytes, int], None]) -> None:
-        self._write = write
+    def __init__(self, write: Callable[[bytes, int], None], or_latest: bool = False) -> None:
+        """``or_latest``: a stamp that no message has gets the latest one, as for a calibration, which holds on."""
+        self._write, self._or_latest = write, or_latest
+        self._latest: bytes | None = None
         self._arrived: dict[int, bytes] = {}
         self._wanted: set[int] = set()
+        self._last_arrived_ns = self._last_kept_ns = 0
 
     def arrived(self, stamp_ns: int, cdr: bytes) -> None:
+        self._latest = cdr
         if stamp_ns in self._wanted:
             self._wanted.remove(stamp_ns)
             self._write(cdr, stamp_ns)
             return
         self._arrived[stamp_ns] = cdr
-        for old in [stamp for stamp in self._arrived if stamp < stamp_ns - COMPANION_HORIZON_NS]:
+        for old in [stamp for stamp in self._arrived if not _is_near(stamp, stamp_ns, self._last_arrived_ns)]:
             del self._arrived[old]
+        self._last_arrived_ns = stamp_ns
 
     def kept(self, stamp_ns: int) -> None:
         cdr = self._arrived.pop(stamp_ns, None)
         if cdr is not None:
             self._write(cdr, stamp_ns)
             return
-        self._wanted = {stamp for stamp in self._wanted if stamp >= stamp_ns - COMPANION_HORIZON_NS}
+        self._give_up({stamp for stamp in self._wanted if not _is_near(stamp, stamp_ns, self._last_kept_ns)})
         self._wanted.add(stamp_ns)
+        self._last_kept_ns = stamp_ns
+
+    def finish(self) -> None:
+        """No message comes any more: settle the stamps that wait."""
+        self._give_up(set(self._wanted))
+
+    def _give_up(self, stamps: set[int]) -> None:
+        self._wanted -= stamps
+        if self._or_latest and self._latest is not None:
+            for stamp_ns in sorted(stamps):
+                self._write(self._latest, stamp_ns)
+
+
+def _is_near(stamp_ns: int, *latest_ns: int) -> bool:
+    return any(abs(stamp_ns - latest) <= COMPANION_HORIZON_NS for latest in latest_ns)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.camera.depth import to_metres, to_millimetres
-from edgevl_core.camera.images import decode, decode_rgb, encode_jpeg, encode_png
+from edgevl_core.camera.depth import to_measured, to_millimetres
+from edgevl_core.camera.images import decode_as_it_is, decode_rgb, encode_jpeg, encode_png
 from edgevl_core.pairlog.types import compressed_image_msg, header_stamp_ns
 
 JPEG_QUALITY = 95
@@ -52,6 +52,6 @@ def compress_depth_msg(message: Any) -> Any:
     Raises:
         ImageFormatError: the message cannot be decoded, or is no depth image.
     """
-    raw = decode(message)
-    depth = raw if message.encoding in ("16UC1", "mono16") else to_metres(raw, message.encoding)
+    raw, encoding = decode_as_it_is(message)
+    depth = to_measured(raw, encoding)
     return depth_png_msg(depth, header_stamp_ns(message), message.header.frame_id)

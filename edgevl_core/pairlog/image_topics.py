@@ -117,8 +117,8 @@ def _role(image: Any) -> tuple[str, str]:
     """Encoding (or format) and role of an Image or CompressedImage."""
     encoding = message_encoding(image)
     shown = encoding
-    if not encoding and hasattr(image, "format"):
-        shown = str(image.format)
+    if hasattr(image, "format") and (not encoding or (_BARE.fullmatch(encoding) and encoding not in _DEPTH)):
+        shown, encoding = str(image.format), ""
         original = shown.partition(";")[0].strip()
         bare = _BARE.fullmatch(original) and not original.startswith(("8UC3", "8UC4"))  # colour without an order
         named = any(word in shown.lower() for word in ("jpeg", "jpg", "png"))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from pydantic import BaseModel, ConfigDict
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.pairing import Dropped, Event, PairMatcher
+from edgevl_core.pairlog.calibration import bag_registration, info_topics, read_calibration
+from edgevl_core.pairlog.doubts import picture_doubts
+from edgevl_core.pairlog.facts import log_facts
 from edgevl_core.pairlog.metadata import METADATA_NAME
 from edgevl_core.pairlog.offset import offset_advice
-from edgevl_core.pairlog.pairs import DEPTH, MAX_SKEW_S, RGB, bag_registration, message_stamp_ns
+from edgevl_core.pairlog.pairs import DEPTH, MAX_SKEW_S, RGB, message_stamp_ns
 from edgevl_core.pairlog.reader import BagReader, is_storage
-from edgevl_core.pairlog.retention import MARK
 from edgevl_core.pairlog.segments import CDR
 from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.streams import Streams, find_streams
@@ -55,6 +58,7 @@ class LogInfo(BaseModel):
 
     Attributes:
         pairing: None without both streams.
+        doubts: what may be wrong with it, one sentence each: the unit of depth, the clock, the calibration.
         registered: whether depth is registered to RGB, see :class:`edgevl_core.camera.registration.Registration`.
         coverage: truth messages by room.
         facts: what pair_logger said of its own log: reduced, compressed; none of a bag that it did not write.
@@ -69,6 +73,7 @@ class LogInfo(BaseModel):
     duration_s: float
     topics: list[TopicInfo]
     losses: list[str]
+    doubts: list[str] = []
     pairing: PairingInfo | None
     not_paired_because: str
     registered: str
@@ -88,7 +93,7 @@ class RecoverSummary:
 def log_info(
     path: Path | str, max_skew_s: float = MAX_SKEW_S, *, rgb: str | None = None, depth: str | None = None
 ) -> LogInfo:
-    """Read a whole bag once, decode no image, and describe it.
+    """Read a whole bag once, decode a few images, and describe it.
 
     Args:
         max_skew_s: largest difference of stamps within a pair, inclusive.
@@ -100,6 +105,9 @@ def log_info(
     with BagReader(path) as reader:
         streams, reason = _streams(reader, rgb, depth)
         number = {streams.rgb: RGB, streams.depth: DEPTH} if streams else {}
+        infos = info_topics(reader, streams) if streams else {}
+        calibration = read_calibration(reader, streams) if streams else None
+        doubts = picture_doubts(reader, streams) if streams else []
         matcher: PairMatcher[None] = PairMatcher(max_skew_s)
         events: list[Event[None]] = []
         coverage: Counter[str] = Counter()
@@ -117,6 +125,9 @@ def log_info(
                     unreadable[f"{_STREAM_NAMES[number[message.topic]]} unreadable"] += 1
                 else:
                     events += matcher.push(number[message.topic], stamp_ns, None)
+            elif message.topic in infos and calibration:
+                with suppress(BrokenMessage):
+                    calibration.add(infos[message.topic], message.data)
             elif message.msgtype == SCENE_TRUTH and reader.topics[message.topic].encoding == CDR:
                 try:
                     coverage[deserialize(message.data, SCENE_TRUTH).room] += 1
@@ -124,9 +135,10 @@ def log_info(
                     unreadable["truth unreadable"] += 1
         events += matcher.flush()
         files = _storage_files(reader.path)
-        facts = _facts(reader)
-        # pair_logger also saw the images' sizes and frames.
-        registered = facts.pop("registered", "") or (bag_registration(reader, streams).verdict if streams else "")
+        facts = log_facts(reader)
+        registered = facts.pop("registered", "")
+        if streams and calibration:
+            registered = str(bag_registration(calibration, registered))
         return LogInfo(
             path=str(path),
             bytes=sum(file.stat().st_size for file in files),
@@ -138,7 +150,8 @@ def log_info(
                 TopicInfo(name=t.name, type=t.msgtype, messages=read[t.name])
                 for t in sorted(reader.topics.values(), key=lambda t: t.name)
             ],
-            losses=list(reader.losses),
+            losses=[*reader.losses, *matcher.time_losses()],
+            doubts=doubts + matcher.pauses() + (calibration.finder.changes if calibration else []),
             pairing=_pairing(streams, events, unreadable) if streams else None,
             not_paired_because=reason,
             coverage=dict(coverage.most_common()),
@@ -186,12 +199,11 @@ def _each_once(records: Iterable[Any]) -> Iterator[Any]:
             yield record
 
 
-def _facts(reader: BagReader) -> dict[str, str]:
-    """By name; where facts differ, the last ones hold."""
-    facts: dict[str, str] = {}
-    for record in reader.extras(closed=True):
-        facts |= record.metadata if isinstance(record, Metadata) and record.name == MARK else {}
-    return facts
+def _storage_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    files = [file for file in path.iterdir() if file.is_file() and file.name != METADATA_NAME]
+    return sorted(files, key=lambda file: (len(file.name), file.name))  # _9 before _10
 
 
 def _streams(reader: BagReader, rgb: str | None, depth: str | None) -> tuple[Streams | None, str]:
@@ -218,10 +230,3 @@ def _pairing(streams: Streams, events: list[Event[None]], unreadable: Counter[st
         skew_p95_s=float(p95),
         advice="" if skews_s else offset_advice(*stamps),
     )
-
-
-def _storage_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    files = [file for file in path.iterdir() if file.is_file() and file.name != METADATA_NAME]
-    return sorted(files, key=lambda file: (len(file.name), file.name))  # _9 before _10

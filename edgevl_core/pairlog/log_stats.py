@@ -24,11 +24,13 @@ class Coverage:
 
     def kept(self, stamp_ns: int) -> None:
         """A pair was kept."""
+        self._begin_anew_if_set_back(stamp_ns)
         self._waiting.append(stamp_ns)
         self._count_answered(stamp_ns)
 
     def answered(self, stamp_ns: int, label: str) -> None:
         """The classifier has named the frame of that stamp."""
+        self._begin_anew_if_set_back(stamp_ns)
         self._answers.append((stamp_ns, label))
         self._count_answered(stamp_ns)
 
@@ -36,6 +38,12 @@ class Coverage:
         """No answer comes any more: settle the pairs that wait."""
         while self._waiting:
             self._count(self._waiting.popleft())
+
+    def _begin_anew_if_set_back(self, stamp_ns: int) -> None:
+        newest_ns = max([at for at, _ in list(self._answers)[-1:]] + list(self._waiting)[-1:], default=stamp_ns)
+        if stamp_ns < newest_ns - self._horizon_ns:
+            self.finish()
+            self._answers.clear()
 
     def _count_answered(self, newest_ns: int) -> None:
         answered_ns = self._answers[-1][0] if self._answers else newest_ns - self._horizon_ns

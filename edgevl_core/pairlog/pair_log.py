@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from edgevl_core.base.recent import Recent
-from edgevl_core.camera.depth import decode_depth
-from edgevl_core.camera.images import decode_rgb
-from edgevl_core.camera.registration import INFO_OF, Registration
+from edgevl_core.camera.depth import MILLIMETRES, decode_depth
+from edgevl_core.camera.doubts import DepthWatch
+from edgevl_core.camera.images import ImageFormatError, decode_rgb, message_encoding
+from edgevl_core.camera.registration import INFO_OF
 from edgevl_core.pairing.frames import RGB, Received
 from edgevl_core.pairing.pairing import Event, Pair, PairMatcher
+from edgevl_core.pairlog.calibration import CalibrationReader
 from edgevl_core.pairlog.companions import Companions
 from edgevl_core.pairlog.frame_selection import FrameSelector
 from edgevl_core.pairlog.log_stats import Coverage
 from edgevl_core.pairlog.motion import ODOMETRY, Track, pose_of
 from edgevl_core.pairlog.retention import MARK
-from edgevl_core.pairlog.types import CAMERA_INFO, deserialize, serialize
+from edgevl_core.pairlog.types import deserialize, serialize
 from edgevl_core.pairlog.writer import BagWriter
 
 UNREADABLE = "unreadable"
@@ -81,6 +83,8 @@ class PairLog:
             waits until no better partner can come, so a frame's period is part of it.
         coverage: kept pairs by scene.
         registered: whether depth is registered to RGB, in words.
+        clock_jumps: how often the stamps went on elsewhere, the last time in words; see PairMatcher.
+        doubts: what may be wrong with the cameras, one sentence each.
     """
 
     def __init__(
@@ -102,16 +106,30 @@ class PairLog:
         self._track = Track()
         self._writer = open_writer(path)
         self._writer.describe(MARK, logged.facts)
-        self._registration = Registration()
+        self._calibration = CalibrationReader()
+        self._depth_watch = DepthWatch()
+        self._unreadable = ""  # why, of the last pair
         images = (logged.depth,) if logged.rgb is None else (logged.rgb, logged.depth)
         for topic in (*images, *logged.rgb_companions.values(), *logged.depth_companions.values()):
             self._writer.add_topic(topic.name, topic.msgtype)
-        self._rgb_companions = {name: self._companions(topic) for name, topic in logged.rgb_companions.items()}
-        self._depth_companions = {name: self._companions(topic) for name, topic in logged.depth_companions.items()}
+        self._rgb_companions = {name: self._companions(name, topic) for name, topic in logged.rgb_companions.items()}
+        self._depth_companions = {
+            name: self._companions(name, topic) for name, topic in logged.depth_companions.items()
+        }
 
     @property
     def registered(self) -> str:
-        return self._registration.verdict
+        return str(self._calibration.found)
+
+    @property
+    def clock_jumps(self) -> tuple[int, str]:
+        return self._matcher.jump_count, self._matcher.last_jump
+
+    @property
+    def doubts(self) -> list[str]:
+        unit = self._depth_watch.doubt()
+        said = {"unreadable": self._unreadable, "depth": unit}
+        return [f"{what}: {why}" for what, why in said.items() if why] + self._calibration.finder.changes
 
     def add_image(self, stream: int, image: Received) -> None:
         """A message of stream RGB or DEPTH."""
@@ -124,8 +142,8 @@ class PairLog:
         """A message of one of the companion streams."""
         companions = self._rgb_companions.get(stream) or self._depth_companions[stream]
         camera = INFO_OF.get(stream)
-        if camera is not None and not self._registration.knows(camera):
-            self._state_registration(self._registration.info(camera, deserialize(cdr, CAMERA_INFO)))
+        if camera is not None:
+            self._state_registration(self._calibration.add(camera, cdr))
         companions.arrived(stamp_ns, cdr)
 
     def add_odometry(self, stamp_ns: int, cdr: bytes) -> None:
@@ -140,13 +158,15 @@ class PairLog:
         """Decide the pairs still open, write them, close the bag."""
         try:
             self._handle(self._matcher.flush())
+            for companions in (*self._rgb_companions.values(), *self._depth_companions.values()):
+                companions.finish()
             self.coverage.finish()
         finally:
             self._writer.close()
             self.bytes_written = self._writer.bytes_written
 
-    def _companions(self, topic: LoggedTopic) -> Companions:
-        return Companions(partial(self._write, topic))
+    def _companions(self, name: str, topic: LoggedTopic) -> Companions:
+        return Companions(partial(self._write, topic), or_latest=name in INFO_OF)
 
     def _handle(self, events: list[Event[Received]]) -> None:
         for event in events:
@@ -164,18 +184,20 @@ class PairLog:
             try:
                 rgb_msg, rgb_image = self._decode(rgb, self._logged.rgb, decode_rgb)
                 depth_msg, depth_m = self._decode(depth, self._logged.depth, decode_depth)
-            except ValueError:  # what no training could read is not worth a log; ImageFormatError is a ValueError
-                reason = UNREADABLE
+            except ImageFormatError as error:  # what no training could read is not worth a log
+                reason, self._unreadable = UNREADABLE, str(error)
             else:
+                self._unreadable = ""
                 reason = self._keep.decide(stamp_ns, rgb_image, depth_m, pose)
         if reason is not None:
             self.dropped[reason] += 1
             return
+        self._depth_watch.add(depth_m, message_encoding(depth_msg) in MILLIMETRES)
         self._keep_pair(rgb, depth)
         if rgb_image is not None:
             seen_rgb = (*rgb_image.shape[1::-1], rgb_msg.header.frame_id)
             seen_depth = (*depth_m.shape[1::-1], depth_msg.header.frame_id)
-            self._state_registration(self._registration.images(rgb=seen_rgb, depth=seen_depth))
+            self._state_registration(self._calibration.finder.images(rgb=seen_rgb, depth=seen_depth))
 
     def _keep_pair(self, rgb: Received | None, depth: Received) -> None:
         if rgb is not None and self._logged.rgb is not None:
@@ -205,4 +227,4 @@ class PairLog:
 
     def _state_registration(self, changed: bool) -> None:
         if changed:
-            self._writer.describe(MARK, {"registered": self._registration.verdict})
+            self._writer.describe(MARK, {"registered": self.registered})

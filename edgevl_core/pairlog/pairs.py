@@ -3,25 +3,27 @@
 import struct
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.camera.depth import decode_depth
 from edgevl_core.camera.images import ImageFormatError, decode_rgb
-from edgevl_core.camera.registration import INFO_OF, Registration, Window, cut
+from edgevl_core.camera.registration import Window, cut
+from edgevl_core.pairing.clock import FAR_NS
 from edgevl_core.pairing.pairing import Dropped, Event, Pair, PairMatcher
+from edgevl_core.pairlog.calibration import bag_registration, info_topics, read_calibration
+from edgevl_core.pairlog.doubts import picture_doubts
+from edgevl_core.pairlog.facts import log_facts
 from edgevl_core.pairlog.offset import offset_advice
 from edgevl_core.pairlog.reader import BagReader, Message
-from edgevl_core.pairlog.streams import Streams, camera_info_beside, find_streams
-from edgevl_core.pairlog.types import CAMERA_INFO, SCENE_TRUTH, BrokenMessage, deserialize, header_stamp_ns
+from edgevl_core.pairlog.streams import Streams, find_streams
+from edgevl_core.pairlog.types import SCENE_TRUTH, BrokenMessage, deserialize, header_stamp_ns
 
 __all__ = [
     "PairReader",
@@ -40,8 +42,6 @@ RGB, DEPTH = 0, 1
 _STREAM_NAMES = ("rgb", "depth")
 _TRUTH_WAIT_NS = 2_000_000_000
 MAX_SKEW_S = 0.02
-MAX_UNREADABLE = 0.05
-"""Share of a bag's pairs that may be broken before it is refused."""
 _HEADER_BYTES = 12
 _HEADER = {0: struct.Struct(">iI"), 1: struct.Struct("<iI")}  # by the lowest bit of CDR's second byte
 
@@ -136,7 +136,9 @@ class PairReader(Iterator[RgbdPair]):
             back_in_time" and so on; pairs lost to a broken image, and messages without a readable header, as "rgb
             unreadable" or "depth unreadable".
         without_header: messages so short that they hold no stamp; they are in no pair.
-        losses: what the bag has lost (:attr:`BagReader.losses`), complete once the iteration has ended.
+        losses: what the bag has lost (:attr:`BagReader.losses`), and images with wrong stamps, complete once the
+            iteration has ended.
+        doubts: what may be wrong with the bag, one sentence each; complete once the iteration has ended.
         streams: the topics used; expected: upper bound of the pairs in them.
         registration: whether depth is registered to RGB, by the bag's camera_info.
     """
@@ -146,7 +148,11 @@ class PairReader(Iterator[RgbdPair]):
         self._reader = BagReader(path)
         try:
             self.streams = find_streams(self._reader, rgb, depth)
-            self.registration = bag_registration(self._reader, self.streams)
+            self._calibration = read_calibration(self._reader, self.streams)
+            said = log_facts(self._reader).get("registered", "")
+            self.registration = bag_registration(self._calibration, said)
+            doubts = picture_doubts(self._reader, self.streams)
+            self._infos = info_topics(self._reader, self.streams)
             self.expected = min(self._reader.topics[name].count for name in (self.streams.rgb, self.streams.depth))
         except BaseException:
             self._reader.close()
@@ -154,6 +160,7 @@ class PairReader(Iterator[RgbdPair]):
         self.losses = self._reader.losses
         self.path = Path(path)
         self.max_skew_s = max_skew_s
+        self.doubts = doubts
         self._max_skew_ns = round(max_skew_s * 1e9)
         self._unmatched = (array("q"), array("q"))  # stamps, while there is no pair
         self._paired_any = False
@@ -189,24 +196,26 @@ class PairReader(Iterator[RgbdPair]):
     def _read(self) -> Iterator[RecordedPair]:
         streams = self.streams
         number = {streams.rgb: RGB, streams.depth: DEPTH}
-        names = {streams.rgb, streams.depth} | ({streams.truth} if streams.truth else set())
+        names = {streams.rgb, streams.depth, *self._infos} | ({streams.truth} if streams.truth else set())
         ready: deque[Pair[Message]] = deque()  # pairs that wait for the truth of their moment
-        newest_ns = 0
         with self._reader:
             for message in self._reader.messages(names):
                 if message.topic == streams.truth:
                     self._add_truth(message)
+                elif message.topic in self._infos:
+                    self._add_info(message)
                 elif (stamp_ns := message_stamp_ns(message.data)) is None:
                     self.stats[f"{_STREAM_NAMES[number[message.topic]]} unreadable"] += 1
                     self.without_header += 1
                 else:
-                    newest_ns = max(newest_ns, stamp_ns)
                     ready.extend(self._paired(self._matcher.push(number[message.topic], stamp_ns, message)))
-                while ready and self._truth_is_known(ready[0].stamp_ns, newest_ns):
+                while ready and self._truth_is_known(ready[0].stamp_ns, ready[-1].stamp_ns):
                     yield self._with_truth(ready.popleft())
             ready.extend(self._paired(self._matcher.flush()))
             while ready:
                 yield self._with_truth(ready.popleft())
+        self.losses += self._matcher.time_losses()
+        self.doubts += self._matcher.pauses() + self._calibration.finder.changes
 
     def _paired(self, events: list[Event[Message]]) -> Iterator[Pair[Message]]:
         for event in events:
@@ -222,6 +231,12 @@ class PairReader(Iterator[RgbdPair]):
         truth = self._truth_of(pair.stamp_ns)
         return RecordedPair(pair.stamp_ns, pair.a, pair.b, pair.skew_s, truth, self.registration.window)
 
+    def _add_info(self, message: Message) -> None:
+        try:
+            self._calibration.add(self._infos[message.topic], message.data)
+        except BrokenMessage:
+            self.stats["camera_info unreadable"] += 1
+
     def _add_truth(self, message: Message) -> None:
         try:
             truth = deserialize(message.data, SCENE_TRUTH)
@@ -232,14 +247,15 @@ class PairReader(Iterator[RgbdPair]):
         self._truths.append((header_stamp_ns(truth), Truth(truth.room, truth.home, fraction)))
 
     def _truth_is_known(self, stamp_ns: int, newest_ns: int) -> bool:
-        """Whether it is pointless to wait for a truth: it has come, or the images are far ahead of it."""
-        if self.streams.truth is None or newest_ns - stamp_ns > _TRUTH_WAIT_NS:
+        """Whether it is pointless to wait for a truth: it has come, or the images are far from it by now."""
+        if self.streams.truth is None or abs(newest_ns - stamp_ns) > _TRUTH_WAIT_NS:
             return True
         return bool(self._truths) and self._truths[-1][0] >= stamp_ns
 
     def _truth_of(self, stamp_ns: int) -> Truth | None:
         """The truth nearest in time, within max_skew; older ones are forgotten: pairs come in time order."""
-        while self._truths and self._truths[0][0] < stamp_ns - self._max_skew_ns:
+        # What lies far ahead is from before the clock was set back.
+        while self._truths and not -self._max_skew_ns <= self._truths[0][0] - stamp_ns <= FAR_NS:
             self._truths.popleft()
         near = [(abs(at - stamp_ns), truth) for at, truth in self._truths if at <= stamp_ns + self._max_skew_ns]
         return min(near, key=lambda entry: entry[0])[1] if near else None
@@ -261,69 +277,11 @@ def read_pairs(
     return PairReader(path, rgb, depth, max_skew_s)
 
 
-def readable(pairs: PairReader) -> Iterator[RgbdPair]:
-    """The pairs of a bag, for who must not take a part of it for all.
-
-    Raises:
-        UserError: there are none, or more than ``MAX_UNREADABLE`` of them are broken.
-    """
-    faults: list[str] = []
-    gone = 0
-    for recorded in pairs.recorded():
-        gone += 1
-        try:
-            pair = recorded.decode()
-        except UnreadableImage as fault:
-            pairs.stats[f"{fault.stream} unreadable"] += 1
-            faults.append(str(fault))
-            check_readable(pairs, faults, gone, pairs.expected)
-        else:
-            pairs.stats["pairs"] += 1
-            yield pair
-    if not gone:
-        raise pairs.no_pairs()
-    check_readable(pairs, faults, gone, gone)
-
-
-def check_readable(pairs: PairReader, faults: Sequence[str], gone: int, of: int) -> None:
-    """Refuse a bag of which more is broken than ``MAX_UNREADABLE``.
-
-    Args:
-        faults: of the pairs that cannot be decoded, among the first ``gone``; of: pairs in all.
-
-    Raises:
-        UserError: it is refused.
-    """
-    short = pairs.without_header
-    if len(faults) + short > MAX_UNREADABLE * (of + short):
-        reasons = [*faults[:3], *([f"{short} messages without a header"] if short else [])]
-        raise UserError(
-            f"{pairs.path}: {len(faults) + short} of the first {gone + short} pairs cannot be decoded, more than "
-            f"{MAX_UNREADABLE:.0%} of the bag ({'; '.join(reasons)}): record it again, or leave it out"
-        )
-
-
-def bag_registration(reader: BagReader, streams: Streams) -> Registration:
-    """What the first camera_info beside each of the two image topics say; one elsewhere may be of a third camera."""
-    found = Registration()
-    for stream, camera in INFO_OF.items():
-        name = getattr(streams, stream)
-        if name is not None and name == camera_info_beside(reader, getattr(streams, camera)):
-            first = next(reader.messages([name]), None)
-            if first is not None:
-                with suppress(BrokenMessage):
-                    found.info(camera, deserialize(first.data, CAMERA_INFO))
-    return found
-
-
 def _image(stream: Literal["rgb", "depth"], message: Message, decode: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
     try:
-        image = decode(deserialize(message.data, message.msgtype))
-    except (ImageFormatError, struct.error, ValueError, IndexError, cv2.error) as error:
-        raise UnreadableImage(stream, " ".join(str(error).split()) or type(error).__name__) from error
-    if not image.size:
-        raise UnreadableImage(stream, f"an image of shape {image.shape} is empty")
-    return image
+        return decode(deserialize(message.data, message.msgtype))
+    except ImageFormatError as error:
+        raise UnreadableImage(stream, str(error)) from error
 
 
 def message_stamp_ns(data: bytes) -> int | None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.camera.depth import to_metres
-from edgevl_core.camera.images import decode, decode_rgb, message_encoding
+from edgevl_core.camera.images import decode_as_it_is, decode_rgb
 from edgevl_core.pairlog.compressing import depth_png_msg, jpeg_msg, png_msg
 from edgevl_core.pairlog.types import header_stamp_ns, image_msg
 
@@ -53,8 +53,7 @@ def scale_depth_msg(message: Any, scale: float) -> Any:
     Raises:
         ImageFormatError: the message cannot be decoded, or is no depth image.
     """
-    raw = decode(message)
-    encoding = message_encoding(message) or ("16UC1" if raw.dtype == np.uint16 else str(raw.dtype))
+    raw, encoding = decode_as_it_is(message)
     depth_m = to_metres(raw, encoding)  # refuses what is no depth
     stamp_ns, frame_id = header_stamp_ns(message), message.header.frame_id
     if not hasattr(message, "format"):

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from edgevl_core.camera.limits import ImageFormatError
+
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
@@ -26,11 +28,12 @@ float32 furniture_fraction
 """
 """The fields of msg/SceneTruth.msg (a test keeps them equal): no compiled messages are needed for a bag."""
 
-_CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "rgb16": 3, "bgr16": 3, "mono8": 1, "mono16": 1}
 
-
-class BrokenMessage(ValueError):
+class BrokenMessage(ImageFormatError):
     """The bytes are no message of the type that they should be."""
+
+
+_CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "rgb16": 3, "bgr16": 3, "mono8": 1, "mono16": 1}
 
 
 @functools.cache
@@ -150,11 +153,7 @@ def deserialize(data: bytes | memoryview, msgtype: str) -> Any:
     try:
         return store.deserialize_cdr(memoryview(data), msgtype)  # a slice of bytes would be a copy
     except Exception as error:  # damaged bytes make the library raise anything
-        raise BrokenMessage(f"{len(data)} bytes that are no {msgtype} ({_one_line(error)})") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise BrokenMessage(f"{len(data)} bytes are no whole {msgtype}: cut off or damaged") from error
 
 
 def definition(msgtype: str) -> str:

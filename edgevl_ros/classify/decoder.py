@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
 
 from edgevl_core.camera.depth import MeasuredDepth
+from edgevl_core.camera.doubts import DepthWatch, turn_doubt
 from edgevl_core.camera.registration import INFO_OF, Registration, as_learned, cut
 from edgevl_core.pairing.frames import Frame
-from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
+from edgevl_core.pairlog.calibration import CalibrationReader
 from edgevl_ros.node.images import to_depth, to_rgb
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.parameters import Parameter
 from edgevl_ros.node.streams import RawStream, view
 
+LOOKED_AT = 10  # of so many depth images one is looked at for its unit
 REGISTRATION = (
     Parameter("camera_info_topic", "", "of the RGB camera, to register depth to it; empty: none"),
     Parameter(
@@ -33,11 +35,13 @@ class FrameDecoder:
         node: with the parameters rgb_topic, depth_topic, use_depth and those of ``REGISTRATION``.
 
     Attributes:
-        registration: what is known of the two cameras.
+        calibration: what is known of the two cameras.
     """
 
     def __init__(self, node: ManagedNode) -> None:
-        self.registration = Registration()
+        self.calibration = CalibrationReader()
+        self._depth_watch = DepthWatch(every=LOOKED_AT)
+        self._rgb_seen, self._turned = False, ""
         self._node = node
         self._rgb_topic, self._depth_topic = node.values["rgb_topic"], node.values["depth_topic"]
         for name, camera in INFO_OF.items():
@@ -49,19 +53,28 @@ class FrameDecoder:
         rgb = None if frame.rgb is None else view(frame.rgb.cdr, self._rgb_topic)
         depth = None if frame.depth is None else view(frame.depth.cdr, self._depth_topic)
         rgb_image, depth_image = None if rgb is None else to_rgb(rgb), None if depth is None else to_depth(depth)
+        if depth_image is not None:
+            self._depth_watch.add(depth_image, is_millimetres=depth_image.dtype == np.uint16)
+        if rgb is not None and not self._rgb_seen:
+            self._rgb_seen, self._turned = True, turn_doubt(rgb)
         if rgb_image is not None and depth_image is not None:
             seen_rgb = (*rgb_image.shape[1::-1], rgb.header.frame_id)
-            self.registration.images(rgb=seen_rgb, depth=(*depth_image.shape[1::-1], depth.header.frame_id))
+            self.calibration.finder.images(rgb=seen_rgb, depth=(*depth_image.shape[1::-1], depth.header.frame_id))
         return rgb_image, depth_image
 
-    def as_learned(self, depth: MeasuredDepth | None, learned: Sequence[str]) -> MeasuredDepth | None:
+    def as_learned(self, depth: MeasuredDepth | None, learned: Sequence[Registration]) -> MeasuredDepth | None:
         """Depth cut to RGB's field of view, if that is how the student learned; see :func:`as_learned`."""
-        return None if depth is None else cut(depth, as_learned(self.registration, learned)[0])
+        return None if depth is None else cut(depth, as_learned(self.calibration.found, learned)[0])
 
-    def unlike(self, learned: Sequence[str]) -> str:
+    def unlike(self, learned: Sequence[Registration]) -> str:
         """What differs from where the student learned, in words; empty: nothing."""
-        return as_learned(self.registration, learned)[1]
+        return as_learned(self.calibration.found, learned)[1]
+
+    def doubts(self) -> list[str]:
+        """What may be wrong with the cameras, one sentence each."""
+        said = {self._rgb_topic: self._turned, self._depth_topic: self._depth_watch.doubt()}
+        return [f"{topic}: {doubt}" for topic, doubt in said.items() if doubt] + self.calibration.finder.changes
 
     def _on_info(self, camera: str, stamp_ns: int, cdr: bytes) -> None:
-        if not self.registration.knows(camera) and self.registration.info(camera, deserialize(cdr, CAMERA_INFO)):
-            self._node.get_logger().info(f"depth registered to RGB: {self.registration.verdict}")
+        if self.calibration.add(camera, cdr):
+            self._node.get_logger().info(f"depth registered to RGB: {self.calibration.found}")

@@ -7,8 +7,10 @@ from itertools import pairwise
 import numpy as np
 
 from edgevl_core.base.findings import Finding
-from edgevl_core.camera.depth import decode_depth, unit_doubt
+from edgevl_core.camera.depth import decode_measured
+from edgevl_core.camera.doubts import UNIT_FIX, median_m, turn_doubt, unit_doubt
 from edgevl_core.camera.images import ImageFormatError, decode_rgb
+from edgevl_core.pairing.clock import ONE_STAMP_EACH
 from edgevl_ros.node.client import Client
 from edgevl_ros.node.qos import stream_qos
 from edgevl_ros.node.stamps import stamp_ns
@@ -66,7 +68,7 @@ class CameraCheck:
             yield Finding(
                 False,
                 f"{self.topic}: {int((steps <= 0).sum())} stamps do not advance",
-                "stamps must come from the camera, one per image; are two drivers on this topic?",
+                ONE_STAMP_EACH,
             )
         period_s = float(np.median(steps))
         if period_s <= 0:
@@ -80,19 +82,23 @@ class CameraCheck:
         yield Finding(few, what, "" if few else fix)
 
     def _colour(self) -> Finding:
-        height, width, _ = decode_rgb(deserialize(self._last, self.topic)).shape
-        return Finding(True, f"{self.topic}: colour, {width}x{height}")
+        message = deserialize(self._last, self.topic)
+        height, width, _ = decode_rgb(message).shape
+        what = f"{self.topic}: colour, {width}x{height}"
+        doubt = turn_doubt(message)
+        return Finding(None, what, doubt) if doubt else Finding(True, what)
 
     def _depth(self) -> Finding:
         message = deserialize(self._last, self.topic)
-        depth_m = decode_depth(message)
-        valid = np.isfinite(depth_m)
-        height, width = depth_m.shape
+        depth = decode_measured(message)
+        valid = depth > 0  # NaN is not
+        height, width = depth.shape
         what = f"{self.topic}: depth, {width}x{height}, {valid.mean():.0%} measured"
-        if not valid.any():
+        middle_m = median_m(depth)
+        if middle_m is None:
             return Finding(False, what, "is the sensor covered, or its projector off?")
-        what += f", median {float(np.median(depth_m[valid])):.2f} m"
-        doubt = unit_doubt(depth_m)
+        what += f", median {middle_m:.2f} m"
+        doubt = unit_doubt(middle_m, depth.dtype == np.uint16)
         return Finding(not doubt, f"{what}{': ' + doubt if doubt else ''}", "" if not doubt else UNIT_FIX)
 
     def skew_to(self, other: "CameraCheck") -> Finding:
@@ -107,9 +113,6 @@ class CameraCheck:
         p95_s = float(np.quantile(skews_s, 0.95))
         what = f"skew of {self.topic} and {other.topic}: median {median_s * 1e3:.1f} ms, p95 {p95_s * 1e3:.1f} ms"
         return Finding(fine, what, "" if fine else "synchronise the streams in the driver, or raise max_skew_s")
-
-
-UNIT_FIX = "16UC1 holds millimetres and 32FC1 metres (REP 118): correct the driver's depth scale"
 
 
 def _nearest(sorted_ns: list[int], stamp: int) -> int:

@@ -10,6 +10,7 @@ from lifecycle_msgs.srv import GetState
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
 from edgevl_core.base.findings import Finding
+from edgevl_core.camera.registration import Status, parse_registration
 from edgevl_ros.doctor.cameras import CameraCheck
 from edgevl_ros.node.client import Client
 
@@ -114,9 +115,10 @@ def _reports(client: Client, ours: Mapping[str, str]) -> Iterator[Finding]:
     _spin(client, DISCOVERY_S)
     for full, seen in latest.items():
         report = seen()
-        registered = "" if report is None else {pair.key: pair.value for pair in report.values}.get("registered", "")
-        if registered.startswith("no"):
-            yield Finding(None, f"{full}: depth is not registered to RGB: {registered.removeprefix('no, ')}", ALIGN)
+        said = {} if report is None else {pair.key: pair.value for pair in report.values}
+        registration = parse_registration(said.get("registered", ""))
+        if registration.status is Status.NO:
+            yield Finding(None, f"{full}: depth is not registered to RGB: {registration.reason}", ALIGN)
         if report is not None and report.level != DiagnosticStatus.OK:
             error = report.level == DiagnosticStatus.ERROR
             topic = dict(topics)[full]

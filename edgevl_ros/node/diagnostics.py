@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -35,6 +35,22 @@ def to_status(name: str, report: Report) -> DiagnosticStatus:
     """``report`` as a message; ``name`` is the node's full name."""
     values = [KeyValue(key=key, value=text(value)) for key, value in report.values.items()]
     return DiagnosticStatus(level=report.level, name=name, message=report.message, hardware_id="edgevl", values=values)
+
+
+class ClockJumps:
+    """How often the streams' clock was set: shown in diagnostics, and each new time logged. ``log``: takes a line."""
+
+    def __init__(self, log: Callable[[str], object]) -> None:
+        self._log = log
+        self._logged = 0
+
+    def values(self, jumps: tuple[int, str]) -> dict[str, object]:
+        """For a report; ``jumps``: how often so far, and the last time in words."""
+        count, last = jumps
+        if count > self._logged:
+            self._log(last)
+        self._logged = count  # fewer: another log began
+        return {"clock_jumps": count, "last_clock_jump": last}
 
 
 class Faults:

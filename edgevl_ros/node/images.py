@@ -15,7 +15,8 @@ from sensor_msgs.msg import Image
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.camera.depth import MeasuredDepth, decode_measured, to_measured
-from edgevl_core.camera.images import decode, decode_rgb
+from edgevl_core.camera.encodings import PLANES
+from edgevl_core.camera.images import ImageFormatError, decode, decode_as_it_is, decode_rgb
 
 # cv_bridge 1.x is ROS 1; ROS 2's are 2.x and later (Humble 3.2, Jazzy 4.1).
 FIRST_ROS2_MAJOR = 2
@@ -55,9 +56,13 @@ def imgmsg_to_cv2(message: Any, desired_encoding: str = "passthrough") -> NDArra
         UserError: the message or the conversion is not possible.
     """
     bridge = cv_bridge()
-    if bridge is not None:
+    if bridge is None or message.encoding in PLANES:  # cv_bridge of Humble knows no nv12
+        return decode(message, None if desired_encoding == "passthrough" else desired_encoding)
+    decode_as_it_is(message)  # a view: refuses sizes and steps that do not fit before cv_bridge takes memory for them
+    try:
         return np.asarray(bridge.imgmsg_to_cv2(message, desired_encoding=desired_encoding))
-    return decode(message, None if desired_encoding == "passthrough" else desired_encoding)
+    except Exception as error:  # CvBridgeError, or whatever OpenCV raises
+        raise ImageFormatError(f"image of {message.encoding}: {' '.join(str(error).split())}") from error
 
 
 def to_rgb(message: Any) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from edgevl_core.base.counters import StreamCount
+from edgevl_core.pairing.clock import StampCheck
 from edgevl_core.pairlog import types
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import stream_qos
@@ -49,6 +50,7 @@ class RawStream:
     def __init__(self, node: ManagedNode, kind: type, topic: str, callback: Callable[[int, bytes], None]) -> None:
         self.topic = topic
         self.count = StreamCount()
+        self._stamps = StampCheck()
         self._node = node
         self._callback = callback
         self._mismatch = ""
@@ -63,7 +65,9 @@ class RawStream:
 
     def _on_message(self, cdr: bytes) -> None:
         self.count.add(len(cdr), time.monotonic())
-        self._callback(stamp_ns(cdr), cdr)
+        at_ns = stamp_ns(cdr)
+        self._stamps.add(at_ns)
+        self._callback(at_ns, cdr)
 
     def _on_incompatible_qos(self, event: object) -> None:
         self._mismatch = (
@@ -73,12 +77,15 @@ class RawStream:
         self._node.get_logger().warning(self._mismatch)
 
     def problem(self) -> str:
-        """Why nothing arrives, in words, where nothing has arrived or the stream has stopped; else empty."""
+        """Why nothing arrives, or nothing that can be paired: silence, stamps that stand still. Empty: all is well."""
         if self._mismatch and not self.count.received:
             return self._mismatch
         age_s = self.count.age_s(time.monotonic())
         if self.count.received:
-            return f"{self.topic}: silent for {age_s:.0f} s" if age_s > 2.0 else ""
+            if age_s > 2.0:
+                return f"{self.topic}: silent for {age_s:.0f} s"
+            stamps = self._stamps.problem()
+            return f"{self.topic}: {stamps}" if stamps else ""
         publishers = self._node.get_publishers_info_by_topic(self._subscription.topic_name)
         kinds = {info.topic_type for info in publishers}
         if not publishers:

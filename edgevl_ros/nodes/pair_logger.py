@@ -20,7 +20,7 @@ from edgevl_core.pairlog.pair_log import PairLog
 from edgevl_ros.logger.log_directory import LogDirectory
 from edgevl_ros.logger.parameters import PARAMETERS, check, topics
 from edgevl_ros.logger.streams import addition, message_type
-from edgevl_ros.node.diagnostics import OK, WARN, Report
+from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import LATCHED
 from edgevl_ros.node.runner import run
@@ -40,6 +40,7 @@ class PairLogger(ManagedNode):
         self._state = "idle"
         self._refused: Counter[str] = Counter()
         self._streams: dict[str, RawStream] = {}
+        self._clock_jumps = ClockJumps(self.get_logger().warning)
 
     def setup(self) -> None:
         check(self.values)
@@ -189,12 +190,14 @@ class PairLogger(ManagedNode):
             values.update(stream.values(name))
         if log is not None:
             values.update(account(log), mb_per_s=self._rate.mb_per_s())
+            values.update(self._clock_jumps.values(log.clock_jumps))
             if "scene" in self._topics:
                 values.update({f"scene_{label}": count for label, count in scenes(log).items()})
         values.update({f"dropped {reason}": count for reason, count in sorted(self._dropped().items())})
         values.update(removed_logs=self._shelf.removed_logs, removed_mb=self._shelf.removed_bytes / 1e6)
         problems = [self._streams[name].problem() for name in NEEDED if name in self._streams]
         problems = [problem for problem in problems if problem] if self._state == "logging" else []
+        problems += log.doubts if log is not None and self._state == "logging" else []
         kept = log.pairs_kept if log is not None else 0
         message = "; ".join([f"{self._state}, {kept} pairs kept", *problems])
         return Report(WARN if problems else OK, message, values)

@@ -27,7 +27,7 @@ from edgevl_core.engine import CPU_ONLY, ENGINES
 from edgevl_core.pairing.frames import DEPTH, RGB, Frame, FrameSource, Received
 from edgevl_ros.classify.decoder import REGISTRATION, FrameDecoder
 from edgevl_ros.classify.messages import to_classification, to_scene_class, vision_types
-from edgevl_ros.node.diagnostics import OK, WARN, Report
+from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
 from edgevl_ros.node.images import cv_bridge
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.parameters import Parameter
@@ -84,6 +84,7 @@ class SceneClassifier(ManagedNode):
         self._source: FrameSource | None = None
         self._decoder: FrameDecoder | None = None
         self._gate = Gate(0.0)
+        self._clock_jumps = ClockJumps(self.get_logger().warning)
         self._vision = vision_types()
         # From a frame's last image to its answer; work on one frame; all of the former but the student's network.
         self._latency_s, self._work_s, self._overhead_s = Recent(), Recent(), Recent()
@@ -246,6 +247,7 @@ class SceneClassifier(ManagedNode):
         values.update({"pairs": 0, "rgb_alone": 0, "depth_alone": 0})
         if self._source is not None:
             values.update(self._source.counts, waiting=self._source.waiting, frames=self._source.frames)
+            values.update(self._clock_jumps.values(self._source.clock_jumps))
         if self._worker is not None:
             values.update(**self._gate.counts, **self._worker.counts())
         values["repeated"] = self._repeated
@@ -264,9 +266,9 @@ class SceneClassifier(ManagedNode):
             values.update(engine=engine.name, provider=engine.providers[0], threads=engine.threads)
         problems = [] if model is not None else ["no bundle loaded"]
         if self._decoder is not None:
-            values["registered"] = self._decoder.registration.verdict
+            values["registered"] = str(self._decoder.calibration.found)
             unlike = "" if model is None else self._decoder.unlike(model.learned)
-            problems += [unlike] if unlike else []
+            problems += ([unlike] if unlike else []) + self._decoder.doubts()
         problems += [text for stream in self._streams.values() if (text := stream.problem())]
         doing = "classifying" if self._wanted() else "idle: nobody subscribes"
         return Report(WARN if problems else OK, "; ".join(problems) or doing, values)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.pairlog.pairs import MAX_UNREADABLE
+from edgevl_core.pairlog.readable import MAX_UNREADABLE
 from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.types import (
     COMPRESSED_IMAGE,

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairReader, PairSettings, RgbdPair, readable
+from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairReader, PairSettings, RgbdPair
+from edgevl_core.pairlog.readable import readable
 from edgevl_train.evaluation.metrics.confusion import confusion_matrix, top1_and_macro
 from edgevl_train.evaluation.metrics.label_sets import named_rows, split_bank
 from edgevl_train.evaluation.metrics.summary import Pairs, figures

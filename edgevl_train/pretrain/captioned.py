@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.labels import Label, LabelSet, fill_template, normalise_word
-from edgevl_core.pairlog.pairs import MAX_UNREADABLE, PairReader, PairSettings
+from edgevl_core.pairlog.pairs import PairReader, PairSettings
+from edgevl_core.pairlog.readable import MAX_UNREADABLE
 from edgevl_train.evaluation.metrics.summary import MIN_FURNITURE
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")

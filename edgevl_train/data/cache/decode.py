@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.camera.preprocess import Preprocess, to_input
-from edgevl_core.pairlog.pairs import PairReader, PairSettings, RecordedPair, UnreadableImage, check_readable
+from edgevl_core.pairlog.pairs import PairReader, PairSettings, RecordedPair, UnreadableImage
+from edgevl_core.pairlog.readable import check_readable
 from edgevl_train.data.cache.layout import file_rows
 
 BLOCK_PAIRS = 128  # 90 MB at 224 and 256 px: held in memory, and the most that a crash costs
@@ -108,7 +109,7 @@ def _report(bag: Bag, stored: int, faults: Sequence[Mapping[str, Any]], pairs: P
         "name": bag.path.name,
         "sha256": bag.sha256,
         "pairs": stored,
-        "registered": pairs.registration.verdict,
+        "registered": str(pairs.registration),
         "dropped": dict(pairs.stats + broken),
         "unreadable": list(faults),
         "losses": list(pairs.losses),

@@ -145,7 +145,8 @@ def test_passthrough_converts_nothing() -> None:
         ("bayer_rggb8", GREY, "rgba8", "no conversion"),
         ("rgb8", COLOUR, "rgb9", "unknown"),
         ("rgb9", COLOUR, None, "unknown"),
-        ("nv21", GREY, "rgb8", "unknown"),
+        ("nv24", GREY, "rgb8", "nv24.*unknown.*nv12"),
+        ("rgb8", COLOUR, "nv12", "converted to"),
     ],
 )
 def test_conversions_without_sense_are_refused(
@@ -208,7 +209,7 @@ def test_compressed_float_depth_is_dequantised() -> None:
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("16UC1; compressedDepth rvl", b"\0" * 40, "RVL"),
+        ("16UC1; compressedDepth rvl", b"\0" * 40, "empty"),
         ("16UC1; compressedDepth png", b"\0" * 12, "too few"),
         ("16UC1; compressedDepth png", b"\0" * 40, "no readable image"),
     ],

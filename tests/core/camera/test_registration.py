@@ -1,5 +1,6 @@
 """Depth brought to RGB's field of view: the geometry, what is said, and bags that say how their cameras look."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edgevl_core.camera.depth import to_metres
-from edgevl_core.camera.registration import Registration, Window, as_learned, cut
+from edgevl_core.camera.registration import (
+    Registration,
+    RegistrationFinder,
+    Status,
+    Window,
+    as_learned,
+    cut,
+    parse_registration,
+)
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.pairlog.types import CAMERA_INFO, camera_info_msg, serialize
 from edgevl_core.pairlog.writer import BagWriter
@@ -26,10 +35,10 @@ def info(width: int, height: int, fx: float, cx: float | None = None, frame: str
 
 
 def told(rgb: Any, depth: Any) -> Registration:
-    registration = Registration()
-    registration.info("rgb", rgb)
-    registration.info("depth", depth)
-    return registration
+    finder = RegistrationFinder()
+    finder.info("rgb", rgb)
+    finder.info("depth", depth)
+    return finder.found
 
 
 cameras = st.builds(
@@ -55,7 +64,7 @@ def test_depth_after_cutting_is_what_each_rgb_pixel_looks_at(rgb: Any, depth: An
     columns, rows = np.arange(depth.width), np.arange(depth.height)
     seen = plane_mm(along(depth, 0, columns)[None], along(depth, 1, rows)[:, None]).astype(np.uint16)
     registration = told(rgb, depth)
-    assume(not registration.verdict.startswith("no"))  # they look at different sides
+    assume(registration.is_registered)  # they look at different sides
     found = cut(seen, registration.window)
 
     at = (np.random.default_rng(0).random((200, 2)) * (rgb.width, rgb.height)).astype(int)
@@ -95,14 +104,77 @@ def test_a_narrower_depth_camera_is_filled_up_with_invalid_pixels() -> None:
 
 
 def test_registration_is_said_from_what_is_known() -> None:
-    registration = Registration()
-    assert registration.images(rgb=(64, 48, FRAME), depth=(64, 48, FRAME)) is False
-    assert registration.verdict == "unknown, no camera_info of RGB and depth"
-    assert registration.info("rgb", info(64, 48, 60.0))
-    assert registration.verdict == "unknown, no camera_info of depth"
-    assert registration.info("depth", info(64, 48, 60.1))
-    assert (registration.verdict, registration.window) == ("yes", None)
-    assert not registration.info("depth", info(64, 48, 90.0))  # the first counts
+    finder = RegistrationFinder()
+    assert finder.images(rgb=(64, 48, FRAME), depth=(64, 48, FRAME)) is False
+    assert str(finder.found) == "unknown, no camera_info of RGB and depth"
+    assert finder.info("rgb", info(64, 48, 60.0))
+    assert finder.found == Registration(Status.UNKNOWN, None, "no camera_info of depth")
+    assert finder.info("depth", info(64, 48, 60.1))
+    assert finder.found == Registration(Status.YES)
+    assert finder.changes == []
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "k",
+    [
+        [0.0] * 9,
+        [NAN] * 9,
+        [60, 0, NAN, 0, 60, 23.5, 0, 0, 1],
+        [60, 0, 31.5, 0, 60, NAN, 0, 0, 1],
+        [60, NAN, 31.5, 0, 60, 23.5, 0, 0, 1],
+        [INF, 0, 31.5, 0, INF, 23.5, 0, 0, 1],
+        [60, 0, INF, 0, 60, 23.5, 0, 0, 1],
+        [-60, 0, 31.5, 0, 60, 23.5, 0, 0, 1],
+        [1e-320, 0, 31.5, 0, 1e-320, 23.5, 0, 0, 1],
+        [1e308, 0, 31.5, 0, 1e308, 23.5, 0, 0, 1],
+    ],
+)
+def test_the_first_calibrated_info_counts(k: list[float]) -> None:
+    wrong = info(64, 48, 60.0)
+    wrong.k = np.array(k, np.float64)
+    finder = RegistrationFinder()
+    finder.info("depth", info(64, 48, 60.0))
+    for _ in range(3):
+        finder.info("rgb", wrong)
+    assert finder.found == Registration(Status.UNKNOWN, None, "camera_info of RGB is not calibrated")
+    assert finder.info("rgb", info(64, 48, 60.0))
+    assert finder.found == Registration(Status.YES)
+    assert not finder.info("rgb", wrong)
+    assert (finder.found, finder.changes) == (Registration(Status.YES), [])
+
+
+def test_a_calibration_that_changes_is_said_and_the_first_counts() -> None:
+    finder = RegistrationFinder()
+    finder.info("rgb", info(64, 48, 60.0))
+    finder.info("depth", info(64, 48, 60.0))
+    finder.info("depth", info(128, 96, 120.0))  # another resolution, the same view
+    assert finder.changes == []
+    assert not finder.info("depth", info(64, 48, 30.0))
+    assert finder.found == Registration(Status.YES)
+    assert finder.changes == [
+        "camera_info of depth changed from a view of 56x44 degrees to 94x77 degrees: the first calibrated one counts; "
+        "begin anew after changing a camera's mode"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "reason"),
+    [
+        ("yes", Status.YES, ""),
+        ("by camera_info, both see the same", Status.BY_CAMERA_INFO, "both see the same"),
+        ("no, sizes differ (RGB 64x48, depth 32x24)", Status.NO, "sizes differ (RGB 64x48, depth 32x24)"),
+        ("unknown, no camera_info of RGB and depth", Status.UNKNOWN, "no camera_info of RGB and depth"),
+        ("unknown", Status.UNKNOWN, ""),
+        ("", Status.UNKNOWN, ""),
+        ("nobody knows", Status.UNKNOWN, "nobody knows"),
+        ("yesterday, all was well", Status.UNKNOWN, "yesterday, all was well"),
+    ],
+)
+def test_what_was_written_before_is_read(text: str, status: Status, reason: str) -> None:
+    assert parse_registration(text) == Registration(status, None, reason)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +186,7 @@ def test_registration_is_said_from_what_is_known() -> None:
             info(64, 48, 30.0),
             "by camera_info, columns 25% to 75% and rows 25% to 75% of depth are what RGB sees",
         ),
-        (info(64, 48, 0.0), "unknown, no camera_info of depth"),  # not calibrated
+        (info(64, 48, 0.0), "unknown, camera_info of depth is not calibrated"),
         (
             info(64, 48, 0.6),
             "no, the cameras' intrinsics do not go together (columns 50% to 50% and rows 50% to 50% of depth are what "
@@ -124,8 +196,10 @@ def test_registration_is_said_from_what_is_known() -> None:
 )
 def test_registration_by_camera_info(depth: Any, verdict: str) -> None:
     registration = told(info(64, 48, 60.0), depth)
-    assert registration.verdict == verdict
-    assert (registration.window is not None) == ("columns" in verdict and verdict.startswith("by"))
+    assert str(registration) == verdict
+    assert parse_registration(verdict) == replace(registration, window=None)
+    cut_to_it = registration.status is Status.BY_CAMERA_INFO and "columns" in verdict
+    assert (registration.window is not None) == cut_to_it
 
 
 @pytest.mark.parametrize(
@@ -136,24 +210,24 @@ def test_registration_by_camera_info(depth: Any, verdict: str) -> None:
     ],
 )
 def test_without_camera_info_sizes_and_frames_speak(depth: tuple[int, int, str], verdict: str) -> None:
-    registration = Registration()
-    assert registration.images(rgb=(64, 48, FRAME), depth=depth)
-    assert registration.verdict == verdict
-    assert not registration.images(rgb=(64, 48, FRAME), depth=depth)  # nothing new
+    finder = RegistrationFinder()
+    assert finder.images(rgb=(64, 48, FRAME), depth=depth)
+    assert str(finder.found) == verdict
+    assert not finder.images(rgb=(64, 48, FRAME), depth=depth)  # nothing new
 
 
 def test_a_student_gets_depth_as_it_learned() -> None:
     live = told(info(64, 48, 80.0), info(64, 48, 40.0))
-    unknown = "unknown, no camera_info of depth"
-    for learned in (["yes", live.verdict], ["yes", unknown]):  # some of its bags are enough
+    yes, unknown = Registration(Status.YES), parse_registration("unknown, no camera_info of depth")
+    for learned in ([yes, live], [yes, unknown]):  # some of its bags are enough
         assert as_learned(live, learned) == (live.window, "")
     assert "names no bags" in as_learned(live, [])[1]
     window, why = as_learned(live, [unknown])
     assert (window, "no camera_info of depth there" in why) == (None, True)
-    assert as_learned(Registration(), ["yes"]) == (None, "")
-    live = Registration()
-    live.images(rgb=(64, 48, FRAME), depth=(32, 24, FRAME))
-    window, why = as_learned(live, ["yes"])
+    finder = RegistrationFinder()
+    assert as_learned(finder.found, [yes]) == (None, "")
+    finder.images(rgb=(64, 48, FRAME), depth=(32, 24, FRAME))
+    window, why = as_learned(finder.found, [yes])
     assert (window, "sizes differ" in why) == (None, True)
 
 
@@ -182,5 +256,23 @@ def test_camera_info_of_another_camera_registers_nothing(tmp_path: Path) -> None
     """Only what stands beside an image topic is of its camera."""
     infos = {DEPTH_INFO_TOPIC: info(16, 12, 10.0), "other/camera_info": info(32, 24, 40.0)}
     reader = read_pairs(write_bag(tmp_path / "bag", infos))
-    assert reader.registration.verdict == "unknown, no camera_info of RGB"
+    assert str(reader.registration) == "unknown, no camera_info of RGB"
     assert {pair.depth_m.shape for pair in reader} == {(12, 16)}
+
+
+def test_a_bag_whose_first_infos_are_not_calibrated(tmp_path: Path) -> None:
+    calibrated = {INFO_TOPIC: info(32, 24, 40.0), DEPTH_INFO_TOPIC: info(16, 12, 10.0)}
+    with BagWriter(tmp_path / "bag", min_free_bytes=0) as bag:
+        add_topics(bag)
+        bag.add_topic(DEPTH_INFO_TOPIC, CAMERA_INFO)
+        for number in range(6):
+            add_pair(bag, number)
+            for name, message in calibrated.items():
+                sent = replace(message, k=np.zeros(9)) if number < 3 else message
+                bag.write(name, serialize(sent), stamp(number))
+            if number == 5:
+                bag.write(DEPTH_INFO_TOPIC, serialize(info(16, 12, 20.0)), stamp(number))
+    reader = read_pairs(tmp_path / "bag")
+    assert reader.registration.window == pytest.approx(Window(0.25, 0.25, 0.75, 0.75))
+    assert {pair.depth_m.shape for pair in reader} == {(6, 8)}
+    assert [doubt for doubt in reader.doubts if "camera_info of depth changed" in doubt]

@@ -1,0 +1,78 @@
+"""A bag's pictures that cannot be read, or can be read and still may be wrong, judged by a few of them."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgevl_core.camera.depth import decode_measured
+from edgevl_core.camera.doubts import DepthWatch, turn_doubt
+from edgevl_core.camera.images import ImageFormatError, decode_rgb
+from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.streams import Streams, find_streams
+from edgevl_core.pairlog.types import deserialize
+
+_FIRST, _LOOKED_AT = 256, 16  # so many of the first, evenly spread: the whole bag need not be read
+
+
+def bag_doubts(path: Path | str, rgb: str | None = None, depth: str | None = None) -> list[str]:
+    """As :func:`picture_doubts`, of the bag at ``path``; topics as for :func:`read_pairs`.
+
+    Raises:
+        UserError: it cannot be read, or a stream is missing.
+    """
+    with BagReader(path) as reader:
+        return picture_doubts(reader, find_streams(reader, rgb, depth))
+
+
+def picture_doubts(reader: BagReader, streams: Streams) -> list[str]:
+    """What is or may be wrong with the pictures, one sentence each: no pictures, depth's unit, RGB on its side."""
+    return [
+        f"{topic}: {doubt}"
+        for topic, doubts in ((streams.rgb, _rgb_doubts), (streams.depth, _depth_doubts))
+        for doubt in doubts(_sample(reader, topic))
+    ]
+
+
+def _rgb_doubts(images: Iterator[Any]) -> Iterator[str]:
+    turns, looked_at, faults = [], 0, []
+    for image in images:
+        looked_at += 1
+        try:
+            decode_rgb(image)
+            turns.append(turn_doubt(image))
+        except ImageFormatError as error:
+            faults.append(str(error))
+    yield from _unreadable(faults, looked_at)
+    yield from (turn for turn in turns[:1] if turn)
+
+
+def _depth_doubts(images: Iterator[Any]) -> Iterator[str]:
+    watch, looked_at, faults = DepthWatch(), 0, []
+    for image in images:
+        looked_at += 1
+        try:
+            depth = decode_measured(image)
+            watch.add(depth, is_millimetres=depth.dtype == np.uint16)
+        except ImageFormatError as error:
+            faults.append(str(error))
+    yield from _unreadable(faults, looked_at)
+    if doubt := watch.doubt():
+        yield doubt
+
+
+def _unreadable(faults: list[str], looked_at: int) -> Iterator[str]:
+    if faults:
+        yield f"{len(faults)} of {looked_at} images looked at cannot be read: {faults[0]}"
+
+
+def _sample(reader: BagReader, topic: str) -> Iterator[Any]:
+    """Some messages of a topic; those that are no messages are left to those who read all."""
+    step = max(1, min(reader.topics[topic].count, _FIRST) // _LOOKED_AT)
+    for message in islice(reader.messages([topic]), 0, step * _LOOKED_AT, step):
+        try:
+            yield deserialize(message.data, message.msgtype)
+        except ImageFormatError:
+            continue
