@@ -3,7 +3,6 @@
 ``np.load`` believes what a member says of its own size, and unpacks what was compressed a thousandfold.
 """
 
-import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +20,11 @@ _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
 
 
 class Kind(NamedTuple):
-    """What an array has to be; float64 and big-endian numbers are not what this project writes."""
+    """What an array has to be: ``most`` is the longest first dimension."""
 
     dtype: type[np.generic]
     ndim: int
+    most: int = MAX_BYTES
 
 
 def read_arrays(
@@ -68,17 +68,20 @@ def _check_directory(path: Path, size: int) -> None:
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, kind: Kind) -> NDArray[Any]:
     if member.compress_type != zipfile.ZIP_STORED or member.file_size > MAX_BYTES:
         raise ValueError(f"{name}: compressed, or larger than {MAX_BYTES} bytes")
-    stream = io.BytesIO(archive.read(member))
-    version = npy.read_magic(stream)
-    if version not in _HEADERS:
-        raise ValueError(f"{name}: version {version} of numpy's format")
-    shape, by_column, dtype = _HEADERS[version](stream)
-    if dtype != np.dtype(kind.dtype) or len(shape) != kind.ndim or min(shape, default=1) < 0:
-        raise ValueError(f"{name}: {dtype} {shape}, expected {np.dtype(kind.dtype)} of {kind.ndim} dimensions")
-    data = stream.getbuffer()[stream.tell() :]
-    count = 1
-    for side in shape:  # numpy's own product would overflow
-        count *= side
+    with archive.open(member) as stream:
+        version = npy.read_magic(stream)
+        if version not in _HEADERS:
+            raise ValueError(f"{name}: version {version} of numpy's format")
+        shape, by_column, dtype = _HEADERS[version](stream)
+        expected = f"expected {np.dtype(kind.dtype)} of {kind.ndim} dimensions, the first of at most {kind.most}"
+        if dtype != np.dtype(kind.dtype) or len(shape) != kind.ndim or min(shape, default=1) < 0:
+            raise ValueError(f"{name}: {dtype} {shape}, {expected}")
+        count = 1
+        for side in shape:  # numpy's own product would overflow
+            count *= side
+        if shape[:1] > (kind.most,) or count * dtype.itemsize > member.file_size:
+            raise ValueError(f"{name}: {dtype} {shape} in {member.file_size} bytes, {expected}")
+        data = stream.read()
     if count * dtype.itemsize != len(data):
         raise ValueError(f"{name}: {len(data)} bytes for the shape {shape}")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if by_column else "C")

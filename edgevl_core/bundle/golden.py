@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.bundle.arrays import Kind, read_arrays
 from edgevl_core.bundle.fusion import Trust, probabilities
 from edgevl_core.bundle.label_bank import LabelBank
@@ -30,7 +30,11 @@ _TRUST_STEPS = 17
 _MAX_LEVELS = 1.0  # mean difference of 255 between two OpenCVs' rounding; another rotation is far beyond
 _TOLERANCE = 1e-4  # of the largest logit: float32's rounding over a thousand dimensions
 
-_MEMBERS = {"pixels": Kind(np.uint8, 4), "student": Kind(np.float32, 2), "student_fp32": Kind(np.float32, 2)}
+_MEMBERS = {
+    "pixels": Kind(np.uint8, 4, MAX_GOLDEN),
+    "student": Kind(np.float32, 2, MAX_GOLDEN),
+    "student_fp32": Kind(np.float32, 2, MAX_GOLDEN),
+}
 _PATH_MEMBERS = {
     "drawn_rgb": Kind(np.uint8, 3),
     "drawn_depth": Kind(np.uint16, 2),
@@ -146,14 +150,19 @@ def check_student(path: Path, golden: Golden, engine: Engine, most: int = MAX_GO
         most: how many of the inputs are tried, 1 or more.
 
     Raises:
-        UserError: an embedding is not of length 1, or has a cosine below 0.99 to the expected one.
+        UserError: it fails, an embedding is not of length 1, or has a cosine below 0.99 to the expected one.
     """
     pixels, expected = golden.pixels[:most], golden.embeddings[engine.path.stem][:most]
     if pixels.shape[1:] != (3, engine.size_px, engine.size_px) or expected.shape[1] != engine.embedding_dim:
         raise UserError(f"{path}: golden inputs {pixels.shape} are not for {engine.path.name}: make the bundle again")
     # In pairs, as a robot with both cameras runs it, and one alone: a large batch takes memory that nothing else does.
-    parts = [engine(pixels[start : start + 2]) for start in range(0, len(pixels), 2)]
-    actual = np.concatenate([*parts, engine(pixels[:1])])
+    try:
+        parts = [engine(pixels[start : start + 2]) for start in range(0, len(pixels), 2)]
+        actual = np.concatenate([*parts, engine(pixels[:1])])
+    except Exception as error:  # the runtimes' own kinds; shapes that do not fit, memory that there is not
+        raise UserError(
+            f"{path}: {engine.path.name} fails when it is run ({one_line(str(error), 200)}): make the bundle again"
+        ) from error
     expected = np.concatenate([expected, expected[:1]])
     cosine = float((actual * expected).sum(axis=1).min()) if _are_unit(actual) else float("nan")
     if not cosine >= MIN_GOLDEN_COSINE:  # also refuses NaN

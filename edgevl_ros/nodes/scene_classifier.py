@@ -18,6 +18,7 @@ from std_msgs.msg import String
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.recent import Recent
+from edgevl_core.bundle.student_bundle import PRECISIONS
 from edgevl_core.bundle.vocabulary import check_words
 from edgevl_core.classify.classifier import Scene
 from edgevl_core.classify.gate import Gate
@@ -53,6 +54,7 @@ PARAMETERS = (
     Parameter("max_rate_hz", 0.0, "most frames a second that are looked at; 0: every one", low=0.0, high=1000.0),
     Parameter("idle_without_subscribers", True, "decode nothing while nobody subscribes to the answers"),
     Parameter("engine", ENGINES[0], "what runs the student; openvino: the extra edgevl[openvino]", choices=ENGINES),
+    Parameter("precision", "auto", "student: int8, float, or auto: float where int8 is refused", choices=PRECISIONS),
     Parameter("threads", 1, "threads of one inference", low=1, high=64),
     Parameter("providers", CPU_ONLY, "execution providers of the engine onnxruntime, first choice first"),
     Parameter("top_k", 5, "labels and scores in each answer", low=1, high=100),
@@ -179,8 +181,11 @@ class SceneClassifier(ManagedNode):
         """A verified, self-tested model with the chosen label set. Raises UserError with the reason."""
         values = self.values
         smoother = Smoother(values["smoothing_s"], values["hysteresis"], values["reset_after_s"])
-        engine = {key: values[key] for key in ("engine", "threads", "providers")}
-        return load_model(path, self._chosen_labels, engine, smoother)
+        engine = {key: values[key] for key in ("engine", "threads", "providers", "precision")}
+        model = load_model(path, self._chosen_labels, engine, smoother)
+        for note in filter(None, (model.bundle.fallback, *model.bundle.notes)):
+            self.get_logger().warning(note)
+        return model
 
     @contextmanager
     def _only(self, what: str) -> Iterator[None]:
@@ -262,7 +267,8 @@ class SceneClassifier(ManagedNode):
             values["text_encoder"] = model.bundle.text_encoder is not None
             engine = model.bundle.engine
             values.update(engine=engine.name, provider=engine.providers[0], threads=engine.threads)
-        problems = [] if model is not None else ["no bundle loaded"]
+            values["student"] = engine.path.name
+        problems = ["no bundle loaded"] if model is None else [model.bundle.fallback] * bool(model.bundle.fallback)
         if self._decoder is not None:
             values["registered"] = self._decoder.registration.verdict
             unlike = "" if model is None else self._decoder.unlike(model.learned)
