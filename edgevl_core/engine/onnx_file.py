@@ -16,8 +16,7 @@ from edgevl_core.base.errors import UserError
 QUANTISED = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger"})
 # Of ONNX's own domain, what computes tensors of a shape that the input's shape decides, always in the same way: no
 # control flow, no random numbers, no sequences, no text, no shapes that the pixels decide.
-OPERATORS = QUANTISED | frozenset(
-    """
+_PURE = """
     Abs Add And ArgMax ArgMin Attention AveragePool BatchNormalization BitShift BitwiseAnd BitwiseNot BitwiseOr
     BitwiseXor Cast CastLike Ceil Celu CenterCropPad Clip Concat Constant ConstantOfShape Conv ConvTranspose Cos Cosh
     CumSum DeformConv DepthToSpace DequantizeLinear Div Dropout Einsum Elu Equal Erf Exp Expand EyeLike Flatten Floor
@@ -29,8 +28,8 @@ OPERATORS = QUANTISED | frozenset(
     ReduceSumSquare Relu Reshape Resize RotaryEmbedding Round ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign
     Sin Sinh Size Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh
     ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Upsample Where Xor
-    """.split()
-)
+"""
+OPERATORS = QUANTISED | frozenset(_PURE.split())
 DOMAINS = ("", "ai.onnx")
 MAX_FIELDS = 2_000_000  # a network has some ten thousand; more only cost time
 _EXTERNAL, _TEXT = 1, 8  # TensorProto.DataLocation.EXTERNAL, TensorProto.DataType.STRING
@@ -60,7 +59,9 @@ def inspect_onnx(path: Path) -> OnnxFile:
             # Mapped, not read: weights are not looked at. It goes with the last view of it.
             return _Reader(path).model(memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)))
     except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be loaded by ONNX Runtime: it is no ONNX file ({error}); copy or make it again") from error
+        raise UserError(
+            f"{path} cannot be loaded by ONNX Runtime: it is no ONNX file ({error}); copy or make it again"
+        ) from error
 
 
 class _Reader:

@@ -19,7 +19,15 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.student_bundle import Bundle, load_bundle
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.classify.classifier import Classifier, Scene
-from tests.core.tiny import SIZE_PX, colour_bank, colour_image, edit_manifest, reseal, write_colour_bundle, write_student
+from tests.core.tiny import (
+    SIZE_PX,
+    colour_bank,
+    colour_image,
+    edit_manifest,
+    reseal,
+    write_colour_bundle,
+    write_student,
+)
 
 pytestmark = pytest.mark.unit
 
