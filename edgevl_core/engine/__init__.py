@@ -1,7 +1,7 @@
 """Runs a student's ONNX file on the robot: one small interface over ONNX Runtime and OpenVINO.
 
-engine: what callers use; network: what a runtime gives it; onnx_runtime, open_vino: the runtimes; onnx_file: what a file
-holds, before any of them sees it.
+engine: what callers use; network: what a runtime gives it; onnx_runtime, open_vino: the runtimes; onnx_file: what a
+file holds, before any of them sees it.
 """
 
 from edgevl_core.engine.engine import ENGINES, Engine, takes_int8

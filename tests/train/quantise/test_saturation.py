@@ -1,4 +1,4 @@
-"""Processors without VNNI add two products of u8 and s8 in 16 bits, and cut off what does not fit: 7-bit weights fit."""
+"""Processors without VNNI add two products of u8 and s8 in 16 bits and cut off what does not fit; 7-bit weights fit."""
 
 from pathlib import Path
 
