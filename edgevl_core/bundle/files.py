@@ -1,8 +1,9 @@
 """The files of a bundle: their names, how large they may be, and whether they are what the manifest says."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.base.hashing import sha256_file
 from edgevl_core.bundle.manifest import Manifest
 from edgevl_core.bundle.text_encoder import TEXT_FILES
@@ -17,6 +18,21 @@ MAX_BYTES = {
     TEXT_FILES[0]: (1 << 31) - 1,  # protobuf's own limit
 }
 MAX_OTHER_BYTES = 1 << 26
+
+
+def below_roots(path: Path, roots: Sequence[str]) -> Path:
+    """``path``, or where there are roots what it really names, links followed.
+
+    Raises:
+        UserError: it lies below none of them.
+    """
+    if not roots:
+        return path
+    real = path.resolve()
+    if not any(real.is_relative_to(Path(root).resolve()) for root in roots):
+        shown = one_line(str(path), 200)
+        raise UserError(f"{shown} is not below {', '.join(roots)} (parameter bundle_roots): copy the bundle there")
+    return real
 
 
 def check_files(path: Path, manifest: Manifest) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import edgevl_core
 from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.bundle.files import STUDENT_FP32, STUDENT_INT8
 from edgevl_core.bundle.student_bundle import Precision, load_bundle
@@ -57,7 +56,7 @@ def try_bundle(
         "precision": precision if on_cpu else "float",
         "fall_back": fall_back,
     }
-    package = str(Path(edgevl_core.__file__).resolve().parent.parent)
+    package = str(Path(__file__).resolve().parents[2])
     python_path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": python_path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:

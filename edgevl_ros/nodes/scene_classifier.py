@@ -18,6 +18,7 @@ from std_msgs.msg import String
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.recent import Recent
+from edgevl_core.bundle.files import below_roots
 from edgevl_core.bundle.student_bundle import PRECISIONS
 from edgevl_core.bundle.vocabulary import check_words
 from edgevl_core.classify.classifier import Scene
@@ -39,6 +40,7 @@ from edgevl_ros.node.worker import FAILED, NewestWorker, in_thread
 
 PARAMETERS = (
     Parameter("bundle", "", "student bundle to load at start; empty: wait for ~/load_bundle"),
+    Parameter("bundle_roots", (), "directories that ~/load_bundle loads from; empty: any"),
     Parameter("labels", (), "label set to start with; empty: all labels of the bundle"),
     Parameter("max_labels", 256, "most labels that ~/set_labels accepts", low=1, high=10_000),
     Parameter("use_rgb", True, "subscribe to RGB"),
@@ -202,12 +204,13 @@ class SceneClassifier(ManagedNode):
         response.bundle_id = self._bundle_id()
         if not request.path:
             raise UserError("path is empty: give the directory of a student bundle")
+        path = below_roots(Path(request.path), self.values["bundle_roots"])
         with self._only("another bundle is being loaded"):
-            model = await in_thread(self, lambda: self._load(Path(request.path)))
+            model = await in_thread(self, lambda: self._load(path))
         with self._swap:
             self._model = model
         response.ok, response.bundle_id = True, self._bundle_id()
-        response.message = f"loaded {request.path}"
+        response.message = "; ".join(filter(None, (f"loaded {request.path}", model.bundle.fallback)))
         self.get_logger().info(f"bundle {response.bundle_id} loaded from {request.path}")
         self._announce()
         return response

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.files import below_roots
 from edgevl_core.bundle.fusion import Trust
 from edgevl_core.bundle.label_bank import build_label_bank
 from edgevl_core.bundle.labels import Label, LabelSet
@@ -239,3 +240,19 @@ def test_a_text_encoder_of_another_teacher_is_not_written(tmp_path):
     with pytest.raises(UserError, match="does not reproduce the label bank's vector of 'red'"):
         write_colour_bundle(tmp_path / "bundle", text_encoder=text)
     assert not (tmp_path / "bundle").exists()
+
+
+# -- where bundles may come from ---------------------------------------------------------------------------
+
+
+def test_roots_are_compared_by_what_a_path_really_names(tmp_path):
+    inside, outside = tmp_path / "bundles", tmp_path / "elsewhere"
+    for folder in (inside / "home", outside / "home", tmp_path / "bundles2"):
+        folder.mkdir(parents=True)
+    (inside / "link").symlink_to(outside / "home")
+    roots = (str(inside),)
+    assert below_roots(inside / "home", roots) == (inside / "home").resolve()
+    for path in (outside / "home", inside / "link", inside / ".." / "elsewhere" / "home", tmp_path / "bundles2"):
+        with pytest.raises(UserError, match="parameter bundle_roots"):
+            below_roots(path, roots)
+        assert below_roots(path, ()) == path
