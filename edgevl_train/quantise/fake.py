@@ -123,7 +123,8 @@ class QuantisedLayer(nn.Module):
         super().__init__()
         self.layer = layer
         self.weight_max = LARGEST_WEIGHT[weight_bits]
-        self.register_buffer("stored_weight_max", torch.tensor(self.weight_max, dtype=torch.uint8))
+        # float32, because an average of the weights is one of buffers too, and of whole numbers it cuts off
+        self.register_buffer("stored_weight_max", torch.tensor(float(self.weight_max)))
         # In a tuple, so that it is not registered here a second time: it belongs to the graph.
         self._input_quantiser = (input_quantiser,)
 
@@ -139,9 +140,9 @@ class QuantisedLayer(nn.Module):
         return weight_scale(self.layer.weight, self.layer.bias, self.input_scale(), self.weight_max)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        state_dict.setdefault(f"{prefix}stored_weight_max", torch.tensor(LARGEST_WEIGHT[8], dtype=torch.uint8))
+        state_dict.setdefault(f"{prefix}stored_weight_max", torch.tensor(float(LARGEST_WEIGHT[8])))
         super()._load_from_state_dict(state_dict, prefix, *rest)
-        self.weight_max = int(self.stored_weight_max)
+        self.weight_max = round(float(self.stored_weight_max))
 
     def forward(self, x: Tensor) -> Tensor:
         layer, scale = self.layer, self.scale()

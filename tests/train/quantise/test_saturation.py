@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edgevl_train.quantise import calibrate, export_float_of, export_int8, fake_quantise, fuse, keep_sums, ptq_int8
 from edgevl_train.quantise.fake import LARGEST_WEIGHT, QuantisedLayer
@@ -111,3 +112,13 @@ def test_a_state_says_its_own_bits_and_one_without_has_8(student: Student) -> No
     restored = fake_quantise(fuse(student))
     restored.load_state_dict(old)
     torch.testing.assert_close(restored.eval()(pixels), saved(pixels), rtol=0, atol=0)
+
+
+def test_the_average_of_weights_keeps_the_bits(student: Student) -> None:
+    q = calibrate(fake_quantise(fuse(student)), [pixels_of(16, size_px=SIZE_PX)])
+    average = AveragedModel(q, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    for _ in range(5):
+        average.update_parameters(q)
+    restored = fake_quantise(fuse(student), 8)
+    restored.load_state_dict(average.module.state_dict())
+    assert {m.weight_max for m in restored.modules() if isinstance(m, QuantisedLayer)} == {63}
