@@ -72,16 +72,19 @@ def show_losses(losses: Iterable[str], bag: str = "") -> None:
 
 def show_bundle(path: Path, manifest: "Manifest") -> None:
     """A bundle: what the student is, its files, its figures, where it came from."""
-    console = Console()
+    console = Console(markup=False)
     p = manifest.preprocess
-    console.print(f"{path}: bundle {manifest.bundle_id}")
+    console.print(f"{path}: bundle {manifest.bundle_id}, schema {manifest.schema_version}", highlight=False)
+    if manifest.unchecked:
+        console.print(f"not checked: {manifest.unchecked}", highlight=False)
     console.print(
         f"student {manifest.student}, {p.size_px} px, depth as {p.depth_encoding}, {manifest.embedding_dim} dims"
     )
     console.print(f"teacher {manifest.teacher}")
     files = figure_table("files", "file", "size", "sha256")
     for name, digest in manifest.files.items():
-        files.add_row(name, size((path / name).stat().st_size), digest[:12])
+        file = path / name
+        files.add_row(name, size(file.stat().st_size) if file.is_file() else "missing", digest[:12])
     console.print(files)
     calibration = figure_table("calibration", "", "temperature", "unknown below")
     for modality, name in MODALITIES.items():

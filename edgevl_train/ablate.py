@@ -181,8 +181,9 @@ def _of_recipe(trial: _Trial, recipe: Recipe, directory: Path) -> dict[str, Path
         trial.stage2(student, variant, directory, row)
     export_fp32(student.cpu(), files["stage1_fp32"], recipe.student.size_px)
     pixels = calibration_pixels(trial.data, recipe.stage2.calibration_pairs).numpy()
-    ptq_int8(files["stage1_fp32"], [pixels[i : i + 64] for i in range(0, len(pixels), 64)], files["ptq_int8"])
-    dynamic_int8(files["stage1_fp32"], files["dynamic_int8"])
+    batches, bits = [pixels[i : i + 64] for i in range(0, len(pixels), 64)], recipe.stage2.weight_bits
+    ptq_int8(files["stage1_fp32"], batches, files["ptq_int8"], bits)
+    dynamic_int8(files["stage1_fp32"], files["dynamic_int8"], bits)
     return files
 
 

@@ -47,7 +47,9 @@ def export_students(students: Students, data: RunData, recipe: Recipe, directory
     export_int8(students.int8, files["int8"], size_px)
     export_float_of(students.int8, files["int8_float"], size_px)
     pixels = calibration_pixels(data, recipe.stage2.calibration_pairs).numpy()
-    ptq_int8(files["fp32"], [pixels[i : i + 64] for i in range(0, len(pixels), 64)], files["ptq"])
+    ptq_int8(
+        files["fp32"], [pixels[i : i + 64] for i in range(0, len(pixels), 64)], files["ptq"], recipe.stage2.weight_bits
+    )
     return files
 
 

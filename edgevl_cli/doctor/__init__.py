@@ -47,10 +47,12 @@ def _findings(live: bool, rgb: str, depth: str, seconds: float, bundle: Path | N
 
 
 def _bundle(path: Path) -> Finding:
-    from edgevl_core.bundle.student_bundle import load_bundle
+    from edgevl_core.bundle.self_test import try_bundle
+    from edgevl_core.bundle.student_bundle import read_manifest
 
     try:
-        loaded = load_bundle(path)
+        try_bundle(path)
+        manifest = read_manifest(path)
     except UserError as error:
         return Finding(False, str(error), "copy the bundle again, or adapt anew")
-    return Finding(True, f"bundle {loaded.manifest.bundle_id}: hashes and golden inputs agree")
+    return Finding(True, f"bundle {manifest.bundle_id}: hashes and golden inputs agree")

@@ -5,15 +5,20 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from edgevl_core.base.atomic import atomic_write
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
+from edgevl_core.bundle.arrays import Kind, read_arrays
 from edgevl_core.bundle.labels import DEFAULT_TEMPLATES, Label, LabelSet, normalise_word
+from edgevl_core.bundle.manifest import plain_text
 
 TextEncoder = Callable[[list[str]], NDArray[np.float32]]
+MAX_OFF_UNIT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class LabelBank:
         }
         text = np.frombuffer(json.dumps(words, ensure_ascii=False).encode(), dtype=np.uint8)
         buffer = io.BytesIO()
-        np.savez(buffer, vectors=self.vectors.astype(np.float32), words=text)
+        np.savez(buffer, vectors=np.ascontiguousarray(self.vectors, np.float32), words=text)
         atomic_write(path, buffer.getvalue())
 
     def _rows(self) -> dict[str, int]:
@@ -139,20 +144,57 @@ def mean_direction(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def load_label_bank(path: Path | str) -> LabelBank:
-    """Read ``label_bank.npz``.
+    """Read ``label_bank.npz``, trusting nothing in it.
 
     Raises:
-        UserError: the file is missing, damaged, or its parts do not fit each other.
+        UserError: the file is missing, damaged or too large; its parts do not fit each other; a word stands for two
+            labels; a vector is not of length 1.
     """
+    path = Path(path)
+    arrays = read_arrays(path, {"vectors": Kind(np.float32, 2), "words": Kind(np.uint8, 1)})
+    vectors = np.ascontiguousarray(arrays["vectors"])
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            vectors = np.ascontiguousarray(arrays["vectors"], dtype=np.float32)
-            words = json.loads(arrays["words"].tobytes().decode())
-        names = tuple(words["names"])
-        prompts, synonyms = (tuple(tuple(row) for row in words[key]) for key in ("prompts", "synonyms"))
-        templates = tuple(words.get("templates", DEFAULT_TEMPLATES))  # banks of the first releases have none
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"label bank {path} cannot be read ({error}): make the bundle again") from error
-    if not names or vectors.ndim != 2 or not len(names) == len(prompts) == len(synonyms) == len(vectors):
-        raise UserError(f"label bank {path}: {len(names)} names, vectors {vectors.shape}; make the bundle again")
-    return LabelBank(names, prompts, synonyms, vectors, templates)
+        words = _Words.model_validate_json(arrays["words"].tobytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        reason = one_line(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", 200)
+        raise UserError(f"label bank {path} cannot be read ({reason}): make the bundle again") from error
+    bank = LabelBank(words.names, words.prompts, words.synonyms, vectors, words.templates)
+    if not bank.names or not len(bank.names) == len(bank.prompts) == len(bank.synonyms) == len(vectors):
+        raise UserError(f"label bank {path}: {len(bank.names)} names, vectors {vectors.shape}; make the bundle again")
+    check_bank(bank, path)
+    return bank
+
+
+def check_bank(bank: LabelBank, path: Path | str) -> None:
+    """Whether every word stands for one label, and every vector has length 1; ``path`` is for the message.
+
+    Raises:
+        UserError: naming the first that does not.
+    """
+    rows: dict[str, int] = {}
+    for row, (name, synonyms) in enumerate(zip(bank.names, bank.synonyms)):
+        for word in (name, *synonyms):
+            known = normalise_word(word)
+            if not known or rows.setdefault(known, row) != row:
+                what = "stands for two labels" if known else "is blank"
+                raise UserError(f"label bank {path}: the word {one_line(word, 40)!r} {what}; make the bundle again")
+    with np.errstate(all="ignore"):
+        wrong = ~(np.abs(np.linalg.norm(bank.vectors, axis=1) - 1) < MAX_OFF_UNIT)  # also where it is no number
+    if wrong.any():
+        name = one_line(bank.names[int(wrong.argmax())], 40)
+        raise UserError(f"label bank {path}: the vector of {name!r} is not of length 1; make the bundle again")
+
+
+Word = Annotated[str, AfterValidator(plain_text)]
+
+
+class _Words(BaseModel):
+    """The JSON text in the file; banks of the first releases have no templates."""
+
+    model_config = ConfigDict(frozen=True)
+
+    names: tuple[Word, ...]
+    prompts: tuple[tuple[Word, ...], ...]
+    synonyms: tuple[tuple[Word, ...], ...]
+    templates: tuple[Word, ...] = DEFAULT_TEMPLATES

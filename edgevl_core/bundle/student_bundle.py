@@ -1,26 +1,40 @@
 """Student bundles: everything the robot needs in one directory, verified before it is used."""
 
-import io
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from edgevl_core.base.atomic import atomic_directory
-from edgevl_core.base.errors import UserError
-from edgevl_core.base.hashing import sha256_bytes, sha256_file
+from edgevl_core.base.errors import UserError, one_line
+from edgevl_core.base.hashing import sha256_file
+from edgevl_core.bundle.files import GOLDEN_FILE, LABEL_BANK_FILE, STUDENT_FP32, STUDENT_INT8, check_files
 from edgevl_core.bundle.fusion import Trust
+from edgevl_core.bundle.golden import (
+    MAX_GOLDEN,
+    Answering,
+    Golden,
+    check_answering,
+    check_student,
+    golden_bytes,
+    read_golden,
+)
 from edgevl_core.bundle.label_bank import LabelBank, load_label_bank
 from edgevl_core.bundle.manifest import (
     MANIFEST_FILE,
     ByModality,
     Manifest,
     Provenance,
+    check_manifest_id,
     manifest_bytes,
+    manifest_id,
+    parse_manifest,
     read_manifest,
 )
 from edgevl_core.bundle.text_encoder import TEXT_FILES, OnnxTextEncoder
@@ -28,22 +42,38 @@ from edgevl_core.bundle.vocabulary import check_encoder
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.engine import CPU_ONLY, ENGINES, Engine, takes_int8
 
-__all__ = ["Bundle", "Manifest", "load_bundle", "read_manifest", "write_bundle"]
+__all__ = [
+    "LABEL_BANK_FILE",
+    "STUDENT_FP32",
+    "STUDENT_INT8",
+    "Bundle",
+    "Manifest",
+    "load_bundle",
+    "read_manifest",
+    "write_bundle",
+]
 
-STUDENT_INT8, STUDENT_FP32 = "student.onnx", "student_fp32.onnx"
-GOLDEN_FILE, LABEL_BANK_FILE = "golden.npz", "label_bank.npz"
-REQUIRED_FILES = (STUDENT_INT8, STUDENT_FP32, GOLDEN_FILE, LABEL_BANK_FILE)
-MIN_GOLDEN_COSINE = 0.99
+OTHER_INPUTS = 2  # golden inputs that the student not in use is tried with
+
+Precision = Literal["auto", "int8", "float"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "int8", "float")
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded, verified bundle."""
+    """A loaded, verified bundle.
+
+    Attributes:
+        fallback: why the float student answers although the int8 one was meant to; "" where that is not so.
+        notes: what else is worth knowing, one line each.
+    """
 
     path: Path
     manifest: Manifest
     label_bank: LabelBank
     engine: Engine
+    fallback: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def text_encoder(self) -> Path | None:
@@ -91,25 +121,25 @@ def write_bundle(
     engines = {STUDENT_INT8: Engine(student_onnx), STUDENT_FP32: Engine(student_fp32_onnx)}
     for engine in engines.values():
         _check_fit(engine, label_bank, preprocess)
-    if golden_pixels.ndim != 4 or not len(golden_pixels):
-        raise UserError(f"golden inputs of shape {golden_pixels.shape}: (K, 3, S, S) with K >= 1 is needed")
+    if golden_pixels.ndim != 4 or not 1 <= len(golden_pixels) <= MAX_GOLDEN:
+        raise UserError(
+            f"golden inputs of shape {golden_pixels.shape}: (K, 3, S, S) with K of 1 to {MAX_GOLDEN} is needed"
+        )
     if text_encoder is not None:
         check_encoder(label_bank, OnnxTextEncoder(text_encoder))
     chosen = label_bank if labels is None else label_bank.select(labels)
-    golden = {_golden_key(name): engine(golden_pixels) for name, engine in engines.items()}
+    answering = Answering(preprocess, label_bank, logit_scale, temperature, unknown_threshold, trust or Trust())
+    golden = {Path(name).stem: engine(golden_pixels) for name, engine in engines.items()}
     with atomic_directory(path) as directory:
         shutil.copyfile(student_onnx, directory / STUDENT_INT8)
         shutil.copyfile(student_fp32_onnx, directory / STUDENT_FP32)
-        buffer = io.BytesIO()
-        np.savez(buffer, pixels=golden_pixels, **golden)  # type: ignore[arg-type]  # numpy's stub misreads **
-        (directory / GOLDEN_FILE).write_bytes(buffer.getvalue())
+        (directory / GOLDEN_FILE).write_bytes(golden_bytes(golden_pixels, golden, answering))
         label_bank.save(directory / LABEL_BANK_FILE)
         if text_encoder is not None:
             for name in TEXT_FILES:
                 shutil.copyfile(Path(text_encoder) / name, directory / name)
-        files = {file.name: sha256_file(file) for file in sorted(directory.iterdir())}
         manifest = Manifest(
-            bundle_id=_bundle_id(files),
+            bundle_id="0" * 12,
             student=student,
             teacher=teacher,
             embedding_dim=label_bank.vectors.shape[1],
@@ -118,61 +148,132 @@ def write_bundle(
             logit_scale=logit_scale,
             temperature=temperature,
             unknown_threshold=unknown_threshold,
-            trust=trust or Trust(),
+            trust=answering.trust,
             metrics=dict(metrics or {}),
             provenance=provenance,
-            files=files,
+            files={file.name: sha256_file(file) for file in sorted(directory.iterdir())},
         )
+        manifest = manifest.model_copy(update={"bundle_id": manifest_id(manifest.model_dump(mode="json"))})
         (directory / MANIFEST_FILE).write_bytes(manifest_bytes(manifest))
+        load_bundle(directory)  # what no robot would take must not be written
     return manifest
 
 
 def load_bundle(
-    path: Path | str, *, threads: int = 1, providers: Sequence[str] = CPU_ONLY, engine: str = ENGINES[0]
+    path: Path | str,
+    *,
+    threads: int = 1,
+    providers: Sequence[str] = CPU_ONLY,
+    engine: str = ENGINES[0],
+    precision: Precision = "auto",
+    fall_back: bool = False,
+    both: bool = True,
 ) -> Bundle:
-    """Load a bundle, trusting nothing: schema, every hash, the parts' shapes, then the golden inputs.
+    """Load a bundle, trusting nothing: every file's size, hash and content, the parts' fit, then the golden inputs.
+
+    A foreign bundle is better tried by :func:`edgevl_core.bundle.self_test.try_bundle` before: a network within the
+    limits may still take any time and memory.
 
     Args:
-        threads, providers, engine: see :class:`edgevl_core.engine.Engine`; they decide the file, int8 for a CPU and
-            float for a GPU.
+        threads, providers, engine: see :class:`edgevl_core.engine.Engine`.
+        precision: which student: "int8", "float", or "auto": int8 for a CPU and float for a GPU.
+        fall_back: under "auto", whether the float student takes the place of an int8 one that does not load or does
+            not give its golden embeddings here; the result's ``fallback`` says so.
+        both: whether the student that is not used is verified as well.
 
     Raises:
-        UserError: the bundle is refused; the message says which file, why, and what to do.
+        UserError: the bundle is refused; the message, one line, says which file, why, and what to do.
     """
     path = Path(path)
-    manifest = read_manifest(path)
-    _check_files(path, manifest)
-    student = STUDENT_INT8 if takes_int8(engine, providers) else STUDENT_FP32
-    label_bank = load_label_bank(path / LABEL_BANK_FILE)
-    opened = Engine(path / student, threads=threads, providers=providers, name=engine)
-    _check_fit(opened, label_bank, manifest.preprocess)
-    if opened.embedding_dim != manifest.embedding_dim:
-        raise UserError(
-            f"{path}: {student} gives {opened.embedding_dim} dimensions, the manifest says "
-            f"{manifest.embedding_dim}: make the bundle again"
+    with _refusing(path):
+        manifest, content = parse_manifest(path)
+        check_files(path, manifest)
+        label_bank = load_label_bank(path / LABEL_BANK_FILE)
+        golden = read_golden(path / GOLDEN_FILE)
+        _check_labels(path, manifest, label_bank)
+        answering = Answering(
+            manifest.preprocess,
+            label_bank,
+            manifest.logit_scale,
+            manifest.temperature,
+            manifest.unknown_threshold,
+            manifest.trust,
         )
-    label_bank.select(manifest.labels)
-    _check_golden(path, student, opened)
-    opened.recent_s.clear()  # the self-test's batch is not the robot's
-    return Bundle(path, manifest, label_bank, opened)
+        if manifest.schema_version >= 3 and not golden.path:
+            raise UserError(f"{path}: {GOLDEN_FILE} says nothing of preprocessing and calibration: make it again")
+        check_answering(path, golden, answering)
+        parts = _Parts(path, manifest, label_bank, golden)
+        student, other = _students(engine, providers, precision)
+        fallback = ""
+        try:
+            opened = parts.opened(student, threads, providers, engine)
+        except UserError as error:
+            if not (fall_back and precision == "auto" and student == STUDENT_INT8):
+                raise
+            fallback = f"the float student answers, for the int8 one is refused here: {error}"
+            opened = parts.opened(STUDENT_FP32, threads, providers, engine)
+        notes = [note for note in (manifest.unchecked,) if note]
+        if both and not fallback:
+            try:
+                parts.opened(other, 1, CPU_ONLY, ENGINES[0], OTHER_INPUTS)
+            except UserError as error:
+                if other == STUDENT_FP32:
+                    raise
+                notes.append(f"the int8 student is not for this processor: {error}")
+        # Last, because the checks before it name what is wrong.
+        check_manifest_id(path, manifest, content)
+    return Bundle(path, manifest, label_bank, opened, fallback, tuple(notes))
 
 
-def _check_files(path: Path, manifest: Manifest) -> None:
-    if unlisted := [name for name in REQUIRED_FILES if name not in manifest.files]:
-        raise UserError(f"{path}: the manifest lists no hash for {', '.join(unlisted)}: make the bundle again")
-    if len(listed := [name for name in TEXT_FILES if name in manifest.files]) == 1:
-        raise UserError(f"{path}: of the text encoder it has {listed[0]} only: make the bundle again")
-    for name, expected in manifest.files.items():
-        if not (path / name).is_file():
-            raise UserError(f"{path}: {name} is missing: copy the bundle again, all of its files")
-        actual = sha256_file(path / name)
-        if actual != expected:
+@dataclass(frozen=True)
+class _Parts:
+    path: Path
+    manifest: Manifest
+    label_bank: LabelBank
+    golden: Golden
+
+    def opened(
+        self, student: str, threads: int, providers: Sequence[str], engine: str, inputs: int = MAX_GOLDEN
+    ) -> Engine:
+        """A student that fits, and gives its golden embeddings. Raises UserError otherwise."""
+        opened = Engine(self.path / student, threads=threads, providers=providers, name=engine)
+        _check_fit(opened, self.label_bank, self.manifest.preprocess)
+        if opened.embedding_dim != self.manifest.embedding_dim:
             raise UserError(
-                f"{path}: {name} has SHA-256 {actual[:12]}..., the manifest says {expected[:12]}...: the "
-                "file was damaged or changed; copy the bundle again, or make a new one"
+                f"{self.path}: {student} gives {opened.embedding_dim} dimensions, the manifest says "
+                f"{self.manifest.embedding_dim}: make the bundle again"
             )
-    if manifest.bundle_id != (actual_id := _bundle_id(manifest.files)):
-        raise UserError(f"{path}: bundle id {manifest.bundle_id}, its files give {actual_id}: make the bundle again")
+        check_student(self.path, self.golden, opened, inputs)
+        opened.recent_s.clear()  # the self-test is not the robot's work
+        return opened
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Whatever a bundle makes a library raise becomes one line: this is where foreign bytes end."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(one_line(str(error))) from error
+    except Exception as error:
+        reason = one_line(f"{type(error).__name__}: {error}", 200)
+        raise UserError(one_line(f"{path} is damaged ({reason}): copy or make the bundle again")) from error
+
+
+def _students(engine: str, providers: Sequence[str], precision: Precision) -> tuple[str, str]:
+    """The student to use, and the other."""
+    if precision not in PRECISIONS:
+        raise UserError(f"precision {precision!r}: accepted are {', '.join(PRECISIONS)}")
+    suits = takes_int8(engine, providers)
+    if precision == "int8" and not suits:
+        raise UserError(f"precision int8: {providers[0]} takes float files only: use auto or float")
+    int8 = suits and precision != "float"
+    return (STUDENT_INT8, STUDENT_FP32) if int8 else (STUDENT_FP32, STUDENT_INT8)
+
+
+def _check_labels(path: Path, manifest: Manifest, label_bank: LabelBank) -> None:
+    if len(set(label_bank.select(manifest.labels).names)) < len(manifest.labels):
+        raise UserError(f"{path}: a label occurs twice in the manifest: make the bundle again")
 
 
 def _check_fit(engine: Engine, label_bank: LabelBank, preprocess: Preprocess) -> None:
@@ -185,26 +286,3 @@ def _check_fit(engine: Engine, label_bank: LabelBank, preprocess: Preprocess) ->
         raise UserError(
             f"{engine.path}: input of {engine.size_px} px, preprocessing makes {preprocess.size_px} px: they must agree"
         )
-
-
-def _check_golden(path: Path, student: str, engine: Engine) -> None:
-    with np.load(path / GOLDEN_FILE, allow_pickle=False) as arrays:
-        pixels, expected = arrays["pixels"], arrays[_golden_key(student)]
-    actual = np.concatenate([engine(pixels), engine(pixels[:1])])  # also alone, as a robot with one camera runs it
-    expected = np.concatenate([expected, expected[:1]])
-    norms = np.linalg.norm(actual, axis=1) * np.linalg.norm(expected, axis=1)
-    cosine = float(((actual * expected).sum(axis=1) / norms).min())
-    if not cosine >= MIN_GOLDEN_COSINE:  # also refuses NaN
-        raise UserError(
-            f"{path}: {student} gives other embeddings on this processor than where it was made (golden "
-            f"inputs: cosine {cosine:.4f}, at least {MIN_GOLDEN_COSINE} is needed): x86 without VNNI "
-            "saturates int8 sums; use another provider, or make the bundle on such a machine"
-        )
-
-
-def _golden_key(student: str) -> str:
-    return Path(student).stem
-
-
-def _bundle_id(files: Mapping[str, str]) -> str:
-    return sha256_bytes("".join(f"{name} {files[name]}\n" for name in sorted(files)).encode())[:12]

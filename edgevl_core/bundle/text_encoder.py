@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.engine import open_session
 
 TEXT_ENCODER_FILE, TOKENIZER_FILE = "text_encoder.onnx", "tokenizer.json"
@@ -18,6 +18,7 @@ TEXT_FILES = (TEXT_ENCODER_FILE, TOKENIZER_FILE)
 # Not "embedding": the exporter gives that name to the token table's output.
 TOKENS, EMBEDDING = "tokens", "text_embedding"
 BATCH = 32
+MAX_SIDE = 1 << 14  # tokens of a text, dimensions of a vector
 
 
 class OnnxTextEncoder:
@@ -49,12 +50,22 @@ class OnnxTextEncoder:
                 f"{path} is not a text encoder: (N, T) int64 '{TOKENS}' -> (N, D) float32 '{EMBEDDING}' is expected, "
                 f"found {found}"
             )
-        self.context_length, self.embedding_dim = int(inputs[0].shape[1]), int(outputs[0].shape[1])
+        sizes = inputs[0].shape[1], outputs[0].shape[1]
+        if not all(isinstance(size, int) and 1 <= size <= MAX_SIDE for size in sizes):
+            raise UserError(
+                f"{path} is not a text encoder: {sizes} tokens and dimensions, 1 to {MAX_SIDE} are accepted"
+            )
+        self.context_length, self.embedding_dim = sizes
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer))
+            padding = self._tokenizer.padding or {}
+            fits = padding.get("length") == self.context_length  # before it is asked to pad to what it says
+            fits = fits and len(self._tokenizer.encode("a").ids) == self.context_length
         except Exception as error:  # the library raises bare Exception
-            raise UserError(f"{tokenizer} cannot be read ({error}): make the bundle again") from error
-        if len(self._tokenizer.encode("a").ids) != self.context_length:
+            raise UserError(
+                f"{tokenizer} cannot be read ({one_line(str(error), 200)}): make the bundle again"
+            ) from error
+        if not fits:
             raise UserError(f"{tokenizer} does not pad to the {self.context_length} tokens of {path.name}")
 
     def tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:

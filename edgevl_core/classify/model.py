@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.bundle.label_bank import LabelBank
+from edgevl_core.bundle.self_test import try_bundle
 from edgevl_core.bundle.student_bundle import Bundle, load_bundle
 from edgevl_core.bundle.vocabulary import bank_with, new_words
 from edgevl_core.camera.depth import MeasuredDepth
@@ -64,14 +65,19 @@ class Model:
 
 
 def load_model(path: Path, labels: Sequence[str] | None, engine: Mapping[str, Any], smoother: Smoother) -> Model:
-    """A verified, self-tested bundle with a label set, its own where ``labels`` is None.
+    """A verified bundle with a label set, its own where ``labels`` is None.
 
-    ``engine``: "engine", "providers" and "threads", see :func:`edgevl_core.bundle.student_bundle.load_bundle`.
+    It is first tried in a child process, and only what came out of that well is loaded here. Where its int8 student
+    does not work on this processor and "precision" is "auto", the float student answers: ``bundle.fallback``.
+
+    ``engine``: "engine", "providers", "threads" and "precision", see
+    :func:`edgevl_core.bundle.student_bundle.load_bundle`.
 
     Raises:
         UserError: the bundle is refused, or has no vector for one of the labels.
     """
-    bundle = load_bundle(path, **engine)
+    try_bundle(path, fall_back=True, **{key: value for key, value in engine.items() if key != "threads"})
+    bundle = load_bundle(path, fall_back=True, both=False, **engine)
     bank = None if labels is None else bank_with(bundle.label_bank, labels, bundle.text_encoder)
     return Model(bundle, Classifier(bundle, labels, bank), smoother)
 

@@ -1,10 +1,12 @@
 """Runs a student's ONNX file on the robot: one small interface over ONNX Runtime and OpenVINO.
 
-engine: what callers use; network: what a runtime gives it; onnx_runtime, open_vino: the runtimes.
+engine: what callers use; network: what a runtime gives it; onnx_runtime, open_vino: the runtimes; onnx_file: what a
+file holds, before any of them sees it.
 """
 
 from edgevl_core.engine.engine import ENGINES, Engine, takes_int8
 from edgevl_core.engine.network import INPUT_NAME, OUTPUT_NAME
+from edgevl_core.engine.onnx_file import inspect_onnx
 from edgevl_core.engine.onnx_runtime import CPU_ONLY, open_session
 from edgevl_core.engine.open_vino import openvino_installed
 
@@ -14,6 +16,7 @@ __all__ = [
     "INPUT_NAME",
     "OUTPUT_NAME",
     "Engine",
+    "inspect_onnx",
     "open_session",
     "openvino_installed",
     "takes_int8",

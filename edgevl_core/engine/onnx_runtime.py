@@ -1,5 +1,6 @@
 """ONNX Runtime."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.engine.network import INPUT_NAME, OUTPUT_NAME, Network, Port
 
 CPU_ONLY = ("CPUExecutionProvider",)
@@ -82,5 +83,17 @@ def open_session(
     try:
         return ort.InferenceSession(str(path), options, providers=with_options)
     except Exception as error:  # ONNX Runtime's own exception types are not exported under one base class
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path} cannot be loaded by ONNX Runtime {ort.__version__}: {reason}") from error
+        raise UserError(f"{path} cannot be loaded by ONNX Runtime {ort.__version__}: {_reason(str(error))}") from error
+
+
+def _reason(text: str) -> str:
+    """ONNX Runtime's message, without its source files; in plain words where the file is newer than it."""
+    newer = re.search(r"model (IR version): (\d+), max supported IR version: (\d+)", text)
+    newer = newer or re.search(r"(Opset) (\d+) is under development.*is till opset (\d+)", text, re.DOTALL)
+    if newer is None:
+        return one_line(text, 300)
+    what, needed, known = newer.groups()
+    return (
+        f"it needs a newer one: its ONNX {what.replace('Opset', 'opset')} is {needed}, this one takes up to {known}; "
+        "upgrade onnxruntime (pip install --upgrade onnxruntime), or make the file where this version is installed"
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.engine.network import INPUT_NAME, Network, Port
 
 _DEVICE = "CPU"
@@ -46,7 +46,7 @@ def open_network(path: Path, threads: int) -> Network:
                 model.reshape({model.inputs[0]: [count, *model.inputs[0].partial_shape[1:]]})
             requests[count] = core.compile_model(model, _DEVICE, settings).create_infer_request()
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = one_line(str(error).strip().splitlines()[-1], 300)
         raise UserError(f"{path} cannot be loaded by OpenVINO {openvino.__version__}: {reason}") from error
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

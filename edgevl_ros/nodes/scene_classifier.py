@@ -18,6 +18,8 @@ from std_msgs.msg import String
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.recent import Recent
+from edgevl_core.bundle.files import below_roots
+from edgevl_core.bundle.student_bundle import PRECISIONS
 from edgevl_core.bundle.vocabulary import check_words
 from edgevl_core.classify.classifier import Scene
 from edgevl_core.classify.gate import Gate
@@ -38,6 +40,7 @@ from edgevl_ros.node.worker import FAILED, NewestWorker, in_thread
 
 PARAMETERS = (
     Parameter("bundle", "", "student bundle to load at start; empty: wait for ~/load_bundle"),
+    Parameter("bundle_roots", (), "directories that ~/load_bundle loads from; empty: any"),
     Parameter("labels", (), "label set to start with; empty: all labels of the bundle"),
     Parameter("max_labels", 256, "most labels that ~/set_labels accepts", low=1, high=10_000),
     Parameter("use_rgb", True, "subscribe to RGB"),
@@ -53,6 +56,7 @@ PARAMETERS = (
     Parameter("max_rate_hz", 0.0, "most frames a second that are looked at; 0: every one", low=0.0, high=1000.0),
     Parameter("idle_without_subscribers", True, "decode nothing while nobody subscribes to the answers"),
     Parameter("engine", ENGINES[0], "what runs the student; openvino: the extra edgevl[openvino]", choices=ENGINES),
+    Parameter("precision", "auto", "student: int8, float, or auto: float where int8 is refused", choices=PRECISIONS),
     Parameter("threads", 1, "threads of one inference", low=1, high=64),
     Parameter("providers", CPU_ONLY, "execution providers of the engine onnxruntime, first choice first"),
     Parameter("top_k", 5, "labels and scores in each answer", low=1, high=100),
@@ -180,8 +184,11 @@ class SceneClassifier(ManagedNode):
         """A verified, self-tested model with the chosen label set. Raises UserError with the reason."""
         values = self.values
         smoother = Smoother(values["smoothing_s"], values["hysteresis"], values["reset_after_s"])
-        engine = {key: values[key] for key in ("engine", "threads", "providers")}
-        return load_model(path, self._chosen_labels, engine, smoother)
+        engine = {key: values[key] for key in ("engine", "threads", "providers", "precision")}
+        model = load_model(path, self._chosen_labels, engine, smoother)
+        for note in filter(None, (model.bundle.fallback, *model.bundle.notes)):
+            self.get_logger().warning(note)
+        return model
 
     @contextmanager
     def _only(self, what: str) -> Iterator[None]:
@@ -198,12 +205,13 @@ class SceneClassifier(ManagedNode):
         response.bundle_id = self._bundle_id()
         if not request.path:
             raise UserError("path is empty: give the directory of a student bundle")
+        path = below_roots(Path(request.path), self.values["bundle_roots"])
         with self._only("another bundle is being loaded"):
-            model = await in_thread(self, lambda: self._load(Path(request.path)))
+            model = await in_thread(self, lambda: self._load(path))
         with self._swap:
             self._model = model
         response.ok, response.bundle_id = True, self._bundle_id()
-        response.message = f"loaded {request.path}"
+        response.message = "; ".join(filter(None, (f"loaded {request.path}", model.bundle.fallback)))
         self.get_logger().info(f"bundle {response.bundle_id} loaded from {request.path}")
         self._announce()
         return response
@@ -264,7 +272,8 @@ class SceneClassifier(ManagedNode):
             values["text_encoder"] = model.bundle.text_encoder is not None
             engine = model.bundle.engine
             values.update(engine=engine.name, provider=engine.providers[0], threads=engine.threads)
-        problems = [] if model is not None else ["no bundle loaded"]
+            values["student"] = engine.path.name
+        problems = ["no bundle loaded"] if model is None else [model.bundle.fallback] * bool(model.bundle.fallback)
         if self._decoder is not None:
             values["registered"] = str(self._decoder.calibration.found)
             unlike = "" if model is None else self._decoder.unlike(model.learned)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from edgevl_core.base.atomic import atomic_write
-from edgevl_train.quantise.fake import WEIGHT_MAX, ActivationQuantiser, InputQuantiser, QuantisedLayer, convolve
+from edgevl_train.quantise.fake import ActivationQuantiser, InputQuantiser, QuantisedLayer, convolve
 from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.insert import QuantStudent, float_copy
 from edgevl_train.quantise.onnx_passes import polish
@@ -108,7 +108,12 @@ class _IntegerLayer(nn.Module):
         super().__init__()
         layer, scale = quantised.layer, quantised.scale().detach()
         per_channel = scale.view(-1, *[1] * (layer.weight.ndim - 1))
-        weight = (layer.weight.detach() / per_channel).round().clamp(-WEIGHT_MAX, WEIGHT_MAX).to(torch.int8)
+        weight = (
+            (layer.weight.detach() / per_channel)
+            .round()
+            .clamp(-quantised.weight_max, quantised.weight_max)
+            .to(torch.int8)
+        )
         bias_scale = quantised.input_scale().detach() * scale
         bias = torch.zeros_like(scale) if layer.bias is None else layer.bias.detach()
         self.register_buffer("weight", weight)

@@ -1,10 +1,12 @@
 """Fake quantisation: int8 arithmetic imitated in float, with gradients straight through the rounding.
 
 Scheme (what ONNX Runtime and OpenVINO run as integer kernels on CPU):
-activations u8, per tensor, asymmetric; weights s8, per output channel, symmetric; biases s32 with the scale
-input x weight. Jacob et al., "Quantization and training of neural networks for efficient
+activations u8, per tensor, asymmetric; weights s8, per output channel, symmetric, of 7 bits unless asked otherwise;
+biases s32 with the scale input x weight. Jacob et al., "Quantization and training of neural networks for efficient
 integer-arithmetic-only inference", CVPR 2018.
 """
+
+from typing import Any
 
 import edgevl_train.torchvision_ops  # noqa: F401  (before timm)
 
@@ -17,7 +19,11 @@ from torch.nn import functional
 from edgevl_train.student.pixels import PIXEL_SCALE, PIXEL_ZERO_POINT
 
 ACTIVATION_MAX = 255
-WEIGHT_MAX = 127
+# x86 without VNNI (Intel before 2019, AMD before Zen 4) adds two products of u8 and s8 in 16 bits, and what does not
+# fit is cut off: 2 x 255 x 63 fits, 2 x 255 x 127 does not.
+LARGEST_WEIGHT = {7: 63, 8: 127}
+WEIGHT_BITS = 7
+WEIGHT_MAX = LARGEST_WEIGHT[WEIGHT_BITS]
 _SMALLEST_RANGE = 1e-5  # a tensor that is all zero still gets a usable scale
 _BIAS_LIMIT = 2.0**30  # |bias| in steps of its int32; half of the range, so that the accumulator has room
 
@@ -75,7 +81,9 @@ class ActivationQuantiser(nn.Module):
         return torch.fake_quantize_per_tensor_affine(x.float(), scale, zero_point, 0, ACTIVATION_MAX)
 
 
-def weight_scale(weight: Tensor, bias: Tensor | None, input_scale: Tensor) -> Tensor:
+def weight_scale(
+    weight: Tensor, bias: Tensor | None, input_scale: Tensor, weight_max: int = LARGEST_WEIGHT[8]
+) -> Tensor:
     """Scale of each output channel.
 
     A channel with tiny weights and a large bias would need more than 32 bits for the bias; its scale is
@@ -85,11 +93,12 @@ def weight_scale(weight: Tensor, bias: Tensor | None, input_scale: Tensor) -> Te
         weight: (C_out, ...) float32.
         bias: (C_out,) float32, or None.
         input_scale: () float32, scale of the layer's input.
+        weight_max: the largest whole number that a weight becomes.
 
     Returns:
         (C_out,) float32 > 0.
     """
-    scale = weight.detach().flatten(1).abs().amax(dim=1).clamp(min=_SMALLEST_RANGE) / WEIGHT_MAX
+    scale = weight.detach().flatten(1).abs().amax(dim=1).clamp(min=_SMALLEST_RANGE) / weight_max
     if bias is not None:
         scale = torch.maximum(scale, bias.detach().abs() / (input_scale * _BIAS_LIMIT))
     return scale
@@ -102,12 +111,21 @@ class QuantisedLayer(nn.Module):
 
     Attributes:
         layer: the float layer, which owns the trained parameters.
+        weight_max: the largest whole number that a weight becomes; goes with the layer's state, where states of the
+            first releases have none and mean 127.
     """
 
-    def __init__(self, layer: nn.Conv2d | nn.Linear, input_quantiser: "ActivationQuantiser | None") -> None:
+    stored_weight_max: Tensor
+
+    def __init__(
+        self, layer: nn.Conv2d | nn.Linear, input_quantiser: "ActivationQuantiser | None", weight_bits: int = 8
+    ) -> None:
         """``input_quantiser``: None for a layer that reads the pixels."""
         super().__init__()
         self.layer = layer
+        self.weight_max = LARGEST_WEIGHT[weight_bits]
+        # float32, because an average of the weights is one of buffers too, and of whole numbers it cuts off
+        self.register_buffer("stored_weight_max", torch.tensor(float(self.weight_max)))
         # In a tuple, so that it is not registered here a second time: it belongs to the graph.
         self._input_quantiser = (input_quantiser,)
 
@@ -120,14 +138,19 @@ class QuantisedLayer(nn.Module):
 
     def scale(self) -> Tensor:
         """(C_out,) float32, see :func:`weight_scale`."""
-        return weight_scale(self.layer.weight, self.layer.bias, self.input_scale())
+        return weight_scale(self.layer.weight, self.layer.bias, self.input_scale(), self.weight_max)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        state_dict.setdefault(f"{prefix}stored_weight_max", torch.tensor(float(LARGEST_WEIGHT[8])))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        self.weight_max = round(float(self.stored_weight_max))
 
     def forward(self, x: Tensor) -> Tensor:
         layer, scale = self.layer, self.scale()
         bias = None if layer.bias is None else _rounded(layer.bias.float(), self.input_scale() * scale)
         zero_point = torch.zeros_like(scale, dtype=torch.int32)
         weight = torch.fake_quantize_per_channel_affine(
-            layer.weight.float(), scale, zero_point, 0, -WEIGHT_MAX, WEIGHT_MAX
+            layer.weight.float(), scale, zero_point, 0, -self.weight_max, self.weight_max
         )
         if isinstance(layer, nn.Conv2d):
             return convolve(layer, x, weight, bias)

@@ -18,7 +18,13 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from edgevl_train.quantise.fake import ActivationQuantiser, InputQuantiser, QuantisedLayer, is_plain
+from edgevl_train.quantise.fake import (
+    WEIGHT_BITS,
+    ActivationQuantiser,
+    InputQuantiser,
+    QuantisedLayer,
+    is_plain,
+)
 from edgevl_train.student.pixels import PixelNormalise
 
 _CLIPPING = {nn.ReLU, nn.ReLU6, functional.relu, functional.relu_, functional.relu6, torch.relu, "relu"}
@@ -60,13 +66,14 @@ class QuantStudent(nn.Module):
         return network.eval()
 
 
-def fake_quantise(fused: fx.GraphModule) -> QuantStudent:
+def fake_quantise(fused: fx.GraphModule, weight_bits: int = WEIGHT_BITS) -> QuantStudent:
     """Quantised copy of a fused student; its activation ranges are empty until ``calibrate``.
 
     Args:
         fused: from :func:`edgevl_train.quantise.fuse.fuse`; left as it is.
+        weight_bits: 7, with which no product saturates on any processor, or 8.
     """
-    inserter = _Inserter(copy.deepcopy(fused))
+    inserter = _Inserter(copy.deepcopy(fused), weight_bits)
     inserter.run()
     return QuantStudent(inserter.module, inserter.float_layers)
 
@@ -85,8 +92,9 @@ def float_copy(q: QuantStudent) -> fx.GraphModule:
 class _Inserter:
     """One walk through the graph; a *root* is the node that makes a value, before changes of its shape."""
 
-    def __init__(self, module: fx.GraphModule) -> None:
+    def __init__(self, module: fx.GraphModule, weight_bits: int) -> None:
         self.module = module
+        self.weight_bits = weight_bits
         self.modules = dict(module.named_modules())
         self.calls = Counter(node.target for node in module.graph.nodes if node.op == "call_module")
         # Nodes whose values are quantised, with the quantiser's name (None: the pixels).
@@ -136,7 +144,7 @@ class _Inserter:
     def _quantise_layer(self, node: fx.Node) -> None:
         name = self.quantiser_of[_source(node)]
         quantiser = self.quantisers[name] if name is not None else None
-        layer = QuantisedLayer(self.modules[str(node.target)], quantiser)
+        layer = QuantisedLayer(self.modules[str(node.target)], quantiser, self.weight_bits)
         self.module.set_submodule(str(node.target), layer)
 
     def _new_after(self, node: fx.Node) -> None:

@@ -20,6 +20,7 @@ from onnxruntime.quantization import (
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_train.quantise.export import INPUT_NAME
+from edgevl_train.quantise.fake import WEIGHT_BITS
 
 _STATIC_OPS = ["Conv", "Gemm", "MatMul", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Relu", "Clip"]
 
@@ -39,7 +40,9 @@ class _PixelReader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime 
         return {INPUT_NAME: np.asarray(pixels, dtype=np.uint8)}
 
 
-def ptq_int8(fp32_onnx: Path | str, batches: Iterable[NDArray[np.uint8]], path: Path | str) -> None:
+def ptq_int8(
+    fp32_onnx: Path | str, batches: Iterable[NDArray[np.uint8]], path: Path | str, weight_bits: int = WEIGHT_BITS
+) -> None:
     """Static post-training quantisation: u8 activations, s8 weights per channel, ranges by minimum and maximum.
 
     Products of two activations (attention) stay float.
@@ -48,6 +51,7 @@ def ptq_int8(fp32_onnx: Path | str, batches: Iterable[NDArray[np.uint8]], path: 
         fp32_onnx: from :func:`edgevl_train.quantise.export.export_fp32`.
         batches: (N, 3, S, S) uint8 pixels of TRAINING data, both modalities, all of one shape.
         path: the int8 file to write.
+        weight_bits: 7 or 8, see :func:`edgevl_train.quantise.insert.fake_quantise`.
 
     Raises:
         UserError: no batch.
@@ -69,12 +73,13 @@ def ptq_int8(fp32_onnx: Path | str, batches: Iterable[NDArray[np.uint8]], path: 
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            reduce_range=weight_bits == 7,
             nodes_to_exclude=_float_nodes(model),
         )
         atomic_write(path, temporary.read_bytes())
 
 
-def dynamic_int8(fp32_onnx: Path | str, path: Path | str) -> None:
+def dynamic_int8(fp32_onnx: Path | str, path: Path | str, weight_bits: int = WEIGHT_BITS) -> None:
     """Dynamic quantisation: s8 weights per channel, activation ranges found at each run; good for transformers.
 
     Convolutions stay float: ONNX Runtime has no fast dynamic kernel for them.
@@ -90,6 +95,7 @@ def dynamic_int8(fp32_onnx: Path | str, path: Path | str) -> None:
             op_types_to_quantize=["Gemm", "MatMul"],
             per_channel=True,
             weight_type=QuantType.QInt8,
+            reduce_range=weight_bits == 7,
             nodes_to_exclude=_float_nodes(model),
         )
         atomic_write(path, temporary.read_bytes())

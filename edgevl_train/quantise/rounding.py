@@ -8,7 +8,7 @@ depth this was nearly all that post-training quantisation of a MobileNetV2 lost 
 import torch
 from torch import Tensor, nn
 
-from edgevl_train.quantise.fake import WEIGHT_MAX, QuantisedLayer
+from edgevl_train.quantise.fake import LARGEST_WEIGHT, QuantisedLayer
 from edgevl_train.quantise.insert import QuantStudent
 
 
@@ -22,18 +22,19 @@ def keep_sums(q: QuantStudent) -> QuantStudent:
         if isinstance(module, QuantisedLayer) and _is_depthwise(module.layer):
             weight = module.layer.weight
             steps = module.scale().view(-1, *[1] * (weight.ndim - 1))
-            weight.copy_(round_keeping_sums((weight / steps).flatten(1)).view_as(weight) * steps)
+            rounded = round_keeping_sums((weight / steps).flatten(1), module.weight_max)
+            weight.copy_(rounded.view_as(weight) * steps)
     return q
 
 
-def round_keeping_sums(x: Tensor) -> Tensor:
-    """Whole numbers near (C, K) float ``x``, |x| <= 127, whose sums over K differ from those of ``x`` by 1/2 at most.
+def round_keeping_sums(x: Tensor, bound: int = LARGEST_WEIGHT[8]) -> Tensor:
+    """Whole numbers near (C, K) float ``x``, |x| <= ``bound``, whose sums over K are those of ``x`` to 1/2.
 
     Those are moved to the other neighbour that are nearest to it. What lies at a bound stays, for the step is made from
     it; so a sum may differ by more where nearly all do.
     """
     rounded = x.round()
-    fixed = rounded.abs() >= WEIGHT_MAX
+    fixed = rounded.abs() >= bound
     for _ in range(x.shape[1]):
         excess = (rounded - x).sum(1, keepdim=True)
         sign = excess.sign()

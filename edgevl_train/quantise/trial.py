@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.engine import Engine, openvino_installed
+from edgevl_core.engine import Engine, inspect_onnx, openvino_installed
 from edgevl_train.quantise import calibrate, export_fp32, export_int8, fake_quantise, fuse
 from edgevl_train.sections import StudentSection
 from edgevl_train.student.network import Student, build_student
@@ -88,6 +88,9 @@ def try_student(section: StudentSection, embed_dim: int, directory: Path) -> Tri
         with _refusing(name, size_px, "cannot be exported"):
             export_fp32(student, files[0], size_px)
             export_int8(quantised, files[1], size_px)
+    for file in files:
+        with _refusing(name, size_px, "has what a bundle may not hold"):
+            inspect_onnx(file)
     _agrees(name, size_px, files[0], "onnxruntime", pixels.numpy(), expected, _LEAST_FLOAT)
     answer = _agrees(name, size_px, files[1], "onnxruntime", pixels.numpy(), coarse, _LEAST_INT8)
     if openvino_installed():

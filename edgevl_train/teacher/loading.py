@@ -29,7 +29,7 @@ from edgevl_train.teacher.config import (
 )
 from edgevl_train.teacher.model import Teacher, teacher_key
 from edgevl_train.teacher.tokenizer import TEXT_MODEL, needs_transformers, tokenizer_from_files, tokenizer_from_hub
-from edgevl_train.teacher.weights import find_weights, load_weights, says_quick_gelu
+from edgevl_train.teacher.weights import damage, find_weights, load_weights, says_quick_gelu
 
 __all__ = ["Teacher", "load_teacher", "teacher_key"]
 
@@ -170,17 +170,32 @@ def _filled(spec: str, config: TeacherConfig, weights: Path) -> Any:
         model = build_model(config)
         load_weights(model, weights)
     except Exception as error:  # open_clip raises anything from KeyError to UnpicklingError here
-        raise UserError(
-            f"teacher {spec!r}: {weights.name} does not load into {config.label} ({_reason(error)}); {ACCEPTED}"
-        ) from error
+        what = f"teacher {spec!r}: {weights.name} does not load into {config.label}"
+        if is_damaged := damage(weights):
+            raise UserError(f"{what}: {is_damaged}") from error
+        raise UserError(f"{what} ({_reason(error)}); {ACCEPTED}") from error
     return model
 
 
 def _reason(error: Exception) -> str:
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
     if text.startswith("Weights only load failed"):  # torch goes on with how to load it unsafely
-        return "it is no checkpoint, or holds Python objects beside tensors: save its state_dict alone"
+        foreign = re.search(r"GLOBAL (\S+) was not an allowed global", text)
+        what = (
+            f"Python objects beside tensors ({foreign[1]})" if foreign else "no checkpoint, or objects beside tensors"
+        )
+        return f"it holds {what}, which are not loaded: save its state_dict alone"
+    if "Missing key(s)" in text:
+        unexpected = re.search(r"Unexpected key\(s\) in state_dict: (.{1,120})", text)
+        holds = f"; it holds {unexpected[1].rsplit(',', 1)[0].strip('. ')}" if unexpected else ""
+        return f"it lacks {_keys(text)}{holds}: other names, another architecture, or a state_dict within a dictionary"
     return text[:200]
+
+
+def _keys(text: str) -> str:
+    found = re.search(r"Missing key\(s\) in state_dict: (.*?)\.( |$)", text)
+    names = found[1].split(", ") if found else []
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more tensors" if len(names) > 3 else "")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A teacher's checkpoint file: which one, what it says of itself, into the model."""
 
 import argparse
+import json
 import re
 import tempfile
 import zipfile
@@ -21,6 +22,7 @@ from edgevl_core.base.errors import UserError
 
 WEIGHTS_FILE = "open_clip_model.safetensors"
 LFS_POINTER = b"version https://git-lfs"
+MAX_SAFETENSORS_HEADER = 100_000_000  # the library's own limit
 # Numbers and a mask that a TorchScript archive keeps beside the weights.
 NO_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
 
@@ -38,6 +40,38 @@ def find_weights(spec: str, place: Path) -> Path:
                 f"teacher {spec!r}: {file.name} is a Git LFS pointer, not the weights: `git lfs pull` gets them"
             )
     return file
+
+
+def damage(file: Path) -> str:
+    """What a file is that should be a checkpoint and is none, in words; "" where its form is whole."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        start = stream.read(1 << 10)
+    if not start.strip(b"\0"):
+        return f"it is empty ({size} bytes, nothing but zeros): download it again"
+    if start.lstrip()[:1] == b"<":
+        return "it is a web page, not the weights: a download that failed; open its address in a browser to see why"
+    if start[:4] == b"PK\3\4" and not zipfile.is_zipfile(file):
+        return f"its end is missing after {size} bytes, as of half a download: download it again"
+    if file.suffix == ".safetensors":
+        return _safetensors_damage(file, size)
+    if start[:4] != b"PK\3\4" and start[:1] != b"\x80":
+        return "it is no checkpoint: neither torch's archive nor a pickle; name the file that holds the weights"
+    return ""
+
+
+def _safetensors_damage(file: Path, size: int) -> str:
+    """The first 8 bytes are the length of the JSON header, which tells where each tensor ends."""
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if length > MAX_SAFETENSORS_HEADER:
+            return "it is no safetensors file: name it by what it is (.pt, .bin), or download it again"
+        try:
+            header = json.loads(stream.read(length))
+            whole = 8 + length + max(int(tensor["data_offsets"][1]) for tensor in header.values() if "dtype" in tensor)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return f"its header is damaged or cut off ({size} bytes): download it again"
+    return f"it has {size} of {whole} bytes, half a download: download it again" if size < whole else ""
 
 
 def says_quick_gelu(file: Path) -> bool | None:

@@ -28,7 +28,7 @@ def quantised_copy(student: Student, data: RunData, recipe: Recipe) -> QuantStud
 
     The student stays as it is.
     """
-    quantised = fake_quantise(fuse(student))
+    quantised = fake_quantise(fuse(student), recipe.stage2.weight_bits)
     pixels = calibration_pixels(data, recipe.stage2.calibration_pairs)
     device = next(student.parameters()).device
     calibrate(quantised, (part.to(device) for part in pixels.split(64)))

@@ -1,13 +1,15 @@
 """A student small enough for unit tests: the mean colour of the picture, as a unit vector (3 numbers)."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgevl_core.base.hashing import sha256_file
 from edgevl_core.bundle.label_bank import LabelBank
-from edgevl_core.bundle.manifest import BagRecord, ByModality, Manifest, Provenance
+from edgevl_core.bundle.manifest import BagRecord, ByModality, Manifest, Provenance, files_id, manifest_id
 from edgevl_core.bundle.student_bundle import write_bundle
 from edgevl_core.camera.preprocess import Preprocess
 
@@ -75,6 +77,34 @@ def write_colour_bundle(path: Path, *, threshold: float = 0.5, **changes: object
         ),
     }
     return write_bundle(path, **{**arguments, **changes})
+
+
+def edit_manifest(bundle: Path, **changes: object) -> None:
+    """Change ``manifest.json`` and nothing else: a damaged bundle."""
+    path = bundle / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def reseal(bundle: Path, **changes: object) -> None:
+    """Make the manifest agree with the files as they are and its id with it, as whoever forges a bundle would."""
+    content = json.loads((bundle / "manifest.json").read_text()) | changes
+    if "files" not in changes:
+        content["files"] = {name: sha256_file(bundle / name) for name in content["files"]}
+    old = content["schema_version"] in (1, 2)
+    content["bundle_id"] = files_id(content["files"]) if old else manifest_id(content)
+    (bundle / "manifest.json").write_text(json.dumps(content))
+
+
+def as_schema(bundle: Path, version: int) -> None:
+    """Make a bundle as an earlier release wrote it."""
+    with np.load(bundle / "golden.npz") as arrays:
+        kept = {name: arrays[name] for name in ("pixels", "student", "student_fp32")}
+    np.savez(bundle / "golden.npz", **kept)
+    content = json.loads((bundle / "manifest.json").read_text())
+    if version == 1:
+        del content["trust"]
+    (bundle / "manifest.json").write_text(json.dumps(content))
+    reseal(bundle, schema_version=version)
 
 
 def colour_image(name: str, height: int = 24, width: int = 32) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.base.hashing import sha256_file
+from edgevl_core.bundle.files import below_roots
 from edgevl_core.bundle.fusion import Trust
 from edgevl_core.bundle.label_bank import build_label_bank
 from edgevl_core.bundle.labels import Label, LabelSet
@@ -16,7 +16,7 @@ from edgevl_core.bundle.text_encoder import OnnxTextEncoder
 from edgevl_core.bundle.vocabulary import bank_with
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.engine import Engine
-from tests.core.tiny import colour_bank, write_colour_bundle, write_student
+from tests.core.tiny import as_schema, colour_bank, edit_manifest, reseal, write_colour_bundle, write_student
 from tests.core.tiny_text import write_text_encoder
 
 pytestmark = pytest.mark.unit
@@ -26,21 +26,6 @@ pytestmark = pytest.mark.unit
 def bundle(tmp_path):
     write_colour_bundle(tmp_path / "bundle")
     return tmp_path / "bundle"
-
-
-def _edit(bundle, **changes):
-    path = bundle / "manifest.json"
-    content = json.loads(path.read_text())
-    content.update(changes)
-    path.write_text(json.dumps(content))
-
-
-def _accept_file(bundle, name):
-    """Let the manifest agree with a changed file, so that only later checks can refuse it."""
-    from edgevl_core.bundle.student_bundle import _bundle_id
-
-    files = {**read_manifest(bundle).files, name: sha256_file(bundle / name)}
-    _edit(bundle, files=files, bundle_id=_bundle_id(files))
 
 
 def test_write_and_load(bundle, tmp_path):
@@ -60,11 +45,13 @@ def test_manifest_round_trips_through_json(bundle):
     assert manifest.metrics == {"rgb": {"top1": 0.9}, "samples": 12}
 
 
-def test_a_bundle_of_the_first_schema_is_read_with_the_usual_trust(bundle):
-    content = json.loads((bundle / "manifest.json").read_text())
-    del content["trust"]
-    (bundle / "manifest.json").write_text(json.dumps(content | {"schema_version": 1}))
-    assert load_bundle(bundle).manifest.trust == Trust()
+@pytest.mark.parametrize("version", [1, 2])
+def test_bundles_of_earlier_schemas_are_read_and_say_what_is_not_covered(bundle, version):
+    as_schema(bundle, version)
+    loaded = load_bundle(bundle)
+    assert loaded.manifest.trust == Trust()
+    assert loaded.label_bank.names == ("red", "green", "blue")
+    assert "covers neither preprocessing nor calibration" in loaded.notes[0]
 
 
 def test_a_bundle_may_be_made_for_some_labels_of_its_bank(tmp_path):
@@ -75,11 +62,13 @@ def test_a_bundle_may_be_made_for_some_labels_of_its_bank(tmp_path):
         write_colour_bundle(tmp_path / "pink", labels=["pink"])
 
 
-def test_the_id_depends_on_the_files_alone(tmp_path):
+def test_the_id_depends_on_everything(tmp_path):
     first = write_colour_bundle(tmp_path / "a")
-    second = write_colour_bundle(tmp_path / "b", student="another name")
-    third = write_colour_bundle(tmp_path / "c", student_onnx=write_student(tmp_path / "x", gain=(1, 1.01, 1)))
-    assert first.bundle_id == second.bundle_id != third.bundle_id
+    second = write_colour_bundle(tmp_path / "b")
+    named = write_colour_bundle(tmp_path / "c", student="another name")
+    other = write_colour_bundle(tmp_path / "d", student_onnx=write_student(tmp_path / "x", gain=(1, 1.01, 1)))
+    assert first.bundle_id == second.bundle_id
+    assert len({first.bundle_id, named.bundle_id, other.bundle_id}) == 3
 
 
 def test_nothing_is_written_over(bundle):
@@ -131,7 +120,7 @@ def test_a_missing_file_is_named(bundle):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"schema_version": 7}, "schema version 7, this edgevl reads 1 and 2"),
+        ({"schema_version": 7}, "schema version 7, this edgevl reads 1, 2 and 3"),
         ({"surprise": 1}, "surprise"),
         ({"logit_scale": -1.0}, "logit_scale"),
         ({"bundle_id": "0123456789ab"}, "bundle id 0123456789ab"),
@@ -143,7 +132,7 @@ def test_a_missing_file_is_named(bundle):
     ],
 )
 def test_a_changed_manifest_is_refused(bundle, changes, reason):
-    _edit(bundle, **changes)
+    edit_manifest(bundle, **changes)
     with pytest.raises(UserError, match=reason):
         load_bundle(bundle)
 
@@ -162,14 +151,14 @@ def test_another_directory_is_refused(tmp_path):
 
 def test_a_student_that_computes_something_else_is_refused(bundle):
     write_student(bundle / "student.onnx", gain=(1, -1, 1))
-    _accept_file(bundle, "student.onnx")
+    reseal(bundle)
     with pytest.raises(UserError, match=r"golden inputs: cosine -?0\.\d+"):
         load_bundle(bundle)
 
 
 def test_a_file_that_is_no_network_is_refused(bundle):
     (bundle / "student.onnx").write_bytes(b"not a network")
-    _accept_file(bundle, "student.onnx")
+    reseal(bundle)
     with pytest.raises(UserError, match="cannot be loaded by ONNX Runtime"):
         load_bundle(bundle)
 
@@ -240,10 +229,8 @@ def test_a_damaged_text_encoder_is_refused(speaking_bundle):
 
 
 def test_half_a_text_encoder_is_refused(speaking_bundle):
-    from edgevl_core.bundle.student_bundle import _bundle_id
-
     files = {name: value for name, value in read_manifest(speaking_bundle).files.items() if name != "tokenizer.json"}
-    _edit(speaking_bundle, files=files, bundle_id=_bundle_id(files))
+    reseal(speaking_bundle, files=files)
     with pytest.raises(UserError, match=r"it has text_encoder\.onnx only"):
         load_bundle(speaking_bundle)
 
@@ -253,3 +240,19 @@ def test_a_text_encoder_of_another_teacher_is_not_written(tmp_path):
     with pytest.raises(UserError, match="does not reproduce the label bank's vector of 'red'"):
         write_colour_bundle(tmp_path / "bundle", text_encoder=text)
     assert not (tmp_path / "bundle").exists()
+
+
+# -- where bundles may come from ---------------------------------------------------------------------------
+
+
+def test_roots_are_compared_by_what_a_path_really_names(tmp_path):
+    inside, outside = tmp_path / "bundles", tmp_path / "elsewhere"
+    for folder in (inside / "home", outside / "home", tmp_path / "bundles2"):
+        folder.mkdir(parents=True)
+    (inside / "link").symlink_to(outside / "home")
+    roots = (str(inside),)
+    assert below_roots(inside / "home", roots) == (inside / "home").resolve()
+    for path in (outside / "home", inside / "link", inside / ".." / "elsewhere" / "home", tmp_path / "bundles2"):
+        with pytest.raises(UserError, match="parameter bundle_roots"):
+            below_roots(path, roots)
+        assert below_roots(path, ()) == path

@@ -171,8 +171,32 @@ def test_what_training_scripts_leave_in_a_checkpoint(tiny: Path, tmp_path: Path)
     with pytest.raises(UserError, match=r"is a Git LFS pointer, not the weights"):
         load_teacher(f"open_clip:tiny/plain@{file}")
     torch.save({"state_dict": state, "left": Path("a")}, file)
-    with pytest.raises(UserError, match="save its state_dict alone"):
+    with pytest.raises(UserError, match=r"\(pathlib\S*Path\).*save its state_dict alone"):
         load_teacher(f"open_clip:tiny/plain@{file}")
+
+
+def test_a_file_that_is_no_checkpoint_says_what_it_is(tiny: Path, tmp_path: Path) -> None:
+    whole = tiny.read_bytes()
+    save_file(torch.load(tiny), tmp_path / "whole.safetensors")
+    safe = (tmp_path / "whole.safetensors").read_bytes()
+    torch.save({"network": torch.load(tiny)}, tmp_path / "wrapped.pt")
+    for name, content, words in (
+        ("cut.pt", whole[: len(whole) // 2], "half a download"),
+        ("cut.safetensors", safe[: len(safe) // 2], f"it has {len(safe) // 2} of {len(safe)} bytes, half a download"),
+        ("head.safetensors", safe[:100], "its header is damaged or cut off"),
+        ("renamed.safetensors", whole, "it is no safetensors file"),
+        ("empty.pt", b"", "it is empty"),
+        ("zeros.bin", bytes(9999), "it is empty"),
+        ("page.pt", b"<!DOCTYPE html><html>Not found</html>", "it is a web page"),
+        ("text.pt", b"hello", "it is no checkpoint"),
+        ("wrapped.pt", (tmp_path / "wrapped.pt").read_bytes(), 'it holds "network"'),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError) as caught:
+            load_teacher(f"open_clip:tiny/plain@{tmp_path / name}")
+        message = str(caught.value)
+        assert words in message, (name, message)
+        assert message.isprintable()
 
 
 def test_a_cache_smaller_than_the_teacher_looks_is_said(tiny: Path, tmp_path: Path) -> None:

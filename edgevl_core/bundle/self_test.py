@@ -1,0 +1,118 @@
+"""A bundle tried in a process of its own, with limits of time and memory, before it is loaded where it is to work.
+
+Whatever it does there, the robot's node goes on: a network that never ends or takes all memory ends its own process.
+The child is a fresh Python, no fork: threads of DDS do not survive one.
+"""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from edgevl_core.base.errors import UserError, one_line
+from edgevl_core.bundle.files import STUDENT_FP32, STUDENT_INT8
+from edgevl_core.bundle.student_bundle import Precision, load_bundle
+from edgevl_core.engine import CPU_ONLY, ENGINES
+
+
+class Limits(NamedTuple):
+    """What a self-test may take: processor time, time, and memory beside six times the size of both students."""
+
+    processor_s: int = 20
+    wall_s: int = 60
+    memory_bytes: int = 1 << 30
+
+
+LIMITS = Limits()
+_TIMES_STUDENTS = 6  # as stored, as the runtime packs them, and their activations
+
+
+def try_bundle(
+    path: Path | str,
+    *,
+    providers: Sequence[str] = CPU_ONLY,
+    engine: str = ENGINES[0],
+    precision: Precision = "auto",
+    fall_back: bool = False,
+    limits: Limits = LIMITS,
+) -> None:
+    """Load a bundle in a child process, both students, as :func:`edgevl_core.bundle.student_bundle.load_bundle` does.
+
+    What is meant for a GPU is tried on the CPU.
+
+    Raises:
+        UserError: it is refused, takes more than ``limits``, or ends its process.
+    """
+    path = Path(path).resolve()
+    on_cpu = tuple(providers) == CPU_ONLY
+    request = {
+        "path": str(path),
+        "engine": engine if on_cpu else ENGINES[0],
+        "precision": precision if on_cpu else "float",
+        "fall_back": fall_back,
+    }
+    package = str(Path(__file__).resolve().parents[2])
+    python_path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": python_path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    try:
+        # In /, because Python looks for modules where it is started.
+        done = subprocess.run(
+            [sys.executable, "-m", "edgevl_core.bundle.self_test", json.dumps([limits, request])],
+            cwd="/",
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=limits.wall_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _refused(path, f"took more than {limits.wall_s} s") from error
+    answer = done.stdout.decode("utf-8", "replace").splitlines()[-1:]
+    if done.returncode == 0 and answer == ["ok"]:
+        return
+    if done.returncode == 2 and answer:
+        raise UserError(answer[0])
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise _refused(path, f"took more than {limits.processor_s} s of processor time, or all memory")
+    ending = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+    raise _refused(path, f"ended with {ending} ({one_line(''.join(said), 150) or 'nothing said'})")
+
+
+def _refused(path: Path, what: str) -> UserError:
+    return UserError(f"{one_line(str(path), 200)}: its self-test {what}: the bundle is refused; make it again")
+
+
+def main(request: str) -> int:
+    """The child: exit code 0 and "ok", or 2 and why the bundle is refused."""
+    os.nice(5)  # the robot's own work goes first
+    limits, arguments = json.loads(request)
+    path = Path(arguments.pop("path"))
+    _limit(path, Limits(*limits))
+    try:
+        load_bundle(path, **arguments)
+    except UserError as error:
+        print(error)
+        return 2
+    print("ok")
+    return 0
+
+
+def _limit(path: Path, limits: Limits) -> None:
+    students = [path / name for name in (STUDENT_INT8, STUDENT_FP32)]
+    size = sum(student.stat().st_size for student in students if student.is_file())
+    # Memory that the process can write to, not its mappings of files and libraries.
+    most = limits.memory_bytes + _TIMES_STUDENTS * size
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.processor_s, limits.processor_s))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.alarm(limits.wall_s)  # also where the parent is gone
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1]))
