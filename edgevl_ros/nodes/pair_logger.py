@@ -25,7 +25,7 @@ from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import LATCHED
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.streams import RawStream
-from edgevl_ros.node.worker import QueueWorker
+from edgevl_ros.node.worker import QueueWorker, in_this_life
 
 NEEDED = ("rgb", "depth", "odometry")  # without these nothing, or not all that should be, is kept
 
@@ -151,7 +151,7 @@ class PairLogger(ManagedNode):
     async def _in_writer(self, job: Callable[[], str], response: Trigger.Response) -> Trigger.Response:
         if self.state_label != "active":
             raise UserError(f"pair_logger is {self.state_label}: activate it first")
-        response.message = await self._worker.call(job)
+        response.message = await in_this_life(self, self._worker.call(job))
         response.success = True
         self._publish_status()
         return response
@@ -160,7 +160,8 @@ class PairLogger(ManagedNode):
 
     def _dropped(self) -> Counter[str]:
         log = self._log or self._closed
-        return Counter(log.dropped if log is not None else {}) + self._refused
+        unreadable = Counter({f"{name} unreadable header": stream.unreadable for name, stream in self._streams.items()})
+        return Counter(log.dropped if log is not None else {}) + self._refused + unreadable
 
     def _publish_status(self) -> None:
         log = self._log or self._closed
