@@ -37,6 +37,6 @@ def has_rviz() -> bool:
     """Whether launch would find the program rviz2."""
     try:
         program = Path(get_package_prefix("rviz2")) / "lib/rviz2/rviz2"
-    except (PackageNotFoundError, LookupError):  # LookupError: no AMENT_PREFIX_PATH
+    except (PackageNotFoundError, OSError):  # OSError: no AMENT_PREFIX_PATH
         return False
     return os.access(program, os.X_OK)

@@ -80,7 +80,9 @@ def is_meant(section: str, node: str) -> bool:
     return re.fullmatch(pattern, node) is not None
 
 
-def doubts(node: str, overrides: Collection[str], declared: Collection[str], files: Mapping[Path, Sections]) -> list[str]:
+def doubts(
+    node: str, overrides: Collection[str], declared: Collection[str], files: Mapping[Path, Sections]
+) -> list[str]:
     """What of the overrides has no effect, one sentence each.
 
     Args:
@@ -112,5 +114,7 @@ def doubts(node: str, overrides: Collection[str], declared: Collection[str], fil
         # A section for all nodes may well name what others have; what resembles ours is taken for a slip of the pen.
         nearest = difflib.get_close_matches(override, declared, 1, ALIKE if override in for_all else 0.0)
         if nearest:
-            found.append(f"parameter {override} is unknown to {name} and has no effect: the nearest name is {nearest[0]}")
+            found.append(
+                f"parameter {override} is unknown to {name} and has no effect: the nearest name is {nearest[0]}"
+            )
     return found

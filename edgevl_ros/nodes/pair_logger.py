@@ -56,12 +56,12 @@ class PairLogger(ManagedNode):
         self._worker = QueueWorker(self, partial(self.add_error, "writing"), self.values["queue_length"])
         self.until_deactivate.callback(self._publish_status)
         self.until_deactivate.callback(self._end_log)
-        if self.values["log_on_activate"]:
-            self._open()
         self._streams = {
             stream: RawStream(self, self._kinds[stream], topic, partial(self._on_message, stream))
             for stream, topic in self._topics.items()
         }
+        if self.values["log_on_activate"]:
+            self._open()
         self.add_timer(1.0, self._publish_status)
         if self.values["sync_interval_s"] > 0:
             # The writer syncs only while messages come; this makes the last ones before a pause durable too.

@@ -55,7 +55,9 @@ def test_every_node_speaks_while_inactive_and_works_again(graph, tmp_path):
     camera = harness.write_bag(tmp_path / "camera", frames=50)
     # Another robot's: the bag_player under test plays where only the probe listens.
     graph.subscribe(Image, "other/depth", depths.append)
-    nodes = start_all(graph, tmp_path, "-r", "bag_player:camera/depth/image_raw:=other/depth", bundle=tmp_path / "bundle")
+    nodes = start_all(
+        graph, tmp_path, "-r", "bag_player:camera/depth/image_raw:=other/depth", bundle=tmp_path / "bundle"
+    )
     graph.until(lambda: len(reports) == len(NODES), "a report of every node")
     until_states(graph, reports, "active")
     graph.start("bag_player", "-r", "__node:=camera", bag=str(camera), loop=True, wait_rgb_subscribers=3)
@@ -163,17 +165,23 @@ def test_images_without_a_header_have_a_count_of_their_own(graph, tmp_path):
         for publisher, message in zip((rgb, depth), messages):
             publisher.publish(bytes(types.serialize(message)))
         if number % 3 == 0:
-            rgb.publish(bytes(number))
-            depth.publish(b"\x00\x01\x00\x00" + bytes(11))
+            rgb.publish(b"\x00\x01\x00\x00")
+            depth.publish(b"\x00\x01\x00\x00" + bytes(8))
     graph.until(lambda: int(stats[NODE]().get("answered", 0)) + int(stats[NODE]().get("superseded", 0)) == 10, "frames")
     graph.until(lambda: stats[NODE]()["received_depth"] == "14", "all depth images")
     counted = {key: stats[NODE]()[key] for key in ("received_rgb", "rgb_unreadable", "depth_unreadable")}
     assert counted == {"received_rgb": "14", "rgb_unreadable": "4", "depth_unreadable": "4"}
     assert set(unaccounted(stats[NODE]).values()) == {0}
-    overlay = graph.until(lambda: stats["label_overlay"]().get("received_rgb") == "14" and stats["label_overlay"](), "all")
+    overlay = graph.until(
+        lambda: stats["label_overlay"]().get("received_rgb") == "14" and stats["label_overlay"](), "all"
+    )
     fates = ("drawn", "idle", "without_answer", "waiting", "failed", "rgb_unreadable")
     assert sum(int(overlay[fate]) for fate in fates) == 14
     assert graph.call(Trigger, "pair_logger/stop").success
     log = graph.until(lambda: stats["pair_logger"]().get("logger") == "stopped" and stats["pair_logger"](), "the log")
-    assert (log["pairs_kept"], log["dropped rgb unreadable header"], log["dropped depth unreadable header"]) == ("10", "4", "4")
+    assert (log["pairs_kept"], log["dropped rgb unreadable header"], log["dropped depth unreadable header"]) == (
+        "10",
+        "4",
+        "4",
+    )
     assert not any("Traceback" in node.output() for node in graph.nodes)
