@@ -30,7 +30,7 @@ def found(tmp_path: Path, text: str, *overrides: str, node: str = "/pair_logger"
 @pytest.mark.parametrize("section", ["/**/pair_logger", "pair_logger", "/pair_logger", "/**"])
 def test_a_misspelt_name_is_told_with_the_nearest_one(tmp_path, section):
     [said] = found(tmp_path, f"{section}: {{ros__parameters: {{log_scal: 0.5}}}}", "log_scal")
-    assert said == "parameter log_scal is unknown to pair_logger and has no effect: the nearest is log_scale"
+    assert said == "parameter log_scal is unknown to pair_logger and has no effect: the nearest name is log_scale"
 
 
 @pytest.mark.unit
@@ -89,9 +89,8 @@ def test_sections_by_rcls_rules(section, node, meant):
 
 @pytest.mark.unit
 def test_parameter_files_of_a_command_line():
-    words = (
-        "n --params-file no --ros-args --params-file a -p x:=1 --params-file b -- --params-file no --ros-args".split()
-    )
+    words = ["n", "--params-file", "no", "--ros-args", "--params-file", "a", "-p", "x:=1", "--params-file", "b"]
+    words += ["--", "--params-file", "no", "--ros-args"]
     assert parameter_files([*words, "--params-file", "c"]) == [Path("a"), Path("b"), Path("c")]
     assert parameter_files(["n", "--ros-args", "--params-file"]) == []
 
