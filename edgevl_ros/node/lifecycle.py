@@ -90,13 +90,25 @@ class ManagedNode(LifecycleNode):
 
     def create_subscription(self, kind: type, topic: str, *arguments: Any, **options: Any) -> Any:
         """As rclpy's. Raises UserError where ``topic`` can be no topic's name."""
-        self._check_name(topic)
+        self.check_name(topic)
         return super().create_subscription(kind, topic, *arguments, **options)
 
     def create_client(self, kind: type, name: str, *arguments: Any, **options: Any) -> Any:
         """As rclpy's. Raises UserError where ``name`` can be no service's name."""
-        self._check_name(name)
+        self.check_name(name)
         return super().create_client(kind, name, *arguments, **options)
+
+    def check_name(self, name: str) -> None:
+        """Refuse what can be no name of a topic or service. Raises UserError."""
+        try:
+            self.resolve_topic_name(name)
+        except rclpy_implementation.RCLError as error:
+            why = str(error).removeprefix("failed to resolve name: ").split(", at /")[0]
+            named = [f"parameter {key} = " for key, value in self.values.items() if value == name]
+            raise UserError(
+                f"{named[0] if named else ''}{name!r}: {why}; accepted: letters, digits and '_', in parts parted by "
+                "'/', none of which begins with a digit"
+            ) from error
 
     def add_publisher(self, kind: type, topic: str, qos: QoSProfile) -> Any:
         """A publisher that lives until clean-up."""
@@ -231,17 +243,6 @@ class ManagedNode(LifecycleNode):
                 self.add_error("release", error)
                 self.exit_code = 1
         return SUCCESS
-
-    def _check_name(self, name: str) -> None:
-        try:
-            self.resolve_topic_name(name)
-        except rclpy_implementation.RCLError as error:
-            why = str(error).removeprefix("failed to resolve name: ").split(", at /")[0]
-            named = [f"parameter {key} = " for key, value in self.values.items() if value == name]
-            raise UserError(
-                f"{named[0] if named else ''}{name!r}: {why}; accepted: letters, digits and '_', in parts parted by "
-                "'/', none of which begins with a digit"
-            ) from error
 
     # -- diagnostics ------------------------------------------------------------------------------------
 

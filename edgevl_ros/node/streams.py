@@ -113,12 +113,13 @@ class RawStream:
         return self._node.count_publishers(self._subscription.topic_name)
 
     def values(self, name: str) -> dict[str, object]:
-        """Counts for diagnostics, keys ending in ``name``."""
+        """Counts for diagnostics, keys ending in ``name``; ``<name>_unreadable`` where there are such."""
         now_s = time.monotonic()
+        unreadable = {f"{name}_unreadable": self.unreadable} if self.unreadable else {}
         return {
+            **unreadable,
             f"publishers_{name}": self._publishers(),
             f"received_{name}": self.count.received,
-            f"{name}_unreadable": self.unreadable,
             f"rate_{name}_hz": self.count.rate_hz(now_s),
             f"age_{name}_s": self.count.age_s(now_s),
         }

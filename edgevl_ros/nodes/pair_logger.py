@@ -46,6 +46,8 @@ class PairLogger(ManagedNode):
     def setup(self) -> None:
         check(self.values)
         self._topics = topics(self.values)
+        for topic in self._topics.values():
+            self.check_name(topic)  # before there is a log
         self._kinds = {stream: message_type(stream, topic) for stream, topic in self._topics.items()}
         self._shelf = LogDirectory(self.values, self.get_logger().info)
         self._rate = ByteRate()
@@ -58,16 +60,16 @@ class PairLogger(ManagedNode):
         self._worker = QueueWorker(self, partial(self.add_error, "writing"), self.values["queue_length"])
         self.until_deactivate.callback(self._publish_status)
         self.until_deactivate.callback(self._end_log)
-        self._streams = {
-            stream: RawStream(self, self._kinds[stream], topic, partial(self._on_message, stream))
-            for stream, topic in self._topics.items()
-        }
         if self.values["log_on_activate"]:
             try:
                 with self._ending():
                     self._open()
             except NO_MORE_WRITES as error:  # no reason to leave: ~/start tries again
                 self.add_error("writing", error)
+        self._streams = {
+            stream: RawStream(self, self._kinds[stream], topic, partial(self._on_message, stream))
+            for stream, topic in self._topics.items()
+        }
         self.add_timer(1.0, self._publish_status)
         if self.values["sync_interval_s"] > 0:
             # The writer syncs only while messages come; this makes the last ones before a pause durable too.
