@@ -128,10 +128,10 @@ def test_the_next_start_begins_a_whole_log_again(graph, tmp_path, small_files):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 2 MB of its own."""
+    """A disk of 6 MB of its own."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "edgevl-test", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "edgevl-test", str(disk)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("no right to mount a disk of its own")
     yield disk
@@ -139,7 +139,7 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk(graph, small_disk):
-    # No floor: the least that the writer leaves free is two chunks, so somebody else fills it.
+    # The writer leaves two chunks free, and looks every few megabytes: meanwhile somebody else fills the disk.
     camera = Camera(graph, small_disk, name="log", compression="none", max_segment_mb=1.0)
     camera.drive(3)
     with open(small_disk / "other", "wb", buffering=0) as other:
@@ -152,7 +152,7 @@ def test_a_full_disk(graph, small_disk):
     camera.drive(30)
     graph.until(lambda: camera.status() and camera.status().state in ("failed", "stopped"), "the log to end")
     graph.until(lambda: camera.values().get("logger") == camera.status().state, "the diagnostics")
-    assert camera.status().pairs_kept == readable(small_disk / "log")
+    assert camera.status().pairs_kept == readable(small_disk / "log") > 0
     graph.until(lambda: camera.stats().level == DiagnosticStatus.WARN, "the warning that stays")
     # Not even a log can be begun now; nothing of the try stays behind.
     (small_disk / "log").rename(small_disk / "kept")
@@ -166,7 +166,7 @@ def test_a_full_disk(graph, small_disk):
 
 
 def test_started_on_a_full_disk_the_node_lives_and_says_so(graph, small_disk):
-    (small_disk / "other").write_bytes(bytes((2 << 20) - 8192))
+    (small_disk / "other").write_bytes(bytes((6 << 20) - 8192))
     stats = graph.watch(DiagnosticStatus, "pair_logger/stats")
     node = graph.start("pair_logger", directory=str(small_disk), name="log", min_free_mb=0.0)
     graph.until(lambda: stats() and stats().level == DiagnosticStatus.WARN, "a warning that stays")
