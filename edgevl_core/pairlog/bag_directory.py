@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.lock import try_lock
+from edgevl_core.pairlog.metadata import METADATA_NAME
 
 
 class BagDirectory:
@@ -41,6 +43,15 @@ class BagDirectory:
     def removed(self) -> bool:
         """Whether somebody has deleted it."""
         return not (self.path.is_dir() if self._released else self._is_at(self.path))
+
+    def write_metadata(self, text: bytes) -> None:
+        """Replace metadata.yaml, whole or not at all."""
+        atomic_write(self.inside / METADATA_NAME, text)
+
+    def make_durable(self, descriptor: int, metadata: bytes) -> None:
+        """Bring an open file, and metadata.yaml that tells of it, to the disk."""
+        os.fsync(descriptor)
+        self.write_metadata(metadata)
 
     def release(self) -> None:
         """Let go of it."""

@@ -13,6 +13,7 @@ from mcap.writer import CompressionType, Writer
 from edgevl_core.pairlog.metadata import SegmentInfo
 
 COMPRESSIONS = {"zstd": CompressionType.ZSTD, "lz4": CompressionType.LZ4, "none": CompressionType.NONE}
+MAX_STAMP_NS = (1 << 63) - 1  # rosbag2 keeps log times as signed 64-bit nanoseconds
 _MAGIC = b"\x89MCAP0\r\n"
 
 
@@ -105,8 +106,15 @@ class SegmentWriter:
 
         self._chunking(announce)
 
+    def check(self, topic: str, stamp_ns: int) -> None:
+        """Refuse a message before anything of it is written. Raises KeyError, ValueError."""
+        if topic not in self._channels:
+            raise KeyError(topic)
+        if not 0 <= stamp_ns <= MAX_STAMP_NS:
+            raise ValueError(f"a log time of {stamp_ns} ns is none that a bag can hold: 0 to {MAX_STAMP_NS}")
+
     def add(self, topic: str, data: Any, stamp_ns: int) -> None:
-        """Append one message. Raises KeyError where the topic was not announced."""
+        """Append one message, which ``check`` has passed."""
         channel = self._channels[topic]
         self.first_ns = stamp_ns if self.first_ns is None else self.first_ns
         self._waiting.append((topic, stamp_ns))

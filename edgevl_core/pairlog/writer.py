@@ -7,7 +7,6 @@ the next sync, not the message that triggered it.
 
 import contextlib
 import errno
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,17 +14,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-from edgevl_core.base.atomic import atomic_write
 from edgevl_core.pairlog.bag_directory import BagDirectory
 from edgevl_core.pairlog.disk import DiskFloor, DiskFloorReached, WriteFailed, free_bytes
-from edgevl_core.pairlog.metadata import METADATA_NAME, QOS_PROFILES, SegmentInfo, metadata_yaml
+from edgevl_core.pairlog.metadata import QOS_PROFILES, SegmentInfo, metadata_yaml
 from edgevl_core.pairlog.segment_writer import COMPRESSIONS, SegmentWriter
 from edgevl_core.pairlog.types import definition
 
 __all__ = ["BagWriter", "DiskFloorReached", "WriteFailed"]
-
-# rosbag2 keeps log times as signed 64-bit nanoseconds.
-MAX_STAMP_NS = (1 << 63) - 1
 
 
 class BagWriter:
@@ -182,10 +177,7 @@ class BagWriter:
             KeyError: the topic was not announced.
             ValueError: the stamp is negative, or beyond what 63 bits hold; nothing was written.
         """
-        if not 0 <= stamp_ns <= MAX_STAMP_NS:
-            raise ValueError(f"a log time of {stamp_ns} ns is none that a bag can hold: 0 to {MAX_STAMP_NS}")
-        if topic not in self._topics:
-            raise KeyError(topic)
+        self._segment.check(topic, stamp_ns)
         with self._ending_at_failure():
             if self._segment_is_full(stamp_ns):
                 self._next_segment()
@@ -290,7 +282,7 @@ class BagWriter:
         self._segment.flush()
         metadata = self._metadata()
         self._synced_s = self._monotonic_s()
-        self._syncing = self._syncer.submit(_make_durable, self._segment.fileno(), self._directory.inside, metadata)
+        self._syncing = self._syncer.submit(self._directory.make_durable, self._segment.fileno(), metadata)
 
     def _wait_for_sync(self) -> None:
         syncing, self._syncing = self._syncing, None
@@ -302,9 +294,4 @@ class BagWriter:
         return metadata_yaml(topics, self._segments)
 
     def _write_metadata(self) -> None:
-        atomic_write(self._directory.inside / METADATA_NAME, self._metadata())
-
-
-def _make_durable(descriptor: int, path: Path, metadata: bytes) -> None:
-    os.fsync(descriptor)
-    atomic_write(path / METADATA_NAME, metadata)
+        self._directory.write_metadata(self._metadata())

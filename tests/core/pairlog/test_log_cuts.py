@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.writer import BagWriter
 from tests.core.bags import add_pair, add_topics
@@ -34,10 +35,12 @@ with BagWriter(sys.argv[1], chunk_bytes=20_000, max_segment_bytes=150_000, min_f
 
 
 def read(bag: Path) -> tuple[int, list[str]]:
-    """Messages that come out, and what is said to be lost."""
-    with BagReader(bag) as reader:
-        count = sum(1 for _ in reader.messages())
-        return count, list(reader.losses)
+    """Messages that come out, and what is said to be lost; a file without any is refused with the reason."""
+    try:
+        with BagReader(bag) as reader:
+            return sum(1 for _ in reader.messages()), list(reader.losses)
+    except UserError as error:
+        return 0, [str(error)]
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
