@@ -1,6 +1,6 @@
 # make demo, make test: each does its own set-up in .venv, once. make setup PYTHON=python3.12 picks an interpreter,
 # ROS_WHEELS=jazzy the other ROS 2.
-.PHONY: setup demo test test-computing test-slow test-ros test-jazzy lint bench colcon clean
+.PHONY: setup demo test test-computing test-slow faults test-ros test-jazzy lint bench colcon clean
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
@@ -81,6 +81,11 @@ test-computing: setup
 
 test-slow: setup
 	@$(TEST_ENV) $(RUN) -m pytest -m slow $(ARGS)
+
+# Processes killed and files cut at random moments, so many of each: make faults ROUNDS=1000
+ROUNDS ?= 200
+faults: setup
+	@$(TEST_ENV) EDGEVL_FAULT_ROUNDS=$(ROUNDS) $(RUN) -m pytest -m faults --timeout=3600 $(ARGS)
 
 # The nodes alone, on this ROS 2 and on the other one.
 test-ros: setup

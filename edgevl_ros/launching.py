@@ -14,6 +14,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 
+from edgevl_ros.launch_checks import check_launch
 from edgevl_ros.node.dds import profile_variables
 from edgevl_ros.node.parameters import Value, from_text
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -85,6 +86,16 @@ def rviz() -> Node:
     )
 
 
+def check() -> OpaqueFunction:
+    """Ends the launch, with the reason, where something that it needs is not there."""
+
+    def look(context: LaunchContext) -> None:
+        params_file = LaunchConfiguration("params_file").perform(context)
+        check_launch(params_file, LaunchConfiguration("rviz", default="false").perform(context))
+
+    return OpaqueFunction(function=look)
+
+
 def description(nodes: list[LaunchDescriptionEntity], arguments: list[DeclareLaunchArgument]) -> LaunchDescription:
     """The nodes in their namespace, with Fast DDS set up for images and the common arguments declared."""
     profile = share("config", "fastdds.xml")
@@ -94,6 +105,7 @@ def description(nodes: list[LaunchDescriptionEntity], arguments: list[DeclareLau
             argument("params_file", share("config", "robot.yaml"), "parameters of the nodes (YAML)"),
             argument("use_sim_time", "false", "take the time from /clock"),
             *arguments,
+            check(),
             *(SetEnvironmentVariable(name, profile) for name in profile_variables()),
             GroupAction([PushRosNamespace(LaunchConfiguration("namespace")), *nodes]),
         ]

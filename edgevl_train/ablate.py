@@ -30,7 +30,7 @@ from edgevl_train.prepare import Setup, gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise import dynamic_int8, export_fp32, export_int8, ptq_int8
 from edgevl_train.recipe import Recipe, dump_recipe, override, parse_recipe
-from edgevl_train.run_directory import check_out, write_json
+from edgevl_train.run_directory import at_work, check_out, write_json
 from edgevl_train.sections import Stage2Section
 from edgevl_train.student.network import Student
 from edgevl_train.training.batch_norms import restore_for
@@ -99,7 +99,8 @@ def ablate(  # noqa: PLR0913  (the options of the command line)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     out.mkdir(parents=True, exist_ok=True)
-    with terminable(), RunProgress(out / "status.json", _shares(recipe, seeds, varied)) as progress:
+    shares = _shares(recipe, seeds, varied)
+    with at_work(out), terminable(), RunProgress(out / "status.json", shares) as progress:
         inputs = open_inputs(setup, out, fabric)
         for warning in setup.warnings:
             progress.say(f"warning: {warning}")

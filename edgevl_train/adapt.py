@@ -30,7 +30,7 @@ from edgevl_train.prepare import Setup, gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
 from edgevl_train.restore import earlier_student
-from edgevl_train.run_directory import check_out, write_json
+from edgevl_train.run_directory import at_work, check_out, write_json
 from edgevl_train.training.batch_norms import restore_for
 from edgevl_train.training.distributed import start_fabric
 from edgevl_train.training.signals import terminable
@@ -76,7 +76,7 @@ def adapt(
             _run(setup, out, RunProgress(None, _shares(recipe), stream=io.StringIO()), fabric)
         raise SystemExit(0)
     out.mkdir(parents=True, exist_ok=True)
-    with terminable(), RunProgress(out / "status.json", _shares(recipe)) as progress:
+    with at_work(out), terminable(), RunProgress(out / "status.json", _shares(recipe)) as progress:
         bundle = _run(setup, out, progress, fabric)
         manifest = read_manifest(bundle)
         decision = json.loads((out / "report.json").read_text(encoding="utf-8"))["decision"]
@@ -88,7 +88,7 @@ def adapt(
 def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path:
     recipe = setup.recipe
     inputs = open_inputs(setup, out, fabric)
-    if (out / "bundle").exists():
+    if (out / "bundle").exists() and (out / "report.json").is_file():
         return out / "bundle"
     for warning in setup.warnings:
         progress.say(f"warning: {warning}")

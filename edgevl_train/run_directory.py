@@ -1,8 +1,11 @@
 """The run directory of ``edgevl adapt``: made once, or gone on with when it belongs to the same inputs."""
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +20,9 @@ from edgevl_train.sections import StudentSection
 from edgevl_train.teacher.loading import Teacher, teacher_key
 
 INPUTS_FILE = "inputs.json"
+LOCK_FILE = "run.lock"
+# What a run has written when it is cut off before its inputs.json; and their temporary neighbours (see atomic_write).
+BEFORE_INPUTS = (LOCK_FILE, "status.json", "recipe.yaml", INPUTS_FILE)
 _SOFTWARE = ("edgevl", "torch", "timm", "open_clip_torch", "lightning-fabric", "onnx", "onnxruntime", "numpy")
 
 
@@ -61,12 +67,50 @@ def check_out(out: Path, *, resume: bool) -> None:
     """Refuse a directory that would be written over, before anything slow is done.
 
     Raises:
-        UserError: ``out`` exists and is not to be resumed, or is no run.
+        UserError: ``out`` exists and is not to be resumed, or is no run; or another process is at work in it.
     """
-    if not resume and out.exists():
+    if not out.exists():
+        return
+    if not resume:
         raise UserError(f"run directory {out} exists: choose a new --out, or pass --resume to go on with it")
-    if resume and out.exists() and not (out / INPUTS_FILE).is_file():
+    if not _is_run(out):
         raise UserError(f"run directory {out} has no {INPUTS_FILE}: it is no run that could be resumed")
+    if (out / LOCK_FILE).is_file():
+        with at_work(out):
+            """Nobody is."""
+
+
+def _is_run(out: Path) -> bool:
+    """Whether it has its inputs, or was cut off before it had them and holds nothing else."""
+    if not out.is_dir():
+        return False
+    names = [path.name for path in out.iterdir()]
+    temporary = tuple(f".{name}." for name in BEFORE_INPUTS)
+    return INPUTS_FILE in names or all(name in BEFORE_INPUTS or name.startswith(temporary) for name in names)
+
+
+@contextmanager
+def at_work(out: Path) -> Iterator[None]:
+    """While the block runs, no other process works in this run directory; ended by whatever ends the process.
+
+    Raises:
+        UserError: one does already; it is named.
+    """
+    with (out / LOCK_FILE).open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise UserError(
+                f"run directory {out} is being worked on by process {lock.read().strip()}: wait "
+                "for its end, or end it first"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
 
 
 def open_run(out: Path, inputs: Inputs, recipe: Recipe) -> None:

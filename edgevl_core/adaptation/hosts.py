@@ -188,7 +188,7 @@ def check_remote(remote: Remote) -> None:
             f"parameter remote_directory = {remote.directory!r}: accepted: a directory on {remote.host}, of letters, "
             "digits, '.', '-', '_' and '/', without '..'; a relative one is below the home directory"
         )
-    if not remote.command:
+    if not remote.command or not remote.command[0].strip():
         raise UserError(f"parameter remote_command is empty: give the edgevl program on {remote.host}")
     for program in ("ssh", "rsync"):
         if shutil.which(program) is None:

@@ -140,10 +140,13 @@ def write(path: Path, record: BaseModel) -> None:
 def adapt_arguments(
     bags: Sequence[str], teacher: str, labels: str, out: str, recipe: str, overrides: Sequence[str]
 ) -> list[str]:
-    """Arguments of ``edgevl adapt``; an empty recipe is left to its default."""
-    arguments = ["adapt", *bags, "--teacher", teacher, "--labels", labels, "--out", out]
+    """Arguments of ``edgevl adapt``; an empty recipe is left to its default.
+
+    What is no option comes last, behind ``--``: a bag may be called like one.
+    """
+    arguments = ["adapt", "--teacher", teacher, "--labels", labels, "--out", out]
     if recipe:
         arguments += ["--recipe", recipe]
     for override in overrides:
         arguments += ["--set", override]
-    return arguments
+    return [*arguments, "--", *bags]

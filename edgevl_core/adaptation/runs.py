@@ -1,5 +1,6 @@
 """Run directories and logs on disk: a new run, which old ones go, which logs can be adapted to. No ROS."""
 
+import re
 import shutil
 import time
 from collections.abc import Collection, Sequence
@@ -11,14 +12,25 @@ from edgevl_core.adaptation.records import BundleRef, Plan, log_file, plan_file,
 from edgevl_core.base.errors import UserError
 
 PLAN_SUFFIX = ".plan.json"
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def check_run_name(name: str) -> None:
+    """Refuse what is no plain name, and might lead out of the directory of runs; empty is allowed. Raises UserError."""
+    if name and not RUN_NAME.fullmatch(name):
+        raise UserError(
+            f"parameter run_name = {name!r}: accepted: a name of letters, digits, '.', '-' and '_' that begins with a "
+            "letter or digit; where runs are made is said by out_dir"
+        )
 
 
 def new_run(directory: Path, name: str) -> Path:
     """The path of a new run; an empty name: run_<UTC date and time>.
 
     Raises:
-        UserError: a run of this name is there already.
+        UserError: a run of this name is there already, or it is no name for one.
     """
+    check_run_name(name)
     run = directory / (name or time.strftime("run_%Y%m%dT%H%M%SZ", time.gmtime()))
     if run.exists():
         raise UserError(f"{run} exists already: give another run_name, or remove it first")

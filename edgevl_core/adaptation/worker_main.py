@@ -168,7 +168,7 @@ def compare(plan: Plan, host: Host, made: Progress, on_step: Callable[[str], Non
 
 def _agreement(plan: Plan, host: Host, bundle: str, bag: str, labels: str) -> float:
     # Both bundles over the same labels: those that the robot is to tell apart from now on.
-    arguments = ["evaluate", bundle, bag, "--teacher", plan.teacher, "--labels", labels, "--json", "-"]
+    arguments = ["evaluate", "--teacher", plan.teacher, "--labels", labels, "--json", "-", "--", bundle, bag]
     output = call(host.command([*host.program, *arguments]), host.stdin, subprocess.PIPE)
     try:
         figures = json.loads(output)

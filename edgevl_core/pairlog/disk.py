@@ -13,6 +13,10 @@ class DiskFloorReached(UserError):
     """Free space fell to the floor: this message was not written, all before it are safe; close the bag."""
 
 
+class WriteFailed(UserError, OSError):
+    """The disk refused a write: the bag has ended at its last whole record, and takes no more."""
+
+
 def free_bytes(path: Path) -> int:
     """Bytes that this user may still write on the disk that holds ``path``."""
     return shutil.disk_usage(path).free

@@ -7,7 +7,7 @@ first.
 """
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +23,7 @@ from edgevl_core.pairing.frames import RGB, Received
 from edgevl_core.pairing.pairing import Event, Pair, PairMatcher
 from edgevl_core.pairlog.calibration import CalibrationReader
 from edgevl_core.pairlog.companions import Companions
+from edgevl_core.pairlog.disk import DiskFloorReached, WriteFailed
 from edgevl_core.pairlog.frame_selection import FrameSelector
 from edgevl_core.pairlog.log_stats import Coverage
 from edgevl_core.pairlog.motion import ODOMETRY, Track, pose_of
@@ -31,6 +32,9 @@ from edgevl_core.pairlog.types import deserialize, serialize
 from edgevl_core.pairlog.writer import BagWriter
 
 UNREADABLE = "unreadable"
+NOT_WRITTEN = "not written"
+REMOVED = "removed with the log"
+NEGATIVE = "negative stamp"
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Logged:
 class PairLog:
     """A bag being written; used by one thread, its counts read by others.
 
+    Every method that writes raises DiskFloorReached or WriteFailed when nothing more can be written: then close it.
+
     Args:
         path: the bag's directory, which must not exist (UserError).
         logged: the topics in the bag.
@@ -76,7 +82,9 @@ class PairLog:
         open_writer: makes the bag's writer from its path (segment sizes and the like are the caller's).
 
     Attributes:
-        pairs_kept, bytes_written, segments: of the bag so far.
+        path: where the bag is; it may be renamed while it is written.
+        pairs_kept, bytes_written, segments: of the bag so far. A pair is kept once it is in the file: the last ones
+            wait for their chunk, at most until the next flush.
         dropped: messages and pairs not written, by reason.
         skew_s: |RGB stamp - depth stamp| of the latest pairs.
         delay_s: from the arrival of a kept pair's second image to the bag having both; of the latest pairs. Pairing
@@ -104,6 +112,9 @@ class PairLog:
         self.coverage = Coverage()
         self._logged, self._matcher, self._keep = logged, matcher, keep
         self._track = Track()
+        self._unwritten: deque[int] = deque()  # of each pair in the chunk in progress: messages added up to it
+        self._flushed = 0
+        self._full: DiskFloorReached | WriteFailed | None = None
         self._writer = open_writer(path)
         self._writer.describe(MARK, logged.facts)
         self._calibration = CalibrationReader()
@@ -133,13 +144,19 @@ class PairLog:
 
     def add_image(self, stream: int, image: Received) -> None:
         """A message of stream RGB or DEPTH."""
-        if self._logged.rgb is None:
+        if image.stamp_ns < 0:
+            self.dropped[f"{'rgb' if stream == RGB else 'depth'} {NEGATIVE}"] += 1
+        elif self._logged.rgb is None:
             self._keep_or_drop(None, image)
+            self._raise_if_full()
         else:
             self._handle(self._matcher.push(stream, image.stamp_ns, image))
 
     def add_companion(self, stream: str, stamp_ns: int, cdr: bytes) -> None:
         """A message of one of the companion streams."""
+        if stamp_ns < 0:
+            self.dropped[f"{stream} {NEGATIVE}"] += 1
+            return
         companions = self._rgb_companions.get(stream) or self._depth_companions[stream]
         camera = INFO_OF.get(stream)
         if camera is not None:
@@ -150,9 +167,16 @@ class PairLog:
         """A nav_msgs/Odometry."""
         self._track.add(stamp_ns, pose_of(deserialize(cdr, ODOMETRY)))
 
+    @property
+    def has_unflushed(self) -> bool:
+        """Whether anything was written since the last ``flush``."""
+        return self._flushed != self._writer.messages_added
+
     def flush(self) -> None:
         """Make durable what was written."""
         self._writer.sync()
+        self._flushed = self._writer.messages_added
+        self._count_written()
 
     def close(self) -> None:
         """Decide the pairs still open, write them, close the bag."""
@@ -160,10 +184,18 @@ class PairLog:
             self._handle(self._matcher.flush())
             for companions in (*self._rgb_companions.values(), *self._depth_companions.values()):
                 companions.finish()
-            self.coverage.finish()
         finally:
-            self._writer.close()
-            self.bytes_written = self._writer.bytes_written
+            self.coverage.finish()
+            try:
+                self._writer.close()
+            finally:
+                self._count_written()
+                self.dropped[NOT_WRITTEN] += len(self._unwritten)
+                self._unwritten.clear()
+                if self._writer.removed:
+                    self.dropped[REMOVED] += self.pairs_kept
+                    self.pairs_kept = 0
+                self.dropped = +self.dropped
 
     def _companions(self, name: str, topic: LoggedTopic) -> Companions:
         return Companions(partial(self._write, topic), or_latest=name in INFO_OF)
@@ -175,8 +207,22 @@ class PairLog:
                 self._keep_or_drop(event.a, event.b)
             else:
                 self.dropped[("rgb " if event.stream == RGB else "depth ") + event.reason] += 1
+        self._raise_if_full()
+
+    def _raise_if_full(self) -> None:
+        if self._full is not None:
+            raise self._full
 
     def _keep_or_drop(self, rgb: Received | None, depth: Received) -> None:
+        try:
+            if self._full is None:
+                self._judge(rgb, depth)
+            else:
+                self.dropped[NOT_WRITTEN] += 1
+        except (DiskFloorReached, WriteFailed) as error:
+            self._full = error  # and not raised at once: the other events are still to be counted
+
+    def _judge(self, rgb: Received | None, depth: Received) -> None:
         stamp_ns = (rgb or depth).stamp_ns
         pose = self._track.at(stamp_ns)
         reason = self._keep.without_images(stamp_ns, pose)
@@ -200,18 +246,34 @@ class PairLog:
             self._state_registration(self._calibration.finder.images(rgb=seen_rgb, depth=seen_depth))
 
     def _keep_pair(self, rgb: Received | None, depth: Received) -> None:
-        if rgb is not None and self._logged.rgb is not None:
-            self._write(self._logged.rgb, rgb.cdr, rgb.stamp_ns)
-        self._write(self._logged.depth, depth.cdr, depth.stamp_ns)
+        # Changed first, then written: both or none.
+        images = [] if rgb is None or self._logged.rgb is None else [(self._logged.rgb, rgb)]
+        images.append((self._logged.depth, depth))
+        messages = [(topic.name, self._changed(topic, image.cdr), image.stamp_ns) for topic, image in images]
+        self._unwritten.append(self._writer.messages_added + len(messages))
+        try:
+            for message in messages:
+                self._writer.write(*message)
+        except DiskFloorReached:
+            self._unwritten.pop()
+            self.dropped[NOT_WRITTEN] += 1
+            raise
         lead = rgb or depth
         for companions in self._rgb_companions.values():
             companions.kept(lead.stamp_ns)
         for companions in self._depth_companions.values():
             companions.kept(depth.stamp_ns)
         self.coverage.kept(lead.stamp_ns)
-        self.pairs_kept += 1
-        self.bytes_written, self.segments = self._writer.bytes_written, len(self._writer.segments)
+        self._count_written()
         self.delay_s.add(time.monotonic() - max(lead.received_s, depth.received_s))
+
+    def _count_written(self) -> None:
+        written = self._writer.messages_written
+        while self._unwritten and self._unwritten[0] <= written:
+            self._unwritten.popleft()
+            self.pairs_kept += 1
+        self.path, self.bytes_written = self._writer.path, self._writer.bytes_written
+        self.segments = len(self._writer.segments)
 
     def _decode(self, image: Received | None, topic: LoggedTopic | None, decode: Callable[[Any], Any]) -> Any:
         """The message, and its pixels; None twice for what is not logged."""
@@ -220,10 +282,11 @@ class PairLog:
         message = deserialize(image.cdr, topic.received)
         return message, decode(message)
 
+    def _changed(self, topic: LoggedTopic, cdr: bytes) -> Any:
+        return cdr if topic.change is None else serialize(topic.change(deserialize(cdr, topic.received)))
+
     def _write(self, topic: LoggedTopic, cdr: bytes, stamp_ns: int) -> None:
-        if topic.change is not None:
-            cdr = serialize(topic.change(deserialize(cdr, topic.received)))
-        self._writer.write(topic.name, cdr, stamp_ns)
+        self._writer.write(topic.name, self._changed(topic, cdr), stamp_ns)
 
     def _state_registration(self, changed: bool) -> None:
         if changed:

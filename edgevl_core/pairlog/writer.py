@@ -5,28 +5,25 @@ segment is fsynced and metadata.yaml is replaced. The fsync runs beside the call
 the next sync, not the message that triggered it.
 """
 
-import os
+import contextlib
+import errno
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 from mcap.records import Attachment, Metadata
-from mcap.writer import CompressionType, Writer
 
-from edgevl_core.base.atomic import atomic_write
-from edgevl_core.base.errors import UserError
-from edgevl_core.pairlog.disk import DiskFloor, DiskFloorReached, free_bytes
-from edgevl_core.pairlog.lock import try_lock
-from edgevl_core.pairlog.metadata import METADATA_NAME, QOS_PROFILES, SegmentInfo, metadata_yaml
+from edgevl_core.pairlog.bag_directory import BagDirectory
+from edgevl_core.pairlog.disk import DiskFloor, DiskFloorReached, WriteFailed, free_bytes
+from edgevl_core.pairlog.metadata import QOS_PROFILES, SegmentInfo, metadata_yaml
+from edgevl_core.pairlog.segment_writer import COMPRESSIONS, SegmentWriter
 from edgevl_core.pairlog.segments import CDR
 from edgevl_core.pairlog.types import definition
 
-__all__ = ["BagWriter", "DiskFloorReached"]
-
-COMPRESSIONS = {"zstd": CompressionType.ZSTD, "lz4": CompressionType.LZ4, "none": CompressionType.NONE}
+__all__ = ["BagWriter", "DiskFloorReached", "WriteFailed"]
 
 
 class BagWriter:
@@ -45,8 +42,12 @@ class BagWriter:
         chunk_bytes: size at which a chunk is closed, uncompressed.
         monotonic_s, free: the clock and the disk, passed in so that tests need neither.
 
+    Attributes:
+        messages_added: by ``write``.
+
     Raises:
-        UserError: ``path`` exists, or cannot be made.
+        UserError: ``path`` exists, or cannot be made. DiskFloorReached, WriteFailed: there is no room for it; it is
+            not there then.
         ValueError: an unknown compression.
     """
 
@@ -65,27 +66,38 @@ class BagWriter:
     ) -> None:
         if compression not in COMPRESSIONS:
             raise ValueError(f"compression {compression!r} is not one of {sorted(COMPRESSIONS)}")
-        self.path = Path(path)
+        self._name = Path(path).name
         self._max_segment_bytes = max_segment_bytes
         self._max_segment_ns = round(max_segment_s * 1e9)
         self._sync_interval_s = sync_interval_s
-        self._compression = COMPRESSIONS[compression]
+        self._compression = compression
         self._chunk_bytes = chunk_bytes
         self._monotonic_s = monotonic_s
-        self._floor = DiskFloor(self.path, max(min_free_bytes, 2 * chunk_bytes), free)
 
         # By name: msgtype, qos, encoding and text of the schema, encoding of the messages.
         self._topics: dict[str, tuple[str, str, tuple[str, bytes] | None, str]] = {}
         self._facts: dict[str, dict[str, str]] = {}
         self._segments: list[SegmentInfo] = []
+        self._segment: SegmentWriter
         self._closed_bytes = 0
         self._closed = False
-        _make_directory(self.path)
-        self._lock = try_lock(self.path)  # so that retention leaves it alone
+        self._failure: WriteFailed | None = None
         self._syncer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bag-sync")
         self._syncing: Future[None] | None = None
-        self._open_segment()
-        self._write_metadata()
+        self.messages_added = 0
+        self._directory = BagDirectory(Path(path))
+        floor_bytes = max(min_free_bytes, 2 * chunk_bytes)
+        self._floor = DiskFloor(Path(path), floor_bytes, lambda _: free(self._directory.inside))
+        try:
+            self._floor.spend(0)
+            self._open_segment()
+            self._write_metadata()
+        except (OSError, DiskFloorReached) as error:
+            shutil.rmtree(path, ignore_errors=True)
+            self._release()
+            if isinstance(error, DiskFloorReached):
+                raise
+            raise WriteFailed(f"{path}: a bag cannot be begun ({error.strerror}): see to the disk") from error
 
     def __enter__(self) -> "BagWriter":
         return self
@@ -96,9 +108,24 @@ class BagWriter:
         self.close()
 
     @property
+    def path(self) -> Path:
+        """Where the directory is now: it may be renamed while it is written."""
+        return self._directory.path
+
+    @property
+    def removed(self) -> bool:
+        """Whether somebody has deleted the directory."""
+        return self._directory.removed
+
+    @property
     def bytes_written(self) -> int:
         """Bytes in all segment files, without the chunk in progress."""
-        return self._closed_bytes + (0 if self._closed else self._file.tell())
+        return self._closed_bytes + self._segment.size
+
+    @property
+    def messages_written(self) -> int:
+        """Messages in the files; ``messages_added`` counts those in the chunk in progress too."""
+        return sum(segment.messages for segment in self._segments)
 
     @property
     def segments(self) -> tuple[SegmentInfo, ...]:
@@ -110,18 +137,21 @@ class BagWriter:
 
         Facts given under the same name before stay, unless they are given again: the last record holds. rosbag2
         and rosbags pass such records over.
+
+        Raises:
+            WriteFailed: as ``write``.
         """
         self._facts[name] = {**self._facts.get(name, {}), **facts}
-        self._writer.add_metadata(name, self._facts[name])
+        with self._ending_at_failure():
+            self._segment.describe(name, self._facts[name])
 
     def add_extra(self, record: Attachment | Metadata) -> None:
         """Put an attachment or a metadata record of another bag into the segment that is open."""
-        if isinstance(record, Metadata):
-            self._writer.add_metadata(record.name, record.metadata)
-        else:
-            self._writer.add_attachment(
-                record.create_time, record.log_time, record.name, record.media_type, record.data
-            )
+        with self._ending_at_failure():
+            if isinstance(record, Metadata):
+                self._segment.describe(record.name, record.metadata)
+            else:
+                self._segment.attach(record)
 
     def add_topic(
         self,
@@ -155,7 +185,8 @@ class BagWriter:
                 raise ValueError(f"message type {msgtype!r} is unknown here: pass its schema") from None
         text = None if schema is None else (schema[0], schema[1].encode())
         self._topics[name] = (msgtype, QOS_PROFILES[qos], text, encoding)
-        self._register(name)
+        with self._ending_at_failure():
+            self._segment.register(name, *self._topics[name])
 
     def write(self, topic: str, data: bytes | memoryview, stamp_ns: int) -> None:
         """Append one message, already serialised (CDR), with log time ``stamp_ns`` >= 0.
@@ -163,67 +194,96 @@ class BagWriter:
         Raises:
             DiskFloorReached: the free space is at its floor; this message is not in the bag, all earlier ones
                 are.
+            WriteFailed: the disk refused it, or an earlier message. The bag has ended at its last whole record:
+                ``messages_written`` tells how much is in it.
             KeyError: the topic was not announced.
-            OSError: the disk failed; the segment is readable up to the last sync.
+            ValueError: the stamp is negative, or beyond what 63 bits hold; nothing was written.
         """
-        channel = self._channels[topic]
-        if self._segment_is_full(stamp_ns):
-            self._next_segment()
-            channel = self._channels[topic]
-        self._floor.spend(len(data))
-        self._writer.add_message(channel, log_time=stamp_ns, data=data, publish_time=stamp_ns)  # type: ignore[arg-type]
-        self._segments[-1].add(topic, stamp_ns)
-        if self._monotonic_s() - self._synced_s >= self._sync_interval_s:
-            self._start_sync()
+        self._segment.check(topic, stamp_ns)
+        with self._ending_at_failure():
+            if self._segment_is_full(stamp_ns):
+                self._next_segment()
+            self._floor.spend(len(data))
+            self.messages_added += 1
+            self._segment.add(topic, data, stamp_ns)
+            if self._monotonic_s() - self._synced_s >= self._sync_interval_s:
+                self._start_sync()
 
     def sync(self) -> None:
-        """Make everything written so far durable, and wait until it is."""
-        self._wait_for_sync()
-        self._start_sync()
-        self._wait_for_sync()
+        """Make everything written so far durable, and wait until it is. Raises WriteFailed as ``write``."""
+        with self._ending_at_failure():
+            self._wait_for_sync()
+            self._start_sync()
+            self._wait_for_sync()
 
     def close(self) -> None:
-        """Finish the last segment and metadata.yaml; a second call does nothing."""
+        """Finish the last segment and metadata.yaml; a second call, or one after a failure, does nothing.
+
+        Raises:
+            WriteFailed: as ``write``.
+        """
         if self._closed:
             return
-        try:
+        with self._ending_at_failure():
             self._close_segment()
             self._write_metadata()
-        finally:
-            self._closed = True
-            self._file.close()
-            self._syncer.shutdown()
-            if self._lock is not None:
-                os.close(self._lock)
+        self._end()
+
+    @contextlib.contextmanager
+    def _ending_at_failure(self) -> Iterator[None]:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            yield
+        except OSError as error:
+            self._failure = self._end_at(error)
+            raise self._failure from error
+
+    def _end_at(self, error: OSError) -> WriteFailed:
+        """End the bag where it is whole."""
+        reason = error.strerror or str(error)
+        if self.removed:
+            reason, fix = "it was removed while it was written", "begin a new one"
+        else:
+            fix = "see to the disk, and begin a new one"
+        with contextlib.suppress(OSError):
+            self._wait_for_sync()
+        with contextlib.suppress(ValueError):  # closed already, when the next one could not be opened
+            self._segment.end_whole()
+        with contextlib.suppress(OSError):
+            self._write_metadata()
+        kept = 0 if self.removed else self.messages_written
+        path = self.path
+        self._end()
+        return WriteFailed(f"{path}: writing failed ({reason}): the bag ends with {kept} messages; {fix}")
+
+    def _end(self) -> None:
+        self._closed = True
+        self._release()
+
+    def _release(self) -> None:
+        self._syncer.shutdown()
+        if hasattr(self, "_segment"):
+            self._segment.close()
+        self._directory.release()
 
     def _open_segment(self) -> None:
-        name = f"{self.path.name}_{len(self._segments)}.mcap"
-        self._file: IO[bytes] = (self.path / name).open("xb")
-        self._writer = Writer(self._file, chunk_size=self._chunk_bytes, compression=self._compression)
-        self._writer.start(profile="ros2", library="edgevl")
+        path = self._directory.inside / f"{self._name}_{len(self._segments)}.mcap"
+        segment = SegmentWriter(path, self._chunk_bytes, self._compression)
+        self._closed_bytes += self._segment.size if self._segments else 0
+        self._segment = segment
         for record, facts in self._facts.items():
-            self._writer.add_metadata(record, facts)
-        self._file.flush()
-        self._segments.append(SegmentInfo(name))
-        self._schemas: dict[str, int] = {}
-        self._channels: dict[str, int] = {}
-        for topic in self._topics:
-            self._register(topic)
+            self._segment.describe(record, facts)
+        self._segments.append(self._segment.info)
+        for name, topic in self._topics.items():
+            self._segment.register(name, *topic)
         self._synced_s = self._monotonic_s()
 
-    def _register(self, topic: str) -> None:
-        msgtype, qos, schema, encoding = self._topics[topic]
-        if schema is not None and msgtype not in self._schemas:
-            self._schemas[msgtype] = self._writer.register_schema(msgtype, *schema)
-        self._channels[topic] = self._writer.register_channel(
-            topic, encoding, self._schemas.get(msgtype, 0) if schema else 0, {"offered_qos_profiles": qos}
-        )
-
     def _segment_is_full(self, stamp_ns: int) -> bool:
-        segment = self._segments[-1]
-        if not segment.messages:
+        first_ns = self._segment.first_ns
+        if first_ns is None:
             return False
-        return self._file.tell() >= self._max_segment_bytes or stamp_ns - segment.start_ns >= self._max_segment_ns
+        return self._segment.size >= self._max_segment_bytes or stamp_ns - first_ns >= self._max_segment_ns
 
     def _next_segment(self) -> None:
         self._close_segment()
@@ -232,20 +292,19 @@ class BagWriter:
 
     def _close_segment(self) -> None:
         self._wait_for_sync()
-        self._writer.finish()  # type: ignore[no-untyped-call]
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._closed_bytes += self._file.tell()
-        self._file.close()
+        self._segment.finish()
+        self._segment.close()
 
     def _start_sync(self) -> None:
         if self._syncing is not None and not self._syncing.done():
             return  # the disk is slower than the interval: one sync at a time
         self._wait_for_sync()
-        self._writer.flush()  # type: ignore[no-untyped-call]
+        if self._segment.removed:
+            raise OSError(errno.ENOENT, f"{self._segment.info.name} was removed while it was written")
+        self._segment.flush()
         metadata = self._metadata()
         self._synced_s = self._monotonic_s()
-        self._syncing = self._syncer.submit(_make_durable, self._file.fileno(), self.path, metadata)
+        self._syncing = self._syncer.submit(self._directory.make_durable, self._segment.fileno(), metadata)
 
     def _wait_for_sync(self) -> None:
         syncing, self._syncing = self._syncing, None
@@ -257,18 +316,4 @@ class BagWriter:
         return metadata_yaml(topics, self._segments)
 
     def _write_metadata(self) -> None:
-        atomic_write(self.path / METADATA_NAME, self._metadata())
-
-
-def _make_durable(descriptor: int, path: Path, metadata: bytes) -> None:
-    os.fsync(descriptor)
-    atomic_write(path / METADATA_NAME, metadata)
-
-
-def _make_directory(path: Path) -> None:
-    try:
-        path.mkdir(parents=True)
-    except FileExistsError:
-        raise UserError(f"{path} exists already: choose a new name for the bag, or remove it first") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be made ({error.strerror}): choose another place") from error
+        self._directory.write_metadata(self._metadata())

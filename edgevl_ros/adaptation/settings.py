@@ -8,7 +8,16 @@ from typing import Any
 from edgevl_core.adaptation.child import edgevl_command
 from edgevl_core.adaptation.hosts import check_remote
 from edgevl_core.adaptation.records import BundleRef, Plan, Remote
-from edgevl_core.adaptation.runs import closed_logs, is_own, made_by, make_directory, new_run, origin, without
+from edgevl_core.adaptation.runs import (
+    check_run_name,
+    closed_logs,
+    is_own,
+    made_by,
+    make_directory,
+    new_run,
+    origin,
+    without,
+)
 from edgevl_core.adaptation.triggers import Rules, parse_window
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
@@ -145,6 +154,7 @@ def settings(values: Mapping[str, Any]) -> Settings:
         raise UserError("a trigger is on, but bags and log_directory are empty: name what to adapt to")
     if rules.new_pairs and not (values["logger_status"] and values["log_directory"]):
         raise UserError("trigger_new_pairs needs logger_status and log_directory: new pairs are in new logs")
+    check_run_name(values["run_name"])
     kept = without(values["bags"], values["held_back"])
     if both := [bag for bag in values["bags"] if bag not in kept]:
         raise UserError(f"bags and held_back both name {', '.join(both)}: a bag is for one of them (or named twice)")

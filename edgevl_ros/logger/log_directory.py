@@ -1,5 +1,6 @@
 """The folder of pair_logger's logs: a new log as the parameters say, and all of them within the budget."""
 
+import shutil
 import time
 from collections.abc import Callable
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.pairing import PairMatcher
 from edgevl_core.pairlog.compressing import DEPTH_SUFFIX, RGB_SUFFIX, compress_depth_msg, compress_rgb_msg
+from edgevl_core.pairlog.disk import WriteFailed, free_bytes
 from edgevl_core.pairlog.frame_selection import FrameSelector
 from edgevl_core.pairlog.pair_log import Logged, LoggedTopic, PairLog
 from edgevl_core.pairlog.retention import make_room
@@ -46,12 +48,14 @@ class LogDirectory:
         self._part = 1
         self._budget_bytes = int(values["max_total_mb"] * MB)
         self._segment_bytes = int((values["max_segment_mb"] + SEGMENT_SLACK_MB) * MB)
+        _make(self.directory)
+
+    def free_bytes(self) -> int:
+        """Free space where logs are made; 0 where that place is gone."""
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"parameter directory = {self.directory} cannot be made ({error.strerror}): choose another place"
-            ) from error
+            return free_bytes(self.directory)
+        except OSError:
+            return 0
 
     def open(self, next_part: bool = False) -> PairLog:
         """A new log; ``next_part``: that goes on where the one before was ended for the budget's sake.
@@ -59,15 +63,17 @@ class LogDirectory:
         Raises:
             UserError: there is a log of that name, it cannot be made, or no room can be made for it.
         """
+        _make(self.directory)  # it may have been removed meanwhile
         self.make_room()
         values = self._values
-        log = PairLog(
-            self._new_path(next_part),
-            what_is_logged(values),
-            PairMatcher(values["max_skew_s"]),
-            FrameSelector(**{rule: values[rule] or None for rule in KEEP_RULES}),
-            self._open_writer,
-        )
+        path = self._new_path(next_part)
+        matcher = PairMatcher(values["max_skew_s"])
+        keep = FrameSelector(**{rule: values[rule] or None for rule in KEEP_RULES})
+        try:
+            log = PairLog(path, what_is_logged(values), matcher, keep, self._open_writer)
+        except WriteFailed:
+            shutil.rmtree(path, ignore_errors=True)  # begun just now: it would only stand in the next one's way
+            raise
         self._say(f"logging to {log.path}")
         return log
 
@@ -111,6 +117,15 @@ class LogDirectory:
             self._part += 1
             path = self.directory / f"{stem}_{self._part}"
         return path
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"parameter directory = {directory} cannot be made ({error.strerror}): choose another place"
+        ) from error
 
 
 def what_is_logged(values: dict[str, Any]) -> Logged:

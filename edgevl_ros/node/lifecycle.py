@@ -5,6 +5,7 @@ exactly what was done, in reverse, even after half a set-up.
 """
 
 import functools
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -14,16 +15,19 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 
 from edgevl_core.base.errors import UserError
 from edgevl_ros.node.diagnostics import ERROR, WARN, Faults, Report, to_status
+from edgevl_ros.node.overrides import doubts, parameter_files, read_sections
 from edgevl_ros.node.parameters import Parameter, declare, read
 from edgevl_ros.node.qos import LATCHED
 
 COMMON = (Parameter("autostart", True, "activate at start; false: wait for lifecycle requests", read_only=True),)
 STATS_PERIOD_S = 0.5
+BEFORE_CONFIGURE = ("unconfigured", "finalized")
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -36,10 +40,12 @@ class ManagedNode(LifecycleNode):
         subscriptions_end: exit stack of the subscriptions, which go after all else that activate created: should
             DDS get stuck in that (see exit_guard), bags are closed and children ended already.
         fault: the UserError of the last failed transition, if it was one.
+        life: counts up with every clean-up; what waited meanwhile finds its publishers gone (see worker.in_this_life).
+        doubts: parameter overrides without effect, one sentence each: logged once, in the diagnostics for good.
         exit_code: what the process returns.
 
     Raises:
-        UserError: a parameter override is not acceptable.
+        UserError: a parameter override is not acceptable, or a parameter file cannot be read.
     """
 
     def __init__(self, name: str, parameters: Sequence[Parameter], stats_topic: str = "~/stats") -> None:
@@ -52,7 +58,12 @@ class ManagedNode(LifecycleNode):
         self.exit_code = 0
         self.finished = False
         self.state_label = "unconfigured"
+        self.life = 0
+        self._own_services: set[str] = set()
         declare(self, self._table)
+        self.doubts = self._doubts()
+        for doubt in self.doubts:
+            self.get_logger().warning(doubt)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         # A steady clock: with use_sim_time and no /clock the diagnostics still speak.
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
@@ -77,22 +88,44 @@ class ManagedNode(LifecycleNode):
 
     # -- creating things --------------------------------------------------------------------------------
 
+    def create_subscription(self, kind: type, topic: str, *arguments: Any, **options: Any) -> Any:
+        """As rclpy's. Raises UserError where ``topic`` can be no topic's name."""
+        self.check_name(topic)
+        return super().create_subscription(kind, topic, *arguments, **options)
+
+    def create_client(self, kind: type, name: str, *arguments: Any, **options: Any) -> Any:
+        """As rclpy's. Raises UserError where ``name`` can be no service's name."""
+        self.check_name(name)
+        return super().create_client(kind, name, *arguments, **options)
+
+    def check_name(self, name: str) -> None:
+        """Refuse what can be no name of a topic or service. Raises UserError."""
+        try:
+            self.resolve_topic_name(name)
+        except rclpy_implementation.RCLError as error:
+            why = str(error).removeprefix("failed to resolve name: ").split(", at /")[0]
+            named = [f"parameter {key} = " for key, value in self.values.items() if value == name]
+            raise UserError(
+                f"{named[0] if named else ''}{name!r}: {why}; accepted: letters, digits and '_', in parts parted by "
+                "'/', none of which begins with a digit"
+            ) from error
+
     def add_publisher(self, kind: type, topic: str, qos: QoSProfile) -> Any:
         """A publisher that lives until clean-up."""
         publisher = self.create_publisher(kind, topic, qos)
         self.until_cleanup.callback(self.destroy_publisher, publisher)
         return publisher
 
-    def add_service(self, kind: type, name: str, callback: Callable[..., Any]) -> Any:
-        """A guarded service that lives until clean-up; ``callback(request, response)`` may be a coroutine.
+    def add_service(self, kind: type, name: str, callback: Callable[..., Any]) -> None:
+        """A guarded service from now until the node's end; ``callback(request, response)`` may be a coroutine.
 
+        It outlives clean-up, and refuses then: taken down while a call waits, that call could never be answered.
         While it waits, images, timers and other services go on: in the node's own callback group, where one callback at
         a time may be under way, nothing would. The executor has one thread, so callbacks still never run together.
         """
-        group = ReentrantCallbackGroup()
-        service = self.create_service(kind, name, self.guarded_service(callback), callback_group=group)
-        self.until_cleanup.callback(self.destroy_service, service)
-        return service
+        if name not in self._own_services:
+            self.create_service(kind, name, self.guarded_service(callback), callback_group=ReentrantCallbackGroup())
+            self._own_services.add(name)
 
     def add_timer(self, period_s: float, callback: Callable[[], None]) -> Any:
         """A guarded timer on a steady clock, until deactivation."""
@@ -118,6 +151,8 @@ class ManagedNode(LifecycleNode):
 
         async def call(request: Any, response: Any) -> Any:
             try:
+                if self.state_label in BEFORE_CONFIGURE:
+                    raise UserError(f"{self.get_name()} is {self.state_label}: configure it first")
                 answer = callback(request, response)
                 return await answer if hasattr(answer, "__await__") else answer
             except Exception as error:
@@ -159,15 +194,15 @@ class ManagedNode(LifecycleNode):
         return self._release(self.until_deactivate, "inactive", self.subscriptions_end)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._release(self.until_cleanup, "unconfigured")
+        return self._clean_up("unconfigured")
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.on_deactivate(state)
-        return self._release(self.until_cleanup, "finalized")
+        return self._clean_up("finalized")
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.on_deactivate(state)
-        return self._release(self.until_cleanup, "unconfigured")
+        return self._clean_up("unconfigured")
 
     def end_work(self) -> None:
         """Stop what activation started, but for the subscriptions; deactivating does the rest."""
@@ -194,6 +229,10 @@ class ManagedNode(LifecycleNode):
             self._release(stack, self.state_label)
         return FAILURE
 
+    def _clean_up(self, reached: str) -> TransitionCallbackReturn:
+        self.life += 1
+        return self._release(self.until_cleanup, reached)
+
     def _release(self, stack: ExitStack, reached: str, *more: ExitStack) -> TransitionCallbackReturn:
         self.state_label = reached
         for each in (stack, *more):
@@ -209,7 +248,10 @@ class ManagedNode(LifecycleNode):
 
     def current_report(self) -> Report:
         """``report()`` with the life-cycle state and the errors on top."""
-        report = Report(WARN, "") if self.state_label in ("unconfigured", "finalized") else self.report()
+        report = Report(WARN, "") if self.state_label in BEFORE_CONFIGURE else self.report()
+        if self.doubts:
+            message = "; ".join(text for text in (report.message, *self.doubts) if text)
+            report = Report(max(report.level, WARN), message, report.values)
         values = {"state": self.state_label, **report.values, "errors": self.faults.count}
         if self.faults.last:
             values["last_error"] = self.faults.last
@@ -229,9 +271,15 @@ class ManagedNode(LifecycleNode):
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 
+    def _doubts(self) -> list[str]:
+        # rclpy shows its overrides to nobody else.
+        overrides, declared = self._parameter_overrides, [parameter.name for parameter in self._table]
+        files = {path: read_sections(path) for path in parameter_files(sys.argv)}
+        return doubts(self.get_fully_qualified_name(), overrides, declared, files)
+
     def _on_set_parameters(self, parameters: Sequence[Any]) -> SetParametersResult:
         names = {parameter.name for parameter in self._table} & {parameter.name for parameter in parameters}
-        if names and self.state_label not in ("unconfigured", "finalized"):
+        if names and self.state_label not in BEFORE_CONFIGURE:
             changed = ", ".join(sorted(names))
             reason = f"{self.get_name()} is {self.state_label}: {changed} can be changed when unconfigured"
             return SetParametersResult(successful=False, reason=reason)

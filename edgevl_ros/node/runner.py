@@ -21,6 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 from edgevl_core.base.errors import UserError
 from edgevl_ros.node.exit_guard import exit_within
 from edgevl_ros.node.lifecycle import COMMON, ManagedNode
+from edgevl_ros.node.overrides import parameter_files, read_sections
 from edgevl_ros.node.parameters import Parameter, accepted
 
 # A signal is seen when the wait set wakes up; this bounds the wait.
@@ -61,6 +62,8 @@ def run(create: Callable[[], ManagedNode], parameters: Sequence[Parameter], abou
 
 def init() -> None:
     """Start rclpy with the command line's ROS arguments. Raises UserError where they cannot be understood."""
+    for path in parameter_files(sys.argv):
+        read_sections(path)  # one line that names the file, where rcl has two
     try:
         # rclpy's own handlers would invalidate the context before the node could close its bag and say good-bye.
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)

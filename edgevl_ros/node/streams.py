@@ -8,6 +8,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from edgevl_core.base.counters import StreamCount
+from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.clock import StampCheck
 from edgevl_core.pairlog import types
 from edgevl_ros.node.lifecycle import ManagedNode
@@ -44,12 +45,18 @@ def view(cdr: bytes, topic: str) -> Any:
 class RawStream:
     """One subscription, until deactivation; ``callback(stamp_ns, cdr)`` gets the stamp and the bytes.
 
-    The QoS comes from the node's parameters ``qos_reliability`` and ``qos_depth``.
+    Its counts can be asked for afterwards too. The QoS comes from the node's parameters ``qos_reliability`` and
+    ``qos_depth``.
+
+    Attributes:
+        count: what was received.
+        unreadable: how many of these were too short to hold a header; ``callback`` does not get them.
     """
 
     def __init__(self, node: ManagedNode, kind: type, topic: str, callback: Callable[[int, bytes], None]) -> None:
         self.topic = topic
         self.count = StreamCount()
+        self.unreadable = 0
         self._stamps = StampCheck()
         self._node = node
         self._callback = callback
@@ -57,15 +64,22 @@ class RawStream:
         self._kind = kind
         qos = stream_qos(node.values["qos_reliability"], node.values["qos_depth"])
         events = SubscriptionEventCallbacks(incompatible_qos=node.guarded(self._on_incompatible_qos))
-        subscription = node.create_subscription(
+        self._subscription = node.create_subscription(
             kind, topic, node.guarded(self._on_message), qos, event_callbacks=events, raw=True
         )
-        self._subscription = subscription
-        node.subscriptions_end.callback(node.destroy_subscription, subscription)
+        node.subscriptions_end.callback(self._end)
+
+    def _end(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        self._node.destroy_subscription(subscription)
 
     def _on_message(self, cdr: bytes) -> None:
         self.count.add(len(cdr), time.monotonic())
-        at_ns = stamp_ns(cdr)
+        try:
+            at_ns = stamp_ns(cdr)
+        except ValueError as error:
+            self.unreadable += 1
+            raise UserError(f"{self.topic}: {error}: look at what publishes it") from error
         self._stamps.add(at_ns)
         self._callback(at_ns, cdr)
 
@@ -78,6 +92,8 @@ class RawStream:
 
     def problem(self) -> str:
         """Why nothing arrives, or nothing that can be paired: silence, stamps that stand still. Empty: all is well."""
+        if self._subscription is None:
+            return ""  # the node is not active, and says so
         if self._mismatch and not self.count.received:
             return self._mismatch
         age_s = self.count.age_s(time.monotonic())
@@ -96,14 +112,18 @@ class RawStream:
 
     def _publishers(self) -> int:
         """Publishers that this subscription is matched with (on Humble and Jazzy: that the topic has)."""
+        if self._subscription is None:
+            return 0
         if hasattr(self._subscription, "get_publisher_count"):
             return self._subscription.get_publisher_count()
         return self._node.count_publishers(self._subscription.topic_name)
 
     def values(self, name: str) -> dict[str, object]:
-        """Counts for diagnostics, keys ending in ``name``."""
+        """Counts for diagnostics, keys ending in ``name``; ``<name>_unreadable`` where there are such."""
         now_s = time.monotonic()
+        unreadable = {f"{name}_unreadable": self.unreadable} if self.unreadable else {}
         return {
+            **unreadable,
             f"publishers_{name}": self._publishers(),
             f"received_{name}": self.count.received,
             f"rate_{name}_hz": self.count.rate_hz(now_s),

@@ -9,18 +9,34 @@ from typing import Any, Generic, TypeVar
 from rclpy.node import Node
 from rclpy.task import Future
 
+from edgevl_core.base.errors import UserError
+from edgevl_ros.node.lifecycle import ManagedNode
+
 Item = TypeVar("Item")
 FAILED = "failed"
 
 
-def in_thread(node: Node, work: Callable[[], Any]) -> Future:
-    """Run ``work`` in a thread of its own; a service callback awaits it while the executor goes on.
+async def in_thread(node: ManagedNode, work: Callable[[], Any]) -> Any:
+    """Run ``work`` in a thread of its own, while the executor goes on; its result, as of ``in_this_life``.
 
     The process does not end before ``work`` has: cut off inside a library's C++ it would crash.
     """
     future = Future()
     threading.Thread(target=_run_into, args=(node, future, work), name="service work").start()
-    return future
+    return await in_this_life(node, future)
+
+
+async def in_this_life(node: ManagedNode, future: Future) -> Any:
+    """The future's result, for a service that goes on with it.
+
+    Raises:
+        UserError: the node was cleaned up meanwhile: its publishers are gone, its state is another's.
+    """
+    life = node.life
+    result = await future
+    if node.life != life:
+        raise UserError(f"{node.get_name()} was cleaned up meanwhile: what was asked for has no effect")
+    return result
 
 
 def _run_into(node: Node, future: Future, work: Callable[[], Any]) -> None:

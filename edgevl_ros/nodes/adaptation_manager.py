@@ -81,6 +81,8 @@ class AdaptationManager(ManagedNode):
 
     def _start_if_due(self) -> None:
         """Start unasked where a trigger says so."""
+        if self.state_label != "active":
+            return
         reason = due(self._settings.rules, self._robot_state.seen(self._adaptation.memory))
         if not reason or time.monotonic() < self._retry_at_s:
             return

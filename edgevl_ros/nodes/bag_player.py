@@ -148,6 +148,7 @@ class BagPlayer(ManagedNode):
             self.phase, exit_code = "failed", 1
             self.add_error("playback", error)
         if self._stop.is_set():
+            self.phase = self.phase if self.phase in ("finished", "failed") else "stopped"
             return
         self.publish_stats()
         self.get_logger().info(self.report().message)

@@ -79,8 +79,8 @@ class Waiting(OrderedDict):
 class LabelOverlay(ManagedNode):
     """See the module's text. ~/image (rgb8, stamp and frame of the input), ~/image/compressed, ~/marker.
 
-    ``~/stats`` accounts for every image: received_rgb = drawn + idle + without_answer + waiting + failed. An image
-    whose answer comes again, by other words, is drawn again: "redrawn".
+    ``~/stats`` accounts for every image: received_rgb = drawn + idle + without_answer + waiting + failed +
+    rgb_unreadable (no header). An image whose answer comes again, by other words, is drawn again: "redrawn".
     """
 
     def __init__(self) -> None:

@@ -4,17 +4,17 @@ Subscriptions only queue bytes; one writer thread pairs, judges and writes, so t
 cost messages: they wait in a bounded queue, and what does not fit is counted as "queue full".
 """
 
-import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from edgevl.msg import LoggerStatus
 from std_srvs.srv import Trigger
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.pairlog.disk import DiskFloorReached
+from edgevl_core.pairlog.disk import DiskFloorReached, WriteFailed
 from edgevl_core.pairlog.log_stats import ByteRate
 from edgevl_core.pairlog.pair_log import PairLog
 from edgevl_ros.logger.log_directory import LogDirectory
@@ -25,8 +25,9 @@ from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import LATCHED
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.streams import RawStream
-from edgevl_ros.node.worker import QueueWorker
+from edgevl_ros.node.worker import QueueWorker, in_this_life
 
+NO_MORE_WRITES = (DiskFloorReached, WriteFailed)
 NEEDED = ("rgb", "depth", "odometry")  # without these nothing, or not all that should be, is kept
 
 
@@ -38,6 +39,7 @@ class PairLogger(ManagedNode):
         self._log: PairLog | None = None
         self._closed: PairLog | None = None
         self._state = "idle"
+        self._ended_by = ""  # why the last log ended unasked; the diagnostics say it until the next start
         self._refused: Counter[str] = Counter()
         self._streams: dict[str, RawStream] = {}
         self._clock_jumps = ClockJumps(self.get_logger().warning)
@@ -45,6 +47,8 @@ class PairLogger(ManagedNode):
     def setup(self) -> None:
         check(self.values)
         self._topics = topics(self.values)
+        for topic in self._topics.values():
+            self.check_name(topic)  # before there is a log
         self._kinds = {stream: message_type(stream, topic) for stream, topic in self._topics.items()}
         self._shelf = LogDirectory(self.values, self.get_logger().info)
         self._rate = ByteRate()
@@ -58,7 +62,11 @@ class PairLogger(ManagedNode):
         self.until_deactivate.callback(self._publish_status)
         self.until_deactivate.callback(self._end_log)
         if self.values["log_on_activate"]:
-            self._open()
+            try:
+                with self._ending():
+                    self._open()
+            except NO_MORE_WRITES as error:  # no reason to leave: ~/start tries again
+                self.add_error("writing", error)
         self._streams = {
             stream: RawStream(self, self._kinds[stream], topic, partial(self._on_message, stream))
             for stream, topic in self._topics.items()
@@ -84,14 +92,25 @@ class PairLogger(ManagedNode):
         if log is None:
             return
         segments = log.segments
-        try:
+        with self._ending():
             add(log)
-        except DiskFloorReached as error:
-            self.add_error("writing", error)
-            self._close()
-            return
-        if log.segments > segments:
-            self._on_new_segment(log)
+            if log.segments > segments:
+                self._on_new_segment(log)
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """What ends a log unasked is kept for the diagnostics, and the log is closed."""
+        try:
+            yield
+        except NO_MORE_WRITES as error:
+            with suppress(*NO_MORE_WRITES):  # the same once more
+                self._close()
+            self._ended(error)
+            raise
+
+    def _ended(self, error: UserError) -> None:
+        """A log that ended at the floor of free space is whole."""
+        self._ended_by, self._state = str(error), "failed" if isinstance(error, WriteFailed) else "stopped"
 
     def _on_new_segment(self, log: PairLog) -> None:
         """The moment to keep the budget: the segment before has its final size."""
@@ -99,34 +118,38 @@ class PairLogger(ManagedNode):
             self._close("logging")
             try:
                 self._open(next_part=True)
-            finally:
-                self._state = "stopped" if self._log is None else "logging"
+            except UserError as error:
+                self._ended(error)
+                raise
         else:
             self._shelf.make_room()
 
     def _open(self, next_part: bool = False) -> str:
         if self._log is not None:
             raise UserError(f"logging to {self._log.path} already: ~/stop first")
-        self._refused.clear()
-        self._synced_pairs = 0
         self._log = self._shelf.open(next_part)
-        self._state = "logging"
+        self._state, self._ended_by = "logging", ""
+        self._refused.clear()
         return f"logging to {self._log.path}"
 
     def _sync_if_idle(self) -> None:
         log = self._log
-        if log is not None and self._worker.pending() == 0 and self._synced_pairs != log.pairs_kept:
-            log.flush()
-            self._synced_pairs = log.pairs_kept
+        if log is not None and self._worker.pending() == 0 and log.has_unflushed:
+            with self._ending():
+                log.flush()
 
     def _close(self, state: str = "stopped") -> str:
         if self._log is None:
             return "was not logging"
         log = self._log
         try:
+            self._state = state
             log.close()
+        except NO_MORE_WRITES as error:
+            self._ended(error)
+            raise
         finally:
-            self._closed, self._log, self._state = log, None, state
+            self._closed, self._log = log, None
         text = f"{log.pairs_kept} pairs in {log.path}"
         self.get_logger().info(text)
         return text
@@ -146,13 +169,14 @@ class PairLogger(ManagedNode):
     def _flush(self) -> str:
         if self._log is None:
             raise UserError("not logging: nothing to flush")
-        self._log.flush()
+        with self._ending():
+            self._log.flush()
         return f"{self._log.pairs_kept} pairs on disk in {self._log.path}"
 
     async def _in_writer(self, job: Callable[[], str], response: Trigger.Response) -> Trigger.Response:
         if self.state_label != "active":
             raise UserError(f"pair_logger is {self.state_label}: activate it first")
-        response.message = await self._worker.call(job)
+        response.message = await in_this_life(self, self._worker.call(job))
         response.success = True
         self._publish_status()
         return response
@@ -161,7 +185,8 @@ class PairLogger(ManagedNode):
 
     def _dropped(self) -> Counter[str]:
         log = self._log or self._closed
-        return Counter(log.dropped if log is not None else {}) + self._refused
+        unreadable = Counter({f"{name} unreadable header": stream.unreadable for name, stream in self._streams.items()})
+        return Counter(log.dropped if log is not None else {}) + self._refused + unreadable
 
     def _publish_status(self) -> None:
         log = self._log or self._closed
@@ -169,7 +194,7 @@ class PairLogger(ManagedNode):
         status = LoggerStatus(state=self._state)
         status.dropped_reasons, status.dropped_counts = list(dropped), list(dropped.values())
         status.header.stamp = self.get_clock().now().to_msg()
-        status.free_bytes = shutil.disk_usage(self._shelf.directory).free
+        status.free_bytes = self._shelf.free_bytes()
         status.skew_p50_s = status.skew_p95_s = float("nan")
         if log is not None:
             status.pairs_kept = log.pairs_kept
@@ -198,6 +223,8 @@ class PairLogger(ManagedNode):
         problems = [self._streams[name].problem() for name in NEEDED if name in self._streams]
         problems = [problem for problem in problems if problem] if self._state == "logging" else []
         problems += log.doubts if log is not None and self._state == "logging" else []
+        if self._ended_by:
+            problems = [self._ended_by]
         kept = log.pairs_kept if log is not None else 0
         message = "; ".join([f"{self._state}, {kept} pairs kept", *problems])
         return Report(WARN if problems else OK, message, values)

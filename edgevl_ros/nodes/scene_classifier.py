@@ -69,9 +69,9 @@ class SceneClassifier(ManagedNode):
     """See the module's text. ~/scene, ~/labels (latched JSON), ~/set_labels, ~/load_bundle; ~/classification.
 
     ``~/stats`` accounts for every image: received_rgb + received_depth = 2 pairs + rgb_alone + depth_alone + waiting +
-    those dropped unpaired (rgb_unmatched, depth_late, ...), and for every frame: frames = pairs + rgb_alone +
-    depth_alone = answered + superseded + failed + idle + rate_limited + in_progress. The last frame is answered again,
-    by its stamp, when the words change: "repeated".
+    those dropped unpaired (rgb_unmatched, depth_late, ..., and rgb_unreadable, depth_unreadable: without a header), and
+    for every frame: frames = pairs + rgb_alone + depth_alone = answered + superseded + failed + idle + rate_limited +
+    in_progress. The last frame is answered again, by its stamp, when the words change: "repeated".
     """
 
     def __init__(self) -> None:

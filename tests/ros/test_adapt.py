@@ -91,9 +91,9 @@ def test_an_adaptation_ends_with_its_bundle_in_the_classifier(graph, tmp_path, p
 
     seen = json.loads((tmp_path / "runs/run/seen.json").read_text())
     assert seen["arguments"] == [
-        *("adapt", str(tmp_path / "bag"), "--teacher", "open_clip:tiny", "--labels", "home.yaml"),
+        *("adapt", "--teacher", "open_clip:tiny", "--labels", "home.yaml"),
         *("--out", str(tmp_path / "runs/run"), "--recipe", "demo.yaml"),
-        *("--set", "mode=succeed", "--set", f"bundle={tmp_path / 'bundle'}"),
+        *("--set", "mode=succeed", "--set", f"bundle={tmp_path / 'bundle'}", "--", str(tmp_path / "bag")),
     ]
     assert seen["nice"] == min(19, os.nice(0) + 10)
     assert seen["disk"] == ("idle" if shutil.which("ionice") else "")
@@ -281,7 +281,7 @@ def test_new_pairs_start_an_adaptation_to_the_closed_logs(graph, tmp_path, progr
     final = graph.until(state(status, "failed"), "the adaptation")
     assert final.message == f"error: {tmp_path / 'logs/pairs_1'} has no depth topic"
     seen = json.loads((tmp_path / "runs/run/seen.json").read_text())
-    assert seen["arguments"][:3] == ["adapt", str(tmp_path / "logs/pairs_1"), "--teacher"]
+    assert seen["arguments"][-2:] == ["--", str(tmp_path / "logs/pairs_1")]
     graph.until(lambda: stats().get("reason") == "30 new pairs", "the reason")
 
 

@@ -184,7 +184,8 @@ def test_the_training_is_told_which_run_to_start_from(tmp_path, plan):
     adaptation.begin(changed(plan, start_from=earlier), 0)
     assert ended(adaptation).state == "succeeded"
     seen = json.loads((plan.run / "seen.json").read_text())
-    assert seen["arguments"][-2:] == ["--set", f"student.start_from={earlier}"]
+    options = seen["arguments"][: seen["arguments"].index("--")]
+    assert options[-2:] == ["--set", f"student.start_from={earlier}"]
 
 
 def test_a_bundle_that_the_adaptation_doubts_is_refused_before_any_comparison(tmp_path, plan):
@@ -242,7 +243,7 @@ def test_a_workstation_adapts_and_compares_for_the_robot(tmp_path, plan, worksta
     assert (plan.run / "inputs.json").is_file()
     there = workstation / "work/edgevl"
     seen = json.loads((there / "runs/run/seen.json").read_text())
-    used = [workstation / path for path in seen["arguments"][1:3]]
+    used = [workstation / path for path in seen["arguments"][-2:]]
     assert [path.name for path in used] == ["bag", odd.name]
     assert [(path / "data.mcap").read_text() for path in used] == ["pictures", "pictures"]
     assert not list(tmp_path.rglob("oh no"))
@@ -286,3 +287,12 @@ def test_the_reason_of_a_failure_there_is_told_here(tmp_path, plan, workstation)
     final = ended(adaptation)
     assert (final.state, final.exit_code) == ("failed", 2)
     assert "has no depth topic" in final.message
+
+
+def test_a_bag_called_like_an_option_is_a_bag(tmp_path, plan):
+    """The stand-in reads its arguments as the real program does: nothing behind -- is an option."""
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(changed(plan, bags=("--dry-run", "-h")), 0)
+    assert ended(adaptation).state == "succeeded"
+    seen = json.loads((plan.run / "seen.json").read_text())
+    assert seen["arguments"][-3:] == ["--", "--dry-run", "-h"]

@@ -24,12 +24,13 @@ NODES = ("bag_player", "pair_logger", "scene_classifier", "label_overlay", "adap
 SHIPPED = ("--params-file", str(harness.ROOT / "config/robot.yaml"))
 
 
-def start_all(graph: Graph, tmp_path, *arguments: str):
+def start_all(graph: Graph, tmp_path, *arguments: str, bundle: object = ""):
     """All five nodes with the shipped parameters, each able to become active."""
     bag = harness.write_bag(tmp_path / "bag", frames=2)
     parameters = {
         "bag_player": {"bag": str(bag), "exit_at_end": False},
         "pair_logger": {"directory": str(tmp_path / "logs"), "min_free_mb": 0.0},
+        "scene_classifier": {"bundle": str(bundle)},
         "adaptation_manager": {"out_dir": str(tmp_path / "runs")},
     }
     return [graph.start(name, *SHIPPED, *arguments, **parameters.get(name, {})) for name in NODES]

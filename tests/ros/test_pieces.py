@@ -217,8 +217,8 @@ def test_environment_loses_what_the_ros_wheels_added():
 def test_adapt_arguments():
     arguments = records.adapt_arguments(["a", "b"], "T", "l.yaml", "run", "r.yaml", ["seed=1", "student=x"])
     assert arguments == [
-        *("adapt", "a", "b", "--teacher", "T", "--labels", "l.yaml", "--out", "run"),
-        *("--recipe", "r.yaml", "--set", "seed=1", "--set", "student=x"),
+        *("adapt", "--teacher", "T", "--labels", "l.yaml", "--out", "run"),
+        *("--recipe", "r.yaml", "--set", "seed=1", "--set", "student=x", "--", "a", "b"),
     ]
     assert "--recipe" not in records.adapt_arguments(["a"], "T", "l", "run", "", [])
 

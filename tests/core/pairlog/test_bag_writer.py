@@ -173,6 +173,19 @@ def test_a_failing_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert reader.topics["truth"].count == 1
 
 
+@pytest.mark.parametrize("at_ns", [-1, -(10**18), 1 << 63, 1 << 70])
+def test_a_stamp_that_no_bag_can_hold_spoils_nothing(tmp_path: Path, at_ns: int) -> None:
+    with BagWriter(tmp_path / "bag", min_free_bytes=0) as bag:
+        add_topics(bag)
+        with pytest.raises(ValueError, match="none that a bag can hold"):
+            bag.write("truth", b"", at_ns)
+        for number in range(5):
+            add_pair(bag, number)
+    with BagReader(tmp_path / "bag") as reader:
+        assert reader.losses == []
+        assert sum(1 for _ in reader.messages(["truth"])) == 5
+
+
 def test_no_thread_is_left(tmp_path: Path) -> None:
     write_bag(tmp_path / "bag", 3, sync_interval_s=0.0)
     assert not [t for t in threading.enumerate() if t.name.startswith("bag-sync")]
