@@ -28,7 +28,7 @@ from edgevl_core.bundle.vocabulary import check_encoder
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.engine import CPU_ONLY, ENGINES, Engine, takes_int8
 
-__all__ = ["Bundle", "Manifest", "load_bundle", "read_manifest", "write_bundle"]
+__all__ = ["Bundle", "Manifest", "load_bundle", "load_words", "read_manifest", "text_encoder_in", "write_bundle"]
 
 STUDENT_INT8, STUDENT_FP32 = "student.onnx", "student_fp32.onnx"
 GOLDEN_FILE, LABEL_BANK_FILE = "golden.npz", "label_bank.npz"
@@ -48,7 +48,7 @@ class Bundle:
     @property
     def text_encoder(self) -> Path | None:
         """The directory with the text encoder's files, where the bundle has one."""
-        return self.path if TEXT_FILES[0] in self.manifest.files else None
+        return text_encoder_in(self.path, self.manifest)
 
 
 def write_bundle(
@@ -140,10 +140,8 @@ def load_bundle(
         UserError: the bundle is refused; the message says which file, why, and what to do.
     """
     path = Path(path)
-    manifest = read_manifest(path)
-    _check_files(path, manifest)
+    manifest, label_bank = load_words(path)
     student = STUDENT_INT8 if takes_int8(engine, providers) else STUDENT_FP32
-    label_bank = load_label_bank(path / LABEL_BANK_FILE)
     opened = Engine(path / student, threads=threads, providers=providers, name=engine)
     _check_fit(opened, label_bank, manifest.preprocess)
     if opened.embedding_dim != manifest.embedding_dim:
@@ -151,10 +149,28 @@ def load_bundle(
             f"{path}: {student} gives {opened.embedding_dim} dimensions, the manifest says "
             f"{manifest.embedding_dim}: make the bundle again"
         )
-    label_bank.select(manifest.labels)
     _check_golden(path, student, opened)
     opened.recent_s.clear()  # the self-test's batch is not the robot's
     return Bundle(path, manifest, label_bank, opened)
+
+
+def load_words(path: Path | str) -> tuple[Manifest, LabelBank]:
+    """A bundle's manifest and label bank, without its student; every file's hash is checked.
+
+    Raises:
+        UserError: the bundle is refused.
+    """
+    path = Path(path)
+    manifest = read_manifest(path)
+    _check_files(path, manifest)
+    label_bank = load_label_bank(path / LABEL_BANK_FILE)
+    label_bank.select(manifest.labels)
+    return manifest, label_bank
+
+
+def text_encoder_in(path: Path, manifest: Manifest) -> Path | None:
+    """The directory with the text encoder's files, where the bundle has one."""
+    return path if TEXT_FILES[0] in manifest.files else None
 
 
 def _check_files(path: Path, manifest: Manifest) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.room_map.evidence import Evidence
 from edgevl_core.room_map.occupancy import Grid, OccupancyMap
 from edgevl_core.room_map.rooms import LEAST_WEIGHT, Room, Words, describe, join_alike, known_again
@@ -47,8 +48,13 @@ class RoomMap:
         """Name everything by another label set, from what was seen before. The owner's words stay.
 
         Raises:
-            UserError: its vectors are of another dimension.
+            UserError: its vectors are of another teacher.
         """
+        if words.teacher != self.words.teacher:
+            raise UserError(
+                f"label vectors are of teacher {words.teacher}, the evidence is of {self.words.teacher}: begin a new "
+                "map"
+            )
         if words.vectors.shape[1] != self.evidence.dim:
             raise UserError(
                 f"label vectors have {words.vectors.shape[1]} dimensions, the evidence {self.evidence.dim}: they are "
@@ -68,7 +74,7 @@ class RoomMap:
         temperature: float,
         *,
         known: bool = True,
-        depth_m: NDArray[np.float32] | None = None,
+        depth: MeasuredDepth | None = None,
         camera: Intrinsics | None = None,
     ) -> str:
         """What a frame showed; the reason why it was not used, or "".
@@ -78,7 +84,7 @@ class RoomMap:
             embedding: (D,) float32 of length 1.
             temperature: of the frame's modality.
             known: whether the input was worth looking at; a covered lens says nothing of a room.
-            depth_m, camera: see :func:`edgevl_core.room_map.view.outline`.
+            depth, camera: see :func:`edgevl_core.room_map.view.outline`.
         """
         reason = ""
         if stand is None or not np.isfinite([stand.x, stand.y, stand.yaw]).all():
@@ -92,7 +98,7 @@ class RoomMap:
         if reason or stand is None:
             self.dropped[reason] += 1
             return reason
-        polygon = outline(stand, depth_m, camera)
+        polygon = outline(stand, depth, camera)
         xy_m = self._seen(polygon)
         if not len(xy_m):
             self.dropped["shows no floor"] += 1
@@ -158,6 +164,16 @@ class RoomMap:
         """Rooms as they were numbered before a restart."""
         self._numbers, self._grid, self._next_id = numbers, grid, next_id
         self.owner_names, self._stale = dict(owner_names), True
+
+    @property
+    def has_map(self) -> bool:
+        """Whether there is a map to have rooms on."""
+        return self._map is not None
+
+    @property
+    def occupied(self) -> NDArray[np.bool_]:
+        """(rows, columns) walls and furniture; as large as :meth:`numbers`."""
+        return np.zeros((0, 0), bool) if self._map is None else self._map.occupied
 
     @property
     def next_id(self) -> int:

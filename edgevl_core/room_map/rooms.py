@@ -44,11 +44,12 @@ class Room:
 
 @dataclass(frozen=True)
 class Words:
-    """A label set: N names, (N, D) float32 unit vectors, and the teacher's logit scale."""
+    """A label set: N names, (N, D) float32 unit vectors, the teacher's logit scale, and which teacher that is."""
 
     names: tuple[str, ...]
     vectors: NDArray[np.float32]
     logit_scale: float
+    teacher: str = ""
 
     def probabilities(self, total: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
         """(N,): softmax of the mean logit times the number of independent frames; flat without evidence."""

@@ -1,5 +1,7 @@
 """bag_player: plays a bag's RGB-D streams on the robot's topics, bytes unchanged, and counts them.
 
+Poses, odometry and maps are played on the topics they were recorded on; a map is latched, as map_server's is.
+
 Publishers are reliable: they match reliable and best-effort subscribers alike, and a subscriber that asks for
 reliable loses nothing. The recorded stamps stay in the headers, so that live pairing equals offline pairing.
 """
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edgevl.msg import SceneTruth
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.duration import Duration
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -23,15 +27,22 @@ from edgevl_core.pairlog.reader import BagReader
 from edgevl_ros.node.diagnostics import ERROR, OK, Report
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.parameters import Parameter
-from edgevl_ros.node.qos import result_qos, stream_qos
+from edgevl_ros.node.qos import LATCHED, result_qos, stream_qos
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.stamps import stamp_ns, to_time, with_stamp
 
+PLACE_KINDS = {
+    "geometry_msgs/msg/PoseStamped": PoseStamped,
+    "geometry_msgs/msg/PoseWithCovarianceStamped": PoseWithCovarianceStamped,
+    "nav_msgs/msg/Odometry": Odometry,
+    "nav_msgs/msg/OccupancyGrid": OccupancyGrid,
+}
 KINDS = {
     "sensor_msgs/msg/Image": Image,
     "sensor_msgs/msg/CompressedImage": CompressedImage,
     "sensor_msgs/msg/CameraInfo": CameraInfo,
     "edgevl/msg/SceneTruth": SceneTruth,
+    **PLACE_KINDS,
 }
 TOPICS = {
     "rgb": "camera/rgb/image_raw",
@@ -46,6 +57,7 @@ PARAMETERS = (
     Parameter("bag", "", "directory of the rosbag2 to play"),
     Parameter("rgb_topic", "", "the bag's RGB topic; empty: found by type"),
     Parameter("depth_topic", "", "the bag's depth topic; empty: found by type"),
+    Parameter("places", True, "play poses, odometry and maps as well, on the topics they were recorded on"),
     Parameter("rate", 1.0, "recorded seconds per second", low=0.01, high=100.0),
     Parameter("loop", False, "start again at the end; stamps of later rounds are shifted onwards"),
     Parameter("clock", False, "publish the recorded time on /clock"),
@@ -70,14 +82,18 @@ PARAMETERS = (
 
 
 def topic_for(stream: str, name: str, msgtype: str) -> str:
-    """The robot's topic of a stream: image_transport's suffix is kept for compressed images."""
+    """The robot's topic of a stream: image_transport's suffix is kept for compressed images, all of a place's name."""
+    if stream not in TOPICS:
+        return name
     if msgtype != "sensor_msgs/msg/CompressedImage":
         return TOPICS[stream]
     return TOPICS[stream] + ("/compressedDepth" if name.endswith("/compressedDepth") else "/compressed")
 
 
 class BagPlayer(ManagedNode):
-    """~/status: phase, finished, and sent_<stream> for rgb, depth, camera_info, depth_camera_info, truth."""
+    """~/status: phase, finished, and sent_<stream> for rgb, depth, camera_info, depth_camera_info, truth, and by their
+    recorded topics for poses, odometry and maps.
+    """
 
     def __init__(self) -> None:
         super().__init__("bag_player", PARAMETERS, stats_topic="~/status")
@@ -97,12 +113,14 @@ class BagPlayer(ManagedNode):
             found = find_streams(reader, rgb=self.values["rgb_topic"] or None, depth=self.values["depth_topic"] or None)
             names = {stream: getattr(found, stream) for stream in TOPICS}
             self._streams = {name: stream for stream, name in names.items() if name}
+            if self.values["places"]:
+                self._streams |= {name: name for name, topic in reader.topics.items() if topic.msgtype in PLACE_KINDS}
             topics = {name: reader.topics[name] for name in self._streams}
         qos = stream_qos("reliable", self.values["qos_depth"])
         for name, stream in self._streams.items():
             kind = KINDS[topics[name].msgtype]
             topic = topic_for(stream, name, topics[name].msgtype)
-            self._publishers_of[stream] = self.add_publisher(kind, topic, qos)
+            self._publishers_of[stream] = self.add_publisher(kind, topic, LATCHED if kind is OccupancyGrid else qos)
         self._total = sum(topic.count for topic in topics.values())
         self._clock_publisher = self.add_publisher(Clock, "/clock", result_qos()) if self.values["clock"] else None
         self.add_service(Trigger, "~/pause", self._on_pause)
@@ -120,7 +138,9 @@ class BagPlayer(ManagedNode):
 
     def report(self) -> Report:
         total = sum(self.sent.values())
-        values: dict[str, object] = {f"sent_{stream}": self.sent[stream] for stream in TOPICS}
+        values: dict[str, object] = {
+            f"sent_{stream}": self.sent[stream] for stream in {**TOPICS, **self._publishers_of}
+        }
         values.update(
             phase="paused" if self.phase == "playing" and self._pace.paused else self.phase,
             finished=self.phase == "finished",
@@ -157,7 +177,7 @@ class BagPlayer(ManagedNode):
     def _wait_for_subscribers(self) -> None:
         deadline_s = time.monotonic() + self.values["wait_timeout_s"]
         for stream, publisher in self._publishers_of.items():
-            wanted = self.values[f"wait_{stream}_subscribers"]
+            wanted = self.values.get(f"wait_{stream}_subscribers", 0)
             while publisher.get_subscription_count() < wanted:
                 if time.monotonic() > deadline_s:
                     raise UserError(
