@@ -10,7 +10,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.room_map.evidence import Evidence
 from edgevl_core.room_map.occupancy import Grid, OccupancyMap
-from edgevl_core.room_map.rooms import LEAST_WEIGHT, Room, Words, describe, join_alike, known_again
+from edgevl_core.room_map.rooms import LEAST_WEIGHT, Room, Shape, Words, describe, join_alike, known_again, shapes
 from edgevl_core.room_map.segmentation import MIN_ROOM_M2, segment
 from edgevl_core.room_map.view import Intrinsics, Stand, cells_in, outline
 
@@ -40,6 +40,9 @@ class RoomMap:
         self._regions = np.zeros((0, 0), np.int32)  # of the map alone
         self._grid = Grid((0, 0), 0.05, (0.0, 0.0))
         self._numbers = np.zeros((0, 0), np.int32)  # room of each cell
+        self._joined = np.zeros((0, 0), np.int32)  # regions that the numbers were made of
+        self._shapes: dict[int, Shape] = {}
+        self._sums: dict[int, tuple[NDArray[np.float32], float]] = {}  # what was seen in each room, and its weight
         self._next_id = 1
         self._stale = True
         self._rooms: tuple[Room, ...] = ()
@@ -142,7 +145,7 @@ class RoomMap:
             if room.named_by_owner:
                 found.append((room, 1.0 if room.label.casefold() == word.casefold() else -1.0))
             elif room.weight >= LEAST_WEIGHT:
-                total, _ = self.evidence.within(self._grid.middle_m(np.argwhere(self._numbers == room.id)))
+                total, _ = self._sums[room.id]
                 found.append((room, float(vector @ total / max(float(np.linalg.norm(total)), 1e-12))))
         return sorted(found, key=lambda entry: -entry[1])
 
@@ -163,6 +166,7 @@ class RoomMap:
     def restore(self, numbers: NDArray[np.int32], grid: Grid, owner_names: Mapping[int, str], next_id: int) -> None:
         """Rooms as they were numbered before a restart."""
         self._numbers, self._grid, self._next_id = numbers, grid, next_id
+        self._joined = np.zeros((0, 0), np.int32)
         self.owner_names, self._stale = dict(owner_names), True
 
     @property
@@ -199,14 +203,15 @@ class RoomMap:
             raise UserError("rooms are parts of a map, and there is none yet: publish one, or pass --map")
         grid = self._map.grid
         regions = join_alike(self._regions, grid, self.evidence, self.words)
-        values, counts = np.unique(regions, return_counts=True)
-        small = values[counts * grid.resolution_m**2 < MIN_ROOM_M2]
-        regions[np.isin(regions, small)] = 0
-        self._numbers, self._next_id = known_again(regions, grid, self._numbers, self._grid, self._next_id)
-        self._grid = grid
-        numbers = np.unique(self._numbers[self._numbers > 0]).tolist()
+        small = np.bincount(regions.reshape(-1)) * grid.resolution_m**2 < MIN_ROOM_M2
+        regions[small[regions]] = 0
+        if grid != self._grid or not np.array_equal(regions, self._joined):
+            self._numbers, self._next_id = known_again(regions, grid, self._numbers, self._grid, self._next_id)
+            self._grid, self._joined = grid, regions
+            self._shapes = shapes(self._numbers, grid)
+        self._sums = self.evidence.by_region(self._numbers, grid)
         self._rooms = tuple(
-            describe(number, self._numbers == number, grid, self.evidence, self.words, self.owner_names.get(number))
-            for number in numbers
+            describe(number, shape, *self._sums[number], self.words, self.owner_names.get(number))
+            for number, shape in self._shapes.items()
         )
         self._stale = False

@@ -64,6 +64,11 @@ def test_a_drive_becomes_a_map_with_names_that_stays(graph, tmp_path):
     assert covered + lost + int(stats()["used"]) == len(embeddings)
     graph.until(lambda: rooms() is not None and rooms().frames_used == int(stats()["used"]), "the rooms of all frames")
 
+    sample = embeddings[0]
+    assert (sample.modality, sample.known, sample.header.frame_id) == ("rgb", True, harness.FRAME_ID)
+    assert (sample.bundle, sample.bundle_id) == (str(tmp_path / "bundle"), rooms().bundle_id)
+    assert np.linalg.norm(sample.embedding) == pytest.approx(1.0, abs=1e-5)
+
     found = {room.label: room for room in rooms().rooms}
     assert set(found) == {"red", "blue"}
     assert found["red"].area_m2 == pytest.approx(12.0, abs=0.5)

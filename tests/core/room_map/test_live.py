@@ -10,6 +10,7 @@ import pytest
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import Manifest
+from edgevl_core.pairlog.place_messages import pose_msg, stand_of
 from edgevl_core.room_map.kept import KeptMap, LabelSet, Sight
 from edgevl_core.room_map.live import Account, AwaitingPose, RecentDepth
 from edgevl_core.room_map.track import LiveTrack
@@ -65,6 +66,14 @@ def test_a_clock_that_is_set_back_begins_a_new_track() -> None:
 def test_a_camera_is_where_it_is_mounted() -> None:
     at = Stand(1.0, 2.0, math.pi / 2).of_camera(Stand(0.3, 0.1, -math.pi / 2))
     np.testing.assert_allclose([at.x, at.y, at.yaw], [0.9, 2.3, 0.0], atol=1e-12)
+
+
+def test_a_pose_whose_quaternion_was_never_filled_in_has_no_yaw() -> None:
+    message = pose_msg(1.0, 2.0, 0.0, 0.5, 0, "map")
+    assert stand_of(message) == pytest.approx((1.0, 2.0, 0.5))
+    message.pose.orientation.w = message.pose.orientation.z = 0.0
+    assert stand_of(message)[:2] == (1.0, 2.0)
+    assert math.isnan(stand_of(message)[2])
 
 
 def test_depth_is_found_by_its_stamp() -> None:
