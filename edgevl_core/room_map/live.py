@@ -1,25 +1,23 @@
-"""Frames as they come from a robot: they wait for the pose of their moment, and each one is accounted for."""
+"""Frames as they come from a robot: they wait for pose and depth of their moment, and each one is accounted for."""
 
 import threading
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
-
-from edgevl_core.room_map.track import LiveTrack
-from edgevl_core.room_map.view import Stand
 
 Item = TypeVar("Item")
 
 
-class AwaitingPose(Generic[Item]):
-    """Frames until the pose of their moment is known: one of their stamp or later has come, or patience ends.
+class Awaiting(Generic[Item]):
+    """Frames until what belongs to their moment has come from elsewhere, such as pose and depth, or patience ends.
 
     Args:
-        track: where poses are added.
-        patience_s: after it a frame is handed out with the pose that is known then, or with none.
+        heard_until_ns: up to which stamp all of that has come.
+        patience_s: after it a frame is handed out all the same.
     """
 
-    def __init__(self, track: LiveTrack, patience_s: float) -> None:
-        self._track = track
+    def __init__(self, heard_until_ns: Callable[[], int], patience_s: float) -> None:
+        self._heard_until_ns = heard_until_ns
         self._patience_s = patience_s
         self._frames: deque[tuple[int, float, Item]] = deque()
 
@@ -27,13 +25,17 @@ class AwaitingPose(Generic[Item]):
         """``now_s``: of a clock that never goes back."""
         self._frames.append((stamp_ns, now_s, frame))
 
-    def ready(self, now_s: float) -> list[tuple[Item, Stand | None]]:
-        """Frames that need not wait any more, each once, in the order they came."""
-        newest_ns = self._track.newest_ns
-        ready = [entry for entry in self._frames if entry[0] <= newest_ns or now_s - entry[1] >= self._patience_s]
-        if ready:
-            self._frames = deque(entry for entry in self._frames if entry not in ready)
-        return [(frame, self._track.at(stamp_ns)) for stamp_ns, _, frame in ready]
+    def ready(self, now_s: float) -> list[tuple[int, Item]]:
+        """Stamps and frames that need not wait any more, each once, in the order they came."""
+        heard_ns, waiting = self._heard_until_ns(), deque(self._frames)
+        self._frames.clear()
+        ready = []
+        for stamp_ns, since_s, frame in waiting:
+            if stamp_ns <= heard_ns or now_s - since_s >= self._patience_s:
+                ready.append((stamp_ns, frame))
+            else:
+                self._frames.append((stamp_ns, since_s, frame))
+        return ready
 
 
 class Account:
@@ -76,6 +78,11 @@ class RecentDepth:
     def __init__(self, length: int, max_skew_ns: int) -> None:
         self._images: deque[tuple[int, bytes]] = deque(maxlen=length)
         self._max_skew_ns = max_skew_ns
+
+    @property
+    def newest_ns(self) -> int:
+        """Stamp of the newest image; -1 before the first."""
+        return self._images[-1][0] if self._images else -1
 
     def put(self, stamp_ns: int, cdr: bytes) -> None:
         """An image has come."""

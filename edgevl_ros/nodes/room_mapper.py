@@ -1,8 +1,8 @@
 """room_mapper: puts what scene_classifier sees onto the robot's map, as rooms with names.
 
-Embeddings wait until the pose of their moment is known; depth waits as bytes, by its stamp, and only that of a frame
-that is used is decoded, to know which part of the floor it shows. All work on the map is done by one thread. Nothing is
-kept of a frame that cannot be placed: it is dropped, and counted by the reason.
+Embeddings wait until pose and depth of their moment have come. Depth is kept as bytes, by its stamp, and only that of a
+frame that is used is decoded, to know which part of the floor it shows. All work on the map is done by one thread.
+Nothing is kept of a frame that cannot be placed: it is dropped, and counted by the reason.
 """
 
 import json
@@ -27,7 +27,7 @@ from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.camera.images import ImageFormatError
 from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
 from edgevl_core.room_map.kept import KeptMap, LabelSet, Sight
-from edgevl_core.room_map.live import Account, AwaitingPose, RecentDepth
+from edgevl_core.room_map.live import Account, Awaiting, RecentDepth
 from edgevl_core.room_map.occupancy import from_message
 from edgevl_core.room_map.track import LiveTrack
 from edgevl_core.room_map.view import Intrinsics, Stand, intrinsics
@@ -38,7 +38,6 @@ from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.parameters import Parameter
 from edgevl_ros.node.qos import LATCHED, SUBSCRIPTION_QOS
 from edgevl_ros.node.runner import run
-from edgevl_ros.node.stamps import from_time
 from edgevl_ros.node.streams import RawStream, image_type, view
 from edgevl_ros.node.worker import QueueWorker
 from edgevl_ros.room_map.messages import to_markers, to_picture, to_room
@@ -51,11 +50,13 @@ PARAMETERS = (
     Parameter("labels_topic", "scene_classifier/labels", "the label set in force, JSON"),
     Parameter("map_topic", "map", "nav_msgs/OccupancyGrid, transient local as map_server and SLAM publish it"),
     *POSES,
-    Parameter("depth_topic", "camera/depth/image_raw", "depth; CompressedImage where it ends in /compressedDepth"),
+    Parameter(
+        "depth_topic", "camera/depth/image_raw", "as scene_classifier's; empty: a frame shows where it was taken"
+    ),
     Parameter("camera_info_topic", "camera/rgb/camera_info", "of the camera that depth is aligned to"),
     Parameter("depth_camera_info_topic", "", "of the depth camera, where depth is not aligned; empty: it is"),
     Parameter("max_skew_s", 0.02, "largest difference of stamps of a frame and its depth", low=0.0, high=1.0),
-    Parameter("wait_pose_s", 0.5, "how long a frame waits for the pose of its moment", low=0.0, high=10.0),
+    Parameter("wait_s", 0.5, "how long a frame waits for pose and depth of its moment", low=0.0, high=10.0),
     Parameter("depth_buffer_length", 30, "depth images that may wait for their frame", low=1, high=1000),
     Parameter("queue_length", 100, "frames and requests that may wait for the map", low=1, high=10_000),
     Parameter("publish_period_s", 3.0, "rooms are published at most so often, when changed", low=0.1, high=3600.0),
@@ -69,7 +70,8 @@ class RoomMapper(ManagedNode):
     """See the module's text. ~/rooms (edgevl/RoomMap), ~/image, ~/markers, all latched; ~/find_room, ~/room_at,
     ~/rename_room, ~/save, ~/load.
 
-    ``~/stats`` accounts for every frame: received = used + the sum of "dropped ..." + waiting.
+    ``~/stats`` accounts for every frame: received = used + the sum of "dropped ..." + waiting. "without_view": frames
+    without depth or camera_info, which show the place where they were taken and no more.
     """
 
     def __init__(self) -> None:
@@ -81,7 +83,7 @@ class RoomMapper(ManagedNode):
         self._poses: Poses | None = None
         self._camera: Intrinsics | None = None
         self._map_frame = ""
-        self._maps_received = self._found = 0
+        self._maps_received = self._found = self._without_view = 0
 
     def setup(self) -> None:
         cv_bridge()  # refuses a broken one now, not at the first image
@@ -99,21 +101,21 @@ class RoomMapper(ManagedNode):
 
     def start(self) -> None:
         values = self.values
-        self._account, self._camera = Account(), None
+        self._account, self._camera, self._without_view = Account(), None, 0
         self._track = LiveTrack()
-        self._frames: AwaitingPose[Embedding] = AwaitingPose(self._track, values["wait_pose_s"])
+        self._frames: Awaiting[Embedding] = Awaiting(self._heard_until_ns, values["wait_s"])
         self._depth = RecentDepth(values["depth_buffer_length"], round(values["max_skew_s"] * 1e9))
         self._worker = QueueWorker(self, partial(self.add_error, "room map"), values["queue_length"])
         self.until_deactivate.callback(self._end_work)
         self._poses = Poses(self, self._track)
         info_topic = values["depth_camera_info_topic"] or values["camera_info_topic"]
-        depth_topic = values["depth_topic"]
         self._streams = {
             "embedding": RawStream(self, Embedding, values["embedding_topic"], self._on_embedding),
             "pose": self._poses.stream,
-            "depth": RawStream(self, image_type(depth_topic), depth_topic, self._depth.put),
-            "camera_info": RawStream(self, CameraInfo, info_topic, self._on_info),
         }
+        if depth_topic := values["depth_topic"]:
+            self._streams["depth"] = RawStream(self, image_type(depth_topic), depth_topic, self._depth.put)
+            self._streams["camera_info"] = RawStream(self, CameraInfo, info_topic, self._on_info)
         latched = (
             (String, values["labels_topic"], self._on_labels),
             (OccupancyGrid, values["map_topic"], self._on_map),
@@ -139,11 +141,19 @@ class RoomMapper(ManagedNode):
         self._place_frames()
 
     def _place_frames(self) -> None:
-        """Hand on the frames whose pose is known, or will not be."""
-        for message, stand in self._frames.ready(time.monotonic()):
-            depth = self._depth.take(from_time(message.header.stamp))
+        """Hand on the frames whose pose and depth are known, or will not be."""
+        for stamp_ns, message in self._frames.ready(time.monotonic()):
+            stand, depth = self._track.at(stamp_ns), self._depth.take(stamp_ns)
+            self._without_view += depth is None or self._camera is None
             if not self._worker.offer(partial(self._add, message, stand, depth, self._camera)):
                 self._account.settle("queue full")
+
+    def _heard_until_ns(self) -> int:
+        """Up to which stamp poses have come, and depth with its camera where a frame's view is asked for."""
+        if not self.values["depth_topic"]:
+            return self._track.newest_ns
+        seen_ns = -1 if self._camera is None else self._depth.newest_ns + round(self.values["max_skew_s"] * 1e9)
+        return min(self._track.newest_ns, seen_ns)
 
     def _on_info(self, stamp_ns: int, cdr: bytes) -> None:
         if self._camera is None:
@@ -257,9 +267,9 @@ class RoomMapper(ManagedNode):
         values.update(label_set_version=kept.version, directory=kept.directory, unsaved=kept.unsaved)
         problems = [kept.problem] if kept.problem else []
         if poses is not None:
-            values["unsure_poses"] = poses.unsure
-            for stream in (self._streams["embedding"], poses.stream):  # both may fall silent: a robot that stands still
-                problems += [] if stream.count.received else [stream.problem()]
+            values.update(unsure_poses=poses.unsure, without_view=self._without_view)
+            # Any may fall silent, when the robot stands still.
+            problems += [stream.problem() for stream in self._streams.values() if not stream.count.received]
             if poses.frame_id and self._map_frame and poses.frame_id != self._map_frame:
                 problems.append(f"poses are in frame {poses.frame_id}, the map in {self._map_frame}: they may drift")
         if not self._maps_received:

@@ -14,10 +14,13 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from edgevl_core.bundle.student_bundle import load_bundle
+from edgevl_core.room_map.files import load
+from edgevl_core.room_map.from_bags import map_of_bags
 from edgevl_core.room_map.occupancy import Grid, OccupancyMap
 from edgevl_ros.node.images import to_rgb
 from edgevl_ros.node.qos import LATCHED, stream_qos
 from edgevl_ros.node.stamps import to_time
+from edgevl_sim import write_bag
 from tests.core.room_map.homes import two_rooms
 from tests.core.tiny import colour_bank, write_colour_bundle
 from tests.ros import harness
@@ -64,6 +67,7 @@ def test_a_drive_becomes_a_map_with_names_that_stays(graph, tmp_path):
     assert covered + lost + int(stats()["used"]) == len(embeddings)
     graph.until(lambda: rooms() is not None and rooms().frames_used == int(stats()["used"]), "the rooms of all frames")
 
+    assert stats()["without_view"] == "0"
     sample = embeddings[0]
     assert (sample.modality, sample.known, sample.header.frame_id) == ("rgb", True, harness.FRAME_ID)
     assert (sample.bundle, sample.bundle_id) == (str(tmp_path / "bundle"), rooms().bundle_id)
@@ -133,7 +137,7 @@ def test_what_cannot_be_placed_is_dropped_by_its_reason_and_a_new_map_moves_noth
     red, _, blue = colour_bank().vectors
     rooms, stats = graph.watch(RoomMap, f"{NODE}/rooms"), graph.watch_stats(f"{NODE}/stats")
     image = graph.watch(Image, f"{NODE}/image")
-    start_mapper(graph, tmp_path / "kept", bundle=str(tmp_path / "bundle"), wait_pose_s=2.0)
+    start_mapper(graph, tmp_path / "kept", bundle=str(tmp_path / "bundle"), depth_topic="", wait_s=2.0)
     poses = graph.probe.create_publisher(PoseStamped, "pose", stream_qos("reliable", 100))
     seen = graph.probe.create_publisher(Embedding, "scene_classifier/embedding", stream_qos("reliable", 100))
     maps = graph.probe.create_publisher(OccupancyGrid, "map", LATCHED)
@@ -203,3 +207,27 @@ def test_what_cannot_be_placed_is_dropped_by_its_reason_and_a_new_map_moves_noth
         graph.until(lambda high=side: image() is not None and image().height == high, "a picture of the next map")
         graph.until(lambda: rooms().header == image().header, "its rooms")
         assert {room.label: room.id for room in rooms().rooms} == ids
+
+
+def test_a_simulated_drive_gives_the_map_that_its_bag_gives(graph, tmp_path):
+    """Live and from the bag the same evidence: every frame at its pose, with its own depth."""
+    write_colour_bundle(tmp_path / "bundle", threshold=0.0)
+    write_bag(tmp_path / "bag", seed=0, split="val", homes=1, frames_per_room=2, hz=2)
+    recorded = map_of_bags([tmp_path / "bag"], load_bundle(tmp_path / "bundle"))
+    stats, classifier = graph.watch_stats(f"{NODE}/stats"), graph.watch_stats("scene_classifier/stats")
+    graph.start("scene_classifier", bundle=str(tmp_path / "bundle"), **RELIABLE)
+    # Patience that a loaded machine cannot use up.
+    start_mapper(graph, tmp_path / "kept", wait_s=10.0)
+    player = graph.start_player(tmp_path / "bag")
+    heard = [(stats, f"publishers_{name}", 1) for name in ("embedding", "pose", "depth", "camera_info")]
+    heard += [(classifier, name, 1) for name in ("embedding_subscribers", "publishers_rgb", "publishers_depth")]
+    graph.resume_player(*heard)
+    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
+    graph.until(lambda: stats().get("received") == player()["sent_rgb"] and stats()["waiting"] == "0", "all frames")
+    assert (stats()["used"], stats()["without_view"]) == (str(recorded.frames - recorded.rooms.dropped.total()), "0")
+    assert graph.call(Trigger, f"{NODE}/save").success
+    live = load(tmp_path / "kept", recorded.rooms.words)
+    live.set_map(recorded.occupancy)
+    assert live.evidence.grid == recorded.rooms.evidence.grid
+    np.testing.assert_allclose(live.evidence.total, recorded.rooms.evidence.total, atol=1e-4)
+    assert [room.label for room in live.rooms()] == [room.label for room in recorded.rooms.rooms()]

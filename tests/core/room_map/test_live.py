@@ -12,7 +12,7 @@ from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import Manifest
 from edgevl_core.pairlog.place_messages import pose_msg, stand_of
 from edgevl_core.room_map.kept import KeptMap, LabelSet, Sight
-from edgevl_core.room_map.live import Account, AwaitingPose, RecentDepth
+from edgevl_core.room_map.live import Account, Awaiting, RecentDepth
 from edgevl_core.room_map.track import LiveTrack
 from edgevl_core.room_map.view import Stand
 from edgevl_core.room_map.words import open_dictionary
@@ -26,17 +26,19 @@ RED, GREEN, BLUE = colour_bank().vectors
 
 def test_a_frame_waits_for_the_pose_of_its_moment_and_not_for_ever() -> None:
     track = LiveTrack()
-    frames = AwaitingPose[str](track, patience_s=0.5)
+    frames = Awaiting[str](lambda: track.newest_ns, patience_s=0.5)
     frames.put(10 * S, "early", now_s=0.0)
     frames.put(11 * S, "late", now_s=1.0)
     assert frames.ready(0.4) == []
     track.add(9 * S + S // 2, (0.0, 0.0, 0.0))
     track.add(10 * S + S // 2, (1.0, 2.0, 1.0))
-    assert frames.ready(1.0) == [("early", Stand(0.5, 1.0, 0.5))]
+    assert frames.ready(1.0) == [(10 * S, "early")]
     assert frames.ready(1.4) == []
-    assert frames.ready(1.5) == [("late", Stand(1.0, 2.0, 1.0))]  # half a second old at most
-    frames.put(12 * S, "lost", now_s=2.0)
-    assert frames.ready(2.5) == [("lost", None)]
+    assert frames.ready(1.5) == [(11 * S, "late")]
+    assert frames.ready(9.9) == []
+    assert track.at(10 * S) == Stand(0.5, 1.0, 0.5)
+    assert track.at(11 * S) == Stand(1.0, 2.0, 1.0)  # half a second old at most
+    assert track.at(12 * S) is None
 
 
 def test_a_pose_that_jumps_tells_nothing_of_the_time_between() -> None:
@@ -78,7 +80,7 @@ def test_a_pose_whose_quaternion_was_never_filled_in_has_no_yaw() -> None:
 
 def test_depth_is_found_by_its_stamp() -> None:
     depth = RecentDepth(3, max_skew_ns=20)
-    assert depth.take(0) is None
+    assert (depth.take(0), depth.newest_ns) == (None, -1)
     for stamp_ns in (100, 200, 300, 400):
         depth.put(stamp_ns, bytes([stamp_ns // 100]))
     assert depth.take(100) is None  # four came, three are kept
