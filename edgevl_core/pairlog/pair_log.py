@@ -20,7 +20,7 @@ from edgevl_core.camera.images import decode_rgb
 from edgevl_core.camera.registration import INFO_OF, Registration
 from edgevl_core.pairing.frames import RGB, Received
 from edgevl_core.pairing.pairing import Event, Pair, PairMatcher
-from edgevl_core.pairlog.companions import Companions
+from edgevl_core.pairlog.companions import Companions, Neighbours
 from edgevl_core.pairlog.frame_selection import FrameSelector
 from edgevl_core.pairlog.log_stats import Coverage
 from edgevl_core.pairlog.motion import ODOMETRY, Track, pose_of
@@ -38,12 +38,14 @@ class LoggedTopic:
     Attributes:
         received: their type as they arrive.
         change: from a message that has arrived to the one in the bag; None: its bytes as they are.
+        between: a companion whose messages before and after a kept image are written, not those of its very stamp.
     """
 
     name: str
     msgtype: str
     received: str
     change: Callable[[Any], Any] | None = None
+    between: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,8 @@ class PairLog:
             self._writer.close()
             self.bytes_written = self._writer.bytes_written
 
-    def _companions(self, topic: LoggedTopic) -> Companions:
-        return Companions(partial(self._write, topic))
+    def _companions(self, topic: LoggedTopic) -> Companions | Neighbours:
+        return (Neighbours if topic.between else Companions)(partial(self._write, topic))
 
     def _handle(self, events: list[Event[Received]]) -> None:
         for event in events:

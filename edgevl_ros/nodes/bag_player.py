@@ -6,6 +6,7 @@ Publishers are reliable: they match reliable and best-effort subscribers alike, 
 reliable loses nothing. The recorded stamps stay in the headers, so that live pairing equals offline pairing.
 """
 
+import importlib
 import threading
 import time
 from collections import Counter
@@ -13,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from edgevl.msg import SceneTruth
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
-from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.duration import Duration
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -22,6 +21,7 @@ from std_srvs.srv import Trigger
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.pairs import find_streams
+from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID, ODOMETRY, POSE, POSE_WITH_COVARIANCE
 from edgevl_core.pairlog.playback import Pace, play
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_ros.node.diagnostics import ERROR, OK, Report
@@ -31,18 +31,12 @@ from edgevl_ros.node.qos import LATCHED, result_qos, stream_qos
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.stamps import stamp_ns, to_time, with_stamp
 
-PLACE_KINDS = {
-    "geometry_msgs/msg/PoseStamped": PoseStamped,
-    "geometry_msgs/msg/PoseWithCovarianceStamped": PoseWithCovarianceStamped,
-    "nav_msgs/msg/Odometry": Odometry,
-    "nav_msgs/msg/OccupancyGrid": OccupancyGrid,
-}
+PLACES = (POSE, POSE_WITH_COVARIANCE, ODOMETRY, OCCUPANCY_GRID)
 KINDS = {
     "sensor_msgs/msg/Image": Image,
     "sensor_msgs/msg/CompressedImage": CompressedImage,
     "sensor_msgs/msg/CameraInfo": CameraInfo,
     "edgevl/msg/SceneTruth": SceneTruth,
-    **PLACE_KINDS,
 }
 TOPICS = {
     "rgb": "camera/rgb/image_raw",
@@ -90,6 +84,18 @@ def topic_for(stream: str, name: str, msgtype: str) -> str:
     return TOPICS[stream] + ("/compressedDepth" if name.endswith("/compressedDepth") else "/compressed")
 
 
+def place_type(msgtype: str) -> Any:
+    """The ROS type of a pose, odometry or map. Raises UserError where its package is not installed."""
+    package, _, name = msgtype.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), name)
+    except ImportError:
+        raise UserError(
+            f"the bag holds {msgtype}, and the package {package} is not installed: apt install "
+            f"ros-$ROS_DISTRO-{package.replace('_', '-')}, or set places to false"
+        ) from None
+
+
 class BagPlayer(ManagedNode):
     """~/status: phase, finished, and sent_<stream> for rgb, depth, camera_info, depth_camera_info, truth, and by their
     recorded topics for poses, odometry and maps.
@@ -114,13 +120,15 @@ class BagPlayer(ManagedNode):
             names = {stream: getattr(found, stream) for stream in TOPICS}
             self._streams = {name: stream for stream, name in names.items() if name}
             if self.values["places"]:
-                self._streams |= {name: name for name, topic in reader.topics.items() if topic.msgtype in PLACE_KINDS}
+                self._streams |= {name: name for name, topic in reader.topics.items() if topic.msgtype in PLACES}
             topics = {name: reader.topics[name] for name in self._streams}
         qos = stream_qos("reliable", self.values["qos_depth"])
         for name, stream in self._streams.items():
-            kind = KINDS[topics[name].msgtype]
+            kind = KINDS.get(topics[name].msgtype) or place_type(topics[name].msgtype)
             topic = topic_for(stream, name, topics[name].msgtype)
-            self._publishers_of[stream] = self.add_publisher(kind, topic, LATCHED if kind is OccupancyGrid else qos)
+            self._publishers_of[stream] = self.add_publisher(
+                kind, topic, LATCHED if topics[name].msgtype == OCCUPANCY_GRID else qos
+            )
         self._total = sum(topic.count for topic in topics.values())
         self._clock_publisher = self.add_publisher(Clock, "/clock", result_qos()) if self.values["clock"] else None
         self.add_service(Trigger, "~/pause", self._on_pause)

@@ -1,6 +1,7 @@
 """room_mapper over DDS: rooms with names from a drive, asked for, renamed, kept over a restart; bad input dropped."""
 
 import array
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,17 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
+from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.student_bundle import load_bundle
+from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.room_map.files import load
 from edgevl_core.room_map.from_bags import map_of_bags
 from edgevl_core.room_map.occupancy import Grid, OccupancyMap
+from edgevl_core.room_map.track import read_track
 from edgevl_ros.node.images import to_rgb
 from edgevl_ros.node.qos import LATCHED, stream_qos
 from edgevl_ros.node.stamps import to_time
+from edgevl_ros.nodes.bag_player import place_type
 from edgevl_sim import write_bag
 from tests.core.room_map.homes import two_rooms
 from tests.core.tiny import colour_bank, write_colour_bundle
@@ -231,3 +236,43 @@ def test_a_simulated_drive_gives_the_map_that_its_bag_gives(graph, tmp_path):
     assert live.evidence.grid == recorded.rooms.evidence.grid
     np.testing.assert_allclose(live.evidence.total, recorded.rooms.evidence.total, atol=1e-4)
     assert [room.label for room in live.rooms()] == [room.label for room in recorded.rooms.rooms()]
+
+
+def test_a_player_may_leave_poses_and_maps_out(graph, tmp_path):
+    write_home_bag(tmp_path / "bag")
+    player = graph.start_player(tmp_path / "bag", places=False, rate=100.0)
+    graph.resume_player()
+    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
+    assert int(player()["sent_rgb"]) > 0
+    assert not {key for key in player() if key.endswith(("pose", "map"))}
+
+
+def test_a_missing_package_of_maps_is_said_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nav_msgs.msg", None)
+    with pytest.raises(UserError, match=r"package nav_msgs is not installed: .* or set places to false"):
+        place_type("nav_msgs/msg/OccupancyGrid")
+
+
+def test_a_log_knows_where_its_pairs_were_taken(graph, tmp_path):
+    write_home_bag(tmp_path / "bag")
+    stats = graph.watch_stats("pair_logger/stats")
+    graph.start(
+        "pair_logger",
+        directory=str(tmp_path),
+        name="log",
+        pose_topic="pose",
+        min_free_mb=0.0,
+        min_brightness=1.0,
+        **RELIABLE,
+    )
+    player = graph.start_player(tmp_path / "bag", rate=2.0)
+    graph.resume_player(*[(stats, f"publishers_{name}", 1) for name in ("rgb", "depth", "pose")])
+    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
+    graph.until(lambda: stats().get("received_pose") == player()["sent_pose"], "all poses")
+    graph.until(lambda: stats().get("received_depth") == player()["sent_depth"], "all images")
+    assert graph.call(Trigger, "pair_logger/stop").success
+    true, logged, pairs = read_track(tmp_path / "bag"), read_track(tmp_path / "log"), list(read_pairs(tmp_path / "log"))
+    assert len(pairs) == 24  # but for the covered lens
+    assert sum(true.at(pair.stamp_ns) is not None for pair in pairs) == 18
+    for pair in pairs:
+        assert logged.at(pair.stamp_ns) == true.at(pair.stamp_ns)
