@@ -24,7 +24,12 @@ from rosidl_typesupport_fastrtps_c import generate_typesupport_fastrtps_c
 from rosidl_typesupport_introspection_c import generate_c as generate_introspection_c
 
 PACKAGE = "edgevl"
-MESSAGE_PACKAGES = ("std_msgs", "builtin_interfaces", "service_msgs")  # whose types the definitions nest
+MESSAGE_PACKAGES = (
+    "std_msgs",
+    "geometry_msgs",
+    "builtin_interfaces",
+    "service_msgs",
+)  # whose types the definitions nest
 TYPE_SUPPORTS = ("rosidl_typesupport_fastrtps_c", "rosidl_typesupport_introspection_c")
 PREFIX = Path(sys.prefix)
 DISPATCH_MACROS = Path(__file__).with_name("dispatch.hpp")

@@ -76,6 +76,11 @@ def launch_value(value: Value) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
+def only_if(argument_name: str, node: LaunchDescriptionEntity) -> GroupAction:
+    """A node that is started where a launch argument is true."""
+    return GroupAction([node], scoped=False, condition=IfCondition(LaunchConfiguration(argument_name)))
+
+
 def rviz() -> Node:
     """rviz2 with edgevl's displays, where the launch argument ``rviz`` is true."""
     return Node(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,9 @@ __all__ = [
     "Bundle",
     "Manifest",
     "load_bundle",
+    "load_words",
     "read_manifest",
+    "text_encoder_in",
     "write_bundle",
 ]
 
@@ -78,7 +80,7 @@ class Bundle:
     @property
     def text_encoder(self) -> Path | None:
         """The directory with the text encoder's files, where the bundle has one."""
-        return self.path if TEXT_FILES[0] in self.manifest.files else None
+        return text_encoder_in(self.path, self.manifest)
 
 
 def write_bundle(
@@ -186,11 +188,8 @@ def load_bundle(
     """
     path = Path(path)
     with _refusing(path):
-        manifest, content = parse_manifest(path)
-        check_files(path, manifest)
-        label_bank = load_label_bank(path / LABEL_BANK_FILE)
+        manifest, content, label_bank = _words(path)
         golden = read_golden(path / GOLDEN_FILE)
-        _check_labels(path, manifest, label_bank)
         answering = Answering(
             manifest.preprocess,
             label_bank,
@@ -223,6 +222,24 @@ def load_bundle(
         # Last, because the checks before it name what is wrong.
         check_manifest_id(path, manifest, content)
     return Bundle(path, manifest, label_bank, opened, fallback, tuple(notes))
+
+
+def load_words(path: Path | str) -> tuple[Manifest, LabelBank]:
+    """A bundle's manifest and label bank, without its student; every file's size and hash is checked.
+
+    Raises:
+        UserError: the bundle is refused.
+    """
+    path = Path(path)
+    with _refusing(path):
+        manifest, content, label_bank = _words(path)
+        check_manifest_id(path, manifest, content)
+    return manifest, label_bank
+
+
+def text_encoder_in(path: Path, manifest: Manifest) -> Path | None:
+    """The directory with the text encoder's files, where the bundle has one."""
+    return path if TEXT_FILES[0] in manifest.files else None
 
 
 @dataclass(frozen=True)
@@ -269,6 +286,15 @@ def _students(engine: str, providers: Sequence[str], precision: Precision) -> tu
         raise UserError(f"precision int8: {providers[0]} takes float files only: use auto or float")
     int8 = suits and precision != "float"
     return (STUDENT_INT8, STUDENT_FP32) if int8 else (STUDENT_FP32, STUDENT_INT8)
+
+
+def _words(path: Path) -> tuple[Manifest, Any, LabelBank]:
+    """The manifest, what its file holds, and the label bank; all but the manifest's id is checked."""
+    manifest, content = parse_manifest(path)
+    check_files(path, manifest)
+    label_bank = load_label_bank(path / LABEL_BANK_FILE)
+    _check_labels(path, manifest, label_bank)
+    return manifest, content, label_bank
 
 
 def _check_labels(path: Path, manifest: Manifest, label_bank: LabelBank) -> None:

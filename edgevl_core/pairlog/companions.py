@@ -1,4 +1,4 @@
-"""Messages that go with an image: camera_info, truth. No ROS."""
+"""Messages that go with an image: camera_info, truth, poses. No ROS."""
 
 from collections.abc import Callable
 
@@ -53,3 +53,40 @@ class Companions:
 
 def _is_near(stamp_ns: int, *latest_ns: int) -> bool:
     return any(abs(stamp_ns - latest) <= COMPANION_HORIZON_NS for latest in latest_ns)
+
+
+class Neighbours:
+    """Brings kept stamps together with the last message up to each and the first after it: between them lies the pose.
+
+    As :class:`Companions`, in whichever order they arrive; every message is written once.
+    """
+
+    def __init__(self, write: Callable[[bytes, int], None]) -> None:
+        self._write = write
+        self._recent: dict[int, bytes | None] = {}  # None: written
+        self._open: set[int] = set()  # kept stamps after which no message has come
+
+    def arrived(self, stamp_ns: int, cdr: bytes) -> None:
+        self._recent = {stamp: kept for stamp, kept in self._recent.items() if stamp >= stamp_ns - COMPANION_HORIZON_NS}
+        self._recent[stamp_ns] = cdr
+        answered = {stamp for stamp in self._open if stamp <= stamp_ns}
+        if answered:
+            self._open -= answered
+            self._put(stamp_ns)
+
+    def kept(self, stamp_ns: int) -> None:
+        before = max((stamp for stamp in self._recent if stamp <= stamp_ns), default=None)
+        after = min((stamp for stamp in self._recent if stamp > stamp_ns), default=None)
+        for stamp in (before, after):
+            if stamp is not None:
+                self._put(stamp)
+        if after is None and before != stamp_ns:
+            self._open = {stamp for stamp in self._open if stamp >= stamp_ns - COMPANION_HORIZON_NS} | {stamp_ns}
+
+    def finish(self) -> None:
+        """No message comes any more: nothing waits."""
+
+    def _put(self, stamp_ns: int) -> None:
+        cdr, self._recent[stamp_ns] = self._recent[stamp_ns], None
+        if cdr is not None:
+            self._write(cdr, stamp_ns)

@@ -22,7 +22,7 @@ from edgevl_core.camera.registration import INFO_OF
 from edgevl_core.pairing.frames import RGB, Received
 from edgevl_core.pairing.pairing import Event, Pair, PairMatcher
 from edgevl_core.pairlog.calibration import CalibrationReader
-from edgevl_core.pairlog.companions import Companions
+from edgevl_core.pairlog.companions import Companions, Neighbours
 from edgevl_core.pairlog.disk import DiskFloorReached, WriteFailed
 from edgevl_core.pairlog.frame_selection import FrameSelector
 from edgevl_core.pairlog.log_stats import Coverage
@@ -44,12 +44,14 @@ class LoggedTopic:
     Attributes:
         received: their type as they arrive.
         change: from a message that has arrived to the one in the bag; None: its bytes as they are.
+        between: a companion whose messages before and after a kept image are written, not those of its very stamp.
     """
 
     name: str
     msgtype: str
     received: str
     change: Callable[[Any], Any] | None = None
+    between: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,9 @@ class PairLog:
                     self.pairs_kept = 0
                 self.dropped = +self.dropped
 
-    def _companions(self, name: str, topic: LoggedTopic) -> Companions:
+    def _companions(self, name: str, topic: LoggedTopic) -> Companions | Neighbours:
+        if topic.between:
+            return Neighbours(partial(self._write, topic))
         return Companions(partial(self._write, topic), or_latest=name in INFO_OF)
 
     def _handle(self, events: list[Event[Received]]) -> None:

@@ -55,10 +55,15 @@ def occupancy_msg(percent: NDArray[np.int8], resolution_m: float, origin_m: tupl
 
 
 def stand_of(message: Any) -> tuple[float, float, float]:
-    """x, y, yaw of an Odometry, a PoseStamped or a PoseWithCovarianceStamped: metres, radians."""
+    """x, y, yaw of an Odometry, a PoseStamped or a PoseWithCovarianceStamped: metres, radians.
+
+    yaw is NaN where the quaternion is none, such as one that was never filled in.
+    """
     pose = message.pose
     while hasattr(pose, "pose"):
         pose = pose.pose
     q = pose.orientation
+    if not 0.9 < math.hypot(q.x, q.y, q.z, q.w) < 1.1:
+        return float(pose.position.x), float(pose.position.y), math.nan
     yaw = math.atan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))
     return float(pose.position.x), float(pose.position.y), yaw

@@ -56,16 +56,27 @@ class Evidence:
         self.total[cells[:, 0], cells[:, 1]] += share[:, None] * scaled
         self.weight[cells[:, 0], cells[:, 1]] += share
 
-    def within(self, cells_m: NDArray[np.float64]) -> tuple[NDArray[np.float32], float]:
-        """Sum (D,) and weight over the coarse cells around ``cells_m`` (N, 2), each by the share that is asked for."""
-        cells = self.grid.cells(cells_m)
-        cells = cells[self.grid.holds(cells)]
-        if not len(cells):
-            return np.zeros(self.dim, np.float32), 0.0
-        cells, counts = np.unique(cells, axis=0, return_counts=True)
-        share = np.minimum(counts / counts.max(), 1).astype(np.float32)
-        rows, columns = cells[:, 0], cells[:, 1]
-        return (share[:, None] * self.total[rows, columns]).sum(0), float((share * self.weight[rows, columns]).sum())
+    def by_region(self, regions: NDArray[np.int32], grid: Grid) -> dict[int, tuple[NDArray[np.float32], float]]:
+        """Sum (D,) and weight of each region of a map, (rows, columns), 0: none.
+
+        A coarse cell counts by the share of it that a region covers, next to the one that it covers most of.
+        """
+        rows, columns = self.grid.rows_columns(grid)
+        coarse = rows[:, None] * self.grid.shape[1] + columns
+        inside = (regions > 0) & (rows >= 0)[:, None] & (columns >= 0)
+        present = np.flatnonzero(np.bincount(regions.reshape(-1)))
+        present = present[present > 0]
+        order = np.zeros(int(regions.max(initial=0)) + 1, np.intp)
+        order[present] = np.arange(len(present))
+        covered = np.bincount(order[regions[inside]] * self.weight.size + coarse[inside], minlength=0)
+        table = np.zeros(len(present) * self.weight.size, np.float32)
+        table[: len(covered)] = covered
+        share = table.reshape(len(present), self.weight.size)
+        share /= np.maximum(share.max(axis=1, keepdims=True, initial=0), 1)
+        seen = np.flatnonzero(self.weight.reshape(-1))
+        totals = share[:, seen] @ self.total.reshape(-1, self.dim)[seen]
+        weights = share[:, seen] @ self.weight.reshape(-1)[seen]
+        return {int(region): (totals[row], float(weights[row])) for row, region in enumerate(present)}
 
     def _grow(self, xy_m: NDArray[np.float64]) -> None:
         """Cells lie on whole multiples of their side, so growing moves no sums between cells."""

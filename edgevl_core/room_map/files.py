@@ -5,10 +5,12 @@
 and speed filters take it (PGM and YAML).
 """
 
+import io
 import json
 import re
 from collections import Counter
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -21,7 +23,7 @@ from edgevl_core.room_map.occupancy import Grid
 from edgevl_core.room_map.room_map import RoomMap
 from edgevl_core.room_map.rooms import Room, Words
 
-STATE, ARRAYS = "room_map.json", "room_map.npz"
+KEPT = "room_map.npz"
 SCHEMA_VERSION = 1
 
 
@@ -36,7 +38,7 @@ def save(rooms: RoomMap, directory: Path | str) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     state = {
         "schema_version": SCHEMA_VERSION,
-        "dim": evidence.dim,
+        "teacher": rooms.words.teacher,
         "evidence": {"origin_m": evidence.grid.origin_m},
         "grid": {"resolution_m": grid.resolution_m, "origin_m": grid.origin_m},
         "owner_names": {str(number): name for number, name in rooms.owner_names.items()},
@@ -44,10 +46,10 @@ def save(rooms: RoomMap, directory: Path | str) -> None:
         "dropped": dict(rooms.dropped),
         "visits": [[*place, count] for place, count in evidence.visits.items()],
     }
-    arrays = directory / f".{ARRAYS}.npz"
-    np.savez_compressed(arrays, total=evidence.total, weight=evidence.weight, numbers=numbers)
-    arrays.replace(directory / ARRAYS)
-    atomic_write(directory / STATE, json.dumps(state).encode())
+    # One file: sums and the place where they lie are of one moment, also after a power cut.
+    text, buffer = np.frombuffer(json.dumps(state).encode(), np.uint8), io.BytesIO()
+    np.savez_compressed(buffer, total=evidence.total, weight=evidence.weight, numbers=numbers, state=text)
+    atomic_write(directory / KEPT, buffer.getvalue())
 
 
 def load(directory: Path | str, words: Words) -> RoomMap:
@@ -58,30 +60,35 @@ def load(directory: Path | str, words: Words) -> RoomMap:
     """
     directory = Path(directory)
     try:
-        state = json.loads((directory / STATE).read_text(encoding="utf-8"))
+        with np.load(directory / KEPT, allow_pickle=False) as arrays:
+            total, weight, numbers = arrays["total"], arrays["weight"], arrays["numbers"]
+            state = json.loads(arrays["state"].tobytes().decode())
         if state["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema version {state['schema_version']}, this edgevl reads {SCHEMA_VERSION}")
-        with np.load(directory / ARRAYS, allow_pickle=False) as arrays:
-            total, weight, numbers = arrays["total"], arrays["weight"], arrays["numbers"]
         seen_from, (left, bottom) = state["evidence"]["origin_m"], state["grid"]["origin_m"]
         seen = Grid(weight.shape, CELL_M, (float(seen_from[0]), float(seen_from[1])))
         grid = Grid(numbers.shape, float(state["grid"]["resolution_m"]), (float(left), float(bottom)))
         owner_names = {int(number): str(name) for number, name in state["owner_names"].items()}
         visits = Counter({(int(x), int(y), int(s)): int(n) for x, y, s, n in state["visits"]})
         next_id, dropped = int(state["next_id"]), Counter({str(k): int(v) for k, v in state["dropped"].items()})
-        if total.shape != (*weight.shape, state["dim"]) or not (np.isfinite(total).all() and np.isfinite(weight).all()):
+        if (
+            total.shape[:2] != weight.shape
+            or total.ndim != 3
+            or not (np.isfinite(total).all() and np.isfinite(weight).all())
+        ):
             raise ValueError("the arrays do not go together, or hold no numbers")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"room map {directory} cannot be read ({type(error).__name__}: {reason}): give the directory that "
             "`edgevl map` or ~/save wrote"
         ) from error
     rooms = RoomMap(words)
-    if state["dim"] != rooms.evidence.dim:
+    if state["teacher"] != words.teacher or total.shape[2] != rooms.evidence.dim:
         raise UserError(
-            f"room map {directory} holds embeddings of {state['dim']} dimensions, the bundle's words have "
-            f"{rooms.evidence.dim}: they are of another teacher; begin a new map"
+            f"room map {directory} holds embeddings of another teacher than the bundle's words ({state['teacher']}, "
+            f"{total.shape[2]} dimensions; the bundle: {words.teacher}, {rooms.evidence.dim}): begin a new map in "
+            "another directory, or give a bundle of that teacher"
         )
     rooms.evidence.grid = seen
     rooms.evidence.total, rooms.evidence.weight = total.astype(np.float32), weight.astype(np.float32)

@@ -1,6 +1,5 @@
 """A room map from recorded drives: pairs are classified, and put where the camera stood when they were taken."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +13,9 @@ from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
 from edgevl_core.room_map.occupancy import OccupancyMap, from_message
 from edgevl_core.room_map.room_map import RoomMap
-from edgevl_core.room_map.rooms import Words
 from edgevl_core.room_map.track import read_track
-from edgevl_core.room_map.view import Intrinsics
+from edgevl_core.room_map.view import Intrinsics, intrinsics
+from edgevl_core.room_map.words import words_of
 
 
 @dataclass
@@ -38,12 +37,6 @@ class Drive:
     notes: list[str] = field(default_factory=list)
 
 
-def words_of(bundle: Bundle) -> Words:
-    """The label set that a bundle was made for."""
-    bank = bundle.label_bank.select(bundle.manifest.labels)
-    return Words(tuple(bank.names), bank.vectors, bundle.manifest.logit_scale)
-
-
 def map_of_bags(
     bags: Sequence[Path],
     bundle: Bundle,
@@ -62,7 +55,7 @@ def map_of_bags(
         UserError: no pairs, no pose, no map or several, a pose topic of another type.
     """
     occupancy = occupancy or _map_in(bags)
-    drive, classifier = Drive(RoomMap(words_of(bundle)), occupancy), Classifier(bundle)
+    drive, classifier = Drive(RoomMap(words_of(bundle.manifest, bundle.label_bank)), occupancy), Classifier(bundle)
     drive.rooms.set_map(occupancy)
     for bag in bags:
         track, pairs = read_track(bag, pose_topic), read_pairs(bag)
@@ -73,7 +66,7 @@ def map_of_bags(
             scene, stand = classifier.classify(pair.rgb, pair.depth_m), track.at(pair.stamp_ns)
             warmth = bundle.manifest.temperature.of(scene.modality)
             refused = drive.rooms.add_frame(
-                stand, scene.embedding, warmth, known=scene.known, depth_m=pair.depth_m, camera=camera
+                stand, scene.embedding, warmth, known=scene.known, depth=pair.depth_m, camera=camera
             )
             if stand is not None and not refused:
                 drive.way.append((stand.x, stand.y))
@@ -121,7 +114,6 @@ def _camera(bag: Path, streams: Streams) -> Intrinsics | None:
         return None
     with BagReader(bag) as reader:
         for message in reader.messages([topic]):
-            info = deserialize(message.data, CAMERA_INFO)
-            if math.isfinite(info.k[0]) and info.k[0] > 0 and info.width:
-                return Intrinsics(float(info.k[0]), float(info.k[2]), int(info.width))
+            if (camera := intrinsics(deserialize(message.data, CAMERA_INFO))) is not None:
+                return camera
     return None

@@ -42,6 +42,16 @@ class Grid:
         middles = (np.asarray(cells)[..., ::-1] + 0.5) * self.resolution_m
         return np.asarray(middles + np.asarray(self.origin_m), np.float64)
 
+    def rows_columns(self, other: "Grid") -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Row of this grid in which the middle of each row of ``other`` lies, and column likewise; -1: outside."""
+
+        def of_axis(axis: int, xy: int) -> NDArray[np.intp]:
+            middles_m = (np.arange(other.shape[axis]) + 0.5) * other.resolution_m + other.origin_m[xy]
+            found = np.floor((middles_m - self.origin_m[xy]) / self.resolution_m).astype(np.intp)
+            return np.where((found >= 0) & (found < self.shape[axis]), found, -1)
+
+        return of_axis(0, 1), of_axis(1, 0)
+
     def holds(self, cells: NDArray[np.intp]) -> NDArray[np.bool_]:
         """(..., 2) row, column -> (...): whether they lie in the grid."""
         return np.asarray(((cells >= 0) & (cells < np.asarray(self.shape))).all(axis=-1))

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.room_map.evidence import Evidence
 from edgevl_core.room_map.occupancy import Grid, OccupancyMap
-from edgevl_core.room_map.rooms import LEAST_WEIGHT, Room, Words, describe, join_alike, known_again
+from edgevl_core.room_map.rooms import LEAST_WEIGHT, Room, Shape, Words, describe, join_alike, known_again, shapes
 from edgevl_core.room_map.segmentation import MIN_ROOM_M2, segment
 from edgevl_core.room_map.view import Intrinsics, Stand, cells_in, outline
 
@@ -39,6 +40,9 @@ class RoomMap:
         self._regions = np.zeros((0, 0), np.int32)  # of the map alone
         self._grid = Grid((0, 0), 0.05, (0.0, 0.0))
         self._numbers = np.zeros((0, 0), np.int32)  # room of each cell
+        self._joined = np.zeros((0, 0), np.int32)  # regions that the numbers were made of
+        self._shapes: dict[int, Shape] = {}
+        self._sums: dict[int, tuple[NDArray[np.float32], float]] = {}  # what was seen in each room, and its weight
         self._next_id = 1
         self._stale = True
         self._rooms: tuple[Room, ...] = ()
@@ -47,8 +51,13 @@ class RoomMap:
         """Name everything by another label set, from what was seen before. The owner's words stay.
 
         Raises:
-            UserError: its vectors are of another dimension.
+            UserError: its vectors are of another teacher.
         """
+        if words.teacher != self.words.teacher:
+            raise UserError(
+                f"label vectors are of teacher {words.teacher}, the evidence is of {self.words.teacher}: begin a new "
+                "map"
+            )
         if words.vectors.shape[1] != self.evidence.dim:
             raise UserError(
                 f"label vectors have {words.vectors.shape[1]} dimensions, the evidence {self.evidence.dim}: they are "
@@ -68,7 +77,7 @@ class RoomMap:
         temperature: float,
         *,
         known: bool = True,
-        depth_m: NDArray[np.float32] | None = None,
+        depth: MeasuredDepth | None = None,
         camera: Intrinsics | None = None,
     ) -> str:
         """What a frame showed; the reason why it was not used, or "".
@@ -78,7 +87,7 @@ class RoomMap:
             embedding: (D,) float32 of length 1.
             temperature: of the frame's modality.
             known: whether the input was worth looking at; a covered lens says nothing of a room.
-            depth_m, camera: see :func:`edgevl_core.room_map.view.outline`.
+            depth, camera: see :func:`edgevl_core.room_map.view.outline`.
         """
         reason = ""
         if stand is None or not np.isfinite([stand.x, stand.y, stand.yaw]).all():
@@ -92,7 +101,7 @@ class RoomMap:
         if reason or stand is None:
             self.dropped[reason] += 1
             return reason
-        polygon = outline(stand, depth_m, camera)
+        polygon = outline(stand, depth, camera)
         xy_m = self._seen(polygon)
         if not len(xy_m):
             self.dropped["shows no floor"] += 1
@@ -136,7 +145,7 @@ class RoomMap:
             if room.named_by_owner:
                 found.append((room, 1.0 if room.label.casefold() == word.casefold() else -1.0))
             elif room.weight >= LEAST_WEIGHT:
-                total, _ = self.evidence.within(self._grid.middle_m(np.argwhere(self._numbers == room.id)))
+                total, _ = self._sums[room.id]
                 found.append((room, float(vector @ total / max(float(np.linalg.norm(total)), 1e-12))))
         return sorted(found, key=lambda entry: -entry[1])
 
@@ -157,7 +166,18 @@ class RoomMap:
     def restore(self, numbers: NDArray[np.int32], grid: Grid, owner_names: Mapping[int, str], next_id: int) -> None:
         """Rooms as they were numbered before a restart."""
         self._numbers, self._grid, self._next_id = numbers, grid, next_id
+        self._joined = np.zeros((0, 0), np.int32)
         self.owner_names, self._stale = dict(owner_names), True
+
+    @property
+    def has_map(self) -> bool:
+        """Whether there is a map to have rooms on."""
+        return self._map is not None
+
+    @property
+    def occupied(self) -> NDArray[np.bool_]:
+        """(rows, columns) walls and furniture; as large as :meth:`numbers`."""
+        return np.zeros((0, 0), bool) if self._map is None else self._map.occupied
 
     @property
     def next_id(self) -> int:
@@ -183,14 +203,15 @@ class RoomMap:
             raise UserError("rooms are parts of a map, and there is none yet: publish one, or pass --map")
         grid = self._map.grid
         regions = join_alike(self._regions, grid, self.evidence, self.words)
-        values, counts = np.unique(regions, return_counts=True)
-        small = values[counts * grid.resolution_m**2 < MIN_ROOM_M2]
-        regions[np.isin(regions, small)] = 0
-        self._numbers, self._next_id = known_again(regions, grid, self._numbers, self._grid, self._next_id)
-        self._grid = grid
-        numbers = np.unique(self._numbers[self._numbers > 0]).tolist()
+        small = np.bincount(regions.reshape(-1)) * grid.resolution_m**2 < MIN_ROOM_M2
+        regions[small[regions]] = 0
+        if grid != self._grid or not np.array_equal(regions, self._joined):
+            self._numbers, self._next_id = known_again(regions, grid, self._numbers, self._grid, self._next_id)
+            self._grid, self._joined = grid, regions
+            self._shapes = shapes(self._numbers, grid)
+        self._sums = self.evidence.by_region(self._numbers, grid)
         self._rooms = tuple(
-            describe(number, self._numbers == number, grid, self.evidence, self.words, self.owner_names.get(number))
-            for number in numbers
+            describe(number, shape, *self._sums[number], self.words, self.owner_names.get(number))
+            for number, shape in self._shapes.items()
         )
         self._stale = False

@@ -1,6 +1,5 @@
 """Regions of the map become rooms: joined where evidence says so, named, and known again when the map changes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -44,11 +43,12 @@ class Room:
 
 @dataclass(frozen=True)
 class Words:
-    """A label set: N names, (N, D) float32 unit vectors, and the teacher's logit scale."""
+    """A label set: N names, (N, D) float32 unit vectors, the teacher's logit scale, and which teacher that is."""
 
     names: tuple[str, ...]
     vectors: NDArray[np.float32]
     logit_scale: float
+    teacher: str = ""
 
     def probabilities(self, total: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
         """(N,): softmax of the mean logit times the number of independent frames; flat without evidence."""
@@ -63,10 +63,8 @@ def join_alike(regions: NDArray[np.int32], grid: Grid, evidence: Evidence, words
 
     What furniture parts is so brought together again; two rooms of a kind with only a door between them are, too.
     """
-    joined = regions.copy()
     answer: dict[int, tuple[int, float]] = {}
-    for region in np.unique(regions[regions > 0]).tolist():
-        total, weight = evidence.within(grid.middle_m(np.argwhere(regions == region)))
+    for region, (total, weight) in evidence.by_region(regions, grid).items():
         answer[region] = (int(words.probabilities(total, weight).argmax()), weight)
     leader = {region: region for region in answer}
 
@@ -80,7 +78,7 @@ def join_alike(regions: NDArray[np.int32], grid: Grid, evidence: Evidence, words
         (word_a, weight_a), (word_b, weight_b) = answer[a], answer[b]
         if min(weight_a, weight_b) >= LEAST_WEIGHT and word_a == word_b:
             leader[find(b)] = find(a)
-    sizes = dict(zip(*np.unique(regions, return_counts=True), strict=True))
+    sizes = np.bincount(regions.reshape(-1))
     small_m2 = 2.5
     for region, (_, weight) in answer.items():
         if weight < LEAST_WEIGHT and sizes[region] * grid.resolution_m**2 < small_m2:
@@ -88,9 +86,10 @@ def join_alike(regions: NDArray[np.int32], grid: Grid, evidence: Evidence, words
             known = [other for other in beside if answer[other][1] >= LEAST_WEIGHT]
             if len({find(other) for other in known}) == 1:
                 leader[find(region)] = find(known[0])
+    renumbered = np.arange(len(sizes), dtype=np.int32)
     for region in answer:
-        joined[regions == region] = find(region)
-    return joined
+        renumbered[region] = find(region)
+    return renumbered[regions]
 
 
 def known_again(
@@ -101,17 +100,16 @@ def known_again(
     Returns:
         (rows, columns) int32 room numbers, and the next free one.
     """
-    new = np.unique(regions[regions > 0])
-    old = np.unique(before[before > 0])
-    overlap = np.zeros((len(new), len(old)))
-    for row, region in enumerate(new):
-        cells = grid_before.cells(grid.middle_m(np.argwhere(regions == region)))
-        cells = cells[grid_before.holds(cells)]
-        there = before[cells[:, 0], cells[:, 1]]
-        scale = (grid.resolution_m / grid_before.resolution_m) ** 2
-        for column, room in enumerate(old):
-            smaller = min(int((regions == region).sum()) * scale, int((before == room).sum()))
-            overlap[row, column] = (there == room).sum() * scale / max(smaller, 1)
+    new, old = np.unique(regions[regions > 0]), np.unique(before[before > 0])
+    rows, columns = grid_before.rows_columns(grid)
+    inside = (regions > 0) & (rows >= 0)[:, None] & (columns >= 0)
+    there = before[rows[:, None], columns][inside] if before.size else np.zeros(0, np.int32)
+    both = np.zeros((int(regions.max(initial=0)) + 1, int(before.max(initial=0)) + 1))
+    np.add.at(both, (regions[inside][: len(there)], there), 1)
+    scale = (grid.resolution_m / grid_before.resolution_m) ** 2
+    new_cells, old_cells = np.bincount(regions.reshape(-1)), np.bincount(before.reshape(-1), minlength=1)
+    smaller = np.minimum(new_cells[new][:, None] * scale, old_cells[old])
+    overlap = both[np.ix_(new, old)] * scale / np.maximum(smaller, 1)
     kept: dict[int, int] = {}
     # The pair that overlaps most first; each room once.
     for flat in np.argsort(-overlap, axis=None, kind="stable").tolist():
@@ -120,43 +118,60 @@ def known_again(
             break
         if int(new[row]) not in kept and int(old[column]) not in kept.values():
             kept[int(new[row])] = int(old[column])
-    numbered = np.zeros_like(regions)
+    renumbered = np.zeros(len(new_cells), np.int32)
     for region in new.tolist():
         if region not in kept:
             kept[region], next_id = next_id, next_id + 1
-        numbered[regions == region] = kept[region]
-    return numbered, next_id
+        renumbered[region] = kept[region]
+    return renumbered[regions], next_id
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of a room: outline (N, 2) metres, free floor, and the place farthest from walls."""
+
+    polygon_m: NDArray[np.float64]
+    area_m2: float
+    pose_m: tuple[float, float]
+
+
+def shapes(numbers: NDArray[np.int32], grid: Grid) -> dict[int, Shape]:
+    """By room number, from the number of each cell (rows, columns), 0: none."""
+    rows, columns = np.nonzero(numbers)
+    order = np.argsort(numbers[rows, columns], kind="stable")
+    rows, columns = rows[order], columns[order]
+    found, first = np.unique(numbers[rows, columns], return_index=True)
+    parts = zip(found.tolist(), np.split(rows, first[1:]), np.split(columns, first[1:]), strict=False)
+    return {number: _shape(numbers, number, grid, row, column) for number, row, column in parts}
+
+
+def _shape(
+    numbers: NDArray[np.int32], number: int, grid: Grid, rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> Shape:
+    corner = np.array([rows.min(), columns.min()])
+    mask = (numbers[corner[0] : rows.max() + 1, corner[1] : columns.max() + 1] == number).astype(np.uint8)
+    distance = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    inside = grid.middle_m(np.array(np.unravel_index(int(distance.argmax()), mask.shape), np.intp) + corner)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    outline = np.asarray(max(contours, key=cv2.contourArea)[:, 0, ::-1], np.intp) + corner
+    return Shape(grid.middle_m(outline), len(rows) * grid.resolution_m**2, (float(inside[0]), float(inside[1])))
 
 
 def describe(
-    number: int, mask: NDArray[np.bool_], grid: Grid, evidence: Evidence, words: Words, owner_name: str | None
+    number: int, shape: Shape, total: NDArray[np.float32], weight: float, words: Words, owner_name: str | None
 ) -> Room:
-    """One room of the map, from its cells ``mask`` (rows, columns)."""
-    total, weight = evidence.within(grid.middle_m(np.argwhere(mask)))
+    """One room of the map, from its shape and what was seen there."""
     probability = words.probabilities(total, weight)
     best = int(probability.argmax())
     known = weight >= LEAST_WEIGHT
-    distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    inside = grid.middle_m(np.array(np.unravel_index(int(distance.argmax()), mask.shape), np.intp))
     room = Room(
         id=number,
         label=words.names[best] if known else UNKNOWN,
         probability=float(probability[best]) if known else 0.0,
-        polygon_m=_outline(mask, grid),
-        area_m2=float(mask.sum() * grid.resolution_m**2),
-        pose_m=(float(inside[0]), float(inside[1])),
+        polygon_m=shape.polygon_m,
+        area_m2=shape.area_m2,
+        pose_m=shape.pose_m,
         named_by_owner=False,
         weight=weight,
     )
     return room if owner_name is None else replace(room, label=owner_name, probability=1.0, named_by_owner=True)
-
-
-def _outline(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    largest = max(contours, key=cv2.contourArea)[:, 0, ::-1]
-    return grid.middle_m(np.asarray(largest, np.intp))
-
-
-def in_order(rooms: Sequence[Room]) -> tuple[Room, ...]:
-    """By number."""
-    return tuple(sorted(rooms, key=lambda room: room.id))

@@ -1,6 +1,8 @@
 """Where the camera was at a stamp, from the poses in a bag."""
 
 import math
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import deserialize, header_stamp_ns
 from edgevl_core.room_map.view import Stand
 
+Pose = tuple[float, float, float]  # x, y, yaw
 POSE_TYPES = (POSE, POSE_WITH_COVARIANCE, ODOMETRY)  # the likeliest to be in the frame of the map first
 MAX_AGE_NS = 500_000_000
 JUMP_M_S = 3.0  # between two poses that are farther apart than a robot drives, nothing is known
@@ -28,25 +31,65 @@ class Track:
     frame_id: str
 
     def at(self, stamp_ns: int) -> Stand | None:
-        """The pose at a stamp: that of this very stamp, or between its two neighbours.
+        """See :func:`stand_at`."""
+        return stand_at(stamp_ns, self.stamp_ns, self.poses)
 
-        None where no pose is within half a second, or where the robot was carried between the two (REP 103 units).
-        """
-        after = int(np.searchsorted(self.stamp_ns, stamp_ns))
-        if after < len(self.stamp_ns) and self.stamp_ns[after] == stamp_ns:
-            return Stand(*self.poses[after].tolist())
-        gaps = [abs(int(self.stamp_ns[row]) - stamp_ns) for row in (after - 1, after) if 0 <= row < len(self.stamp_ns)]
-        if not gaps or min(gaps) > MAX_AGE_NS:
-            return None
-        if len(gaps) == 1:
-            return Stand(*self.poses[min(after, len(self.stamp_ns) - 1)].tolist())
-        a, b = self.poses[after - 1], self.poses[after]
-        span_ns = int(self.stamp_ns[after] - self.stamp_ns[after - 1])
-        if math.dist(a[:2], b[:2]) > JUMP_M_S * span_ns * 1e-9:
-            return None
-        share = (stamp_ns - int(self.stamp_ns[after - 1])) / span_ns
-        x, y = (a[:2] + share * (b[:2] - a[:2])).tolist()
-        return Stand(x, y, float(a[2] + share * math.remainder(b[2] - a[2], 2 * math.pi)))
+
+def stand_at(
+    stamp_ns: int, stamps_ns: Sequence[int] | NDArray[np.int64], poses: Sequence[Pose] | NDArray[np.float64]
+) -> Stand | None:
+    """The pose at a stamp: that of this very stamp, or between its two neighbours.
+
+    None where no pose is within half a second, or where the robot was carried between the two (REP 103 units).
+
+    Args:
+        stamps_ns: ascending.
+        poses: x, y, yaw of each.
+    """
+    after = bisect_left(stamps_ns, stamp_ns)
+    if after < len(stamps_ns) and stamps_ns[after] == stamp_ns:
+        return Stand(*map(float, poses[after]))
+    gaps = [abs(int(stamps_ns[row]) - stamp_ns) for row in (after - 1, after) if 0 <= row < len(stamps_ns)]
+    if not gaps or min(gaps) > MAX_AGE_NS:
+        return None
+    if len(gaps) == 1:
+        return Stand(*map(float, poses[min(after, len(stamps_ns) - 1)]))
+    a, b = poses[after - 1], poses[after]
+    span_ns = int(stamps_ns[after] - stamps_ns[after - 1])
+    if math.dist(a[:2], b[:2]) > JUMP_M_S * span_ns * 1e-9:
+        return None
+    share = (stamp_ns - int(stamps_ns[after - 1])) / span_ns
+    x, y = (float(a[axis] + share * (b[axis] - a[axis])) for axis in (0, 1))
+    return Stand(x, y, float(a[2] + share * math.remainder(b[2] - a[2], 2 * math.pi)))
+
+
+class LiveTrack:
+    """The poses of the last seconds, as they come. A clock that is set back by more than a second begins anew."""
+
+    def __init__(self, length_ns: int = 10_000_000_000) -> None:
+        self._length_ns = length_ns
+        self._stamps_ns: list[int] = []
+        self._poses: list[Pose] = []
+
+    @property
+    def newest_ns(self) -> int:
+        """Stamp of the newest pose; -1 before the first."""
+        return self._stamps_ns[-1] if self._stamps_ns else -1
+
+    def add(self, stamp_ns: int, pose: Pose) -> None:
+        """x, y, yaw on the map."""
+        if stamp_ns < self.newest_ns - 1_000_000_000:
+            self._stamps_ns.clear()
+            self._poses.clear()
+        row = bisect_left(self._stamps_ns, stamp_ns)
+        self._stamps_ns.insert(row, stamp_ns)
+        self._poses.insert(row, pose)
+        old = bisect_left(self._stamps_ns, self.newest_ns - self._length_ns)
+        del self._stamps_ns[:old], self._poses[:old]
+
+    def at(self, stamp_ns: int) -> Stand | None:
+        """See :func:`stand_at`."""
+        return stand_at(stamp_ns, self._stamps_ns, self._poses)
 
 
 def read_track(bag: Path, topic: str | None = None) -> Track:

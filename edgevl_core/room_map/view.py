@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevl_core.camera.depth import MeasuredDepth, to_metres
 from edgevl_core.room_map.occupancy import Grid
 
 REACH_M = 5.0  # beyond this, depth cameras of robots are noise
@@ -24,6 +26,13 @@ class Intrinsics:
     width_px: int
 
 
+def intrinsics(info: Any) -> Intrinsics | None:
+    """Of a sensor_msgs/CameraInfo; None where it is not calibrated."""
+    if math.isfinite(info.k[0]) and info.k[0] > 0 and info.width:
+        return Intrinsics(float(info.k[0]), float(info.k[2]), int(info.width))
+    return None
+
+
 @dataclass(frozen=True)
 class Stand:
     """Where the camera is on the map, and where it looks: metres, radians anticlockwise from x (REP 103)."""
@@ -32,22 +41,29 @@ class Stand:
     y: float
     yaw: float
 
+    def of_camera(self, mounted: "Stand") -> "Stand":
+        """Where a camera is that is ``mounted`` on what stands here: ahead of it, to its left, turned to its left."""
+        sine, cosine = math.sin(self.yaw), math.cos(self.yaw)
+        x, y = self.x + cosine * mounted.x - sine * mounted.y, self.y + sine * mounted.x + cosine * mounted.y
+        return Stand(x, y, self.yaw + mounted.yaw)
 
-def outline(stand: Stand, depth_m: NDArray[np.float32] | None, camera: Intrinsics | None) -> NDArray[np.float64]:
+
+def outline(stand: Stand, depth: MeasuredDepth | None, camera: Intrinsics | None) -> NDArray[np.float64]:
     """(N, 2) metres: the polygon on the floor that a frame shows.
 
     Args:
-        depth_m: (H, W), NaN where nothing was measured; along the optical axis.
+        depth: (H, W) metres, NaN where nothing was measured, or uint16 millimetres, 0 there; along the optical axis.
         camera: of the depth image; None: how wide it sees is not known.
     """
-    if depth_m is None or camera is None:
+    if depth is None or camera is None:
         angles = np.linspace(0, 2 * math.pi, 24, endpoint=False)
         return np.stack([stand.x + NEAR_M * np.cos(angles), stand.y + NEAR_M * np.sin(angles)], axis=1)
-    height, width = depth_m.shape
+    height, width = depth.shape
     # Every fourth row of the middle band, and as many columns as there are rays times eight.
     columns = np.linspace(0, width - 1, 8 * _RAYS).astype(int)
-    band = depth_m[int(_BAND[0] * height) : max(int(_BAND[1] * height), int(_BAND[0] * height) + 1) : 4, columns]
-    ranges_m = _medians(band.reshape(len(band), _RAYS, 8).transpose(1, 0, 2).reshape(_RAYS, -1))
+    band = depth[int(_BAND[0] * height) : max(int(_BAND[1] * height), int(_BAND[0] * height) + 1) : 4, columns]
+    band_m = to_metres(band, "16UC1" if band.dtype == np.uint16 else "32FC1")
+    ranges_m = _medians(band_m.reshape(len(band), _RAYS, 8).transpose(1, 0, 2).reshape(_RAYS, -1))
     pixels = (columns.reshape(_RAYS, 8).mean(axis=1) + 0.5) * camera.width_px / width - 0.5
     bearing = -np.arctan((pixels - camera.cx) / camera.fx)  # image columns run to the right, angles to the left
     reach_m = np.minimum(ranges_m / np.cos(bearing), REACH_M)

@@ -1,9 +1,11 @@
 """From an answer to messages: edgevl/SceneClass, and vision_msgs/Classification where that is installed."""
 
+import array
 from typing import Any
 
-from edgevl.msg import SceneClass
+from edgevl.msg import Embedding, SceneClass
 
+from edgevl_core.bundle.student_bundle import Bundle
 from edgevl_core.classify.classifier import Scene
 from edgevl_core.pairing.frames import Received
 from edgevl_ros.node.stamps import frame_id, to_time
@@ -22,6 +24,19 @@ def to_scene_class(scene: Scene, image: Received, top_k: int) -> SceneClass:
     message.header.stamp = to_time(image.stamp_ns)
     message.header.frame_id = frame_id(image.cdr)
     return message
+
+
+def to_embedding(message: SceneClass, scene: Scene, bundle: Bundle) -> Embedding:
+    """What the answer ``message`` rests on."""
+    return Embedding(
+        header=message.header,
+        modality=message.modality,
+        known=message.known,
+        bundle_id=message.bundle_id,
+        bundle=str(bundle.path.absolute()),
+        temperature=float(bundle.manifest.temperature.of(scene.modality)),
+        embedding=array.array("f", scene.embedding.tobytes()),
+    )
 
 
 def vision_types() -> tuple[type, type] | None:

@@ -14,8 +14,8 @@ from edgevl_core.camera.registration import Status, parse_registration
 from edgevl_ros.doctor.cameras import CameraCheck
 from edgevl_ros.node.client import Client
 
-NODES = ("pair_logger", "scene_classifier", "label_overlay", "adaptation_manager", "bag_player")
-LISTENERS = ("pair_logger", "scene_classifier", "label_overlay")
+NODES = ("pair_logger", "scene_classifier", "label_overlay", "room_mapper", "adaptation_manager", "bag_player")
+LISTENERS = ("pair_logger", "scene_classifier", "label_overlay", "room_mapper")
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 DISCOVERY_S, MOST_DISCOVERY_S = 2.0, 10.0
 ALIGN = (

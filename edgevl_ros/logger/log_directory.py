@@ -17,7 +17,7 @@ from edgevl_core.pairlog.retention import make_room
 from edgevl_core.pairlog.scaling import scale_depth_msg, scale_info_msg, scale_rgb_msg
 from edgevl_core.pairlog.types import CAMERA_INFO, COMPRESSED_IMAGE, SCENE_TRUTH
 from edgevl_core.pairlog.writer import BagWriter
-from edgevl_ros.logger.parameters import COMPRESSED, KEEP_RULES, SEGMENT_SLACK_MB, topics
+from edgevl_ros.logger.parameters import COMPRESSED, KEEP_RULES, POSE_TYPES, SEGMENT_SLACK_MB, topics
 from edgevl_ros.node.streams import TYPE_NAMES, image_type
 
 MB = 1_000_000
@@ -135,12 +135,13 @@ def what_is_logged(values: dict[str, Any]) -> Logged:
     def companions(**kinds: str) -> dict[str, LoggedTopic]:
         change = {CAMERA_INFO: partial(scale_info_msg, scale=scale)} if scale < 1.0 else {}
         return {
-            stream: LoggedTopic(names[stream], kind, kind, change.get(kind))
+            stream: LoggedTopic(names[stream], kind, kind, change.get(kind), between=stream == "pose")
             for stream, kind in kinds.items()
             if stream in names
         }
 
-    of_rgb, of_depth = companions(camera_info=CAMERA_INFO, truth=SCENE_TRUTH), companions(depth_camera_info=CAMERA_INFO)
+    of_rgb = companions(camera_info=CAMERA_INFO, truth=SCENE_TRUTH, pose=POSE_TYPES[values["pose_type"]])
+    of_depth = companions(depth_camera_info=CAMERA_INFO)
     if values["depth_only"]:
         of_rgb, of_depth = {}, {**of_rgb, **of_depth}
     facts = {

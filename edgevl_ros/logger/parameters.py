@@ -3,10 +3,12 @@
 from typing import Any
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.place_messages import ODOMETRY, POSE, POSE_WITH_COVARIANCE
 from edgevl_ros.node.parameters import Parameter
 from edgevl_ros.node.qos import SUBSCRIPTION_QOS
 
 COMPRESSED = "compressed"
+POSE_TYPES = {"PoseStamped": POSE, "PoseWithCovarianceStamped": POSE_WITH_COVARIANCE, "Odometry": ODOMETRY}
 PARAMETERS = (
     Parameter("rgb_topic", "camera/rgb/image_raw", "RGB; CompressedImage where it ends in /compressed"),
     Parameter("depth_topic", "camera/depth/image_raw", "depth, as above; also /compressedDepth"),
@@ -16,6 +18,8 @@ PARAMETERS = (
     ),
     Parameter("truth_topic", "", "edgevl/SceneTruth, for evaluation only; empty: not logged"),
     Parameter("odometry_topic", "", "nav_msgs/Odometry for min_distance_m and min_turn_rad; not logged; empty: none"),
+    Parameter("pose_topic", "", "where the robot is on its map, for `edgevl map` of the log; empty: not logged"),
+    Parameter("pose_type", "PoseStamped", "type of pose_topic", choices=tuple(POSE_TYPES)),
     Parameter("scene_topic", "", "edgevl/SceneClass, to count kept pairs by scene in ~/stats; not logged; empty: none"),
     Parameter("directory", "pair_logs", "where logs are made; also the place for the free-space floor"),
     Parameter("name", "", "name of the log inside the directory; empty: pairs_<UTC date and time>"),
@@ -63,7 +67,7 @@ PARAMETERS = (
     Parameter("queue_length", 200, "messages that may wait for the disk", low=10, high=100000),
     *SUBSCRIPTION_QOS,
 )
-STREAMS = ("rgb", "depth", "camera_info", "depth_camera_info", "truth", "odometry", "scene")
+STREAMS = ("rgb", "depth", "camera_info", "depth_camera_info", "truth", "odometry", "pose", "scene")
 KEEP_RULES = (
     "min_interval_s",
     "min_distance_m",

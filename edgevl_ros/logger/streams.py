@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgevl.msg import SceneClass, SceneTruth
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo
 
@@ -28,21 +29,24 @@ def addition(stream: str, stamp_ns: int, cdr: bytes) -> Callable[[PairLog], None
     return lambda log: log.add_companion(stream, stamp_ns, cdr)
 
 
-def message_type(stream: str, topic: str) -> Any:
+def message_type(stream: str, topic: str, pose_type: str = "") -> Any:
     """The ROS type of a stream. Raises UserError where a message package is not installed."""
-    if stream == "odometry":
-        return odometry_type(topic)
+    if stream == "pose" and pose_type != "Odometry":
+        return {"PoseStamped": PoseStamped, "PoseWithCovarianceStamped": PoseWithCovarianceStamped}[pose_type]
+    if stream in ("odometry", "pose"):
+        return odometry_type(topic, f"{stream}_topic")
     fixed = {"camera_info": CameraInfo, "depth_camera_info": CameraInfo, "truth": SceneTruth, "scene": SceneClass}
     return fixed.get(stream) or image_type(topic)
 
 
-def odometry_type(topic: str) -> Any:
+def odometry_type(topic: str, parameter: str = "odometry_topic") -> Any:
     """nav_msgs/Odometry, which nothing else here needs."""
     try:
         from nav_msgs.msg import Odometry
     except ImportError:
         raise UserError(
-            f"parameter odometry_topic = {topic} needs the package nav_msgs, which is not installed: apt install "
-            "ros-$ROS_DISTRO-nav-msgs (wheels: pip install ros-kilted-nav-msgs), or leave odometry_topic empty"
+            f"parameter {parameter} = {topic} needs the package nav_msgs, which is not installed: apt install "
+            "ros-$ROS_DISTRO-nav-msgs (wheels: pip install ros-kilted-nav-msgs), or leave "
+            f"{parameter} empty"
         ) from None
     return Odometry

@@ -76,7 +76,7 @@ class Client:
             self._executor.spin_once(timeout_sec=SPIN_S)
         return value
 
-    def call(self, kind: type, name: str, timeout_s: float, **fields: Any) -> Any:
+    def call(self, kind: type, name: str, timeout_s: float, /, **fields: Any) -> Any:
         """Call a service with a request of these fields; its response.
 
         Raises:

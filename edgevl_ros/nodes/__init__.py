@@ -1,1 +1,1 @@
-"""The five nodes, and the programs that start them."""
+"""The six nodes, and the programs that start them."""

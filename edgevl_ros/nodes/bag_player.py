@@ -1,9 +1,12 @@
 """bag_player: plays a bag's RGB-D streams on the robot's topics, bytes unchanged, and counts them.
 
+Poses, odometry and maps are played on the topics they were recorded on; a map is latched, as map_server's is.
+
 Publishers are reliable: they match reliable and best-effort subscribers alike, and a subscriber that asks for
 reliable loses nothing. The recorded stamps stay in the headers, so that live pairing equals offline pairing.
 """
 
+import importlib
 import threading
 import time
 from collections import Counter
@@ -18,15 +21,17 @@ from std_srvs.srv import Trigger
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.pairs import find_streams
+from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID, ODOMETRY, POSE, POSE_WITH_COVARIANCE
 from edgevl_core.pairlog.playback import Pace, play
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_ros.node.diagnostics import ERROR, OK, Report
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.parameters import Parameter
-from edgevl_ros.node.qos import result_qos, stream_qos
+from edgevl_ros.node.qos import LATCHED, result_qos, stream_qos
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.stamps import stamp_ns, to_time, with_stamp
 
+PLACES = (POSE, POSE_WITH_COVARIANCE, ODOMETRY, OCCUPANCY_GRID)
 KINDS = {
     "sensor_msgs/msg/Image": Image,
     "sensor_msgs/msg/CompressedImage": CompressedImage,
@@ -46,6 +51,7 @@ PARAMETERS = (
     Parameter("bag", "", "directory of the rosbag2 to play"),
     Parameter("rgb_topic", "", "the bag's RGB topic; empty: found by type"),
     Parameter("depth_topic", "", "the bag's depth topic; empty: found by type"),
+    Parameter("places", True, "play poses, odometry and maps as well, on the topics they were recorded on"),
     Parameter("rate", 1.0, "recorded seconds per second", low=0.01, high=100.0),
     Parameter("loop", False, "start again at the end; stamps of later rounds are shifted onwards"),
     Parameter("clock", False, "publish the recorded time on /clock"),
@@ -70,14 +76,31 @@ PARAMETERS = (
 
 
 def topic_for(stream: str, name: str, msgtype: str) -> str:
-    """The robot's topic of a stream: image_transport's suffix is kept for compressed images."""
+    """The robot's topic of a stream: image_transport's suffix is kept for compressed images, all of a place's name."""
+    if stream not in TOPICS:
+        return name
     if msgtype != "sensor_msgs/msg/CompressedImage":
         return TOPICS[stream]
     return TOPICS[stream] + ("/compressedDepth" if name.endswith("/compressedDepth") else "/compressed")
 
 
+def place_type(msgtype: str) -> Any:
+    """The ROS type of a pose, odometry or map. Raises UserError where its package is not installed."""
+    package, _, name = msgtype.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), name)
+    except ImportError:
+        raise UserError(
+            f"the bag holds {msgtype}, and the package {package} is not installed: apt install "
+            f"ros-$ROS_DISTRO-{package.replace('_', '-')}, or set places to false"
+        ) from None
+
+
 class BagPlayer(ManagedNode):
-    """~/status: phase, finished, and sent_<stream> for rgb, depth, camera_info, depth_camera_info, truth."""
+    """~/status: phase, finished, and sent_<stream> for rgb, depth, camera_info, depth_camera_info, truth.
+
+    Poses, odometry and maps are counted by their recorded topics.
+    """
 
     def __init__(self) -> None:
         super().__init__("bag_player", PARAMETERS, stats_topic="~/status")
@@ -97,12 +120,16 @@ class BagPlayer(ManagedNode):
             found = find_streams(reader, rgb=self.values["rgb_topic"] or None, depth=self.values["depth_topic"] or None)
             names = {stream: getattr(found, stream) for stream in TOPICS}
             self._streams = {name: stream for stream, name in names.items() if name}
+            if self.values["places"]:
+                self._streams |= {name: name for name, topic in reader.topics.items() if topic.msgtype in PLACES}
             topics = {name: reader.topics[name] for name in self._streams}
         qos = stream_qos("reliable", self.values["qos_depth"])
         for name, stream in self._streams.items():
-            kind = KINDS[topics[name].msgtype]
+            kind = KINDS.get(topics[name].msgtype) or place_type(topics[name].msgtype)
             topic = topic_for(stream, name, topics[name].msgtype)
-            self._publishers_of[stream] = self.add_publisher(kind, topic, qos)
+            self._publishers_of[stream] = self.add_publisher(
+                kind, topic, LATCHED if topics[name].msgtype == OCCUPANCY_GRID else qos
+            )
         self._total = sum(topic.count for topic in topics.values())
         self._clock_publisher = self.add_publisher(Clock, "/clock", result_qos()) if self.values["clock"] else None
         self.add_service(Trigger, "~/pause", self._on_pause)
@@ -120,7 +147,9 @@ class BagPlayer(ManagedNode):
 
     def report(self) -> Report:
         total = sum(self.sent.values())
-        values: dict[str, object] = {f"sent_{stream}": self.sent[stream] for stream in TOPICS}
+        values: dict[str, object] = {
+            f"sent_{stream}": self.sent[stream] for stream in {**TOPICS, **self._publishers_of}
+        }
         values.update(
             phase="paused" if self.phase == "playing" and self._pace.paused else self.phase,
             finished=self.phase == "finished",
@@ -158,7 +187,7 @@ class BagPlayer(ManagedNode):
     def _wait_for_subscribers(self) -> None:
         deadline_s = time.monotonic() + self.values["wait_timeout_s"]
         for stream, publisher in self._publishers_of.items():
-            wanted = self.values[f"wait_{stream}_subscribers"]
+            wanted = self.values.get(f"wait_{stream}_subscribers", 0)
             while publisher.get_subscription_count() < wanted:
                 if time.monotonic() > deadline_s:
                     raise UserError(

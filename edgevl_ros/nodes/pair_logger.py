@@ -28,7 +28,7 @@ from edgevl_ros.node.streams import RawStream
 from edgevl_ros.node.worker import QueueWorker, in_this_life
 
 NO_MORE_WRITES = (DiskFloorReached, WriteFailed)
-NEEDED = ("rgb", "depth", "odometry")  # without these nothing, or not all that should be, is kept
+NEEDED = ("rgb", "depth", "odometry", "pose")  # without these nothing, or not all that should be, is kept
 
 
 class PairLogger(ManagedNode):
@@ -49,7 +49,8 @@ class PairLogger(ManagedNode):
         self._topics = topics(self.values)
         for topic in self._topics.values():
             self.check_name(topic)  # before there is a log
-        self._kinds = {stream: message_type(stream, topic) for stream, topic in self._topics.items()}
+        pose_type = self.values["pose_type"]
+        self._kinds = {stream: message_type(stream, topic, pose_type) for stream, topic in self._topics.items()}
         self._shelf = LogDirectory(self.values, self.get_logger().info)
         self._rate = ByteRate()
         self._status = self.add_publisher(LoggerStatus, "~/status", LATCHED)

@@ -29,6 +29,11 @@ def label_overlay() -> int:
     return _run("label_overlay")
 
 
+def room_mapper() -> int:
+    """Console script; returns the exit code."""
+    return _run("room_mapper")
+
+
 def adaptation_manager() -> int:
     """Console script; returns the exit code."""
     return _run("adaptation_manager")

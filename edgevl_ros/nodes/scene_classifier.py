@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from edgevl.msg import SceneClass
+from edgevl.msg import Embedding, SceneClass
 from edgevl.srv import LoadBundle, SetLabels
 from std_msgs.msg import String
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.recent import Recent
 from edgevl_core.bundle.files import below_roots
-from edgevl_core.bundle.student_bundle import PRECISIONS
+from edgevl_core.bundle.student_bundle import PRECISIONS, Bundle
 from edgevl_core.bundle.vocabulary import check_words
 from edgevl_core.classify.classifier import Scene
 from edgevl_core.classify.gate import Gate
@@ -28,7 +28,7 @@ from edgevl_core.classify.smoothing import RESET_AFTER_S, Smoother
 from edgevl_core.engine import CPU_ONLY, ENGINES
 from edgevl_core.pairing.frames import DEPTH, RGB, Frame, FrameSource, Received
 from edgevl_ros.classify.decoder import REGISTRATION, FrameDecoder
-from edgevl_ros.classify.messages import to_classification, to_scene_class, vision_types
+from edgevl_ros.classify.messages import to_classification, to_embedding, to_scene_class, vision_types
 from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
 from edgevl_ros.node.images import cv_bridge
 from edgevl_ros.node.lifecycle import ManagedNode
@@ -66,7 +66,9 @@ ANSWERED = "answered"
 
 
 class SceneClassifier(ManagedNode):
-    """See the module's text. ~/scene, ~/labels (latched JSON), ~/set_labels, ~/load_bundle; ~/classification.
+    """See the module's text. ~/scene, ~/embedding, ~/classification, ~/labels (latched JSON).
+
+    Services: ~/set_labels, ~/load_bundle.
 
     ``~/stats`` accounts for every image: received_rgb + received_depth = 2 pairs + rgb_alone + depth_alone + waiting +
     those dropped unpaired (rgb_unmatched, depth_late, ..., and rgb_unreadable, depth_unreadable: without a header), and
@@ -102,6 +104,7 @@ class SceneClassifier(ManagedNode):
         if self.values["bundle"]:
             self._model = self._load(Path(self.values["bundle"]))
         self._scene = self.add_publisher(SceneClass, "~/scene", result_qos())
+        self._embedding = self.add_publisher(Embedding, "~/embedding", result_qos())
         self._classification = None
         if self._vision is not None:
             self._classification = self.add_publisher(self._vision[0], "~/classification", result_qos())
@@ -138,7 +141,7 @@ class SceneClassifier(ManagedNode):
         return not self.values["idle_without_subscribers"] or self._subscribers() > 0
 
     def _subscribers(self) -> int:
-        publishers = (self._scene, self._classification)
+        publishers = (self._scene, self._embedding, self._classification)
         return sum(publisher.get_subscription_count() for publisher in publishers if publisher is not None)
 
     def _answer(self, frame: Frame) -> str:
@@ -151,19 +154,23 @@ class SceneClassifier(ManagedNode):
             scene, bundle_id, version = self._model.classify(rgb, depth, frame.lead.stamp_ns)
             self._last = frame
             # Within the lock: an answer by the words before never comes after one by the new words.
-            latency_s = self._publish_answer(frame, scene, bundle_id, version)
+            latency_s = self._publish_answer(frame, scene, bundle_id, version, self._model.bundle)
         self._latency_s.add(latency_s)
         self._work_s.add(time.monotonic() - started_s)
         self._overhead_s.add(latency_s - scene.inference_s)
         return ANSWERED
 
-    def _publish_answer(self, frame: Frame, scene: Scene, bundle_id: str, version: int) -> float:
-        """Publish an answer; seconds since the frame's last image had come."""
+    def _publish_answer(
+        self, frame: Frame, scene: Scene, bundle_id: str, version: int, bundle: Bundle | None = None
+    ) -> float:
+        """Publish an answer, with ``bundle`` its embedding as well; seconds since the frame's last image had come."""
         message = to_scene_class(scene, frame.lead, self.values["top_k"])
         message.bundle_id, message.label_set_version = bundle_id, version
         latency_s = time.monotonic() - frame.complete_s
         message.latency_ms = latency_s * 1e3
         self._scene.publish(message)
+        if bundle is not None and self._embedding.get_subscription_count():
+            self._embedding.publish(to_embedding(message, scene, bundle))
         if self._vision is not None and self._classification is not None:
             self._classification.publish(to_classification(message, *self._vision))
         return latency_s
@@ -260,6 +267,7 @@ class SceneClassifier(ManagedNode):
             values.update(**self._gate.counts, **self._worker.counts())
         values["repeated"] = self._repeated
         values["scene_subscribers"] = self._scene.get_subscription_count()
+        values["embedding_subscribers"] = self._embedding.get_subscription_count()
         model = self._model
         values.update(self._times(model))
         if self._classification is not None:

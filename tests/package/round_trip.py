@@ -14,6 +14,7 @@ from typing import Any
 import edgevl.msg
 import edgevl.srv
 import rclpy
+from geometry_msgs.msg import Point, Point32, Polygon
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Header
@@ -27,12 +28,15 @@ VALUES: dict[str, Any] = {
     "boolean": True,
     "string": "Wohnküche “2”",
     "float": 0.375,
+    "double": 0.1,
     "int32": -7,
     "uint32": 2**32 - 1,
     "uint64": 2**64 - 1,
     "sequence<string>": ["kitchen", "", "büro"],
     "sequence<float>": [0.5, -1.25, 1e20],
     "sequence<uint64>": [0, 2**64 - 1],
+    "geometry_msgs/Point": Point(x=0.1, y=-2.0, z=1e300),
+    "geometry_msgs/Polygon": Polygon(points=[Point32(x=0.5, y=-0.25), Point32()]),
 }
 
 
@@ -48,6 +52,10 @@ def filled(message_type: type) -> Any:
         if kind == "std_msgs/Header":
             value = Header(frame_id="camera_optical_frame")
             value.stamp.sec, value.stamp.nanosec = 1_700_000_000, 999_999_999
+        elif kind.startswith("edgevl/"):
+            value = filled(getattr(edgevl.msg, kind.removeprefix("edgevl/")))
+        elif kind == "sequence<edgevl/Room>":
+            value = [filled(edgevl.msg.Room), edgevl.msg.Room()]
         else:
             value = VALUES[kind]
         setattr(message, field, value)

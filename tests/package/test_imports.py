@@ -18,9 +18,11 @@ ROS = {
     "ament_index_python",
     "builtin_interfaces",
     "diagnostic_msgs",
+    "geometry_msgs",
     "launch",
     "launch_ros",
     "lifecycle_msgs",
+    "nav_msgs",
     "rcl_interfaces",
     "rosgraph_msgs",
     "sensor_msgs",
@@ -54,7 +56,7 @@ LAYERS = {
     "edgevl_core": Layer(CORE, late={"tokenizers", "openvino", "PIL"}),
     "edgevl_sim": Layer({"numpy", "cv2", "edgevl_core"}, late=set()),
     "edgevl_ros": Layer(
-        ROS | {"edgevl", "edgevl_core", "numpy", "pydantic", "yaml"}, late={"cv_bridge", "nav_msgs", "vision_msgs"}
+        ROS | {"edgevl", "edgevl_core", "numpy", "pydantic", "yaml"}, late={"cv_bridge", "vision_msgs"}
     ),
     # huggingface_hub comes with timm, which downloads with it; h5py and tifffile read NYU's and EuroSAT's files.
     "edgevl_train": Layer(
@@ -77,7 +79,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "draw": "base",
         "engine": "base",
         "pairlog": "base camera pairing",
-        "room_map": "base bundle classify pairlog",
+        "room_map": "base bundle camera classify pairlog",
     },
     "edgevl_ros": {
         "adaptation": "node",
@@ -86,7 +88,8 @@ ROOMS: dict[str, dict[str, str]] = {
         "launch_checks": "node",
         "launching": "launch_checks node",
         "logger": "node",
-        "nodes": "adaptation classify logger node",
+        "nodes": "adaptation classify logger node room_map",
+        "room_map": "node",
     },
     "edgevl_train": {
         "ablate": "ablation_plot data evaluation new_student prepare progress quantise recipe run_directory sections "

@@ -46,7 +46,7 @@ def test_every_program_can_be_imported(script: str) -> None:
 
 
 def test_the_nodes_of_the_design_are_programs() -> None:
-    nodes = {"bag_player", "pair_logger", "scene_classifier", "label_overlay", "adaptation_manager"}
+    nodes = {"bag_player", "pair_logger", "scene_classifier", "label_overlay", "room_mapper", "adaptation_manager"}
     assert set(share.node_names(ROOT)) >= nodes
 
 

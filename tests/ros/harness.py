@@ -142,7 +142,7 @@ class Graph:
         except TimeoutError as error:
             raise AssertionError(f"{error}\n{self._outputs()}") from error
 
-    def call(self, kind: type, name: str, **fields: Any) -> Any:
+    def call(self, kind: type, name: str, /, **fields: Any) -> Any:
         """Call a service; its response."""
         try:
             return self._client.call(kind, name, TIMEOUT_S, **fields)

@@ -210,7 +210,8 @@ def test_damaged_images_are_counted_and_the_rest_goes_on(graph, tmp_path):
     stats = graph.watch_stats(f"{NODE}/stats")
     graph.start(NODE, bundle=str(tmp_path / "bundle"), use_depth=False)
     graph.until(lambda: publisher.get_subscription_count() == 1, "the classifier")
-    graph.wait_for_hearers(stats, "scene_subscribers")
+    for hearer in ("scene_subscribers", "publishers_rgb"):
+        graph.wait_for_hearers(stats, hearer)
     bad = Image(width=64, height=48, encoding="rgb8", step=1)
     bad.header.frame_id = "camera"
     publisher.publish(bad)

@@ -14,13 +14,13 @@ import yaml
 from edgevl_core.base.errors import UserError
 from edgevl_ros.node.lifecycle import COMMON
 from edgevl_ros.node.parameters import descriptor, from_text
-from edgevl_ros.nodes import adaptation_manager, bag_player, label_overlay, pair_logger, scene_classifier
+from edgevl_ros.nodes import adaptation_manager, bag_player, label_overlay, pair_logger, room_mapper, scene_classifier
 from tests.paths import ROOT
 
 pytestmark = pytest.mark.unit
 PRESETS = sorted((ROOT / "config/cameras").glob("*.yaml"))
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
-MODULES = (adaptation_manager, bag_player, label_overlay, pair_logger, scene_classifier)
+MODULES = (adaptation_manager, bag_player, label_overlay, pair_logger, room_mapper, scene_classifier)
 PARAMETERS = {
     module.__name__.split(".")[-1]: {parameter.name: parameter for parameter in (*COMMON, *module.PARAMETERS)}
     for module in MODULES
@@ -138,10 +138,10 @@ def test_parameter_files_name_declared_parameters_within_their_ranges(path):
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_a_preset_names_every_topic_of_the_camera_for_all_three_nodes(path):
+def test_a_preset_names_every_topic_of_the_camera_for_all_nodes(path):
     content = yaml.safe_load(path.read_text())
     nodes = {node.removeprefix("/**/"): sections["ros__parameters"] for node, sections in content.items()}
-    assert set(nodes) == {"pair_logger", "scene_classifier", "label_overlay"}
+    assert set(nodes) == {"pair_logger", "scene_classifier", "label_overlay", "room_mapper"}
     topics = {"rgb_topic", "depth_topic", "camera_info_topic", "depth_camera_info_topic"}
     assert all(nodes["pair_logger"][topic].startswith("/") for topic in topics)
     for node, values in nodes.items():

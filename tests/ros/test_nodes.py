@@ -18,7 +18,7 @@ from tests.ros import harness
 from tests.ros.harness import Graph
 
 pytestmark = pytest.mark.ros
-NODES = ("bag_player", "pair_logger", "scene_classifier", "label_overlay", "adaptation_manager")
+NODES = ("bag_player", "pair_logger", "scene_classifier", "label_overlay", "room_mapper", "adaptation_manager")
 
 
 SHIPPED = ("--params-file", str(harness.ROOT / "config/robot.yaml"))
@@ -31,6 +31,7 @@ def start_all(graph: Graph, tmp_path, *arguments: str, bundle: object = ""):
         "bag_player": {"bag": str(bag), "exit_at_end": False},
         "pair_logger": {"directory": str(tmp_path / "logs"), "min_free_mb": 0.0},
         "scene_classifier": {"bundle": str(bundle)},
+        "room_mapper": {"directory": str(tmp_path / "rooms")},
         "adaptation_manager": {"out_dir": str(tmp_path / "runs")},
     }
     return [graph.start(name, *SHIPPED, *arguments, **parameters.get(name, {})) for name in NODES]
@@ -58,7 +59,7 @@ def test_nodes_become_active_report_and_end_cleanly(graph, tmp_path, number):
     assert "no bundle" in reports["/scene_classifier"][1].message
     for node in nodes:
         node.process.send_signal(number)
-    assert [node.wait() for node in nodes] == [0] * 5, [node.output() for node in nodes]
+    assert [node.wait() for node in nodes] == [0] * len(NODES), [node.output() for node in nodes]
     assert not any("Traceback" in node.output() for node in nodes)
 
 

@@ -43,7 +43,7 @@ def looked_at(rooms: RoomMap, word: str, x: float, y: float, frames: int = 6, wr
         said = wrong if wrong and number % 3 == 2 else word
         yaw = 2 * np.pi * number / frames
         refused = rooms.add_frame(
-            Stand(x, y, yaw), vectors[said], 1.0, depth_m=np.full((60, 80), 1.2, np.float32), camera=CAMERA
+            Stand(x, y, yaw), vectors[said], 1.0, depth=np.full((60, 80), 1.2, np.float32), camera=CAMERA
         )
         assert refused == ""
 

@@ -164,7 +164,7 @@ def test_a_camera_in_one_room_says_nothing_of_the_next() -> None:
     rooms.set_map(two_rooms())
     depth_m = np.full((60, 80), 1.0, np.float32)
     for y in (0.6, 0.9, 2.6, 2.9):
-        rooms.add_frame(Stand(3.15, y, 0.0), rooms.words.vectors[0], 1.0, depth_m=depth_m, camera=CAMERA)
+        rooms.add_frame(Stand(3.15, y, 0.0), rooms.words.vectors[0], 1.0, depth=depth_m, camera=CAMERA)
     right = next(room for room in rooms.rooms() if room.pose_m[0] > 4.3)
     assert right.weight < 0.2 * LEAST_WEIGHT
 

@@ -1,0 +1,205 @@
+"""A home's room map that follows the words in force and is kept on disk: all that a node does, without its messages."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.vocabulary import check_words
+from edgevl_core.camera.depth import MeasuredDepth
+from edgevl_core.room_map.files import KEPT, load, save
+from edgevl_core.room_map.occupancy import OccupancyMap
+from edgevl_core.room_map.room_map import RoomMap
+from edgevl_core.room_map.rooms import Room
+from edgevl_core.room_map.view import Intrinsics, Stand
+from edgevl_core.room_map.words import Dictionary, open_dictionary
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A frame that a student, of the bundle in the directory ``bundle``, has looked at; see RoomMap.add_frame."""
+
+    embedding: NDArray[np.float32]
+    temperature: float
+    known: bool
+    bundle_id: str
+    bundle: str
+
+
+class LabelSet(NamedTuple):
+    """The label set in force in scene_classifier."""
+
+    bundle_id: str = ""
+    labels: tuple[str, ...] = ()
+    version: int = 0
+
+
+class KeptMap:
+    """A room map with its words and its place on disk. Not for several threads at once.
+
+    Nothing is added before there are words and a map: what cannot be placed is dropped, by a reason.
+
+    Args:
+        directory: where it is kept. What lies there is taken up once the words are known.
+
+    Attributes:
+        changed: whether rooms may differ from those last shown; who shows them sets it back.
+        unsaved: whether there is anything that ``save`` has not written.
+        problem: why the bundle of the frames that come cannot be followed; empty: it is.
+        version: of the label set in force; 0: the bundle's own.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.changed = self.unsaved = False
+        self.version = 0
+        self.problem = ""
+        self._told, self._refused = LabelSet(), ""
+        self._dictionary: Dictionary | None = None
+        self._rooms: RoomMap | None = None
+        self._occupancy: OccupancyMap | None = None
+
+    @property
+    def rooms(self) -> RoomMap:
+        """Raises UserError while there are no words."""
+        if self._rooms is None:
+            raise UserError("no words to name rooms with yet: set the parameter bundle, or start scene_classifier")
+        return self._rooms
+
+    @property
+    def ready(self) -> bool:
+        """Whether there are words and a map, and so rooms."""
+        return self._rooms is not None and self._rooms.has_map
+
+    @property
+    def bundle_id(self) -> str:
+        """Of the bundle whose words and frames are taken; empty: none yet."""
+        return "" if self._dictionary is None else self._dictionary.manifest.bundle_id
+
+    def use(self, dictionary: Dictionary, labels: Sequence[str] = (), version: int = 0) -> None:
+        """Name everything by these words from now on; the first time, take up what was kept.
+
+        Raises:
+            UserError: words without a vector or of another teacher, or the kept map cannot be read. Nothing changed.
+        """
+        words = dictionary.words(labels)
+        if self._rooms is None:
+            self._rooms = load(self.directory, words) if (self.directory / KEPT).exists() else RoomMap(words)
+            if self._occupancy is not None:
+                self._rooms.set_map(self._occupancy)
+        else:
+            self._rooms.set_words(words)
+        self._dictionary, self.version, self.changed, self.problem = dictionary, version, True, ""
+
+    def use_labels(self, told: LabelSet) -> None:
+        """Follow scene_classifier's label set: now, or with the first frame of its bundle."""
+        self._told, self._refused = told, ""
+        if self._dictionary is None or told.bundle_id != self.bundle_id:
+            return
+        if told.labels != self.rooms.words.names:
+            self.use(self._dictionary, told.labels, told.version)
+        self.version = told.version
+
+    def _follow(self, sight: Sight) -> bool:
+        """Take up the bundle of a frame; False where that is refused, which ``problem`` then tells."""
+        if sight.bundle_id == self._refused:
+            return False
+        labels, version = self._told[1:] if self._told.bundle_id == sight.bundle_id else ((), 0)
+        try:
+            self.use(open_bundle(sight.bundle, sight.bundle_id), labels, version)
+        except UserError as error:
+            self.problem, self._refused = str(error), sight.bundle_id
+        return self.bundle_id == sight.bundle_id
+
+    def set_map(self, occupancy: OccupancyMap) -> None:
+        """The map, as often as it is published; one like the last changes nothing."""
+        before = self._occupancy
+        if before is not None and before.grid == occupancy.grid and np.array_equal(before.percent, occupancy.percent):
+            return
+        self._occupancy, self.changed = occupancy, True
+        if self._rooms is not None:
+            self._rooms.set_map(occupancy)
+
+    def add(
+        self,
+        sight: Sight,
+        stand: Stand | None,
+        depth: Callable[[], MeasuredDepth | None],
+        camera: Intrinsics | None,
+    ) -> str:
+        """Put a frame onto the map; the reason why it was dropped, or "". ``depth`` is called only where it is used."""
+        if sight.bundle_id != self.bundle_id and not self._follow(sight):
+            return "another bundle"
+        if len(sight.embedding) != self.rooms.evidence.dim:
+            return "another bundle"
+        if self._occupancy is None:
+            return "no map"
+        seen = depth() if stand is not None and sight.known else None
+        reason = self.rooms.add_frame(
+            stand, sight.embedding, sight.temperature, known=sight.known, depth=seen, camera=camera
+        )
+        if not reason:
+            self.changed = self.unsaved = True
+        return reason
+
+    def find(self, word: str) -> list[tuple[Room, float]]:
+        """Rooms with their scores, best first: see :meth:`RoomMap.find_room`.
+
+        Raises:
+            UserError: a word that neither the bundle nor an owner's name knows, or no map yet.
+        """
+        (word,) = check_words([word], 1)
+        rooms, dictionary = self.rooms, self._dictionary
+        assert dictionary is not None
+        in_force = {name.casefold(): row for row, name in enumerate(rooms.words.names)}
+        row = in_force.get(word.casefold())
+        owners = [name for name in rooms.owner_names.values() if name.casefold() == word.casefold()]
+        vector = rooms.words.vectors[row] if row is not None else None if owners else dictionary.vector(word)
+        if vector is not None:
+            return rooms.find_room(vector, word)
+        named = [room for room in rooms.rooms() if room.named_by_owner and room.label in owners]
+        if not named:
+            raise UserError(
+                f"word {word!r}: no room has this name, and the bundle knows no such word; it knows "
+                f"{', '.join(dictionary.bank.names)}"
+            )
+        return [(room, 1.0) for room in named]
+
+    def rename(self, number: int, name: str) -> Room:
+        """See :meth:`RoomMap.rename`; the room as it is called now."""
+        self.rooms.rename(number, " ".join(name.split()))
+        self.changed = self.unsaved = True
+        return next(room for room in self.rooms.rooms() if room.id == number)
+
+    def save(self) -> Path:
+        """Write it; the file. Raises UserError where there is no map yet."""
+        save(self.rooms, self.directory)
+        self.unsaved = False
+        return self.directory / KEPT
+
+    def load(self) -> Path:
+        """Go back to what was saved; the file. Raises UserError where that cannot be read, and nothing changed."""
+        self._rooms = load(self.directory, self.rooms.words)
+        if self._occupancy is not None:
+            self._rooms.set_map(self._occupancy)
+        self.changed, self.unsaved = True, False
+        return self.directory / KEPT
+
+
+def open_bundle(path: str, bundle_id: str) -> Dictionary:
+    """The dictionary of the very bundle that scene_classifier has loaded.
+
+    Raises:
+        UserError: it is not there, or another one is.
+    """
+    dictionary = open_dictionary(path)
+    if dictionary.manifest.bundle_id != bundle_id:
+        raise UserError(
+            f"{path} holds bundle {dictionary.manifest.bundle_id}, scene_classifier runs {bundle_id}: set the "
+            "parameter bundle to a copy of that one"
+        )
+    return dictionary

@@ -1,0 +1,59 @@
+"""The words of a bundle without its student: what names rooms, and what they are asked for by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevl_core.bundle.label_bank import LabelBank
+from edgevl_core.bundle.manifest import Manifest
+from edgevl_core.bundle.student_bundle import load_words, text_encoder_in
+from edgevl_core.bundle.vocabulary import bank_with
+from edgevl_core.room_map.rooms import Words
+
+
+def words_of(manifest: Manifest, bank: LabelBank, labels: Sequence[str] = ()) -> Words:
+    """A label set; none given: the one that the bundle was made for.
+
+    Raises:
+        UserError: ``bank`` lacks one of ``labels``.
+    """
+    chosen = bank.select(labels or manifest.labels)
+    return Words(tuple(chosen.names), chosen.vectors, manifest.logit_scale, manifest.teacher)
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """Manifest and label bank of the bundle in ``path``."""
+
+    path: Path
+    manifest: Manifest
+    bank: LabelBank
+
+    def words(self, labels: Sequence[str] = ()) -> Words:
+        """See :func:`words_of`; words that the bank has not are encoded where the bundle has a text encoder: slow.
+
+        Raises:
+            UserError: there is no vector for one of them.
+        """
+        return words_of(self.manifest, self._with(labels), labels)
+
+    def vector(self, word: str) -> NDArray[np.float32] | None:
+        """(D,) of length 1; None where the bundle does not know the word. Slow where it has to be encoded."""
+        bank = self._with([word])
+        row = bank.find(word)
+        return None if row is None else bank.vectors[row]
+
+    def _with(self, labels: Sequence[str]) -> LabelBank:
+        return bank_with(self.bank, labels, text_encoder_in(self.path, self.manifest))
+
+
+def open_dictionary(path: Path | str) -> Dictionary:
+    """Of a bundle.
+
+    Raises:
+        UserError: the bundle is refused.
+    """
+    return Dictionary(Path(path), *load_words(path))

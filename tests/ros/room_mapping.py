@@ -1,0 +1,75 @@
+"""What the tests of room_mapper share: a home drawn by hand, driven through in a bag, and what it should be called."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from edgevl_core.pairlog import types
+from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID, POSE, occupancy_msg, pose_msg
+from edgevl_core.pairlog.writer import BagWriter
+from tests.core.room_map.homes import CAMERA, two_rooms
+from tests.core.tiny import colour_image
+from tests.ros import harness
+
+HZ = 5.0
+NODE = "room_mapper"
+
+
+class Look(NamedTuple):
+    """One frame: the colour that is seen ("": a covered lens), from where, and whether the pose is known."""
+
+    colour: str
+    x: float
+    y: float
+    yaw: float
+    posed: bool = True
+
+
+def drive() -> Iterator[Look]:
+    """Red on the left, blue on the right; a covered lens on the way, and blue in the left room while no pose comes."""
+    for colour, x in (("red", 2.0), ("blue", 6.5)):
+        yield from (Look(colour, x, 1.7, number * math.pi / 4) for number in range(8))
+        yield from (Look("", 3.0, 1.7, 0.0) for _ in range(3))
+    yield from (Look("blue", 2.0, 1.7, 0.0, posed=False) for _ in range(8))
+
+
+def write_home_bag(path: Path) -> int:
+    """The drive as a bag with RGB, depth, camera_info, pose and map; its number of frames."""
+    occupancy, size = two_rooms(), (80, 60)
+    depth_mm = np.full(size[::-1], 1200, np.uint16)
+    looks = list(drive())
+    with BagWriter(path, min_free_bytes=0) as writer:
+        for topic, kind in (
+            (harness.RGB_TOPIC, types.IMAGE),
+            (harness.DEPTH_TOPIC, types.IMAGE),
+            (harness.INFO_TOPIC, types.CAMERA_INFO),
+            ("pose", POSE),
+            ("map", OCCUPANCY_GRID),
+        ):
+            writer.add_topic(topic, kind)
+        # A robot has its map before it drives.
+        before, grid = harness.START_NS - 2_000_000_000, occupancy.grid
+        charted = occupancy_msg(occupancy.percent, grid.resolution_m, grid.origin_m, before)
+        writer.write("map", types.serialize(charted), before)
+        for number, look in enumerate(looks):
+            stamp = harness.START_NS + round(number * 1e9 / HZ)
+            rgb = colour_image(look.colour, *size[::-1]) if look.colour else np.zeros((*size[::-1], 3), np.uint8)
+            messages = [
+                (harness.INFO_TOPIC, harness.camera_info(CAMERA.fx / 4, size, stamp)),
+                (harness.DEPTH_TOPIC, types.image_msg(depth_mm, "16UC1", stamp, harness.FRAME_ID)),
+                (harness.RGB_TOPIC, types.image_msg(rgb, "rgb8", stamp, harness.FRAME_ID)),
+            ]
+            if look.posed:
+                messages.append(("pose", pose_msg(look.x, look.y, 0.5, look.yaw, stamp, "map")))
+            for topic, message in messages:
+                writer.write(topic, types.serialize(message), stamp)
+    return len(looks)
+
+
+def balance(stats: dict[str, str]) -> int:
+    """Frames that the statistics do not explain."""
+    dropped = sum(int(value) for key, value in stats.items() if key.startswith("dropped "))
+    return int(stats["received"]) - int(stats["used"]) - dropped - int(stats["waiting"])
