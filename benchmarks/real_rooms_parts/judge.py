@@ -65,7 +65,9 @@ def untrained_int8(run: Path, pairs: Sequence[RgbdPair], teacher: Teacher) -> Pr
         network = load_student(run / "checkpoints" / "stage1.pt", recipe.student, teacher.embed_dim)
         some = [pairs[row] for row in np.linspace(0, len(pairs) - 1, recipe.stage2.calibration_pairs).astype(int)]
         images = [to_input(image, manifest.preprocess) for pair in some for image in (pair.rgb, pair.depth_m)]
-        quantised = calibrate(fake_quantise(fuse(network)), torch.from_numpy(to_batch(images)).split(64))
+        quantised = calibrate(
+            fake_quantise(fuse(network), recipe.stage2.weight_bits), torch.from_numpy(to_batch(images)).split(64)
+        )
         export_int8(keep_sums(quantised), file, recipe.student.size_px)
     bank = home_bank(teacher)
     engine = Engine(file, threads=2)
