@@ -273,7 +273,9 @@ class Stage2Section(ObjectiveSection):
     cross_modal: bool = True
     triplet_weight: float = Field(0.1, ge=0)
     calibration_pairs: int = Field(256, ge=1)
-    weight_bits: Literal[7, 8] = Field(7, description="8: saturates on x86 without VNNI; see docs/results.md")
+    weight_bits: Literal[7, 8] = Field(
+        8, description="7: for robots with x86 without VNNI, where 8 saturates; see docs/results.md"
+    )
 
 
 class CalibrationSection(Section):

@@ -22,7 +22,7 @@ ACTIVATION_MAX = 255
 # x86 without VNNI (Intel before 2019, AMD before Zen 4) adds two products of u8 and s8 in 16 bits, and what does not
 # fit is cut off: 2 x 255 x 63 fits, 2 x 255 x 127 does not.
 LARGEST_WEIGHT = {7: 63, 8: 127}
-WEIGHT_BITS = 7
+WEIGHT_BITS = 8
 WEIGHT_MAX = LARGEST_WEIGHT[WEIGHT_BITS]
 _SMALLEST_RANGE = 1e-5  # a tensor that is all zero still gets a usable scale
 _BIAS_LIMIT = 2.0**30  # |bias| in steps of its int32; half of the range, so that the accumulator has room

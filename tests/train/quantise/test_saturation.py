@@ -72,9 +72,9 @@ def stored_weights(file: Path) -> list[NDArray[np.int8]]:
     return [array for array in found if array.dtype == np.int8 and array.ndim >= 2]
 
 
-def test_students_have_7_bit_weights_unless_asked_otherwise(student: Student, tmp_path: Path) -> None:
+def test_students_have_8_bit_weights_unless_asked_otherwise(student: Student, tmp_path: Path) -> None:
     pixels = pixels_of(16, size_px=SIZE_PX)
-    for bits, largest in ((None, 63), (7, 63), (8, 127)):
+    for bits, largest in ((None, 127), (7, 63), (8, 127)):
         q = fake_quantise(fuse(student)) if bits is None else fake_quantise(fuse(student), bits)
         export_int8(keep_sums(calibrate(q, [pixels])).eval(), tmp_path / "int8.onnx", SIZE_PX)
         weights = stored_weights(tmp_path / "int8.onnx")
@@ -110,13 +110,13 @@ def test_a_state_says_its_own_bits_and_one_without_has_8(student: Student) -> No
         restored.load_state_dict(saved.state_dict())
         torch.testing.assert_close(restored.eval()(pixels), saved(pixels), rtol=0, atol=0)
     old = {key: value for key, value in saved.state_dict().items() if not key.endswith("stored_weight_max")}
-    restored = fake_quantise(fuse(student))
+    restored = fake_quantise(fuse(student), 7)
     restored.load_state_dict(old)
     torch.testing.assert_close(restored.eval()(pixels), saved(pixels), rtol=0, atol=0)
 
 
 def test_the_average_of_weights_keeps_the_bits(student: Student) -> None:
-    q = calibrate(fake_quantise(fuse(student)), [pixels_of(16, size_px=SIZE_PX)])
+    q = calibrate(fake_quantise(fuse(student), 7), [pixels_of(16, size_px=SIZE_PX)])
     average = AveragedModel(q, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
     for _ in range(5):
         average.update_parameters(q)
