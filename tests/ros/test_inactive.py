@@ -89,7 +89,7 @@ def test_every_node_speaks_while_inactive_and_works_again(graph, tmp_path):
 
 @pytest.fixture
 def classifier(graph, tmp_path):
-    harness.write_test_bundle(tmp_path / "slow", size_px=224, convolutions=40)
+    harness.write_test_bundle(tmp_path / "slow", size_px=224, convolutions=10)
     return graph.start(NODE)
 
 
