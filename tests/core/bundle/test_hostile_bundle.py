@@ -1,11 +1,9 @@
 """A changed bundle is refused in one line, or answers as before: damaged, or forged with all hashes put right."""
 
-import io
 import json
 import random
 import re
 import shutil
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.student_bundle import Bundle, load_bundle
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.classify.classifier import Classifier, Scene
+from tests.core.bundle.hostile import change_array, model_of, one_plain_line, refusal
 from tests.core.tiny import (
     SIZE_PX,
     colour_bank,
@@ -32,31 +31,6 @@ from tests.core.tiny import (
 pytestmark = pytest.mark.unit
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("whole") / "bundle"
-    write_colour_bundle(path)
-    return path
-
-
-@pytest.fixture
-def bundle(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "bundle"))
-
-
-def refusal(bundle: Path) -> str:
-    """The message of a bundle that must be refused: one line, short, no control characters."""
-    with pytest.raises(UserError) as caught:
-        load_bundle(bundle)
-    return one_plain_line(str(caught.value))
-
-
-def one_plain_line(message: str) -> str:
-    assert message.isprintable()
-    assert len(message) <= 500
-    return message
-
-
 def answers(bundle: Bundle) -> list[Scene]:
     classifier = Classifier(bundle)
     depth = np.linspace(0.5, 6, 24 * 32, dtype=np.float32).reshape(24, 32)
@@ -68,13 +42,6 @@ def assert_same(before: list[Scene], after: list[Scene]) -> None:
     for a, b in zip(before, after, strict=True):
         assert (a.label, a.known, a.modality) == (b.label, b.known, b.modality)
         np.testing.assert_allclose(a.scores, b.scores, atol=1e-3)
-
-
-def change_array(bundle: Path, file: str, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
-    with np.load(bundle / file) as arrays:
-        content = {key: arrays[key] for key in arrays.files}
-    content[name] = change(content[name])
-    np.savez(bundle / file, **content)
 
 
 def change_words(bundle: Path, **changes: object) -> None:
@@ -184,130 +151,6 @@ def test_words_that_are_not_those_of_the_bundle(bundle: Path, changes: dict[str,
 # -- sizes ---------------------------------------------------------------------------------------------------
 
 
-def _peak_bytes(what: Callable[[], object]) -> int:
-    """Most memory that numpy and Python held at once."""
-    import tracemalloc
-
-    tracemalloc.start()
-    try:
-        what()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-def test_a_zip_bomb_is_not_unpacked(bundle: Path) -> None:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, pixels=np.zeros((400, 3, 256, 256), np.uint8))  # 79 MB in some 80 kB
-    for file in ("golden.npz", "label_bank.npz"):
-        (bundle / file).write_bytes(buffer.getvalue())
-    reseal(bundle)
-    assert _peak_bytes(lambda: refusal(bundle)) < 8 << 20
-
-
-def test_a_header_that_promises_more_than_there_is_allocates_nothing(bundle: Path) -> None:
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "|u1", "fortran_order": False, "shape": (2**31, 3, 2**20, 2**20)}
-    )
-    with zipfile.ZipFile(bundle / "golden.npz", "w") as archive:
-        for name in ("pixels", "student", "student_fp32"):
-            archive.writestr(f"{name}.npy", header.getvalue())
-    reseal(bundle)
-    assert _peak_bytes(lambda: refusal(bundle)) < 8 << 20
-
-
-def test_many_golden_inputs_are_refused(bundle: Path, tmp_path: Path) -> None:
-    change_array(bundle, "golden.npz", "pixels", lambda pixels: np.tile(pixels, (20_000, 1, 1, 1)))
-    reseal(bundle)
-    assert _peak_bytes(lambda: refusal(bundle)) < 8 << 20
-    with pytest.raises(UserError, match="1 to 64"):
-        write_colour_bundle(tmp_path / "new", golden_pixels=np.zeros((65, 3, SIZE_PX, SIZE_PX), np.uint8))
-
-
-@pytest.mark.parametrize("name", ["manifest.json", "student.onnx", "label_bank.npz", "golden.npz"])
-def test_files_of_any_size_are_not_read(bundle: Path, name: str) -> None:
-    with (bundle / name).open("r+b") as file:
-        file.truncate(3 << 30)  # a hole, no disk is used
-    message = refusal(bundle)
-    assert name in message
-    assert "at most" in message
-
-
-# -- networks ------------------------------------------------------------------------------------------------
-
-
-def _model(bundle: Path, name: str = "student.onnx") -> onnx.ModelProto:
-    return onnx.load(str(bundle / name))
-
-
-def _loop() -> onnx.NodeProto:
-    condition = helper.make_tensor_value_info("go", TensorProto.BOOL, [])
-    count = helper.make_tensor_value_info("i", TensorProto.INT64, [])
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["go"], ["on"])],
-        "body",
-        [count, condition],
-        [helper.make_tensor_value_info("on", TensorProto.BOOL, [])],
-    )
-    return helper.make_node("Loop", ["rounds", ""], [], body=body)
-
-
-def with_loop(model: onnx.ModelProto) -> None:
-    model.graph.initializer.append(numpy_helper.from_array(np.array(10**9), "rounds"))
-    model.graph.node.insert(0, _loop())
-
-
-def with_foreign_operator(model: onnx.ModelProto) -> None:
-    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    model.graph.node.append(helper.make_node("Gelu", ["row"], ["unused"], domain="com.microsoft"))
-
-
-def with_external_data(model: onnx.ModelProto) -> None:
-    tensor = model.graph.initializer[1]
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", "weights.bin"), ("length", "12")):
-        tensor.external_data.add(key=key, value=value)
-
-
-def with_external_attribute(model: onnx.ModelProto) -> None:
-    value = numpy_helper.from_array(np.float32([1, 1, 1]), "value")
-    value.external_data.add(key="location", value="weights.bin")
-    model.graph.node.insert(0, helper.make_node("Constant", [], ["unused"], value=value))
-
-
-def with_function(model: onnx.ModelProto) -> None:
-    model.functions.append(
-        helper.make_function("", "Mul", ["a", "b"], ["c"], [helper.make_node("Sub", ["a", "b"], ["c"])], [])
-    )
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (with_loop, "'Loop'|a graph within a node"),
-        (with_foreign_operator, r"com\.microsoft\.Gelu"),
-        (with_external_data, "data in another file"),
-        (with_external_attribute, "data in another file"),
-        (with_function, "functions of its own"),
-    ],
-)
-@pytest.mark.parametrize("name", ["student.onnx", "student_fp32.onnx"])
-def test_what_no_student_needs_is_refused_before_a_runtime_sees_it(
-    bundle: Path, name: str, change: Callable[[onnx.ModelProto], None], reason: str
-) -> None:
-
-    model = _model(bundle, name)
-    change(model)
-    (bundle / name).write_bytes(model.SerializeToString())
-    (bundle / "weights.bin").write_bytes(np.float32([1, 1, 1]).tobytes())
-    reseal(bundle)
-    message = refusal(bundle)
-    assert re.search(reason, message)
-    assert name in message
-
-
 def test_swapped_students_are_found(tmp_path: Path) -> None:
     """A float student in place of the int8 one would be right but slow; the other way round a GPU gets integers."""
     plain = write_student(tmp_path / "plain.onnx")
@@ -339,7 +182,7 @@ def test_both_students_must_give_their_golden_embeddings(bundle: Path, name: str
 
 def test_embeddings_of_another_length_are_refused(bundle: Path) -> None:
     """Cosines alone do not see it, and scores would all change."""
-    model = _model(bundle)
+    model = model_of(bundle)
     model.graph.node[-1].output[0] = "unit"
     model.graph.initializer.append(numpy_helper.from_array(np.float32(1000), "thousand"))
     model.graph.node.append(helper.make_node("Mul", ["unit", "thousand"], ["embedding"]))

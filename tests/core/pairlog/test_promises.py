@@ -1,6 +1,5 @@
 """What a bag promises is delivered, or its loss is said: no index, logs beside SQLite, odd names, hostile YAML."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -9,7 +8,6 @@ import struct
 import subprocess
 import sys
 import textwrap
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,79 +18,16 @@ import zstandard
 from mcap.reader import make_reader
 from mcap.writer import CompressionType, IndexType
 from mcap.writer import Writer as McapWriter
-from rosbags.rosbag2 import StoragePlugin, Writer
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.info import log_info, recover
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.pairlog.reader import BagReader
-from edgevl_core.pairlog.types import IMAGE, definition, image_msg, serialize, typestore
-from tests.core.bags import RGB_TOPIC, depth_image, rgb_image, stamp, write_bag
+from edgevl_core.pairlog.types import IMAGE, definition
+from tests.core.bags import RGB_TOPIC, stamp, write_bag
+from tests.core.pairlog.recorded import DEPTH, PAIRS, RGB, assert_whole, messages, read, write_mcap, write_sqlite
 
 pytestmark = pytest.mark.unit
-PAIRS = 10
-RGB, DEPTH = "/camera/color/image_raw", "/camera/depth/image_raw"
-
-
-def messages(pairs: int = PAIRS) -> list[tuple[str, int, bytes]]:
-    found = []
-    for number in range(pairs):
-        at = stamp(number)
-        found.append((RGB, at, serialize(image_msg(rgb_image(number), "rgb8", at, "c"))))
-        found.append((DEPTH, at, serialize(image_msg(depth_image(number), "16UC1", at, "c"))))
-    return found
-
-
-def write_mcap(
-    directory: Path, *, profile: str = "ros2", json_channel: bool = False, extras: bool = False, **options: Any
-) -> Path:
-    """One file without metadata.yaml, by the mcap library's own writer."""
-    directory.mkdir()
-    options = {"chunk_size": 5000, "compression": CompressionType.ZSTD} | options
-    writer = McapWriter(str(directory / f"{directory.name}_0.mcap"), **options)
-    writer.start(profile, "test")
-    schema = writer.register_schema(IMAGE, "ros2msg", definition(IMAGE).encode())
-    channels = {name: writer.register_channel(name, "cdr", schema) for name in (RGB, DEPTH)}
-    if json_channel:
-        shape = writer.register_schema("battery", "jsonschema", b'{"type":"object"}')
-        channels["/battery"] = writer.register_channel("/battery", "json", shape)
-        channels["/bare"] = writer.register_channel("/bare", "json", 0)
-    for topic, at, data in messages():
-        writer.add_message(channels[topic], at, data, at)
-        if json_channel:
-            writer.add_message(channels["/battery"], at, json.dumps({"v": 1}).encode(), at)
-            writer.add_message(channels["/bare"], at, b"1", at)
-    if extras:
-        writer.add_attachment(1, 2, "calibration.yaml", "text/yaml", b"fx: 500")
-        writer.add_metadata("site", {"home": "7"})
-    writer.finish()
-    return directory
-
-
-def write_sqlite(path: Path, pairs: int = PAIRS) -> Path:
-    with Writer(path, version=8, storage_plugin=StoragePlugin.SQLITE3) as writer:
-        topics = {name: writer.add_connection(name, IMAGE, typestore=typestore()) for name in (RGB, DEPTH)}
-        for topic, at, data in messages(pairs):
-            writer.write(topics[topic], at, data)
-    return path
-
-
-def content(directory: Path) -> dict[str, str]:
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in directory.iterdir()}
-
-
-def read(bag: Path) -> tuple[dict[str, int], list[str]]:
-    with BagReader(bag) as reader:
-        found = list(reader.messages())
-        assert [m.stamp_ns for m in found] == sorted(m.stamp_ns for m in found)
-        return dict(Counter(m.topic for m in found)), list(reader.losses)
-
-
-def assert_whole(bag: Path) -> None:
-    before = content(bag)
-    assert read(bag) == ({RGB: PAIRS, DEPTH: PAIRS}, [])
-    assert len(list(read_pairs(bag))) == PAIRS
-    assert content(bag) == before
 
 
 @pytest.mark.parametrize(
@@ -355,97 +290,6 @@ def test_metadata_after_reindexing_and_moving(tmp_path: Path, changed: dict[str,
     information |= {"compression_format": "zstd", "compression_mode": "FILE", "relative_file_paths": [listed]} | changed
     file.write_text(yaml.safe_dump(metadata))
     assert_whole(bag)
-
-
-def bomb() -> str:
-    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    return "\n".join([*lines, "rosbag2_bagfile_information: {files: *a11, relative_file_paths: *a11}"])
-
-
-def merge_bomb() -> str:
-    lines = ["a0: &a0 {k: v}"]
-    lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12)]
-    return "\n".join([*lines, "rosbag2_bagfile_information: *a11"])
-
-
-HOSTILE: dict[str, str | bytes] = {
-    "empty": "",
-    "null": "null",
-    "a list": "[1, 2, 3]",
-    "a number": "7",
-    "text": "hello",
-    "no such key": "other: {}",
-    "null inside": "rosbag2_bagfile_information: null",
-    "list inside": "rosbag2_bagfile_information: [1]",
-    "text for a list": "rosbag2_bagfile_information: {relative_file_paths: bag_0.mcap}",
-    "numbers for paths": "rosbag2_bagfile_information: {relative_file_paths: [1, null, {}, [a]]}",
-    "files of text": "rosbag2_bagfile_information: {files: [a, b]}",
-    "files without counts": "rosbag2_bagfile_information: {files: [{path: bag_0.mcap}]}",
-    "text counts": "rosbag2_bagfile_information: {files: [{path: bag_0.mcap, message_count: many}]}",
-    "negative": "rosbag2_bagfile_information: {files: [{path: bag_0.mcap, message_count: -5}]}",
-    "huge": f"rosbag2_bagfile_information: {{files: [{{path: bag_0.mcap, message_count: 1{'0' * 5000}}}]}}",
-    "infinite": "rosbag2_bagfile_information: {files: [{path: bag_0.mcap, message_count: .inf}]}",
-    "nested": "rosbag2_bagfile_information: " + "[" * 20_000,
-    "nested lists": "rosbag2_bagfile_information:\n" + "- " * 20_000,
-    "nested maps": "rosbag2_bagfile_information: " + "{a: " * 20_000,
-    "bomb": bomb(),
-    "merge bomb": merge_bomb(),
-    "itself": "rosbag2_bagfile_information: &x {files: [*x], relative_file_paths: *x}",
-    "not UTF-8": b"rosbag2_bagfile_information: \xff\xfe\x00",
-    "python": "!!python/object/apply:os.system [exit 1]",
-    "date": "rosbag2_bagfile_information: 9999-99-99",
-    "binary": "\x00\x01",
-    "compression of a list": "rosbag2_bagfile_information: {compression_mode: [FILE]}",
-    "large": "- a\n" * 400_000,
-}
-
-
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_metadata_costs_nothing(tmp_path: Path, text: str | bytes) -> None:
-    """The storage files are read without it; each loss is one line of moderate length."""
-    bag = write_bag(tmp_path / "bag", 4)
-    (bag / "metadata.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
-    with BagReader(bag) as reader:
-        assert len(list(reader.messages())) == 13
-        assert all(len(loss) < 300 and loss.isprintable() for loss in reader.losses)
-        assert text == HOSTILE["compression of a list"] or "metadata.yaml is unreadable" in reader.losses[0]
-    assert log_info(bag).pairing.pairs == 4
-
-
-@pytest.mark.parametrize(
-    "path", ["../other/other_0.mcap", "/etc/passwd", "..", ".", "", "a\x1b[31m\n.mcap", "x" * 5000, "a\0b.mcap"]
-)
-def test_a_path_that_leaves_the_bag_does_not(tmp_path: Path, path: str) -> None:
-    write_bag(tmp_path / "other", 50)
-    bag = write_bag(tmp_path / "bag", 4)
-    information = {"rosbag2_bagfile_information": {"relative_file_paths": [path]}}
-    (bag / "metadata.yaml").write_text(yaml.safe_dump(information))
-    with BagReader(bag) as reader:
-        assert len(list(reader.messages())) == 13
-        assert len(reader.losses) == 1
-        assert len(reader.losses[0]) < 300
-        assert reader.losses[0].isprintable()
-
-
-def test_many_missing_files_are_a_few_lines(tmp_path: Path) -> None:
-    bag = write_bag(tmp_path / "bag", 4)
-    names = {"relative_file_paths": [f"gone_{n}.mcap" for n in range(3000)]}
-    (bag / "metadata.yaml").write_text(yaml.safe_dump({"rosbag2_bagfile_information": names}))
-    with BagReader(bag) as reader:
-        assert len(reader.losses) == 6
-        assert reader.losses[-1] == "2995 more files that metadata.yaml names are missing"
-
-
-@pytest.mark.parametrize("kind", ["directory", "pipe", "unreadable"])
-def test_metadata_that_is_no_file(tmp_path: Path, kind: str) -> None:
-    bag = write_bag(tmp_path / "bag", 4, max_segment_s=0.2)
-    file = bag / "metadata.yaml"
-    file.unlink()
-    {"directory": file.mkdir, "pipe": lambda: os.mkfifo(file), "unreadable": lambda: file.touch(0o000)}[kind]()
-    with BagReader(bag) as reader:
-        assert len(list(reader.messages())) == 13
-        assert "metadata.yaml" in reader.losses[0]
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 8, 11, 12, 20])
