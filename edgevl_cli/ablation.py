@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 
-def parse_seeds(text: str) -> list[int]:
-    """``0,1,2`` as numbers.
+def parse_numbers(option: str, text: str) -> list[int]:
+    """``0,1,2``, given with ``option``, as numbers; none from an empty text.
 
     Raises:
         UserError: it is something else.
@@ -16,10 +16,10 @@ def parse_seeds(text: str) -> list[int]:
     from edgevl_core.base.errors import UserError
 
     try:
-        return [int(part) for part in text.split(",")]
+        return [int(part) for part in text.split(",")] if text else []
     except ValueError as error:
         raise UserError(
-            f"--seeds {text!r}: whole numbers with commas between are accepted, for example 0,1,2"
+            f"{option} {text!r}: whole numbers with commas between are accepted, for example 0,1,2"
         ) from error
 
 

@@ -94,6 +94,7 @@ def adapt(
         list[str],
         typer.Option(help="With --ablate: settings of stage1, stage2 or augmentation to compare; may be repeated."),
     ] = [],  # noqa: B006
+    weight_bits: Annotated[str, typer.Option(help="With --ablate: weights of fewer bits too, such as 4,3.")] = "",
 ) -> None:
     """Distil the teacher into a small int8 student for the places in these bags, without a label."""
     needs_training_extra()
@@ -109,11 +110,21 @@ def adapt(
         print(plan(bags, teacher, labels, out, resolved))
         return
     if ablate:
-        from edgevl_cli.ablation import parse_seeds, show_ablation
-        from edgevl_train.ablate import ablate as compare
+        from edgevl_cli.ablation import parse_numbers, show_ablation
+        from edgevl_train.ablation.ablate import ablate as compare
 
-        chosen = parse_seeds(seeds)
-        found = compare(bags, teacher, labels, out, resolved, seeds=chosen, test=test, variants=variant, resume=resume)
+        found = compare(
+            bags,
+            teacher,
+            labels,
+            out,
+            resolved,
+            seeds=parse_numbers("--seeds", seeds),
+            test=test,
+            variants=variant,
+            weight_bits=parse_numbers("--weight-bits", weight_bits),
+            resume=resume,
+        )
         show_ablation(found)
         print(f"all figures: {out}/ablation.json; look at {out}/ablation.png")
         return

@@ -11,10 +11,13 @@ from edgevl_train.quantise.graph import op_counts
 from edgevl_train.quantise.insert import QuantStudent, fake_quantise, float_copy
 from edgevl_train.quantise.ptq import dynamic_int8, ptq_int8
 from edgevl_train.quantise.rounding import keep_sums
+from edgevl_train.quantise.untrained import clip_weights, correct_biases
 
 __all__ = [
     "QuantStudent",
     "calibrate",
+    "clip_weights",
+    "correct_biases",
     "dynamic_int8",
     "export_float_of",
     "export_fp32",

@@ -1,7 +1,7 @@
 """Fake quantisation: int8 arithmetic imitated in float, with gradients straight through the rounding.
 
 Scheme (what ONNX Runtime and OpenVINO run as integer kernels on CPU):
-activations u8, per tensor, asymmetric; weights s8, per output channel, symmetric, of 7 bits unless asked otherwise;
+activations u8, per tensor, asymmetric; weights s8, per output channel, symmetric, of 8 bits unless asked otherwise;
 biases s32 with the scale input x weight. Jacob et al., "Quantization and training of neural networks for efficient
 integer-arithmetic-only inference", CVPR 2018.
 """
@@ -21,7 +21,8 @@ from edgevl_train.student.pixels import PIXEL_SCALE, PIXEL_ZERO_POINT
 ACTIVATION_MAX = 255
 # x86 without VNNI (Intel before 2019, AMD before Zen 4) adds two products of u8 and s8 in 16 bits, and what does not
 # fit is cut off: 2 x 255 x 63 fits, 2 x 255 x 127 does not.
-LARGEST_WEIGHT = {7: 63, 8: 127}
+# 3 and 4: for studies (`--ablate --weight-bits`); the file stays one of int8, whose weights take 7 or 15 values.
+LARGEST_WEIGHT = {3: 3, 4: 7, 7: 63, 8: 127}
 WEIGHT_BITS = 8
 WEIGHT_MAX = LARGEST_WEIGHT[WEIGHT_BITS]
 _SMALLEST_RANGE = 1e-5  # a tensor that is all zero still gets a usable scale

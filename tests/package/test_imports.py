@@ -92,8 +92,8 @@ ROOMS: dict[str, dict[str, str]] = {
         "room_map": "node",
     },
     "edgevl_train": {
-        "ablate": "ablation_plot data evaluation new_student prepare progress quantise recipe run_directory sections "
-        "student training",
+        "ablation": "data evaluation new_student prepare progress quantise recipe run_directory sections student "
+        "training",
         "adapt": "data evaluation export_bundle prepare progress recipe restore run_directory training",
         "data": "recipe sections teacher",
         "evaluation": "data recipe restore teacher",

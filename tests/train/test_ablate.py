@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
-from edgevl_train.ablate import ROWS, ablate, without_contrast
+from edgevl_train.ablation.ablate import ablate
+from edgevl_train.ablation.figures import QUANTISED, ROWS
+from edgevl_train.ablation.trial import without_contrast
 from edgevl_train.quantise import op_counts
 from edgevl_train.recipe import Recipe, load_recipe
 
@@ -34,11 +37,15 @@ def test_rows_are_trained_compared_and_resumed(
 ) -> None:
     spec, out = f"open_clip:@{teacher_directory}", tmp_path / "ablation"
     variant = "stage1.label_weight=0.5 stage2.label_weight=0.5"
-    result = ablate([sim_bag], spec, LABELS, out, recipe, seeds=(3, 4), test=[sim_bag], variants=[variant])
+    asked = {"seeds": (3, 4), "test": [sim_bag], "variants": [variant], "weight_bits": [3]}
+    result = ablate([sim_bag], spec, LABELS, out, recipe, **asked)
     assert json.loads((out / "ablation.json").read_text()) == result
     assert (out / "ablation.png").read_bytes().startswith(b"\x89PNG")
     varied = [f"{variant}, stage1_fp32", f"{variant}, stage2_int8"]
-    assert list(result["rows"]) == [*ROWS, *varied]
+    fewer = [f"weights of 3 bits, {row}" for row in QUANTISED]
+    assert list(result["rows"]) == [*ROWS, *fewer, *varied]
+    assert result["names"][fewer[0]] == "weights of 3 bits: best PTQ"
+    assert f"{fewer[2]} - {fewer[1]}" in result["gain"]
     assert result["names"][varied[0]] == f"{variant}: stage 1, float"
     other, own = (result["rows"][row]["validation_cosine_rgb"]["values"] for row in (varied[0], "stage1_fp32"))
     assert result["gain"][f"{varied[0]} - stage1_fp32"]["validation_cosine_rgb"]["values"] == pytest.approx(
@@ -66,11 +73,25 @@ def test_rows_are_trained_compared_and_resumed(
         whole = stage2["loss_rgb"] + stage2["loss_depth"] + stage2["loss_triplet"]
         assert stage2["loss"] == pytest.approx(whole, abs=2e-6)
         assert "QLinearConv" not in op_counts(files["stage1_fp32"])
-        assert all(op_counts(files[row])["QLinearConv"] > 5 for row in ("ptq_int8", "qat_int8", "stage2_int8"))
+        assert all(op_counts(files[row])["QLinearConv"] > 5 for row in ("ptq_int8", *QUANTISED))
+    for file in out.glob("seed_*/variant_*/best_ptq_int8.onnx"):
+        assert largest_weight(file) == 3
+        assert largest_weight(file.parent.parent / "best_ptq_int8.onnx") == 127
     written = {file: file.stat().st_mtime_ns for file in out.rglob("*.onnx")}
-    again = ablate([sim_bag], spec, LABELS, out, recipe, seeds=(3, 4), test=[sim_bag], variants=[variant], resume=True)
+    again = ablate([sim_bag], spec, LABELS, out, recipe, **asked, resume=True)
     assert again == result
     assert written == {file: file.stat().st_mtime_ns for file in out.rglob("*.onnx")}
+
+
+def largest_weight(file: Path) -> int:
+    """Of all int8 weights in the file."""
+    weights = [onnx.numpy_helper.to_array(each) for each in onnx.load(file).graph.initializer]
+    return max(int(np.abs(each.astype(int)).max()) for each in weights if each.dtype == np.int8 and each.ndim > 1)
+
+
+def test_bits_that_nobody_knows_are_refused(sim_bag: Path, recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="weights of 5 bits: accepted are 3, 4, 7, 8"):
+        ablate([sim_bag], "open_clip:none", LABELS, tmp_path / "out", recipe, weight_bits=[5])
 
 
 def test_the_row_without_contrast_keeps_the_distillation(recipe: Recipe) -> None:

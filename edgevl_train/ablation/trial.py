@@ -1,0 +1,128 @@
+"""One training seed of an ablation: the float student, and every int8 student that is made of it."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from edgevl_train.ablation.figures import QUANTISED, ROWS, Figures
+from edgevl_train.data.run_data import RunData, calibration_pixels
+from edgevl_train.new_student import new_student
+from edgevl_train.prepare import Setup
+from edgevl_train.progress import RunProgress
+from edgevl_train.quantise import dynamic_int8, export_fp32, export_int8, ptq_int8
+from edgevl_train.recipe import Recipe, dump_recipe
+from edgevl_train.run_directory import write_json
+from edgevl_train.sections import Stage2Section
+from edgevl_train.student.network import Student
+from edgevl_train.training.batch_norms import restore_for
+from edgevl_train.training.distributed import start_fabric
+from edgevl_train.training.stage1_distillation import distil
+from edgevl_train.training.stage2_contrastive import contrast, quantised_copy
+from edgevl_train.training.untrained import best_untrained
+
+FIGURES_FILE = "figures.json"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training seed: where its files lie, and how they are judged."""
+
+    setup: Setup
+    data: RunData
+    fingerprint: str
+    seed: int
+    directory: Path
+    progress: RunProgress
+    judge: Callable[[dict[str, Path], Recipe], Figures]
+
+    def all_rows(self, recipe: Recipe, varied: Mapping[str, Recipe], fewer: Mapping[str, Recipe]) -> Figures:
+        """Row -> figures of the recipe, of its weights with fewer bits, and of its variants, under their names."""
+        found = self.kept("figures", recipe, _of_recipe)
+        for name, other in fewer.items():
+            train = partial(_with_fewer_bits, recipe=recipe.model_copy(update={"seed": self.seed}))
+            found |= {f"{name}, {row}": values for row, values in self.kept(name, other, train).items()}
+        for variant, other in varied.items():
+            found |= {f"{variant}, {row}": values for row, values in self.kept(variant, other, _of_variant).items()}
+        return found
+
+    def kept(self, name: str, recipe: Recipe, train: "Callable[[Trial, Recipe, Path], dict[str, Path]]") -> Figures:
+        """Row -> figures of the files that ``train`` makes; read back where an earlier run has finished them."""
+        directory = self.directory if name == "figures" else self.directory / _folder_of(name)
+        if (directory / FIGURES_FILE).is_file():
+            return dict(json.loads((directory / FIGURES_FILE).read_text(encoding="utf-8")))
+        recipe = recipe.model_copy(update={"seed": self.seed})
+        files = train(self, recipe, directory)
+        self.progress.stage(f"seed {self.seed}, figures")
+        figures = self.judge(files, recipe)
+        write_json(directory / FIGURES_FILE, figures)
+        return figures
+
+    def stage1(self, recipe: Recipe, directory: Path) -> Student:
+        """The float student."""
+        student = new_student(recipe, self.setup.teacher, self.seed)
+        restore_for(student, self.data, recipe, self.progress.say)
+        self.progress.stage(f"seed {self.seed}, stage 1")
+        fabric = start_fabric(recipe, network=student)
+        distil(student, self.data, recipe, fabric, directory, self._key(recipe), self.progress.update)
+        return student
+
+    def stage2(self, student: Student, recipe: Recipe, directory: Path, row: str) -> Path:
+        """The int8 file of a training with the quantisation."""
+        self.progress.stage(f"seed {self.seed}, {row}")
+        quantised = quantised_copy(student, self.data, recipe)
+        fabric = start_fabric(recipe, "32-true")
+        contrast(quantised, self.data, recipe, fabric, directory / row, self._key(recipe), self.progress.update)
+        export_int8(quantised.cpu(), directory / f"{row}.onnx", recipe.student.size_px)
+        return directory / f"{row}.onnx"
+
+    def _key(self, recipe: Recipe) -> str:
+        return f"{self.fingerprint} training seed {self.seed} {hashlib.sha256(dump_recipe(recipe)).hexdigest()}"
+
+    def quantised(self, student: Student, recipe: Recipe, directory: Path) -> dict[str, Path]:
+        """A file for each of QUANTISED."""
+        best, made_with = best_untrained(student.cpu(), self.data, recipe)
+        self.progress.say(f"seed {self.seed}, best PTQ of {recipe.stage2.weight_bits} bits: {made_with}")
+        files = {row: directory / f"{row}.onnx" for row in QUANTISED}
+        directory.mkdir(parents=True, exist_ok=True)
+        export_int8(best, files["best_ptq_int8"], recipe.student.size_px)
+        alone = recipe.model_copy(update={"stage2": without_contrast(recipe.stage2)})
+        for row, variant in (("qat_int8", alone), ("stage2_int8", recipe)):
+            self.stage2(student, variant, directory, row)
+        return files
+
+
+def _of_recipe(trial: Trial, recipe: Recipe, directory: Path) -> dict[str, Path]:
+    """A file for each of ROWS."""
+    student = trial.stage1(recipe, directory)
+    files = {row: directory / f"{row}.onnx" for row in ROWS} | trial.quantised(student, recipe, directory)
+    export_fp32(student.cpu(), files["stage1_fp32"], recipe.student.size_px)
+    pixels = calibration_pixels(trial.data, recipe.stage2.calibration_pairs).numpy()
+    batches, bits = [pixels[i : i + 64] for i in range(0, len(pixels), 64)], recipe.stage2.weight_bits
+    ptq_int8(files["stage1_fp32"], batches, files["ptq_int8"], bits)
+    dynamic_int8(files["stage1_fp32"], files["dynamic_int8"], bits)
+    return files
+
+
+def _with_fewer_bits(trial: Trial, fewer: Recipe, directory: Path, *, recipe: Recipe) -> dict[str, Path]:
+    """A file for each of QUANTISED, from the float student of ``recipe``, which is trained by then."""
+    return trial.quantised(trial.stage1(recipe, trial.directory), fewer, directory)
+
+
+def _of_variant(trial: Trial, recipe: Recipe, directory: Path) -> dict[str, Path]:
+    """Its float student and its student of stage 2."""
+    student = trial.stage1(recipe, directory)
+    stage2 = trial.stage2(student, recipe, directory, "stage2_int8")
+    export_fp32(student.cpu(), directory / "stage1_fp32.onnx", recipe.student.size_px)
+    return {"stage1_fp32": directory / "stage1_fp32.onnx", "stage2_int8": stage2}
+
+
+def without_contrast(section: Stage2Section) -> Stage2Section:
+    """The same training with the distillation term alone (on, should the recipe have it off)."""
+    return section.model_copy(update={"triplet_weight": 0.0, "distil_weight": section.distil_weight or 1.0})
+
+
+def _folder_of(variant: str) -> str:
+    return f"variant_{hashlib.sha256(variant.encode()).hexdigest()[:12]}"
