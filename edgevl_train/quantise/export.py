@@ -176,6 +176,10 @@ def to_onnx(
 
 def _export(network: fx.GraphModule, path: Path, size_px: int) -> None:
     with_fusible_gelu(network)
+    for module in network.modules():
+        if getattr(module, "inplace", False):
+            # The exporter takes such an operator apart, at a third of its whole time.
+            module.inplace = False  # type: ignore[assignment]
     example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8)
     with _quiet():
         model = to_onnx(network, example, INPUT_NAME, OUTPUT_NAME, torch.export.Dim("batch", min=1, max=4096))
