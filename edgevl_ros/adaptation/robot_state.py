@@ -13,6 +13,7 @@ from sensor_msgs.msg import BatteryState
 from edgevl_core.adaptation.records import BundleRef
 from edgevl_core.adaptation.state import AdaptationState
 from edgevl_core.adaptation.triggers import Seen
+from edgevl_ros.adaptation.settings import AdaptationParameters
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import LATCHED, stream_qos
 
@@ -39,16 +40,16 @@ class RobotState:
         on_logger: called with each status of the logger.
     """
 
-    def __init__(self, node: ManagedNode, on_logger: Callable[[LoggerStatus], None]) -> None:
+    def __init__(self, node: ManagedNode[AdaptationParameters], on_logger: Callable[[LoggerStatus], None]) -> None:
         self._node = node
         self._battery: tuple[float, BatteryState] | None = None
         self._classifier: DiagnosticStatus | None = None
-        values = node.values
-        self._listen(LoggerStatus, values["logger_status"], on_logger, LATCHED)
+        parameters = node.parameters
+        self._listen(LoggerStatus, parameters.logger_status, on_logger, LATCHED)
         # Best effort: matches whatever the driver offers.
-        self._listen(BatteryState, values["trigger_battery_topic"], self._on_battery, stream_qos("best_effort", 1))
-        if values["classifier_service"]:
-            self._listen(DiagnosticStatus, stats_topic(values["classifier_service"]), self._on_classifier, LATCHED)
+        self._listen(BatteryState, parameters.trigger_battery_topic, self._on_battery, stream_qos("best_effort", 1))
+        if parameters.classifier_service:
+            self._listen(DiagnosticStatus, stats_topic(parameters.classifier_service), self._on_classifier, LATCHED)
 
     def seen(self, memory: AdaptationState) -> Seen:
         """What the triggers judge by."""

@@ -12,7 +12,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.clock import StampCheck
 from edgevl_core.pairlog import types
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.qos import stream_qos
+from edgevl_ros.node.qos import StreamParameters, stream_qos
 from edgevl_ros.node.stamps import stamp_ns
 
 try:
@@ -53,7 +53,9 @@ class RawStream:
         unreadable: how many of these were too short to hold a header; ``callback`` does not get them.
     """
 
-    def __init__(self, node: ManagedNode, kind: type, topic: str, callback: Callable[[int, bytes], None]) -> None:
+    def __init__(
+        self, node: ManagedNode[StreamParameters], kind: type, topic: str, callback: Callable[[int, bytes], None]
+    ) -> None:
         self.topic = topic
         self.count = StreamCount()
         self.unreadable = 0
@@ -62,7 +64,7 @@ class RawStream:
         self._callback = callback
         self._mismatch = ""
         self._kind = kind
-        qos = stream_qos(node.values["qos_reliability"], node.values["qos_depth"])
+        qos = stream_qos(node.parameters.qos_reliability, node.parameters.qos_depth)
         events = SubscriptionEventCallbacks(incompatible_qos=node.guarded(self._on_incompatible_qos))
         self._subscription = node.create_subscription(
             kind, topic, node.guarded(self._on_message), qos, event_callbacks=events, raw=True
@@ -86,7 +88,7 @@ class RawStream:
     def _on_incompatible_qos(self, event: object) -> None:
         self._mismatch = (
             f"{self.topic}: a publisher offers less than this node requests "
-            f"(qos_reliability {self._node.values['qos_reliability']}): set qos_reliability to best_effort"
+            f"(qos_reliability {self._node.parameters.qos_reliability}): set qos_reliability to best_effort"
         )
         self._node.get_logger().warning(self._mismatch)
 

@@ -11,12 +11,13 @@ from rclpy.task import Future
 
 from edgevl_core.base.errors import UserError
 from edgevl_ros.node.lifecycle import ManagedNode
+from edgevl_ros.node.parameters import NodeParameters
 
 Item = TypeVar("Item")
 FAILED = "failed"
 
 
-async def in_thread(node: ManagedNode, work: Callable[[], Any]) -> Any:
+async def in_thread(node: ManagedNode[NodeParameters], work: Callable[[], Any]) -> Any:
     """Run ``work`` in a thread of its own, while the executor goes on; its result, as of ``in_this_life``.
 
     The process does not end before ``work`` has: cut off inside a library's C++ it would crash.
@@ -26,7 +27,7 @@ async def in_thread(node: ManagedNode, work: Callable[[], Any]) -> Any:
     return await in_this_life(node, future)
 
 
-async def in_this_life(node: ManagedNode, future: Future) -> Any:
+async def in_this_life(node: ManagedNode[NodeParameters], future: Future) -> Any:
     """The future's result, for a service that goes on with it.
 
     Raises:

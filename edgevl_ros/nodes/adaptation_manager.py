@@ -21,7 +21,7 @@ from edgevl_core.adaptation.triggers import due
 from edgevl_core.base.errors import UserError
 from edgevl_ros.adaptation.bundle_loader import BundleLoader, Outcome
 from edgevl_ros.adaptation.robot_state import RobotState
-from edgevl_ros.adaptation.settings import PARAMETERS, settings
+from edgevl_ros.adaptation.settings import AdaptationParameters, settings
 from edgevl_ros.node.diagnostics import ERROR, OK, Report
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import LATCHED
@@ -34,11 +34,11 @@ RETRY_S = 600.0
 ON_REQUEST = "asked for by service"
 
 
-class AdaptationManager(ManagedNode):
+class AdaptationManager(ManagedNode[AdaptationParameters]):
     """See the module's text. ~/adapt, ~/cancel, ~/rollback; ~/status (edgevl/AdaptationStatus, latched)."""
 
     def __init__(self) -> None:
-        super().__init__("adaptation_manager", PARAMETERS)
+        super().__init__("adaptation_manager", AdaptationParameters)
         self._adaptation: Adaptation | None = None
         self._robot_state: RobotState | None = None
         self._loading: BundleLoader | None = None
@@ -46,13 +46,13 @@ class AdaptationManager(ManagedNode):
         self._now = AdaptationStatus(state="idle", eta_s=math.nan, exit_code=NO_EXIT_CODE)
 
     def setup(self) -> None:
-        self._settings = settings(self.values)
+        self._settings = settings(self.parameters)
         self._adaptation = Adaptation(self._settings.directory)
         self._status = self.add_publisher(AdaptationStatus, "~/status", LATCHED)
         self.add_service(Trigger, "~/adapt", self._on_adapt)
         self.add_service(Trigger, "~/cancel", self._on_cancel)
         self.add_service(Trigger, "~/rollback", self._on_rollback)
-        service = self.values["classifier_service"]
+        service = self.parameters.classifier_service
         self._loader = self.create_client(LoadBundle, service) if service else None
         if self._loader is not None:
             self.until_cleanup.callback(self.destroy_client, self._loader)
@@ -62,7 +62,7 @@ class AdaptationManager(ManagedNode):
         self._robot_state = RobotState(self, self._on_logger)
         if self._adaptation.find():
             self._started("found again")
-        self.add_timer(self.values["status_period_s"], self._poll)
+        self.add_timer(self.parameters.status_period_s, self._poll)
         self._publish()
 
     # -- starting ---------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ class AdaptationManager(ManagedNode):
         if self._adaptation.at_work or self._loading is not None:
             raise UserError("an adaptation runs already, or a bundle is being loaded: wait for it, or call ~/cancel")
         plan = self._settings.plan(self._current(), self._adaptation.memory.pairs.open_log(), reason)
-        self._adaptation.begin(plan, self.values["niceness"])
+        self._adaptation.begin(plan, self.parameters.niceness)
         self._started(reason)
 
     def _started(self, how: str) -> None:
@@ -111,7 +111,7 @@ class AdaptationManager(ManagedNode):
     async def _on_cancel(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if not self._adaptation.at_work:
             raise UserError("no adaptation is running: nothing to cancel")
-        await in_thread(self, lambda: self._adaptation.end(self.values["cancel_grace_s"]))
+        await in_thread(self, lambda: self._adaptation.end(self.parameters.cancel_grace_s))
         self._poll()
         response.success, response.message = True, f"cancelled {self._adaptation.plan.run}"
         return response
@@ -124,7 +124,7 @@ class AdaptationManager(ManagedNode):
             raise UserError("a bundle is being loaded: try again when that is done")
         target = previous(self._adaptation.memory.history, self._current())
         answer = Future()
-        self._loading = BundleLoader(self._loader, target.path, self.values["load_timeout_s"], answer.set_result)
+        self._loading = BundleLoader(self._loader, target.path, self.parameters.load_timeout_s, answer.set_result)
         outcome = await answer
         if outcome.state != "loaded":
             raise UserError(f"not rolled back to {target.path}: {outcome.message}")
@@ -176,7 +176,7 @@ class AdaptationManager(ManagedNode):
         else:
             self._now.stage, self._now.progress = "load", 1.0
             self._now.message = "the classifier tests the bundle"
-            before, timeout_s = self._current(), self.values["load_timeout_s"]
+            before, timeout_s = self._current(), self.parameters.load_timeout_s
             self._loading = BundleLoader(
                 self._loader, ended.bundle_path, timeout_s, lambda outcome: self._loaded(before, outcome)
             )
@@ -193,15 +193,15 @@ class AdaptationManager(ManagedNode):
         self._now.state = state
         self._adaptation.remember(job=None)
         self._say(message)
-        if removed := self._adaptation.tidy(self.values["keep_bundles"], self._current()):
+        if removed := self._adaptation.tidy(self.parameters.keep_bundles, self._current()):
             self.get_logger().info(f"removed old runs: {', '.join(path.name for path in removed)}")
 
     def _stop_work(self) -> None:
         if self._loading is not None:
             self._loading.abandon()
             self._loading = None
-        if self._adaptation.at_work and self.values["end_child_on_stop"]:
-            self._adaptation.end(self.values["cancel_grace_s"])
+        if self._adaptation.at_work and self.parameters.end_child_on_stop:
+            self._adaptation.end(self.parameters.cancel_grace_s)
             self._poll()
         self._adaptation.let_go()
 
@@ -239,7 +239,7 @@ class AdaptationManager(ManagedNode):
 
 def main() -> int:
     """Console script; returns the exit code."""
-    return run(AdaptationManager, PARAMETERS, __doc__ or "")
+    return run(AdaptationManager, AdaptationParameters, __doc__ or "")
 
 
 if __name__ == "__main__":

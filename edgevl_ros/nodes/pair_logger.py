@@ -18,7 +18,7 @@ from edgevl_core.pairlog.disk import DiskFloorReached, WriteFailed
 from edgevl_core.pairlog.log_stats import ByteRate
 from edgevl_core.pairlog.pair_log import PairLog
 from edgevl_ros.logger.log_directory import LogDirectory
-from edgevl_ros.logger.parameters import PARAMETERS, check, topics
+from edgevl_ros.logger.parameters import LoggerParameters, check, topics
 from edgevl_ros.logger.streams import addition, message_type
 from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
 from edgevl_ros.node.lifecycle import ManagedNode
@@ -31,11 +31,11 @@ NO_MORE_WRITES = (DiskFloorReached, WriteFailed)
 NEEDED = ("rgb", "depth", "odometry", "pose")  # without these nothing, or not all that should be, is kept
 
 
-class PairLogger(ManagedNode):
+class PairLogger(ManagedNode[LoggerParameters]):
     """Services ~/start ~/stop ~/flush; latched ~/status (edgevl/LoggerStatus)."""
 
     def __init__(self) -> None:
-        super().__init__("pair_logger", PARAMETERS)
+        super().__init__("pair_logger", LoggerParameters)
         self._log: PairLog | None = None
         self._closed: PairLog | None = None
         self._state = "idle"
@@ -45,13 +45,13 @@ class PairLogger(ManagedNode):
         self._clock_jumps = ClockJumps(self.get_logger().warning)
 
     def setup(self) -> None:
-        check(self.values)
-        self._topics = topics(self.values)
+        check(self.parameters)
+        self._topics = topics(self.parameters)
         for topic in self._topics.values():
             self.check_name(topic)  # before there is a log
-        pose_type = self.values["pose_type"]
+        pose_type = self.parameters.pose_type
         self._kinds = {stream: message_type(stream, topic, pose_type) for stream, topic in self._topics.items()}
-        self._shelf = LogDirectory(self.values, self.get_logger().info)
+        self._shelf = LogDirectory(self.parameters, self.get_logger().info)
         self._rate = ByteRate()
         self._status = self.add_publisher(LoggerStatus, "~/status", LATCHED)
         self.add_service(Trigger, "~/start", self._on_start)
@@ -59,10 +59,10 @@ class PairLogger(ManagedNode):
         self.add_service(Trigger, "~/flush", self._on_flush)
 
     def start(self) -> None:
-        self._worker = QueueWorker(self, partial(self.add_error, "writing"), self.values["queue_length"])
+        self._worker = QueueWorker(self, partial(self.add_error, "writing"), self.parameters.queue_length)
         self.until_deactivate.callback(self._publish_status)
         self.until_deactivate.callback(self._end_log)
-        if self.values["log_on_activate"]:
+        if self.parameters.log_on_activate:
             try:
                 with self._ending():
                     self._open()
@@ -73,9 +73,9 @@ class PairLogger(ManagedNode):
             for stream, topic in self._topics.items()
         }
         self.add_timer(1.0, self._publish_status)
-        if self.values["sync_interval_s"] > 0:
+        if self.parameters.sync_interval_s > 0:
             # The writer syncs only while messages come; this makes the last ones before a pause durable too.
-            self.add_timer(self.values["sync_interval_s"], lambda: self._worker.offer(self._sync_if_idle))
+            self.add_timer(self.parameters.sync_interval_s, lambda: self._worker.offer(self._sync_if_idle))
 
     def _end_log(self) -> None:
         closed = self._worker.call(self._close)
@@ -250,7 +250,7 @@ def scenes(log: PairLog) -> dict[str, int]:
 
 def main() -> int:
     """Console script; returns the exit code."""
-    return run(PairLogger, PARAMETERS, __doc__ or "")
+    return run(PairLogger, LoggerParameters, __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -35,38 +35,18 @@ from edgevl_core.room_map.words import open_dictionary
 from edgevl_ros.node.diagnostics import OK, WARN, Report
 from edgevl_ros.node.images import cv_bridge, to_depth
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.parameters import Parameter
-from edgevl_ros.node.qos import LATCHED, SUBSCRIPTION_QOS
+from edgevl_ros.node.qos import LATCHED
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.streams import RawStream, image_type, view
 from edgevl_ros.node.worker import QueueWorker
 from edgevl_ros.room_map.messages import to_markers, to_picture, to_room
-from edgevl_ros.room_map.poses import POSES, Poses
+from edgevl_ros.room_map.parameters import MapperParameters
+from edgevl_ros.room_map.poses import Poses
 
-PARAMETERS = (
-    Parameter("bundle", "", "student bundle whose words name rooms; empty: the one that scene_classifier runs"),
-    Parameter("directory", "~/.ros/edgevl/room_map", "where the map is kept: one directory for each floor"),
-    Parameter("embedding_topic", "scene_classifier/embedding", "edgevl/Embedding"),
-    Parameter("labels_topic", "scene_classifier/labels", "the label set in force, JSON"),
-    Parameter("map_topic", "map", "nav_msgs/OccupancyGrid, transient local as map_server and SLAM publish it"),
-    *POSES,
-    Parameter(
-        "depth_topic", "camera/depth/image_raw", "as scene_classifier's; empty: a frame shows where it was taken"
-    ),
-    Parameter("camera_info_topic", "camera/rgb/camera_info", "of the camera that depth is aligned to"),
-    Parameter("depth_camera_info_topic", "", "of the depth camera, where depth is not aligned; empty: it is"),
-    Parameter("max_skew_s", 0.02, "largest difference of stamps of a frame and its depth", low=0.0, high=1.0),
-    Parameter("wait_s", 0.5, "how long a frame waits for pose and depth of its moment", low=0.0, high=10.0),
-    Parameter("depth_buffer_length", 30, "depth images that may wait for their frame", low=1, high=1000),
-    Parameter("queue_length", 100, "frames and requests that may wait for the map", low=1, high=10_000),
-    Parameter("publish_period_s", 3.0, "rooms are published at most so often, when changed", low=0.1, high=3600.0),
-    Parameter("save_period_s", 60.0, "the map is saved at most so often, when changed", low=1.0, high=86_400.0),
-    *SUBSCRIPTION_QOS,
-)
 POLL_S = 0.05
 
 
-class RoomMapper(ManagedNode):
+class RoomMapper(ManagedNode[MapperParameters]):
     """See the module's text. Publishes ~/rooms (edgevl/RoomMap), ~/image and ~/markers, all latched.
 
     Services: ~/find_room, ~/room_at, ~/rename_room, ~/save, ~/load.
@@ -76,7 +56,7 @@ class RoomMapper(ManagedNode):
     """
 
     def __init__(self) -> None:
-        super().__init__("room_mapper", PARAMETERS)
+        super().__init__("room_mapper", MapperParameters)
         self._kept: KeptMap | None = None
         self._worker: QueueWorker | None = None
         self._account = Account()
@@ -88,9 +68,9 @@ class RoomMapper(ManagedNode):
 
     def setup(self) -> None:
         cv_bridge()  # refuses a broken one now, not at the first image
-        self._kept = KeptMap(Path(self.values["directory"]).expanduser())
-        if self.values["bundle"]:
-            self._kept.use(open_dictionary(Path(self.values["bundle"]).expanduser()))
+        self._kept = KeptMap(Path(self.parameters.directory).expanduser())
+        if self.parameters.bundle:
+            self._kept.use(open_dictionary(Path(self.parameters.bundle).expanduser()))
         self._rooms = self.add_publisher(RoomMap, "~/rooms", LATCHED)
         self._image = self.add_publisher(Image, "~/image", LATCHED)
         self._markers = self.add_publisher(MarkerArray, "~/markers", LATCHED)
@@ -101,32 +81,32 @@ class RoomMapper(ManagedNode):
         self.add_service(Trigger, "~/load", partial(self._in_worker, self._load))
 
     def start(self) -> None:
-        values = self.values
+        parameters = self.parameters
         self._account, self._camera, self._without_view = Account(), None, 0
         self._track = LiveTrack()
-        self._frames: Awaiting[Embedding] = Awaiting(self._heard_until_ns, values["wait_s"])
-        self._depth = RecentDepth(values["depth_buffer_length"], round(values["max_skew_s"] * 1e9))
-        self._worker = QueueWorker(self, partial(self.add_error, "room map"), values["queue_length"])
+        self._frames: Awaiting[Embedding] = Awaiting(self._heard_until_ns, parameters.wait_s)
+        self._depth = RecentDepth(parameters.depth_buffer_length, round(parameters.max_skew_s * 1e9))
+        self._worker = QueueWorker(self, partial(self.add_error, "room map"), parameters.queue_length)
         self.until_deactivate.callback(self._end_work)
         self._poses = Poses(self, self._track)
-        info_topic = values["depth_camera_info_topic"] or values["camera_info_topic"]
+        info_topic = parameters.depth_camera_info_topic or parameters.camera_info_topic
         self._streams = {
-            "embedding": RawStream(self, Embedding, values["embedding_topic"], self._on_embedding),
+            "embedding": RawStream(self, Embedding, parameters.embedding_topic, self._on_embedding),
             "pose": self._poses.stream,
         }
-        if depth_topic := values["depth_topic"]:
+        if depth_topic := parameters.depth_topic:
             self._streams["depth"] = RawStream(self, image_type(depth_topic), depth_topic, self._depth.put)
             self._streams["camera_info"] = RawStream(self, CameraInfo, info_topic, self._on_info)
         latched = (
-            (String, values["labels_topic"], self._on_labels),
-            (OccupancyGrid, values["map_topic"], self._on_map),
+            (String, parameters.labels_topic, self._on_labels),
+            (OccupancyGrid, parameters.map_topic, self._on_map),
         )
         for kind, topic, callback in latched:
             subscription = self.create_subscription(kind, topic, self.guarded(callback), LATCHED)
             self.subscriptions_end.callback(self.destroy_subscription, subscription)
         self.add_timer(POLL_S, self._place_frames)
-        self.add_timer(values["publish_period_s"], lambda: self._worker.offer(self._publish))
-        self.add_timer(values["save_period_s"], lambda: self._worker.offer(self._save_if_changed))
+        self.add_timer(parameters.publish_period_s, lambda: self._worker.offer(self._publish))
+        self.add_timer(parameters.save_period_s, lambda: self._worker.offer(self._save_if_changed))
 
     def _end_work(self) -> None:
         self._place_frames()
@@ -151,9 +131,9 @@ class RoomMapper(ManagedNode):
 
     def _heard_until_ns(self) -> int:
         """Up to which stamp poses have come, and depth with its camera where a frame's view is asked for."""
-        if not self.values["depth_topic"]:
+        if not self.parameters.depth_topic:
             return self._track.newest_ns
-        seen_ns = -1 if self._camera is None else self._depth.newest_ns + round(self.values["max_skew_s"] * 1e9)
+        seen_ns = -1 if self._camera is None else self._depth.newest_ns + round(self.parameters.max_skew_s * 1e9)
         return min(self._track.newest_ns, seen_ns)
 
     def _on_info(self, stamp_ns: int, cdr: bytes) -> None:
@@ -190,7 +170,7 @@ class RoomMapper(ManagedNode):
             self._account.settle(reason)
 
     def _decoded(self, cdr: bytes | None) -> MeasuredDepth | None:
-        return None if cdr is None else to_depth(view(cdr, self.values["depth_topic"]))
+        return None if cdr is None else to_depth(view(cdr, self.parameters.depth_topic))
 
     def _take_map(self, message: OccupancyGrid) -> None:
         self._kept.set_map(from_message(message))
@@ -274,14 +254,14 @@ class RoomMapper(ManagedNode):
             if poses.frame_id and self._map_frame and poses.frame_id != self._map_frame:
                 problems.append(f"poses are in frame {poses.frame_id}, the map in {self._map_frame}: they may drift")
         if not self._maps_received:
-            problems.append(f"{self.values['map_topic']}: no map yet; it must come transient local")
+            problems.append(f"{self.parameters.map_topic}: no map yet; it must come transient local")
         doing = f"{self._found} rooms from {counts['used']} frames"
         return Report(WARN if problems else OK, "; ".join(problems) or doing, values)
 
 
 def main() -> int:
     """Console script; returns the exit code."""
-    return run(RoomMapper, PARAMETERS, __doc__ or "")
+    return run(RoomMapper, MapperParameters, __doc__ or "")
 
 
 if __name__ == "__main__":
