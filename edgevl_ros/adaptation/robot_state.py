@@ -7,7 +7,6 @@ from datetime import datetime
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from edgevl.msg import LoggerStatus
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import BatteryState
 
 from edgevl_core.adaptation.records import BundleRef
@@ -34,31 +33,30 @@ def stats_topic(service: str) -> str:
 
 
 class RobotState:
-    """Subscriptions that live until deactivation, and what came last.
+    """What came last from each of them."""
 
-    Args:
-        on_logger: called with each status of the logger.
-    """
-
-    def __init__(self, node: ManagedNode[AdaptationParameters], on_logger: Callable[[LoggerStatus], None]) -> None:
-        self._node = node
-        self._battery: tuple[float, BatteryState] | None = None
+    def __init__(self) -> None:
+        self._battery = (-math.inf, BatteryState())  # when it came
         self._classifier: DiagnosticStatus | None = None
+
+    def listen(self, node: ManagedNode[AdaptationParameters], on_logger: Callable[[LoggerStatus], None]) -> None:
+        """Subscribe, until the node is deactivated; ``on_logger`` is called with each status of the logger."""
         parameters = node.parameters
-        self._listen(LoggerStatus, parameters.logger_status, on_logger, LATCHED)
-        # Best effort: matches whatever the driver offers.
-        self._listen(BatteryState, parameters.trigger_battery_topic, self._on_battery, stream_qos("best_effort", 1))
-        if parameters.classifier_service:
-            self._listen(DiagnosticStatus, stats_topic(parameters.classifier_service), self._on_classifier, LATCHED)
+        if topic := parameters.logger_status:
+            node.add_subscription(LoggerStatus, topic, on_logger, LATCHED)
+        if topic := parameters.trigger_battery_topic:  # best effort: matches whatever the driver offers
+            node.add_subscription(BatteryState, topic, self._on_battery, stream_qos("best_effort", 1))
+        if service := parameters.classifier_service:
+            node.add_subscription(DiagnosticStatus, stats_topic(service), self._on_classifier, LATCHED)
 
     def seen(self, memory: AdaptationState) -> Seen:
         """What the triggers judge by."""
         hours = (time.time() - memory.started_s) / 3600
-        silent = self._battery is None or time.monotonic() - self._battery[0] > BATTERY_HOLDS_S
+        came_s, battery = self._battery
         return Seen(
             now=datetime.now().time(),
             new_pairs=memory.pairs.closed,
-            docked_at=None if silent else docked_at(self._battery[1]),
+            docked_at=docked_at(battery) if time.monotonic() - came_s <= BATTERY_HOLDS_S else None,
             since_last_h=hours if hours >= 0 else math.inf,
         )
 
@@ -75,9 +73,3 @@ class RobotState:
 
     def _on_classifier(self, status: DiagnosticStatus) -> None:
         self._classifier = status
-
-    def _listen(self, kind: type, topic: str, callback: Callable, qos: QoSProfile) -> None:
-        if topic:
-            node = self._node
-            subscription = node.create_subscription(kind, topic, node.guarded(callback), qos)
-            node.subscriptions_end.callback(node.destroy_subscription, subscription)

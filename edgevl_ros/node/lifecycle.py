@@ -91,15 +91,25 @@ class ManagedNode(LifecycleNode, Generic[P_co]):
 
     # -- creating things --------------------------------------------------------------------------------
 
-    def create_subscription(self, kind: type, topic: str, *arguments: Any, **options: Any) -> Any:
-        """As rclpy's. Raises UserError where ``topic`` can be no topic's name."""
-        self.check_name(topic)
-        return super().create_subscription(kind, topic, *arguments, **options)
+    def add_subscription(
+        self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile, **options: Any
+    ) -> Any:
+        """A guarded subscription until deactivation; ``options`` as rclpy's.
 
-    def create_client(self, kind: type, name: str, *arguments: Any, **options: Any) -> Any:
-        """As rclpy's. Raises UserError where ``name`` can be no service's name."""
+        Raises:
+            UserError: ``topic`` can be no topic's name.
+        """
+        self.check_name(topic)
+        subscription = self.create_subscription(kind, topic, self.guarded(callback), qos, **options)
+        self.subscriptions_end.callback(self.destroy_subscription, subscription)
+        return subscription
+
+    def add_client(self, kind: type, name: str) -> Any:
+        """A client that lives until clean-up. Raises UserError where ``name`` can be no service's name."""
         self.check_name(name)
-        return super().create_client(kind, name, *arguments, **options)
+        client = self.create_client(kind, name)
+        self.until_cleanup.callback(self.destroy_client, client)
+        return client
 
     def check_name(self, name: str) -> None:
         """Refuse what can be no name of a topic or service. Raises UserError."""

@@ -66,14 +66,11 @@ class RawStream:
         self._kind = kind
         qos = stream_qos(node.parameters.qos_reliability, node.parameters.qos_depth)
         events = SubscriptionEventCallbacks(incompatible_qos=node.guarded(self._on_incompatible_qos))
-        self._subscription = node.create_subscription(
-            kind, topic, node.guarded(self._on_message), qos, event_callbacks=events, raw=True
-        )
+        self._subscription = node.add_subscription(kind, topic, self._on_message, qos, event_callbacks=events, raw=True)
         node.subscriptions_end.callback(self._end)
 
     def _end(self) -> None:
-        subscription, self._subscription = self._subscription, None
-        self._node.destroy_subscription(subscription)
+        self._subscription = None
 
     def _on_message(self, cdr: bytes) -> None:
         self.count.add(len(cdr), time.monotonic())

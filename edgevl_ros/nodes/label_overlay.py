@@ -111,10 +111,7 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
         self._frames, self._scenes = Waiting(length), Waiting(length)
         topic = self.parameters.rgb_topic
         self._rgb = RawStream(self, image_type(topic), topic, self._on_rgb)
-        scenes = self.create_subscription(
-            SceneClass, self.parameters.scene_topic, self.guarded(self._on_scene), result_qos()
-        )
-        self.subscriptions_end.callback(self.destroy_subscription, scenes)
+        self.add_subscription(SceneClass, self.parameters.scene_topic, self._on_scene, result_qos())
 
     def _on_rgb(self, stamp_ns: int, cdr: bytes) -> None:
         if not self._viewers():

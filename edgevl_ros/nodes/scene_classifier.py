@@ -22,11 +22,11 @@ from edgevl_core.bundle.files import below_roots
 from edgevl_core.bundle.student_bundle import Bundle
 from edgevl_core.bundle.vocabulary import check_words
 from edgevl_core.classify.classifier import Scene
-from edgevl_core.classify.gate import Gate
 from edgevl_core.classify.model import Model, label_set_json, load_model
 from edgevl_core.classify.smoothing import Smoother
-from edgevl_core.pairing.frames import DEPTH, RGB, Frame, FrameSource, Received
+from edgevl_core.pairing.frames import Frame
 from edgevl_ros.classify.decoder import FrameDecoder
+from edgevl_ros.classify.intake import ANSWERED, Intake
 from edgevl_ros.classify.messages import to_classification, to_embedding, to_scene_class, vision_types
 from edgevl_ros.classify.parameters import ClassifierParameters
 from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
@@ -34,10 +34,7 @@ from edgevl_ros.node.images import cv_bridge
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import LATCHED, result_qos
 from edgevl_ros.node.runner import run
-from edgevl_ros.node.streams import RawStream, image_type
-from edgevl_ros.node.worker import FAILED, NewestWorker, in_thread
-
-ANSWERED = "answered"
+from edgevl_ros.node.worker import FAILED, in_thread
 
 
 class SceneClassifier(ManagedNode[ClassifierParameters]):
@@ -60,11 +57,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         self._under_way = ""
         self._last: Frame | None = None
         self._repeated = 0
-        self._streams: dict[str, RawStream] = {}
-        self._worker: NewestWorker[Frame] | None = None
-        self._source: FrameSource | None = None
-        self._decoder: FrameDecoder | None = None
-        self._gate = Gate(0.0)
+        self._intake: Intake | None = None
         self._clock_jumps = ClockJumps(self.get_logger().warning)
         self._vision = vision_types()
         # From a frame's last image to its answer; work on one frame; all of the former but the student's network.
@@ -74,7 +67,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         if not (self.parameters.use_rgb or self.parameters.use_depth):
             raise UserError("use_rgb and use_depth are both false: at least one must be true")
         cv_bridge()  # refuses a broken one now, not at the first image
-        self._model = None
+        self.until_cleanup.callback(self._forget)
         self._chosen_labels = check_words(self.parameters.labels, self.parameters.max_labels) or None
         if self.parameters.bundle:
             self._model = self._load(Path(self.parameters.bundle))
@@ -88,29 +81,16 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         self.add_service(SetLabels, "~/set_labels", self._on_set_labels)
         self.add_service(LoadBundle, "~/load_bundle", self._on_load_bundle)
 
+    def _forget(self) -> None:
+        self._model = self._intake = None
+
     def start(self) -> None:
-        use_rgb, use_depth = self.parameters.use_rgb, self.parameters.use_depth
-        self._source = FrameSource(use_rgb, use_depth, self.parameters.max_skew_s, self.parameters.fallback_after_s)
-        self._gate = Gate(self.parameters.max_rate_hz)
-        self._decoder = FrameDecoder(self)
         self._last = None
         if self._model is not None:
             self._model.smoother.reset()
-        self._worker = NewestWorker(self._answer, partial(self.add_error, "classify"), (ANSWERED,))
-        self.until_deactivate.callback(self._worker.close)
-        self._streams = {}
-        for name, number, used in (("rgb", RGB, use_rgb), ("depth", DEPTH, use_depth)):
-            if used:
-                topic = getattr(self.parameters, f"{name}_topic")
-                self._streams[name] = RawStream(self, image_type(topic), topic, partial(self._on_image, number))
+        self._intake = Intake(self, self._wanted, self._answer)
 
     # -- frames -----------------------------------------------------------------------------------------
-
-    def _on_image(self, stream: int, stamp_ns: int, cdr: bytes) -> None:
-        now_s = time.monotonic()
-        frame = self._source.push(stream, Received(stamp_ns, cdr, now_s))
-        if frame is not None and self._gate.admits(now_s, self._wanted()):
-            self._worker.offer(frame)
 
     def _wanted(self) -> bool:
         return not self.parameters.idle_without_subscribers or self._subscribers() > 0
@@ -119,13 +99,13 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         publishers = (self._scene, self._embedding, self._classification)
         return sum(publisher.get_subscription_count() for publisher in publishers if publisher is not None)
 
-    def _answer(self, frame: Frame) -> str:
+    def _answer(self, decoder: FrameDecoder, frame: Frame) -> str:
         started_s = time.monotonic()
-        rgb, depth = self._decoder.images(frame)
+        rgb, depth = decoder.images(frame)
         with self._swap:
             if self._model is None:
                 return FAILED
-            depth = self._decoder.as_learned(depth, self._model.learned)
+            depth = decoder.as_learned(depth, self._model.learned)
             scene, bundle_id, version = self._model.classify(rgb, depth, frame.lead.stamp_ns)
             self._last = frame
             # Within the lock: an answer by the words before never comes after one by the new words.
@@ -231,15 +211,12 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
     # -- diagnostics ------------------------------------------------------------------------------------
 
     def report(self) -> Report:
-        values: dict[str, object] = {"received_rgb": 0, "received_depth": 0}
-        for name, stream in self._streams.items():
-            values.update(stream.values(name))
-        values.update({"pairs": 0, "rgb_alone": 0, "depth_alone": 0})
-        if self._source is not None:
-            values.update(self._source.counts, waiting=self._source.waiting, frames=self._source.frames)
-            values.update(self._clock_jumps.values(self._source.clock_jumps))
-        if self._worker is not None:
-            values.update(**self._gate.counts, **self._worker.counts())
+        values: dict[str, object] = dict.fromkeys(
+            ("received_rgb", "received_depth", "pairs", "rgb_alone", "depth_alone"), 0
+        )
+        intake = self._intake
+        if intake is not None:
+            values.update(intake.values(), **self._clock_jumps.values(intake.clock_jumps))
         values["repeated"] = self._repeated
         values["scene_subscribers"] = self._scene.get_subscription_count()
         values["embedding_subscribers"] = self._embedding.get_subscription_count()
@@ -257,11 +234,10 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
             values.update(engine=engine.name, provider=engine.providers[0], threads=engine.threads)
             values["student"] = engine.path.name
         problems = ["no bundle loaded"] if model is None else [model.bundle.fallback] * bool(model.bundle.fallback)
-        if self._decoder is not None:
-            values["registered"] = str(self._decoder.calibration.found)
-            unlike = "" if model is None else self._decoder.unlike(model.learned)
-            problems += ([unlike] if unlike else []) + self._decoder.doubts()
-        problems += [text for stream in self._streams.values() if (text := stream.problem())]
+        if intake is not None:
+            values["registered"] = str(intake.decoder.calibration.found)
+            unlike = "" if model is None else intake.decoder.unlike(model.learned)
+            problems += ([unlike] if unlike else []) + intake.decoder.doubts() + intake.problems()
         doing = "classifying" if self._wanted() else "idle: nobody subscribes"
         return Report(WARN if problems else OK, "; ".join(problems) or doing, values)
 
