@@ -7,6 +7,7 @@ from edgevl.msg import AdaptationStatus, LoggerStatus, SceneClass, SceneTruth
 from sensor_msgs.msg import Image
 
 from edgevl_core.pairlog.compressing import compress_rgb_msg
+from edgevl_core.pairlog.decoded import decoded_rgb
 from edgevl_ros.node.client import Client
 from edgevl_ros.node.stamps import from_time
 
@@ -44,7 +45,7 @@ class Recorder:
         self.truths[from_time(message.header.stamp)] = message
 
     def _on_overlay(self, message: Image) -> None:
-        self.overlays[from_time(message.header.stamp)] = compress_rgb_msg(message)
+        self.overlays[from_time(message.header.stamp)] = compress_rgb_msg(decoded_rgb(message)).message
 
     def forget_drive(self) -> None:
         """Drop what earlier drives left, statistics included, before a new one is recorded."""

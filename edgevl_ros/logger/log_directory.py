@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairing.frames import Received
 from edgevl_core.pairing.pairing import PairMatcher
 from edgevl_core.pairlog.compressing import DEPTH_SUFFIX, RGB_SUFFIX, compress_depth_msg, compress_rgb_msg
+from edgevl_core.pairlog.decoded import Decoded
 from edgevl_core.pairlog.disk import WriteFailed, free_bytes
 from edgevl_core.pairlog.frame_selection import FrameSelector
 from edgevl_core.pairlog.pair_log import Logged, LoggedTopic, PairLog
@@ -41,7 +42,7 @@ class LogDirectory:
         UserError: the directory cannot be made.
     """
 
-    def __init__(self, parameters: LoggerParameters, say: Callable[[str], None]) -> None:
+    def __init__(self, parameters: LoggerParameters, say: Callable[[str], object]) -> None:
         self.directory = Path(parameters.directory).expanduser()
         self.removed_logs = self.removed_bytes = 0
         self._parameters, self._say = parameters, say
@@ -67,7 +68,7 @@ class LogDirectory:
         self.make_room()
         parameters = self._parameters
         path = self._new_path(next_part)
-        matcher = PairMatcher(parameters.max_skew_s)
+        matcher: PairMatcher[Received] = PairMatcher(parameters.max_skew_s)
         keep = FrameSelector(**{rule: getattr(parameters, rule) or None for rule in KEEP_RULES})
         try:
             log = PairLog(path, what_is_logged(parameters), matcher, keep, self._open_writer)
@@ -157,19 +158,18 @@ def what_is_logged(parameters: LoggerParameters) -> Logged:
 def _image(
     topic: str,
     parameters: LoggerParameters,
-    reduce: Callable[..., Any],
-    compress: Callable[[Any], Any],
+    reduce: Callable[[Decoded, float], Decoded],
+    compress: Callable[[Decoded], Decoded],
     suffix: str,
 ) -> LoggedTopic:
     """One camera's images: reduced, compressed, both or neither."""
     received = TYPE_NAMES[image_type(topic)]
-    changes = [partial(reduce, scale=parameters.log_scale)] if parameters.log_scale < 1.0 else []
-    if parameters.log_images != COMPRESSED or received == COMPRESSED_IMAGE:
-        return LoggedTopic(topic, received, received, changes[0] if changes else None)
+    reduced = parameters.log_scale < 1.0
+    compressed = parameters.log_images == COMPRESSED and received != COMPRESSED_IMAGE
 
-    def change(message: Any) -> Any:
-        for step in (*changes, compress):
-            message = step(message)
-        return message
+    def change(image: Decoded) -> Decoded:
+        small = reduce(image, parameters.log_scale) if reduced else image
+        return compress(small) if compressed else small
 
-    return LoggedTopic(topic + suffix, COMPRESSED_IMAGE, received, change)
+    name, msgtype = (topic + suffix, COMPRESSED_IMAGE) if compressed else (topic, received)
+    return LoggedTopic(name, msgtype, received, change if reduced or compressed else None)
