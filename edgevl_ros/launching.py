@@ -19,7 +19,8 @@ from edgevl_ros.node.dds import profile_variables
 from edgevl_ros.node.parameters import Value, from_text
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
-NO_ARGUMENTS: Mapping[str, type] = MappingProxyType({})
+Kinds = Mapping[str, type[Value]]
+NO_ARGUMENTS: Kinds = MappingProxyType({})
 
 
 def share(*parts: str) -> str:
@@ -39,7 +40,7 @@ def camera_argument() -> DeclareLaunchArgument:
     return DeclareLaunchArgument("camera", default_value="", choices=["", *presets], description=description)
 
 
-def edgevl_node(executable: str, arguments: Mapping[str, type] = NO_ARGUMENTS, **fixed: object) -> OpaqueFunction:
+def edgevl_node(executable: str, arguments: Kinds = NO_ARGUMENTS, **fixed: object) -> OpaqueFunction:
     """One of edgevl's nodes, named as its executable.
 
     Args:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +43,8 @@ class FrameDecoder:
 
     def images(self, frame: Frame) -> tuple[NDArray[np.uint8] | None, MeasuredDepth | None]:
         """(H, W, 3) uint8 RGB and (H, W) depth, None for what the frame lacks."""
-        rgb = None if frame.rgb is None else view(frame.rgb.cdr, self._rgb_topic)
-        depth = None if frame.depth is None else view(frame.depth.cdr, self._depth_topic)
+        rgb: Any = None if frame.rgb is None else view(frame.rgb.cdr, self._rgb_topic)
+        depth: Any = None if frame.depth is None else view(frame.depth.cdr, self._depth_topic)
         rgb_image, depth_image = None if rgb is None else to_rgb(rgb), None if depth is None else to_depth(depth)
         if depth_image is not None:
             self._depth_watch.add(depth_image, is_millimetres=depth_image.dtype == np.uint16)

@@ -107,7 +107,7 @@ class ManagedNode(LifecycleNode, Generic[P_co]):
     def add_client(self, kind: type, name: str) -> Any:
         """A client that lives until clean-up. Raises UserError where ``name`` can be no service's name."""
         self.check_name(name)
-        client = self.create_client(kind, name)
+        client: Any = self.create_client(kind, name)
         self.until_cleanup.callback(self.destroy_client, client)
         return client
 
@@ -125,7 +125,7 @@ class ManagedNode(LifecycleNode, Generic[P_co]):
 
     def add_publisher(self, kind: type, topic: str, qos: QoSProfile) -> Any:
         """A publisher that lives until clean-up."""
-        publisher = self.create_publisher(kind, topic, qos)
+        publisher: Any = self.create_publisher(kind, topic, qos)
         self.until_cleanup.callback(self.destroy_publisher, publisher)
         return publisher
 
@@ -140,7 +140,7 @@ class ManagedNode(LifecycleNode, Generic[P_co]):
             self.create_service(kind, name, self.guarded_service(callback), callback_group=ReentrantCallbackGroup())
             self._own_services.add(name)
 
-    def add_timer(self, period_s: float, callback: Callable[[], None]) -> Any:
+    def add_timer(self, period_s: float, callback: Callable[[], object]) -> Any:
         """A guarded timer on a steady clock, until deactivation."""
         timer = self.create_timer(period_s, self.guarded(callback), clock=self.steady_clock)
         self.until_deactivate.callback(self.destroy_timer, timer)

@@ -102,12 +102,13 @@ def accepted(parameter: Parameter) -> str:
     return words if parameter.low is None else f"{words} from {parameter.low} to {parameter.high}"
 
 
-def from_text(name: str, text: str, kind: type) -> Value:
+def from_text(name: str, text: str, kind: type[Value]) -> Value:
     """A launch argument's text as a parameter of type str, float, bool or tuple (a YAML list, or one item of it).
 
     Raises:
         UserError: the text is not of that type.
     """
+    value: Any
     try:
         value = float(text) if kind is float else text if kind is str else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError):

@@ -29,7 +29,8 @@ TYPE_NAMES = {Image: "sensor_msgs/msg/Image", CompressedImage: "sensor_msgs/msg/
 
 def image_type(topic: str) -> type:
     """Image, or CompressedImage where the topic's name ends as image_transport's compressed topics do."""
-    return CompressedImage if topic.endswith(COMPRESSED_SUFFIXES) else Image
+    kind: type = CompressedImage if topic.endswith(COMPRESSED_SUFFIXES) else Image
+    return kind
 
 
 def deserialize(cdr: bytes, topic: str) -> Image | CompressedImage:
@@ -114,7 +115,7 @@ class RawStream:
         if self._subscription is None:
             return 0
         if hasattr(self._subscription, "get_publisher_count"):
-            return self._subscription.get_publisher_count()
+            return int(self._subscription.get_publisher_count())
         return self._node.count_publishers(self._subscription.topic_name)
 
     def values(self, name: str) -> dict[str, object]:

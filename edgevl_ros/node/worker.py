@@ -22,12 +22,12 @@ async def in_thread(node: ManagedNode[NodeParameters], work: Callable[[], Any]) 
 
     The process does not end before ``work`` has: cut off inside a library's C++ it would crash.
     """
-    future = Future()
+    future: Future[Any] = Future()
     threading.Thread(target=_run_into, args=(node, future, work), name="service work").start()
     return await in_this_life(node, future)
 
 
-async def in_this_life(node: ManagedNode[NodeParameters], future: Future) -> Any:
+async def in_this_life(node: ManagedNode[NodeParameters], future: "Future[Any]") -> Any:
     """The future's result, for a service that goes on with it.
 
     Raises:
@@ -40,7 +40,7 @@ async def in_this_life(node: ManagedNode[NodeParameters], future: Future) -> Any
     return result
 
 
-def _run_into(node: Node, future: Future, work: Callable[[], Any]) -> None:
+def _run_into(node: Node, future: "Future[Any]", work: Callable[[], Any]) -> None:
     try:
         result = work()
     except Exception as error:
@@ -78,9 +78,9 @@ class QueueWorker:
         self._jobs.put(job)
         return True
 
-    def call(self, job: Callable[[], Any]) -> Future:
+    def call(self, job: Callable[[], Any]) -> "Future[Any]":
         """Queue a job behind the others, whatever their number; the future gets its result or exception."""
-        future = Future()
+        future: Future[Any] = Future()
         self._jobs.put(lambda: _run_into(self._node, future, job))
         return future
 

@@ -7,6 +7,7 @@ A bundle that is not better than the current one is kept, but not loaded.
 
 import math
 import time
+from typing import cast
 
 from edgevl.msg import AdaptationStatus, LoggerStatus
 from edgevl.srv import LoadBundle
@@ -122,7 +123,7 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
         target = previous(self._adaptation.memory.history, self._current())
         answer: Future[Outcome] = Future()
         self._loading = BundleLoader(self._loader, target.path, self.parameters.load_timeout_s, answer.set_result)
-        outcome = await answer
+        outcome = cast(Outcome, await answer)
         if outcome.state != "loaded":
             raise UserError(f"not rolled back to {target.path}: {outcome.message}")
         self._adaptation.remember(history=after_rollback(self._adaptation.memory.history, target))

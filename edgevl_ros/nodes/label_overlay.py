@@ -9,6 +9,7 @@ import array
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgevl.msg import SceneClass
 from sensor_msgs.msg import CompressedImage, Image
@@ -50,7 +51,7 @@ KNOWN_RGBA = (0.2, 1.0, 0.3, 1.0)
 UNKNOWN_RGBA = (1.0, 0.6, 0.1, 1.0)
 
 
-class Waiting(OrderedDict):
+class Waiting(OrderedDict[int, Any]):
     """Things by stamp (ns), in the order they came; the oldest is given up beyond ``length``."""
 
     def __init__(self, length: int) -> None:
@@ -58,7 +59,7 @@ class Waiting(OrderedDict):
         self.given_up = 0
         self._length = length
 
-    def put(self, stamp_ns: int, item: object) -> None:
+    def put(self, stamp_ns: int, item: Any) -> None:
         self.given_up += stamp_ns in self  # a stamp that comes twice
         self[stamp_ns] = item
         while len(self) > self._length:
