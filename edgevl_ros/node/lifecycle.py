@@ -16,12 +16,12 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 
 from edgevl_core.base.errors import UserError
 from edgevl_ros.node.diagnostics import ERROR, WARN, Faults, Report, to_status
+from edgevl_ros.node.names import check_name
 from edgevl_ros.node.overrides import doubts, parameter_files, read_sections
 from edgevl_ros.node.parameters import NodeParameters, declare, read
 from edgevl_ros.node.qos import LATCHED
@@ -99,29 +99,17 @@ class ManagedNode(LifecycleNode, Generic[P_co]):
         Raises:
             UserError: ``topic`` can be no topic's name.
         """
-        self.check_name(topic)
+        check_name(self, topic, self.parameters)
         subscription = self.create_subscription(kind, topic, self.guarded(callback), qos, **options)
         self.subscriptions_end.callback(self.destroy_subscription, subscription)
         return subscription
 
     def add_client(self, kind: type, name: str) -> Any:
         """A client that lives until clean-up. Raises UserError where ``name`` can be no service's name."""
-        self.check_name(name)
+        check_name(self, name, self.parameters)
         client: Any = self.create_client(kind, name)
         self.until_cleanup.callback(self.destroy_client, client)
         return client
-
-    def check_name(self, name: str) -> None:
-        """Refuse what can be no name of a topic or service. Raises UserError."""
-        try:
-            self.resolve_topic_name(name)
-        except rclpy_implementation.RCLError as error:
-            why = str(error).removeprefix("failed to resolve name: ").split(", at /")[0]
-            named = [f"parameter {key} = " for key, value in vars(self.parameters).items() if value == name]
-            raise UserError(
-                f"{named[0] if named else ''}{name!r}: {why}; accepted: letters, digits and '_', in parts parted by "
-                "'/', none of which begins with a digit"
-            ) from error
 
     def add_publisher(self, kind: type, topic: str, qos: QoSProfile) -> Any:
         """A publisher that lives until clean-up."""

@@ -22,6 +22,7 @@ from edgevl_ros.logger.parameters import LoggerParameters, check, topics
 from edgevl_ros.logger.streams import addition, message_type
 from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
 from edgevl_ros.node.lifecycle import ManagedNode
+from edgevl_ros.node.names import check_name
 from edgevl_ros.node.qos import LATCHED
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.streams import RawStream
@@ -48,7 +49,7 @@ class PairLogger(ManagedNode[LoggerParameters]):
         check(self.parameters)
         self._topics = topics(self.parameters)
         for topic in self._topics.values():
-            self.check_name(topic)  # before there is a log
+            check_name(self, topic, self.parameters)  # before there is a log
         pose_type = self.parameters.pose_type
         self._kinds = {stream: message_type(stream, topic, pose_type) for stream, topic in self._topics.items()}
         self._shelf = LogDirectory(self.parameters, self.get_logger().info)
