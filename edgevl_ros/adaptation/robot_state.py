@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from diagnostic_msgs.msg import DiagnosticStatus
-from edgevl.msg import LoggerStatus
+from edgevl.msg import LabelSet, LoggerStatus
 from sensor_msgs.msg import BatteryState
 
 from edgevl_core.adaptation.records import BundleRef
@@ -27,9 +26,9 @@ def docked_at(battery: BatteryState) -> float | None:
     return float(battery.percentage) if on_dock else None
 
 
-def stats_topic(service: str) -> str:
-    """The statistics of the node that offers ``<node>/load_bundle``."""
-    return "/".join([*service.split("/")[:-1], "stats"])
+def labels_topic(service: str) -> str:
+    """The label set of the node that offers ``<node>/load_bundle``."""
+    return "/".join([*service.split("/")[:-1], "labels"])
 
 
 class RobotState:
@@ -37,7 +36,7 @@ class RobotState:
 
     def __init__(self) -> None:
         self._battery = (-math.inf, BatteryState())  # when it came
-        self._classifier: DiagnosticStatus | None = None
+        self._classifier: LabelSet | None = None
 
     def listen(self, node: ManagedNode[AdaptationParameters], on_logger: Callable[[LoggerStatus], None]) -> None:
         """Subscribe, until the node is deactivated; ``on_logger`` is called with each status of the logger."""
@@ -47,7 +46,7 @@ class RobotState:
         if topic := parameters.trigger_battery_topic:  # best effort: matches whatever the driver offers
             node.add_subscription(BatteryState, topic, self._on_battery, stream_qos("best_effort", 1))
         if service := parameters.classifier_service:
-            node.add_subscription(DiagnosticStatus, stats_topic(service), self._on_classifier, LATCHED)
+            node.add_subscription(LabelSet, labels_topic(service), self._on_classifier, LATCHED)
 
     def seen(self, memory: AdaptationState) -> Seen:
         """What the triggers judge by."""
@@ -64,12 +63,11 @@ class RobotState:
         """The bundle in the classifier, None where it has none; ``otherwise`` before it has been heard of."""
         if self._classifier is None:
             return otherwise
-        values = {pair.key: pair.value for pair in self._classifier.values}
-        path, bundle_id = values.get("bundle", ""), values.get("bundle_id", "")
-        return BundleRef(path=path, id=bundle_id) if path and bundle_id else None
+        path, bundle_id = self._classifier.bundle_path, self._classifier.bundle_id
+        return BundleRef(path=path, id=bundle_id) if bundle_id else None
 
     def _on_battery(self, battery: BatteryState) -> None:
         self._battery = (time.monotonic(), battery)
 
-    def _on_classifier(self, status: DiagnosticStatus) -> None:
-        self._classifier = status
+    def _on_classifier(self, label_set: LabelSet) -> None:
+        self._classifier = label_set

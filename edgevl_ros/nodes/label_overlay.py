@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgevl.msg import SceneClass
+from edgevl.msg import LabelSet, SceneClass
 from sensor_msgs.msg import CompressedImage, Image
 from visualization_msgs.msg import Marker
 
@@ -22,7 +22,7 @@ from edgevl_ros.node.diagnostics import OK, WARN, Report
 from edgevl_ros.node.images import cv2_to_imgmsg, cv_bridge, to_rgb
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.parameters import parameter
-from edgevl_ros.node.qos import StreamParameters, result_qos
+from edgevl_ros.node.qos import LATCHED, StreamParameters, result_qos
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.stamps import from_time
 from edgevl_ros.node.streams import RawStream, deserialize, image_type
@@ -34,6 +34,7 @@ class OverlayParameters(StreamParameters):
 
     rgb_topic: str = parameter("camera/rgb/image_raw", "RGB; CompressedImage where it ends in /compressed")
     scene_topic: str = parameter("scene_classifier/scene", "edgevl/SceneClass")
+    labels_topic: str = parameter("scene_classifier/labels", "edgevl/LabelSet, the words in force")
     buffer_length: int = parameter(60, "images, and answers, that may wait for each other", low=1, high=1000)
     max_skew_s: float = parameter(0.02, "how near an RGB image of an answer from depth is", low=0.0, high=1.0)
     font: str = parameter(
@@ -98,7 +99,6 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
         cv_bridge()  # refuses a broken one now, not at the first image
         font = self.parameters.font
         self._lettering: Lettering = FontFile(Path(font).expanduser()) if font else Strokes()
-        self._told_about_letters = bool(font)
         self._image = self.add_publisher(Image, "~/image", result_qos())
         self._compressed = None
         if self.parameters.compressed:
@@ -113,6 +113,7 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
         topic = self.parameters.rgb_topic
         self._rgb = RawStream(self, image_type(topic), topic, self._on_rgb)
         self.add_subscription(SceneClass, self.parameters.scene_topic, self._on_scene, result_qos())
+        self.add_subscription(LabelSet, self.parameters.labels_topic, self._on_labels, LATCHED)
 
     def _on_rgb(self, stamp_ns: int, cdr: bytes) -> None:
         if not self._viewers():
@@ -159,7 +160,6 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
         self._drawn += 1
 
     def _publish_picture(self, cdr: bytes, scene: SceneClass) -> None:
-        self._tell_about_letters(scene)
         try:
             source = deserialize(cdr, self.parameters.rgb_topic)
             picture = draw_scene(to_rgb(source), scene, self._lettering)
@@ -174,11 +174,10 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
             jpeg = array.array("B", encode_jpeg(picture, JPEG_QUALITY))
             self._compressed.publish(CompressedImage(header=source.header, format=JPEG_FORMAT, data=jpeg))
 
-    def _tell_about_letters(self, scene: SceneClass) -> None:
-        """Once, where a label cannot be drawn as it is written."""
-        lost = next((label for label in [scene.label, *scene.labels] if "?" in ascii_text(label)), None)
-        if lost is not None and not self._told_about_letters:
-            self._told_about_letters = True
+    def _on_labels(self, label_set: LabelSet) -> None:
+        """Say, before the first answer, which label cannot be drawn as it is written."""
+        lost = next((label for label in label_set.labels if "?" in ascii_text(label)), None)
+        if lost is not None and not self.parameters.font:
             self.get_logger().warning(f"label {lost} cannot be drawn with ASCII letters: set font to a font file")
 
     def _publish_marker(self, scene: SceneClass) -> None:

@@ -5,7 +5,6 @@ frame that is used is decoded, to know which part of the floor it shows. All wor
 Nothing is kept of a frame that cannot be placed: it is dropped, and counted by the reason.
 """
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import Any
 
 import numpy as np
 from edgevl.msg import Embedding, RoomMap
+from edgevl.msg import LabelSet as LabelSetMessage
 from edgevl.srv import FindRoom, RenameRoom, RoomAt
 from nav_msgs.msg import OccupancyGrid
 from sensor_msgs.msg import Image
-from std_msgs.msg import Header, String
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
@@ -75,7 +75,7 @@ class RoomMapper(ManagedNode[MapperParameters]):
         self._worker = QueueWorker(self, partial(self.add_error, "room map"), self.parameters.queue_length)
         self.until_deactivate.callback(self._end_work)
         self._intake = Intake(self, self._account, self._on_frame)
-        self.add_subscription(String, self.parameters.labels_topic, self._on_labels, LATCHED)
+        self.add_subscription(LabelSetMessage, self.parameters.labels_topic, self._on_labels, LATCHED)
         self.add_subscription(OccupancyGrid, self.parameters.map_topic, self._on_map, LATCHED)
         self.add_timer(self.parameters.publish_period_s, lambda: self._worker.offer(self._publish))
         self.add_timer(self.parameters.save_period_s, lambda: self._worker.offer(self._save_if_changed))
@@ -97,9 +97,8 @@ class RoomMapper(ManagedNode[MapperParameters]):
         self._maps_received += 1
         self._worker.call(partial(self._guarded_job, partial(self._take_map, message)))
 
-    def _on_labels(self, message: String) -> None:
-        told = json.loads(message.data)
-        labels = LabelSet(str(told["bundle_id"]), tuple(map(str, told["labels"])), int(told["version"]))
+    def _on_labels(self, message: LabelSetMessage) -> None:
+        labels = LabelSet(message.bundle_id, tuple(message.labels), message.version)
         self._worker.call(partial(self._guarded_job, partial(self._kept.use_labels, labels)))
 
     def _guarded_job(self, job: Callable[[], None]) -> None:

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from edgevl.msg import Embedding, SceneClass
+from edgevl.msg import Embedding, LabelSet, SceneClass
 from edgevl.srv import LoadBundle, SetLabels
-from std_msgs.msg import String
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.recent import Recent
@@ -22,12 +21,12 @@ from edgevl_core.bundle.files import below_roots
 from edgevl_core.bundle.student_bundle import Bundle
 from edgevl_core.bundle.vocabulary import check_words
 from edgevl_core.classify.classifier import Scene
-from edgevl_core.classify.model import Model, label_set_json, load_model
+from edgevl_core.classify.model import Model, load_model
 from edgevl_core.classify.smoothing import Smoother
 from edgevl_core.pairing.frames import Frame
 from edgevl_ros.classify.decoder import FrameDecoder
 from edgevl_ros.classify.intake import ANSWERED, Intake
-from edgevl_ros.classify.messages import to_classification, to_embedding, to_scene_class, vision_types
+from edgevl_ros.classify.messages import to_classification, to_embedding, to_label_set, to_scene_class, vision_types
 from edgevl_ros.classify.parameters import ClassifierParameters
 from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
 from edgevl_ros.node.images import cv_bridge
@@ -38,7 +37,7 @@ from edgevl_ros.node.worker import FAILED, in_thread
 
 
 class SceneClassifier(ManagedNode[ClassifierParameters]):
-    """See the module's text. ~/scene, ~/embedding, ~/classification, ~/labels (latched JSON).
+    """See the module's text. ~/scene, ~/embedding, ~/classification, ~/labels (edgevl/LabelSet, latched).
 
     Services: ~/set_labels, ~/load_bundle.
 
@@ -76,7 +75,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         self._classification = None
         if self._vision is not None:
             self._classification = self.add_publisher(self._vision[0], "~/classification", result_qos())
-        self._labels = self.add_publisher(String, "~/labels", LATCHED)
+        self._labels = self.add_publisher(LabelSet, "~/labels", LATCHED)
         self._announce()
         self.add_service(SetLabels, "~/set_labels", self._on_set_labels)
         self.add_service(LoadBundle, "~/load_bundle", self._on_load_bundle)
@@ -202,7 +201,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
 
     def _announce(self) -> None:
         """Tell the label set in force, and the statistics, now."""
-        self._labels.publish(String(data=label_set_json(self._model)))
+        self._labels.publish(to_label_set(self._model))
         self.publish_stats()
 
     def _bundle_id(self) -> str:

@@ -15,7 +15,7 @@ class MapperParameters(StreamParameters):
     bundle: str = parameter("", "student bundle whose words name rooms; empty: the one that scene_classifier runs")
     directory: str = parameter("~/.ros/edgevl/room_map", "where the map is kept: one directory for each floor")
     embedding_topic: str = parameter("scene_classifier/embedding", "edgevl/Embedding")
-    labels_topic: str = parameter("scene_classifier/labels", "the label set in force, JSON")
+    labels_topic: str = parameter("scene_classifier/labels", "edgevl/LabelSet, the words in force")
     map_topic: str = parameter("map", "nav_msgs/OccupancyGrid, transient local as map_server and SLAM publish it")
     pose_topic: str = parameter("pose", "where the robot is, in the frame of the map, such as AMCL's amcl_pose")
     pose_type: str = parameter("PoseStamped", "type of pose_topic", choices=POSE_TYPES)

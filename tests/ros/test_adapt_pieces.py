@@ -20,7 +20,7 @@ from edgevl_core.adaptation.hosts import SshHost
 from edgevl_core.adaptation.records import BundleRef
 from edgevl_core.adaptation.triggers import PairCount, Rules, Seen, Window, due, parse_window
 from edgevl_core.base.errors import UserError
-from edgevl_ros.adaptation.robot_state import docked_at, stats_topic
+from edgevl_ros.adaptation.robot_state import docked_at, labels_topic
 from edgevl_ros.adaptation.settings import AdaptationParameters, settings
 
 pytestmark = pytest.mark.unit
@@ -374,8 +374,8 @@ def test_the_run_that_a_bundle_in_use_goes_back_to_is_kept(tmp_path):
 
 
 def test_the_classifier_is_heard_beside_its_service():
-    assert stats_topic("scene_classifier/load_bundle") == "scene_classifier/stats"
-    assert stats_topic("/robot/classifier/load_bundle") == "/robot/classifier/stats"
+    assert labels_topic("scene_classifier/load_bundle") == "scene_classifier/labels"
+    assert labels_topic("/robot/classifier/load_bundle") == "/robot/classifier/labels"
 
 
 def test_no_value_reaches_the_workstations_shell_unquoted():
