@@ -21,7 +21,7 @@ from rclpy.qos import QoSProfile
 
 from edgevl_core.base.errors import UserError
 from edgevl_ros.node.diagnostics import ERROR, WARN, Faults, Report, to_status
-from edgevl_ros.node.names import check_name
+from edgevl_ros.node.names import check_name, topics_of
 from edgevl_ros.node.overrides import doubts, parameter_files, read_sections
 from edgevl_ros.node.parameters import NodeParameters, declare, read
 from edgevl_ros.node.qos import LATCHED
@@ -276,7 +276,7 @@ class ManagedNode(LifecycleNode, Generic[P_co]):
         # rclpy shows its overrides to nobody else.
         overrides, declared = self._parameter_overrides, self._parameter_names()
         files = {path: read_sections(path) for path in parameter_files(sys.argv)}
-        return doubts(self.get_fully_qualified_name(), overrides, declared, files)
+        return doubts(self.get_fully_qualified_name(), overrides, declared, topics_of(self, declared), files)
 
     def _parameter_names(self) -> list[str]:
         return [field.name for field in fields(self._kind)]
