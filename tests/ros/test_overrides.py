@@ -8,7 +8,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from edgevl_core.base.errors import UserError
-from edgevl_ros.launch_checks import check_launch
+from edgevl_ros.launch_checks import check_arguments, check_launch
 from edgevl_ros.node.overrides import doubts, is_meant, parameter_files, read_sections
 from tests.paths import ROOT
 from tests.ros import harness
@@ -231,3 +231,23 @@ def test_a_launch_without_parameters_is_refused(tmp_path, content):
         file.write_text(content)
     with pytest.raises(UserError, match=r"robot\.yaml (cannot be read|holds no parameters)"):
         check_launch(str(file), "false")
+
+
+@pytest.mark.unit
+def test_a_launch_argument_that_nothing_declares_is_refused_with_the_names_that_there_are():
+    words = ["/opt/ros/bin/ros2", "launch", "edgevl", "classify.launch.py", "bundle:=/data/b", "lables:=home"]
+    with pytest.raises(UserError) as error:
+        check_arguments(words, "/share/edgevl/launch/classify.launch.py", ["bundle", "labels", "map"])
+    assert str(error.value) == (
+        "lables:=home: classify.launch.py has no argument lables: the nearest name is labels; "
+        "accepted: bundle, labels, map"
+    )
+    check_arguments(words[:-1], "/share/edgevl/launch/classify.launch.py", ["bundle", "labels", "map"])
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    "words", [["ros2", "launch", "mine", "all.launch.py", "speed:=1", "file:=/a/log.launch.py"], ["pytest"]]
+)
+def test_arguments_of_a_launch_file_that_includes_ours_are_its_own(words):
+    check_arguments(words, "/share/edgevl/launch/log.launch.py", ["bundle"])
