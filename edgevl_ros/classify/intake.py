@@ -9,7 +9,7 @@ from edgevl_core.pairing.frames import DEPTH, RGB, Frame, FrameSource, Received
 from edgevl_ros.classify.decoder import FrameDecoder
 from edgevl_ros.classify.parameters import ClassifierParameters
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.streams import RawStream, image_type
+from edgevl_ros.node.streams import RawStream, image_type, values_of
 from edgevl_ros.node.worker import NewestWorker
 
 ANSWERED = "answered"
@@ -60,9 +60,8 @@ class Intake:
 
     def values(self) -> dict[str, object]:
         """For diagnostics: what came of every image and every frame."""
-        counted = {key: value for name, stream in self._streams.items() for key, value in stream.values(name).items()}
         frames = {**self._source.counts, "waiting": self._source.waiting, "frames": self._source.frames}
-        return {**counted, **frames, **self._gate.counts, **self._worker.counts()}
+        return {**values_of(self._streams), **frames, **self._gate.counts, **self._worker.counts()}
 
     def problems(self) -> list[str]:
         """Which streams bring nothing that can be used, and why."""

@@ -1,7 +1,7 @@
 """Subscriptions to serialised messages: counted, with QoS mismatches noticed, nothing deserialised."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.serialization import deserialize_message
@@ -129,3 +129,8 @@ class RawStream:
             f"rate_{name}_hz": self.count.rate_hz(now_s),
             f"age_{name}_s": self.count.age_s(now_s),
         }
+
+
+def values_of(streams: Mapping[str, RawStream]) -> dict[str, object]:
+    """The counts of several streams by name, for diagnostics."""
+    return {key: value for name, stream in streams.items() for key, value in stream.values(name).items()}

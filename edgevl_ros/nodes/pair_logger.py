@@ -25,7 +25,7 @@ from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.names import check_name
 from edgevl_ros.node.qos import LATCHED
 from edgevl_ros.node.runner import run
-from edgevl_ros.node.streams import RawStream
+from edgevl_ros.node.streams import RawStream, values_of
 from edgevl_ros.node.worker import QueueWorker, in_this_life
 
 NO_MORE_WRITES = (DiskFloorReached, WriteFailed)
@@ -212,9 +212,7 @@ class PairLogger(ManagedNode[LoggerParameters]):
 
     def report(self) -> Report:
         log = self._log or self._closed
-        values: dict[str, object] = {"logger": self._state}
-        for name, stream in self._streams.items():
-            values.update(stream.values(name))
+        values: dict[str, object] = {"logger": self._state, **values_of(self._streams)}
         if log is not None:
             values.update(account(log), mb_per_s=self._rate.mb_per_s())
             values.update(self._clock_jumps.values(log.clock_jumps))

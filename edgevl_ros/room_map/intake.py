@@ -12,7 +12,7 @@ from edgevl_core.room_map.live import Account, Awaiting, RecentDepth
 from edgevl_core.room_map.track import LiveTrack
 from edgevl_core.room_map.view import Intrinsics, Stand, intrinsics
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.streams import RawStream, image_type
+from edgevl_ros.node.streams import RawStream, image_type, values_of
 from edgevl_ros.room_map.parameters import MapperParameters
 from edgevl_ros.room_map.poses import Poses
 
@@ -65,8 +65,8 @@ class Intake:
 
     def values(self) -> dict[str, object]:
         """For diagnostics."""
-        counted = {key: value for name, stream in self._streams.items() for key, value in stream.values(name).items()}
-        return {**counted, "unsure_poses": self._poses.unsure, "without_view": self._without_view}
+        own = {"unsure_poses": self._poses.unsure, "without_view": self._without_view}
+        return {**values_of(self._streams), **own}
 
     def problems(self, map_frame: str) -> list[str]:
         """What is silent, and whether poses are of another map than that of ``map_frame`` (empty: not known yet)."""

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from nav_msgs.msg import Odometry
+
 from edgevl_ros.node.parameters import parameter
 from edgevl_ros.node.qos import StreamParameters
 
-POSE_TYPES = ("PoseStamped", "PoseWithCovarianceStamped", "Odometry")
+POSE_TYPES = {kind.__name__: kind for kind in (PoseStamped, PoseWithCovarianceStamped, Odometry)}
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class MapperParameters(StreamParameters):
     labels_topic: str = parameter("scene_classifier/labels", "edgevl/LabelSet, the words in force")
     map_topic: str = parameter("map", "nav_msgs/OccupancyGrid, transient local as map_server and SLAM publish it")
     pose_topic: str = parameter("pose", "where the robot is, in the frame of the map, such as AMCL's amcl_pose")
-    pose_type: str = parameter("PoseStamped", "type of pose_topic", choices=POSE_TYPES)
+    pose_type: str = parameter("PoseStamped", "type of pose_topic", choices=tuple(POSE_TYPES))
     max_pose_sigma_m: float = parameter(
         0.5, "a PoseWithCovarianceStamped less sure than this counts as none", 0.0, 100.0
     )

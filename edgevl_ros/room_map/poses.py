@@ -2,8 +2,7 @@
 
 import math
 
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
-from nav_msgs.msg import Odometry
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.serialization import deserialize_message
 
 from edgevl_core.pairlog.place_messages import stand_of
@@ -11,9 +10,7 @@ from edgevl_core.room_map.track import LiveTrack
 from edgevl_core.room_map.view import Stand
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.streams import RawStream
-from edgevl_ros.room_map.parameters import MapperParameters
-
-KINDS = {kind.__name__: kind for kind in (PoseStamped, PoseWithCovarianceStamped, Odometry)}
+from edgevl_ros.room_map.parameters import POSE_TYPES, MapperParameters
 
 
 class Poses:
@@ -29,7 +26,7 @@ class Poses:
         self.frame_id = ""
         self.unsure = 0
         self._track = track
-        self._kind = KINDS[parameters.pose_type]
+        self._kind = POSE_TYPES[parameters.pose_type]
         self._max_sigma_m = parameters.max_pose_sigma_m
         self._mounted = Stand(parameters.camera_x_m, parameters.camera_y_m, parameters.camera_yaw_rad)
         self.stream = RawStream(node, self._kind, parameters.pose_topic, self._on_pose)
