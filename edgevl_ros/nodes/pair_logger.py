@@ -145,13 +145,14 @@ class PairLogger(ManagedNode[LoggerParameters]):
             return "was not logging"
         log = self._log
         try:
-            self._state = state
             log.close()
         except NO_MORE_WRITES as error:
             self._ended(error)
+            state = self._state
             raise
         finally:
             self._closed, self._log = log, None
+            self._state = state  # not before: whoever reads "stopped" reads the final counts with it
         text = f"{log.pairs_kept} pairs in {log.path}"
         self.get_logger().info(text)
         return text
@@ -191,9 +192,9 @@ class PairLogger(ManagedNode[LoggerParameters]):
         return Counter(log.dropped if log is not None else {}) + self._refused + unreadable
 
     def _publish_status(self) -> None:
+        status = LoggerStatus(state=self._state)  # read before the counts, which are final once it is "stopped"
         log = self._log or self._closed
         dropped = self._dropped()
-        status = LoggerStatus(state=self._state)
         status.dropped_reasons, status.dropped_counts = list(dropped), list(dropped.values())
         status.header.stamp = self.get_clock().now().to_msg()
         status.free_bytes = self._shelf.free_bytes()
@@ -211,8 +212,8 @@ class PairLogger(ManagedNode[LoggerParameters]):
         self._status.publish(status)
 
     def report(self) -> Report:
-        log = self._log or self._closed
-        values: dict[str, object] = {"logger": self._state, **values_of(self._streams)}
+        state, log = self._state, self._log or self._closed  # in this order, as in the status
+        values: dict[str, object] = {"logger": state, **values_of(self._streams)}
         if log is not None:
             values.update(account(log), mb_per_s=self._rate.mb_per_s())
             values.update(self._clock_jumps.values(log.clock_jumps))
@@ -221,12 +222,12 @@ class PairLogger(ManagedNode[LoggerParameters]):
         values.update({f"dropped {reason}": count for reason, count in sorted(self._dropped().items())})
         values.update(removed_logs=self._shelf.removed_logs, removed_mb=self._shelf.removed_bytes / 1e6)
         problems = [self._streams[name].problem() for name in NEEDED if name in self._streams]
-        problems = [problem for problem in problems if problem] if self._state == "logging" else []
-        problems += log.doubts if log is not None and self._state == "logging" else []
+        problems = [problem for problem in problems if problem] if state == "logging" else []
+        problems += log.doubts if log is not None and state == "logging" else []
         if self._ended_by:
             problems = [self._ended_by]
         kept = log.pairs_kept if log is not None else 0
-        message = "; ".join([f"{self._state}, {kept} pairs kept", *problems])
+        message = "; ".join([f"{state}, {kept} pairs kept", *problems])
         return Report(WARN if problems else OK, message, values)
 
 
