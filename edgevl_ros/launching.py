@@ -3,7 +3,8 @@
 The parameter file comes first, the camera's preset lies on top of it, arguments of the launch file on top of both.
 """
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,12 +15,13 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 
-from edgevl_ros.launch_checks import check_launch
+from edgevl_ros.launch_checks import check_arguments, check_launch
 from edgevl_ros.node.dds import profile_variables
 from edgevl_ros.node.parameters import Value, from_text
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
-NO_ARGUMENTS: Mapping[str, type] = MappingProxyType({})
+Kinds = Mapping[str, type[Value]]
+NO_ARGUMENTS: Kinds = MappingProxyType({})
 
 
 def share(*parts: str) -> str:
@@ -39,7 +41,7 @@ def camera_argument() -> DeclareLaunchArgument:
     return DeclareLaunchArgument("camera", default_value="", choices=["", *presets], description=description)
 
 
-def edgevl_node(executable: str, arguments: Mapping[str, type] = NO_ARGUMENTS, **fixed: object) -> OpaqueFunction:
+def edgevl_node(executable: str, arguments: Kinds = NO_ARGUMENTS, **fixed: object) -> OpaqueFunction:
     """One of edgevl's nodes, named as its executable.
 
     Args:
@@ -91,10 +93,16 @@ def rviz() -> Node:
     )
 
 
-def check() -> OpaqueFunction:
-    """Ends the launch, with the reason, where something that it needs is not there."""
+def check(declared: Callable[[], list[str]]) -> OpaqueFunction:
+    """Ends the launch, with the reason, where something that it needs is not there, or that it is given is unknown.
+
+    Args:
+        declared: gives the names of the launch file's arguments.
+    """
 
     def look(context: LaunchContext) -> None:
+        launch_file = context.get_locals_as_dict().get("current_launch_file_path", "")
+        check_arguments(sys.argv, launch_file, declared())
         params_file = LaunchConfiguration("params_file").perform(context)
         check_launch(params_file, LaunchConfiguration("rviz", default="false").perform(context))
 
@@ -104,14 +112,15 @@ def check() -> OpaqueFunction:
 def description(nodes: list[LaunchDescriptionEntity], arguments: list[DeclareLaunchArgument]) -> LaunchDescription:
     """The nodes in their namespace, with Fast DDS set up for images and the common arguments declared."""
     profile = share("config", "fastdds.xml")
-    return LaunchDescription(
+    whole = LaunchDescription(
         [
             argument("namespace", "", "namespace of all nodes and relative topics"),
             argument("params_file", share("config", "robot.yaml"), "parameters of the nodes (YAML)"),
             argument("use_sim_time", "false", "take the time from /clock"),
             *arguments,
-            check(),
+            check(lambda: [argument.name for argument in whole.get_launch_arguments()]),
             *(SetEnvironmentVariable(name, profile) for name in profile_variables()),
             GroupAction([PushRosNamespace(LaunchConfiguration("namespace")), *nodes]),
         ]
     )
+    return whole

@@ -1,4 +1,4 @@
-"""Name rooms: scene_classifier and label_overlay, with room_mapper (rooms:=true) and rviz if wanted.
+"""Name rooms: scene_classifier and label_overlay, with room_mapper (map:=true) and rviz if wanted.
 
 ros2 launch edgevl classify.launch.py camera:=oakd bundle:=/data/bundle rviz:=true
 """
@@ -15,13 +15,13 @@ def generate_launch_description() -> LaunchDescription:
         argument("depth_topic", "", "depth images; empty: likewise"),
         argument("bundle", "", "student bundle; empty: wait for scene_classifier/load_bundle"),
         argument("labels", "", "label set to start with, a YAML list; empty: all labels of the bundle"),
-        argument("rooms", "false", "start room_mapper, which needs a map and the robot's pose on it"),
+        argument("map", "false", "start room_mapper, which needs a map and the robot's pose on it"),
         argument("rviz", "false", "show the overlay in rviz2"),
     ]
     nodes = [
         edgevl_node("scene_classifier", {"bundle": str, "labels": tuple, "rgb_topic": str, "depth_topic": str}),
         edgevl_node("label_overlay", {"rgb_topic": str}),
-        only_if("rooms", edgevl_node("room_mapper", {"bundle": str, "depth_topic": str})),
+        only_if("map", edgevl_node("room_mapper", {"bundle": str, "depth_topic": str})),
         rviz(),
     ]
     return description(nodes, arguments)

@@ -10,7 +10,7 @@ from launch.substitutions import LaunchConfiguration
 from edgevl_ros.launching import argument, description, edgevl_node, share
 from launch import LaunchDescription
 
-PASSED_ON = ("namespace", "params_file", "use_sim_time", "bundle", "directory", "rooms", "rviz")
+PASSED_ON = ("namespace", "params_file", "use_sim_time", "bundle", "directory", "map", "rviz")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -21,7 +21,7 @@ def generate_launch_description() -> LaunchDescription:
         argument("clock", "false", "publish the recorded time on /clock, for use_sim_time:=true"),
         argument("bundle", "", "student bundle"),
         argument("directory", "", "where pair_logger makes its logs; empty: as in params_file"),
-        argument("rooms", "false", "start room_mapper, for a bag with a map and poses on it"),
+        argument("map", "false", "start room_mapper, for a bag with a map and poses on it"),
         argument("rviz", "false", "show the overlay in rviz2"),
     ]
     player = edgevl_node(

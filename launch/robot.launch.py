@@ -1,4 +1,4 @@
-"""The robot's graph: pair_logger, scene_classifier, label_overlay, adaptation_manager; rooms:=true: room_mapper.
+"""The robot's graph: pair_logger, scene_classifier, label_overlay, adaptation_manager; map:=true: room_mapper.
 
 ros2 launch edgevl robot.launch.py camera:=realsense bundle:=/data/bundle
 """
@@ -19,7 +19,7 @@ def generate_launch_description() -> LaunchDescription:
         argument("teacher", "", "teacher, e.g. open_clip:ViT-B-32/laion2b_s34b_b79k"),
         argument("labels", "", "labels file (YAML)"),
         argument("recipe", "", "training recipe (YAML); empty: the default one"),
-        argument("rooms", "false", "start room_mapper, which needs a map and the robot's pose on it"),
+        argument("map", "false", "start room_mapper, which needs a map and the robot's pose on it"),
         argument("rviz", "false", "show the overlay in rviz2"),
     ]
     nodes = [
@@ -27,7 +27,7 @@ def generate_launch_description() -> LaunchDescription:
         edgevl_node("scene_classifier", {"bundle": str, "rgb_topic": str, "depth_topic": str}),
         edgevl_node("label_overlay", {"rgb_topic": str}),
         edgevl_node("adaptation_manager", {"bags": tuple, "teacher": str, "labels": str, "recipe": str}),
-        only_if("rooms", edgevl_node("room_mapper", {"bundle": str, "depth_topic": str})),
+        only_if("map", edgevl_node("room_mapper", {"bundle": str, "depth_topic": str})),
         rviz(),
     ]
     return description(nodes, arguments)

@@ -95,7 +95,7 @@ def adapt(recorder: "Recorder", check: Callable[[], None], on_progress: OnProgre
         raise RuntimeError(f"the adaptation did not succeed: {status.message}")
     if loaded:
         recorder.client.until(
-            lambda: recorder.classifier().get("bundle_id") == status.bundle_id,
+            lambda: (told := recorder.labels()) is not None and told.bundle_id == status.bundle_id,
             f"the classifier's use of the new bundle {status.bundle_id}",
             START_TIMEOUT_S,
             alive=check,

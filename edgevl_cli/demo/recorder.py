@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from edgevl.msg import AdaptationStatus, LoggerStatus, SceneClass, SceneTruth
+from edgevl.msg import AdaptationStatus, LabelSet, LoggerStatus, SceneClass, SceneTruth
 from sensor_msgs.msg import Image
 
 from edgevl_core.pairlog.compressing import compress_rgb_msg
+from edgevl_core.pairlog.decoded import decoded_rgb
 from edgevl_ros.node.client import Client
 from edgevl_ros.node.stamps import from_time
 
@@ -21,7 +22,7 @@ class Recorder:
         scenes, truths: messages by header stamp (ns).
         overlays: the overlay's frames by header stamp, as CompressedImage: a drive's raw frames would fill the memory.
         classifier, player: give the node's latest statistics as a mapping, empty before the first.
-        adaptation, logger: give the latest AdaptationStatus and LoggerStatus, None before the first.
+        adaptation, logger, labels: give the latest AdaptationStatus, LoggerStatus and LabelSet, None before the first.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,7 @@ class Recorder:
         self.player = self.client.watch_stats("bag_player/status")
         self.adaptation: Callable[[], Any] = self.client.watch(AdaptationStatus, "adaptation_manager/status")
         self.logger: Callable[[], Any] = self.client.watch(LoggerStatus, "pair_logger/status")
+        self.labels: Callable[[], Any] = self.client.watch(LabelSet, "scene_classifier/labels")
         self.client.subscribe(SceneClass, "scene_classifier/scene", self._on_scene, QUEUE)
         self.client.subscribe(SceneTruth, "truth", self._on_truth, QUEUE)
         self.client.subscribe(Image, "label_overlay/image", self._on_overlay, QUEUE)
@@ -44,7 +46,7 @@ class Recorder:
         self.truths[from_time(message.header.stamp)] = message
 
     def _on_overlay(self, message: Image) -> None:
-        self.overlays[from_time(message.header.stamp)] = compress_rgb_msg(message)
+        self.overlays[from_time(message.header.stamp)] = compress_rgb_msg(decoded_rgb(message)).message
 
     def forget_drive(self) -> None:
         """Drop what earlier drives left, statistics included, before a new one is recorded."""

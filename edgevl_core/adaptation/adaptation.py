@@ -32,9 +32,9 @@ class Adaptation:
         self._cancelled = False
 
     @property
-    def at_work(self) -> bool:
-        """Whether there is a job whose end has not been seen."""
-        return self._child is not None
+    def at_work(self) -> Plan | None:
+        """The plan of the job whose end has not been seen; None: there is none."""
+        return self.plan if self._child is not None else None
 
     def remember(self, **changes: object) -> None:
         """Change the state, on disk too."""
@@ -51,8 +51,8 @@ class Adaptation:
         started = Job(run=plan.run, pid=self._child.pid, born=self._child.born, command=tuple(command), log=log)
         self.remember(job=started, started_s=time.time(), pairs=self.memory.pairs.adapted())
 
-    def find(self) -> bool:
-        """Take up the job of an earlier life, running or ended; False where there is none.
+    def find(self) -> Plan | None:
+        """Take up the job of an earlier life, running or ended; its plan, None where there is no job.
 
         Raises:
             UserError: its plan cannot be understood.
@@ -60,9 +60,9 @@ class Adaptation:
         started = self.memory.job
         plan = None if started is None else records.read(Plan, records.plan_file(started.run))
         if started is None or plan is None:
-            return False
+            return None
         self.plan, self._child, self._cancelled = plan, Child(started.pid, started.born), False
-        return True
+        return plan
 
     def look(self) -> Progress | None:
         """How the job at work goes, None before its first word; any other state than "running" is its end.

@@ -1,6 +1,5 @@
 """What the classifier swaps as one: a bundle, its label set, and what smoothing remembers of both."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -80,16 +79,3 @@ def load_model(path: Path, labels: Sequence[str] | None, engine: Mapping[str, An
     bundle = load_bundle(path, fall_back=True, both=False, **engine)
     bank = None if labels is None else bank_with(bundle.label_bank, labels, bundle.text_encoder)
     return Model(bundle, Classifier(bundle, labels, bank), smoother)
-
-
-def label_set_json(model: Model | None) -> str:
-    """{"version", "bundle_id", "labels"}: the label set in force; version 0 and no labels without a model."""
-    content: dict[str, object] = {"version": 0, "bundle_id": "", "labels": []}
-    if model is not None:
-        classifier = model.classifier
-        content = {
-            "version": classifier.label_set_version,
-            "bundle_id": classifier.bundle_id,
-            "labels": classifier.labels,
-        }
-    return json.dumps(content, ensure_ascii=False)

@@ -4,14 +4,16 @@ RGB becomes JPEG, by which a little is lost. Depth becomes a 16-bit PNG of milli
 32FC1 to half a millimetre.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.camera.depth import to_measured, to_millimetres
-from edgevl_core.camera.images import decode_as_it_is, decode_rgb, encode_jpeg, encode_png
-from edgevl_core.pairlog.types import compressed_image_msg, header_stamp_ns
+from edgevl_core.camera.images import encode_jpeg, encode_png
+from edgevl_core.pairlog.decoded import Decoded
+from edgevl_core.pairlog.types import compressed_image_msg
 
 JPEG_QUALITY = 95
 RGB_SUFFIX, DEPTH_SUFFIX = "/compressed", "/compressedDepth"
@@ -37,21 +39,15 @@ def depth_png_msg(depth: NDArray[Any], stamp_ns: int, frame_id: str) -> Any:
     return compressed_image_msg(data, "16UC1; compressedDepth png", stamp_ns, frame_id)
 
 
-def compress_rgb_msg(message: Any) -> Any:
-    """A colour Image as a JPEG CompressedImage; header kept.
-
-    Raises:
-        ImageFormatError: the message cannot be decoded, or is no colour image.
-    """
-    return jpeg_msg(decode_rgb(message), header_stamp_ns(message), message.header.frame_id)
+def compress_rgb_msg(image: Decoded) -> Decoded:
+    """A colour Image as a JPEG CompressedImage; header kept. The pixels stay those before the JPEG."""
+    return replace(image, message=jpeg_msg(image.pixels, *image.header))
 
 
-def compress_depth_msg(message: Any) -> Any:
+def compress_depth_msg(image: Decoded) -> Decoded:
     """A depth Image as a compressedDepth CompressedImage; header kept.
 
     Raises:
-        ImageFormatError: the message cannot be decoded, or is no depth image.
+        ImageFormatError: it is no depth image.
     """
-    raw, encoding = decode_as_it_is(message)
-    depth = to_measured(raw, encoding)
-    return depth_png_msg(depth, header_stamp_ns(message), message.header.frame_id)
+    return replace(image, message=depth_png_msg(to_measured(image.pixels, image.encoding), *image.header))

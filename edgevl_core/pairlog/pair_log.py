@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from edgevl_core.base.recent import Recent
-from edgevl_core.camera.depth import MILLIMETRES, decode_depth
+from edgevl_core.camera.depth import MILLIMETRES, to_metres
 from edgevl_core.camera.doubts import DepthWatch
-from edgevl_core.camera.images import ImageFormatError, decode_rgb, message_encoding
+from edgevl_core.camera.images import ImageFormatError, message_encoding
 from edgevl_core.camera.registration import INFO_OF
 from edgevl_core.pairing.frames import RGB, Received
 from edgevl_core.pairing.pairing import Event, Pair, PairMatcher
 from edgevl_core.pairlog.calibration import CalibrationReader
 from edgevl_core.pairlog.companions import Companions, Neighbours
+from edgevl_core.pairlog.decoded import Decoded, decoded_depth, decoded_rgb
 from edgevl_core.pairlog.disk import DiskFloorReached, WriteFailed
 from edgevl_core.pairlog.frame_selection import FrameSelector
 from edgevl_core.pairlog.log_stats import Coverage
@@ -43,7 +44,8 @@ class LoggedTopic:
 
     Attributes:
         received: their type as they arrive.
-        change: from a message that has arrived to the one in the bag; None: its bytes as they are.
+        change: from a message that has arrived to the one in the bag, of an image from one Decoded to another; None:
+            its bytes as they are.
         between: a companion whose messages before and after a kept image are written, not those of its very stamp.
     """
 
@@ -232,28 +234,32 @@ class PairLog:
         reason = self._keep.without_images(stamp_ns, pose)
         if reason is None:
             try:
-                rgb_msg, rgb_image = self._decode(rgb, self._logged.rgb, decode_rgb)
-                depth_msg, depth_m = self._decode(depth, self._logged.depth, decode_depth)
+                seen_rgb = self._seen_rgb(rgb)
+                seen_depth = decoded_depth(deserialize(depth.cdr, self._logged.depth.received))
+                depth_m = to_metres(seen_depth.pixels, seen_depth.encoding)
             except ImageFormatError as error:  # what no training could read is not worth a log
                 reason, self._unreadable = UNREADABLE, str(error)
             else:
                 self._unreadable = ""
-                reason = self._keep.decide(stamp_ns, rgb_image, depth_m, pose)
+                reason = self._keep.decide(stamp_ns, None if seen_rgb is None else seen_rgb.pixels, depth_m, pose)
         if reason is not None:
             self.dropped[reason] += 1
             return
-        self._depth_watch.add(depth_m, message_encoding(depth_msg) in MILLIMETRES)
-        self._keep_pair(rgb, depth)
-        if rgb_image is not None:
-            seen_rgb = (*rgb_image.shape[1::-1], rgb_msg.header.frame_id)
-            seen_depth = (*depth_m.shape[1::-1], depth_msg.header.frame_id)
-            self._state_registration(self._calibration.finder.images(rgb=seen_rgb, depth=seen_depth))
+        self._depth_watch.add(depth_m, message_encoding(seen_depth.message) in MILLIMETRES)
+        self._keep_pair(rgb, depth, seen_rgb, seen_depth)
+        if seen_rgb is not None:
+            finder = self._calibration.finder
+            self._state_registration(finder.images(rgb=seen_rgb.size_and_frame, depth=seen_depth.size_and_frame))
 
-    def _keep_pair(self, rgb: Received | None, depth: Received) -> None:
+    def _keep_pair(self, rgb: Received | None, depth: Received, seen_rgb: Decoded | None, seen_depth: Decoded) -> None:
         # Changed first, then written: both or none.
-        images = [] if rgb is None or self._logged.rgb is None else [(self._logged.rgb, rgb)]
-        images.append((self._logged.depth, depth))
-        messages = [(topic.name, self._changed(topic, image.cdr), image.stamp_ns) for topic, image in images]
+        images = [(self._logged.depth, depth, seen_depth)]
+        if rgb is not None and seen_rgb is not None and self._logged.rgb is not None:
+            images.insert(0, (self._logged.rgb, rgb, seen_rgb))
+        messages = [
+            (topic.name, image.cdr if topic.change is None else serialize(topic.change(seen).message), image.stamp_ns)
+            for topic, image, seen in images
+        ]
         self._unwritten.append(self._writer.messages_added + len(messages))
         try:
             for message in messages:
@@ -279,18 +285,15 @@ class PairLog:
         self.path, self.bytes_written = self._writer.path, self._writer.bytes_written
         self.segments = len(self._writer.segments)
 
-    def _decode(self, image: Received | None, topic: LoggedTopic | None, decode: Callable[[Any], Any]) -> Any:
-        """The message, and its pixels; None twice for what is not logged."""
-        if image is None or topic is None:
-            return None, None
-        message = deserialize(image.cdr, topic.received)
-        return message, decode(message)
-
-    def _changed(self, topic: LoggedTopic, cdr: bytes) -> Any:
-        return cdr if topic.change is None else serialize(topic.change(deserialize(cdr, topic.received)))
+    def _seen_rgb(self, rgb: Received | None) -> Decoded | None:
+        if rgb is None or self._logged.rgb is None:
+            return None
+        return decoded_rgb(deserialize(rgb.cdr, self._logged.rgb.received))
 
     def _write(self, topic: LoggedTopic, cdr: bytes, stamp_ns: int) -> None:
-        self._writer.write(topic.name, self._changed(topic, cdr), stamp_ns)
+        if topic.change is not None:
+            cdr = serialize(topic.change(deserialize(cdr, topic.received)))
+        self._writer.write(topic.name, cdr, stamp_ns)
 
     def _state_registration(self, changed: bool) -> None:
         if changed:

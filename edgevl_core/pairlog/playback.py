@@ -9,7 +9,8 @@ from typing import Protocol
 class Recorded(Protocol):
     """What playing needs to know of a message."""
 
-    stamp_ns: int
+    @property
+    def stamp_ns(self) -> int: ...
 
 
 class Pace:

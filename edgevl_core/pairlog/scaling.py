@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.camera.depth import to_metres
-from edgevl_core.camera.images import decode_as_it_is, decode_rgb
+from edgevl_core.camera.depth import to_measured
 from edgevl_core.pairlog.compressing import depth_png_msg, jpeg_msg, png_msg
-from edgevl_core.pairlog.types import header_stamp_ns, image_msg
+from edgevl_core.pairlog.decoded import Decoded
+from edgevl_core.pairlog.types import image_msg
 
 
 def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
@@ -34,31 +34,25 @@ def scale_depth(raw: NDArray[Any], scale: float) -> NDArray[Any]:
     return np.asarray(cv2.resize(raw, size, interpolation=cv2.INTER_NEAREST_EXACT), raw.dtype)
 
 
-def scale_rgb_msg(message: Any, scale: float) -> Any:
-    """An RGB Image as rgb8, a CompressedImage as jpeg (as png where it was png); header kept.
-
-    Raises:
-        ImageFormatError: the message cannot be decoded.
-    """
-    rgb = scale_rgb(decode_rgb(message), scale)
-    stamp_ns, frame_id = header_stamp_ns(message), message.header.frame_id
-    if not hasattr(message, "format"):
-        return image_msg(rgb, "rgb8", stamp_ns, frame_id)
-    return (png_msg if "png" in message.format else jpeg_msg)(rgb, stamp_ns, frame_id)
+def scale_rgb_msg(image: Decoded, scale: float) -> Decoded:
+    """An RGB Image as rgb8, a CompressedImage as jpeg (as png where it was png); header kept."""
+    rgb = scale_rgb(image.pixels, scale)
+    if not image.is_compressed:
+        return Decoded(image_msg(rgb, "rgb8", *image.header), rgb, "rgb8")
+    make = png_msg if "png" in image.message.format else jpeg_msg
+    return Decoded(make(rgb, *image.header), rgb, "rgb8")
 
 
-def scale_depth_msg(message: Any, scale: float) -> Any:
+def scale_depth_msg(image: Decoded, scale: float) -> Decoded:
     """A depth Image in its own encoding, a CompressedImage as compressedDepth in millimetres; header kept.
 
     Raises:
-        ImageFormatError: the message cannot be decoded, or is no depth image.
+        ImageFormatError: it is no depth image.
     """
-    raw, encoding = decode_as_it_is(message)
-    depth_m = to_metres(raw, encoding)  # refuses what is no depth
-    stamp_ns, frame_id = header_stamp_ns(message), message.header.frame_id
-    if not hasattr(message, "format"):
-        return image_msg(scale_depth(raw, scale), encoding, stamp_ns, frame_id)
-    return depth_png_msg(scale_depth(depth_m, scale), stamp_ns, frame_id)
+    raw, encoding = scale_depth(image.pixels, scale), image.encoding
+    measured = to_measured(raw, encoding)  # refuses what is no depth
+    made = depth_png_msg(measured, *image.header) if image.is_compressed else image_msg(raw, encoding, *image.header)
+    return Decoded(made, raw, encoding)
 
 
 def scale_info_msg(info: Any, scale: float) -> Any:

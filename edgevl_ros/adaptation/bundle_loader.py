@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from edgevl.srv import LoadBundle
 from rclpy.client import Client
@@ -30,9 +30,11 @@ class BundleLoader:
         then: called once, with the outcome.
     """
 
-    def __init__(self, client: Client, path: str, timeout_s: float, then: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self, client: "Client[Any, Any]", path: str, timeout_s: float, then: Callable[[Outcome], None]
+    ) -> None:
         self._client, self._path, self._timeout_s, self._then = client, path, timeout_s, then
-        self._answer: Future | None = None
+        self._answer: Future[Any] | None = None
         self._deadline_s = time.monotonic() + FIND_SERVICE_S
         self._done = False
 
@@ -48,7 +50,7 @@ class BundleLoader:
         elif self._answer is None and late:
             self._finish(Outcome("absent", f"bundle not loaded yet: nobody offers {service}"))
         elif self._answer is not None and self._answer.done():
-            answer = self._answer.result()
+            answer: Any = self._answer.result()
             self._finish(Outcome("loaded" if answer.ok else "refused", answer.message, answer.bundle_id))
         elif self._answer is not None and late:
             self._client.remove_pending_request(self._answer)

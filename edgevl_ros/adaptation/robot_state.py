@@ -5,14 +5,13 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from diagnostic_msgs.msg import DiagnosticStatus
-from edgevl.msg import LoggerStatus
-from rclpy.qos import QoSProfile
+from edgevl.msg import LabelSet, LoggerStatus
 from sensor_msgs.msg import BatteryState
 
 from edgevl_core.adaptation.records import BundleRef
 from edgevl_core.adaptation.state import AdaptationState
 from edgevl_core.adaptation.triggers import Seen
+from edgevl_ros.adaptation.settings import AdaptationParameters
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import LATCHED, stream_qos
 
@@ -27,37 +26,36 @@ def docked_at(battery: BatteryState) -> float | None:
     return float(battery.percentage) if on_dock else None
 
 
-def stats_topic(service: str) -> str:
-    """The statistics of the node that offers ``<node>/load_bundle``."""
-    return "/".join([*service.split("/")[:-1], "stats"])
+def labels_topic(service: str) -> str:
+    """The label set of the node that offers ``<node>/load_bundle``."""
+    return "/".join([*service.split("/")[:-1], "labels"])
 
 
 class RobotState:
-    """Subscriptions that live until deactivation, and what came last.
+    """What came last from each of them."""
 
-    Args:
-        on_logger: called with each status of the logger.
-    """
+    def __init__(self) -> None:
+        self._battery = (-math.inf, BatteryState())  # when it came
+        self._classifier: LabelSet | None = None
 
-    def __init__(self, node: ManagedNode, on_logger: Callable[[LoggerStatus], None]) -> None:
-        self._node = node
-        self._battery: tuple[float, BatteryState] | None = None
-        self._classifier: DiagnosticStatus | None = None
-        values = node.values
-        self._listen(LoggerStatus, values["logger_status"], on_logger, LATCHED)
-        # Best effort: matches whatever the driver offers.
-        self._listen(BatteryState, values["trigger_battery_topic"], self._on_battery, stream_qos("best_effort", 1))
-        if values["classifier_service"]:
-            self._listen(DiagnosticStatus, stats_topic(values["classifier_service"]), self._on_classifier, LATCHED)
+    def listen(self, node: ManagedNode[AdaptationParameters], on_logger: Callable[[LoggerStatus], None]) -> None:
+        """Subscribe, until the node is deactivated; ``on_logger`` is called with each status of the logger."""
+        parameters = node.parameters
+        if topic := parameters.logger_status:
+            node.add_subscription(LoggerStatus, topic, on_logger, LATCHED)
+        if topic := parameters.trigger_battery_topic:  # best effort: matches whatever the driver offers
+            node.add_subscription(BatteryState, topic, self._on_battery, stream_qos("best_effort", 1))
+        if service := parameters.classifier_service:
+            node.add_subscription(LabelSet, labels_topic(service), self._on_classifier, LATCHED)
 
     def seen(self, memory: AdaptationState) -> Seen:
         """What the triggers judge by."""
         hours = (time.time() - memory.started_s) / 3600
-        silent = self._battery is None or time.monotonic() - self._battery[0] > BATTERY_HOLDS_S
+        came_s, battery = self._battery
         return Seen(
             now=datetime.now().time(),
             new_pairs=memory.pairs.closed,
-            docked_at=None if silent else docked_at(self._battery[1]),
+            docked_at=docked_at(battery) if time.monotonic() - came_s <= BATTERY_HOLDS_S else None,
             since_last_h=hours if hours >= 0 else math.inf,
         )
 
@@ -65,18 +63,11 @@ class RobotState:
         """The bundle in the classifier, None where it has none; ``otherwise`` before it has been heard of."""
         if self._classifier is None:
             return otherwise
-        values = {pair.key: pair.value for pair in self._classifier.values}
-        path, bundle_id = values.get("bundle", ""), values.get("bundle_id", "")
-        return BundleRef(path=path, id=bundle_id) if path and bundle_id else None
+        path, bundle_id = self._classifier.bundle_path, self._classifier.bundle_id
+        return BundleRef(path=path, id=bundle_id) if bundle_id else None
 
     def _on_battery(self, battery: BatteryState) -> None:
         self._battery = (time.monotonic(), battery)
 
-    def _on_classifier(self, status: DiagnosticStatus) -> None:
-        self._classifier = status
-
-    def _listen(self, kind: type, topic: str, callback: Callable, qos: QoSProfile) -> None:
-        if topic:
-            node = self._node
-            subscription = node.create_subscription(kind, topic, node.guarded(callback), qos)
-            node.subscriptions_end.callback(node.destroy_subscription, subscription)
+    def _on_classifier(self, label_set: LabelSet) -> None:
+        self._classifier = label_set

@@ -1,9 +1,8 @@
 """adaptation_manager's parameters, and what follows from them: trigger rules, the workstation, a run's plan."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from edgevl_core.adaptation.child import edgevl_command
 from edgevl_core.adaptation.hosts import check_remote
@@ -21,50 +20,64 @@ from edgevl_core.adaptation.runs import (
 from edgevl_core.adaptation.triggers import Rules, parse_window
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
-from edgevl_ros.node.parameters import Parameter
+from edgevl_ros.node.parameters import NodeParameters, parameter
 
 HOME_RECIPE = "config/train/home.yaml"
-PARAMETERS = (
+
+
+@dataclass(frozen=True)
+class AdaptationParameters(NodeParameters):
+    """adaptation_manager's parameters."""
+
     # What is executed, and where, cannot be changed from outside while the node lives.
-    Parameter("executable", "", "edgevl program; empty: the one installed with this Python", read_only=True),
-    Parameter("bags", (), "rosbag2 directories to adapt to", read_only=True),
-    Parameter("log_directory", "", "adapt to all closed logs in it too; empty: only to bags", read_only=True),
-    Parameter("teacher", "", "teacher, e.g. open_clip:ViT-B-32/laion2b_s34b_b79k", read_only=True),
-    Parameter("labels", "", "labels file (YAML)", read_only=True),
-    Parameter(
-        "recipe", "", "recipe file; empty: config/train/home.yaml where it begins with a student", read_only=True
-    ),
-    Parameter("overrides", (), "recipe overrides, key=value", read_only=True),
-    Parameter(
-        "base_run", "", "run (on remote_host, if set) to begin with; empty: see start_from_current", read_only=True
-    ),
-    Parameter("start_from_current", True, "begin with the run that the bundle in use goes back to", read_only=True),
-    Parameter("out_dir", "adaptations", "where run directories are made", read_only=True),
-    Parameter("run_name", "", "name of the run directory; empty: run_<UTC date and time>", read_only=True),
-    Parameter("niceness", 10, "of the child process: 0 as the nodes, 19 only idle time", low=0, high=19),
-    Parameter("end_child_on_stop", True, "end the adaptation with the node; false: it goes on and is found again"),
-    Parameter("cancel_grace_s", 5.0, "from SIGTERM to SIGKILL", low=0.1, high=300.0),
-    Parameter("status_period_s", 0.5, "how often progress is read and published", low=0.05, high=60.0),
+    executable: str = parameter("", "edgevl program; empty: the one installed with this Python", read_only=True)
+    bags: tuple[str, ...] = parameter((), "rosbag2 directories to adapt to", read_only=True)
+    log_directory: str = parameter("", "adapt to all closed logs in it too; empty: only to bags", read_only=True)
+    teacher: str = parameter("", "teacher, e.g. open_clip:ViT-B-32/laion2b_s34b_b79k", read_only=True)
+    labels: str = parameter("", "labels file (YAML)", read_only=True)
+    recipe: str = parameter(
+        "", "recipe file; empty: config/train/home.yaml where it begins with a student", read_only=True
+    )
+    overrides: tuple[str, ...] = parameter((), "recipe overrides, key=value", read_only=True)
+    base_run: str = parameter(
+        "", "run (on remote_host, if set) to begin with; empty: see start_from_current", read_only=True
+    )
+    start_from_current: bool = parameter(True, "begin with the run that the bundle in use goes back to", read_only=True)
+    out_dir: str = parameter("adaptations", "where run directories are made", read_only=True)
+    run_name: str = parameter("", "name of the run directory; empty: run_<UTC date and time>", read_only=True)
+    niceness: int = parameter(10, "of the child process: 0 as the nodes, 19 only idle time", low=0, high=19)
+    end_child_on_stop: bool = parameter(True, "end the adaptation with the node; false: it goes on and is found again")
+    cancel_grace_s: float = parameter(5.0, "from SIGTERM to SIGKILL", low=0.1, high=300.0)
+    status_period_s: float = parameter(0.5, "how often progress is read and published", low=0.05, high=60.0)
     # Unasked: all of it is off by default.
-    Parameter("trigger_new_pairs", 0, "adapt after so many pairs in closed logs; 0: off", low=0, high=100_000_000),
-    Parameter("trigger_battery_topic", "", "sensor_msgs/BatteryState: adapt while it charges; empty: off"),
-    Parameter("trigger_battery_min", 0.8, "share of charge from which on", low=0.0, high=1.0),
-    Parameter("trigger_time", "", "adapt at a time of day, HH:MM-HH:MM, local time; empty: off"),
-    Parameter("trigger_mode", "any", "of the triggers that are on, which must hold", choices=("any", "all")),
-    Parameter("min_interval_h", 20.0, "unasked, at most one adaptation in this time", low=0.0, high=8760.0),
-    Parameter("logger_status", "pair_logger/status", "edgevl/LoggerStatus, for new pairs and the open log"),
+    trigger_new_pairs: int = parameter(0, "adapt after so many pairs in closed logs; 0: off", low=0, high=100_000_000)
+    trigger_battery_topic: str = parameter("", "sensor_msgs/BatteryState: adapt while it charges; empty: off")
+    trigger_battery_min: float = parameter(0.8, "share of charge from which on", low=0.0, high=1.0)
+    trigger_time: str = parameter("", "adapt at a time of day, HH:MM-HH:MM, local time; empty: off")
+    trigger_mode: Literal["any", "all"] = parameter(
+        "any", "of the triggers that are on, which must hold", choices=("any", "all")
+    )
+    min_interval_h: float = parameter(20.0, "unasked, at most one adaptation in this time", low=0.0, high=8760.0)
+    logger_status: str = parameter("pair_logger/status", "edgevl/LoggerStatus, for new pairs and the open log")
     # Whether the new bundle is used.
-    Parameter("classifier_service", "scene_classifier/load_bundle", "gets the bundle; empty: nobody"),
-    Parameter("load_timeout_s", 60.0, "how long the classifier may take to load", low=1.0, high=600.0),
-    Parameter("held_back", (), "bags never adapted to, newest last: bundles are compared on them", read_only=True),
-    Parameter("min_gain", 0.0, "needed on the newest held-back bag, agreement with the teacher", low=0.0, high=1.0),
-    Parameter("max_loss", 0.01, "allowed on each earlier one", low=0.0, high=1.0),
-    Parameter("keep_bundles", 5, "runs with a bundle to keep; current and previous always are", low=1, high=10_000),
+    classifier_service: str = parameter("scene_classifier/load_bundle", "gets the bundle; empty: nobody")
+    load_timeout_s: float = parameter(60.0, "how long the classifier may take to load", low=1.0, high=600.0)
+    held_back: tuple[str, ...] = parameter(
+        (), "bags never adapted to, newest last: bundles are compared on them", read_only=True
+    )
+    min_gain: float = parameter(
+        0.0, "needed on the newest held-back bag, agreement with the teacher", low=0.0, high=1.0
+    )
+    max_loss: float = parameter(0.01, "allowed on each earlier one", low=0.0, high=1.0)
+    keep_bundles: int = parameter(5, "runs with a bundle to keep; current and previous always are", low=1, high=10_000)
     # Pictures leave the robot only when told to.
-    Parameter("remote_host", "", "adapt on this machine through ssh, name or user@name; empty: here", read_only=True),
-    Parameter("remote_directory", "edgevl", "for bags and runs on remote_host", read_only=True),
-    Parameter("remote_command", ("edgevl",), "edgevl program on remote_host, and its first arguments", read_only=True),
-)
+    remote_host: str = parameter(
+        "", "adapt on this machine through ssh, name or user@name; empty: here", read_only=True
+    )
+    remote_directory: str = parameter("edgevl", "for bags and runs on remote_host", read_only=True)
+    remote_command: tuple[str, ...] = parameter(
+        ("edgevl",), "edgevl program on remote_host, and its first arguments", read_only=True
+    )
 
 
 @dataclass(frozen=True)
@@ -72,14 +85,14 @@ class Settings:
     """What the parameters mean; made by :func:`settings`.
 
     Attributes:
-        values: the parameters.
+        parameters: adaptation_manager's.
         directory: out_dir, which exists.
         program: the edgevl command of this machine, empty where the adaptation runs elsewhere.
         remote: where it runs, None: here.
         rules: when it starts unasked.
     """
 
-    values: Mapping[str, Any]
+    parameters: AdaptationParameters
     directory: Path
     program: tuple[str, ...]
     remote: Remote | None
@@ -95,21 +108,21 @@ class Settings:
         Raises:
             UserError: something `edgevl adapt` needs is missing, or the run exists.
         """
-        values = self.values
-        bags = values["bags"]
-        if values["log_directory"]:
-            logs = closed_logs(Path(values["log_directory"]).expanduser(), open_log)
-            bags = without([*bags, *logs], values["held_back"])
+        parameters = self.parameters
+        bags = parameters.bags
+        if parameters.log_directory:
+            logs = closed_logs(Path(parameters.log_directory).expanduser(), open_log)
+            bags = without([*bags, *logs], parameters.held_back)
             if not bags:
-                raise UserError(f"no closed log with messages in {values['log_directory']}: nothing to adapt to")
-        for name, value in (("bags", bags), ("teacher", values["teacher"]), ("labels", values["labels"])):
+                raise UserError(f"no closed log with messages in {parameters.log_directory}: nothing to adapt to")
+        for name, value in (("bags", bags), ("teacher", parameters.teacher), ("labels", parameters.labels)):
             if not value:
                 raise UserError(f"parameter {name} is empty: `edgevl adapt` needs it")
         start_from = self._origin(current)
-        recipe = values["recipe"] or (str(resource(HOME_RECIPE)) if start_from is not None else "")
+        recipe = parameters.recipe or (str(resource(HOME_RECIPE)) if start_from is not None else "")
         same = ("teacher", "labels", "overrides", "held_back", "min_gain", "max_loss")
         return Plan(
-            run=new_run(self.directory, values["run_name"]),
+            run=new_run(self.directory, parameters.run_name),
             program=self.program,
             bags=bags,
             remote=self.remote,
@@ -117,7 +130,7 @@ class Settings:
             recipe=recipe,
             start_from=start_from,
             reason=reason,
-            **{name: values[name] for name in same},
+            **{name: getattr(parameters, name) for name in same},
         )
 
     def _origin(self, current: BundleRef | None) -> Path | None:
@@ -126,10 +139,10 @@ class Settings:
         Not last night's run, but the one that it, too, began with: all logs of the home are adapted to anyway, and what
         each night adds to the one before would drift.
         """
-        if self.values["base_run"]:
-            named = Path(self.values["base_run"])
+        if self.parameters.base_run:
+            named = Path(self.parameters.base_run)
             return named if self.remote else named.expanduser().absolute()
-        if not self.values["start_from_current"]:
+        if not self.parameters.start_from_current:
             return None
         run = made_by(self.directory, current)
         if run is None or (self.remote and not is_own(self.directory, run)):
@@ -137,34 +150,34 @@ class Settings:
         return origin(run)
 
 
-def settings(values: Mapping[str, Any]) -> Settings:
+def settings(parameters: AdaptationParameters) -> Settings:
     """Check the parameters against each other and make out_dir.
 
     Raises:
         UserError: in one line what is wrong.
     """
     rules = Rules(
-        new_pairs=values["trigger_new_pairs"],
-        min_battery=values["trigger_battery_min"] if values["trigger_battery_topic"] else None,
-        window=parse_window(values["trigger_time"]) if values["trigger_time"] else None,
-        mode=values["trigger_mode"],
-        min_interval_h=values["min_interval_h"],
+        new_pairs=parameters.trigger_new_pairs,
+        min_battery=parameters.trigger_battery_min if parameters.trigger_battery_topic else None,
+        window=parse_window(parameters.trigger_time) if parameters.trigger_time else None,
+        mode=parameters.trigger_mode,
+        min_interval_h=parameters.min_interval_h,
     )
-    if rules.used() and not (values["bags"] or values["log_directory"]):
+    if rules.used() and not (parameters.bags or parameters.log_directory):
         raise UserError("a trigger is on, but bags and log_directory are empty: name what to adapt to")
-    if rules.new_pairs and not (values["logger_status"] and values["log_directory"]):
+    if rules.new_pairs and not (parameters.logger_status and parameters.log_directory):
         raise UserError("trigger_new_pairs needs logger_status and log_directory: new pairs are in new logs")
-    check_run_name(values["run_name"])
-    kept = without(values["bags"], values["held_back"])
-    if both := [bag for bag in values["bags"] if bag not in kept]:
+    check_run_name(parameters.run_name)
+    kept = without(parameters.bags, parameters.held_back)
+    if both := [bag for bag in parameters.bags if bag not in kept]:
         raise UserError(f"bags and held_back both name {', '.join(both)}: a bag is for one of them (or named twice)")
     remote = None
-    if values["remote_host"]:
+    if parameters.remote_host:
         remote = Remote(
-            host=values["remote_host"],
-            directory=values["remote_directory"].rstrip("/"),
-            command=values["remote_command"],
+            host=parameters.remote_host,
+            directory=parameters.remote_directory.rstrip("/"),
+            command=parameters.remote_command,
         )
         check_remote(remote)
-    program = () if remote else tuple(edgevl_command(values["executable"]))
-    return Settings(values, make_directory(values["out_dir"], "out_dir"), program, remote, rules)
+    program = () if remote else tuple(edgevl_command(parameters.executable))
+    return Settings(parameters, make_directory(parameters.out_dir, "out_dir"), program, remote, rules)

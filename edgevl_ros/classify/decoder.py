@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,46 +13,38 @@ from edgevl_core.camera.doubts import DepthWatch, turn_doubt
 from edgevl_core.camera.registration import INFO_OF, Registration, as_learned, cut
 from edgevl_core.pairing.frames import Frame
 from edgevl_core.pairlog.calibration import CalibrationReader
+from edgevl_ros.classify.parameters import ClassifierParameters
 from edgevl_ros.node.images import to_depth, to_rgb
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.parameters import Parameter
 from edgevl_ros.node.streams import RawStream, view
 
 LOOKED_AT = 10  # of so many depth images one is looked at for its unit
-REGISTRATION = (
-    Parameter("camera_info_topic", "", "of the RGB camera, to register depth to it; empty: none"),
-    Parameter(
-        "depth_camera_info_topic",
-        "",
-        "of the depth camera: with both, depth is cut to what RGB sees where the student learned so; empty: none",
-    ),
-)
 
 
 class FrameDecoder:
     """Decodes frames; listens to both cameras' camera_info until the node is deactivated.
 
     Args:
-        node: with the parameters rgb_topic, depth_topic, use_depth and those of ``REGISTRATION``.
+        node: its parameters name the topics.
 
     Attributes:
         calibration: what is known of the two cameras.
     """
 
-    def __init__(self, node: ManagedNode) -> None:
+    def __init__(self, node: ManagedNode[ClassifierParameters]) -> None:
         self.calibration = CalibrationReader()
         self._depth_watch = DepthWatch(every=LOOKED_AT)
         self._rgb_seen, self._turned = False, ""
         self._node = node
-        self._rgb_topic, self._depth_topic = node.values["rgb_topic"], node.values["depth_topic"]
+        self._rgb_topic, self._depth_topic = node.parameters.rgb_topic, node.parameters.depth_topic
         for name, camera in INFO_OF.items():
-            if node.values["use_depth"] and (topic := node.values[f"{name}_topic"]):
+            if node.parameters.use_depth and (topic := getattr(node.parameters, f"{name}_topic")):
                 RawStream(node, CameraInfo, topic, partial(self._on_info, camera))
 
     def images(self, frame: Frame) -> tuple[NDArray[np.uint8] | None, MeasuredDepth | None]:
         """(H, W, 3) uint8 RGB and (H, W) depth, None for what the frame lacks."""
-        rgb = None if frame.rgb is None else view(frame.rgb.cdr, self._rgb_topic)
-        depth = None if frame.depth is None else view(frame.depth.cdr, self._depth_topic)
+        rgb: Any = None if frame.rgb is None else view(frame.rgb.cdr, self._rgb_topic)
+        depth: Any = None if frame.depth is None else view(frame.depth.cdr, self._depth_topic)
         rgb_image, depth_image = None if rgb is None else to_rgb(rgb), None if depth is None else to_depth(depth)
         if depth_image is not None:
             self._depth_watch.add(depth_image, is_millimetres=depth_image.dtype == np.uint16)

@@ -1,12 +1,13 @@
-"""From an answer to messages: edgevl/SceneClass, and vision_msgs/Classification where that is installed."""
+"""Answers as messages: edgevl/SceneClass, and vision_msgs/Classification where that is installed; the label set."""
 
 import array
 from typing import Any
 
-from edgevl.msg import Embedding, SceneClass
+from edgevl.msg import Embedding, LabelSet, SceneClass
 
 from edgevl_core.bundle.student_bundle import Bundle
 from edgevl_core.classify.classifier import Scene
+from edgevl_core.classify.model import Model
 from edgevl_core.pairing.frames import Received
 from edgevl_ros.node.stamps import frame_id, to_time
 
@@ -36,6 +37,18 @@ def to_embedding(message: SceneClass, scene: Scene, bundle: Bundle) -> Embedding
         bundle=str(bundle.path.absolute()),
         temperature=float(bundle.manifest.temperature.of(scene.modality)),
         embedding=array.array("f", scene.embedding.tobytes()),
+    )
+
+
+def to_label_set(model: Model | None) -> LabelSet:
+    """The label set in force; empty without a model."""
+    if model is None:
+        return LabelSet()
+    return LabelSet(
+        version=model.classifier.label_set_version,
+        bundle_id=model.classifier.bundle_id,
+        bundle_path=str(model.bundle.path.absolute()),
+        labels=list(model.classifier.labels),
     )
 
 

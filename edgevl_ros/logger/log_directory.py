@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairing.frames import Received
 from edgevl_core.pairing.pairing import PairMatcher
 from edgevl_core.pairlog.compressing import DEPTH_SUFFIX, RGB_SUFFIX, compress_depth_msg, compress_rgb_msg
+from edgevl_core.pairlog.decoded import Decoded
 from edgevl_core.pairlog.disk import WriteFailed, free_bytes
 from edgevl_core.pairlog.frame_selection import FrameSelector
 from edgevl_core.pairlog.pair_log import Logged, LoggedTopic, PairLog
@@ -17,7 +18,7 @@ from edgevl_core.pairlog.retention import make_room
 from edgevl_core.pairlog.scaling import scale_depth_msg, scale_info_msg, scale_rgb_msg
 from edgevl_core.pairlog.types import CAMERA_INFO, COMPRESSED_IMAGE, SCENE_TRUTH
 from edgevl_core.pairlog.writer import BagWriter
-from edgevl_ros.logger.parameters import COMPRESSED, KEEP_RULES, POSE_TYPES, SEGMENT_SLACK_MB, topics
+from edgevl_ros.logger.parameters import COMPRESSED, KEEP_RULES, POSE_TYPES, SEGMENT_SLACK_MB, LoggerParameters, topics
 from edgevl_ros.node.streams import TYPE_NAMES, image_type
 
 MB = 1_000_000
@@ -30,7 +31,7 @@ class LogDirectory:
     budget and another one begins.
 
     Args:
-        values: pair_logger's parameters.
+        parameters: pair_logger's.
         say: takes one line for the user.
 
     Attributes:
@@ -41,13 +42,13 @@ class LogDirectory:
         UserError: the directory cannot be made.
     """
 
-    def __init__(self, values: dict[str, Any], say: Callable[[str], None]) -> None:
-        self.directory = Path(values["directory"]).expanduser()
+    def __init__(self, parameters: LoggerParameters, say: Callable[[str], object]) -> None:
+        self.directory = Path(parameters.directory).expanduser()
         self.removed_logs = self.removed_bytes = 0
-        self._values, self._say = values, say
+        self._parameters, self._say = parameters, say
         self._part = 1
-        self._budget_bytes = int(values["max_total_mb"] * MB)
-        self._segment_bytes = int((values["max_segment_mb"] + SEGMENT_SLACK_MB) * MB)
+        self._budget_bytes = int(parameters.max_total_mb * MB)
+        self._segment_bytes = int((parameters.max_segment_mb + SEGMENT_SLACK_MB) * MB)
         _make(self.directory)
 
     def free_bytes(self) -> int:
@@ -65,12 +66,12 @@ class LogDirectory:
         """
         _make(self.directory)  # it may have been removed meanwhile
         self.make_room()
-        values = self._values
+        parameters = self._parameters
         path = self._new_path(next_part)
-        matcher = PairMatcher(values["max_skew_s"])
-        keep = FrameSelector(**{rule: values[rule] or None for rule in KEEP_RULES})
+        matcher: PairMatcher[Received] = PairMatcher(parameters.max_skew_s)
+        keep = FrameSelector(**{rule: getattr(parameters, rule) or None for rule in KEEP_RULES})
         try:
-            log = PairLog(path, what_is_logged(values), matcher, keep, self._open_writer)
+            log = PairLog(path, what_is_logged(parameters), matcher, keep, self._open_writer)
         except WriteFailed:
             shutil.rmtree(path, ignore_errors=True)  # begun just now: it would only stand in the next one's way
             raise
@@ -92,22 +93,22 @@ class LogDirectory:
         for log in make_room(self.directory, self._budget_bytes - self._segment_bytes):
             self.removed_logs += 1
             self.removed_bytes += log.bytes
-            self._say(f"removed {log.path} ({log.bytes / MB:.0f} MB): max_total_mb = {self._values['max_total_mb']:g}")
+            self._say(f"removed {log.path} ({log.bytes / MB:.0f} MB): max_total_mb = {self._parameters.max_total_mb:g}")
 
     def _open_writer(self, path: Path) -> BagWriter:
-        values = self._values
+        parameters = self._parameters
         return BagWriter(
             path,
-            max_segment_bytes=int(values["max_segment_mb"] * MB),
-            max_segment_s=values["max_segment_s"],
-            sync_interval_s=values["sync_interval_s"],
-            min_free_bytes=int(values["min_free_mb"] * MB),
-            compression=values["compression"],
+            max_segment_bytes=int(parameters.max_segment_mb * MB),
+            max_segment_s=parameters.max_segment_s,
+            sync_interval_s=parameters.sync_interval_s,
+            min_free_bytes=int(parameters.min_free_mb * MB),
+            compression=parameters.compression,
         )
 
     def _new_path(self, next_part: bool) -> Path:
         """Of a name, parts are counted on, also past those that were removed: their order stays plain to see."""
-        named = self._values["name"]
+        named = self._parameters.name
         self._part = self._part + 1 if next_part and named else 1
         stem = named or time.strftime("pairs_%Y%m%dT%H%M%SZ", time.gmtime())
         path = self.directory / (stem if self._part == 1 else f"{stem}_{self._part}")
@@ -128,9 +129,9 @@ def _make(directory: Path) -> None:
         ) from error
 
 
-def what_is_logged(values: dict[str, Any]) -> Logged:
+def what_is_logged(parameters: LoggerParameters) -> Logged:
     """The topics and types of a log, and what is done to their messages, from the parameters."""
-    names, scale = topics(values), values["log_scale"]
+    names, scale = topics(parameters), parameters.log_scale
 
     def companions(**kinds: str) -> dict[str, LoggedTopic]:
         change = {CAMERA_INFO: partial(scale_info_msg, scale=scale)} if scale < 1.0 else {}
@@ -140,36 +141,35 @@ def what_is_logged(values: dict[str, Any]) -> Logged:
             if stream in names
         }
 
-    of_rgb = companions(camera_info=CAMERA_INFO, truth=SCENE_TRUTH, pose=POSE_TYPES[values["pose_type"]])
+    of_rgb = companions(camera_info=CAMERA_INFO, truth=SCENE_TRUTH, pose=POSE_TYPES[parameters.pose_type])
     of_depth = companions(depth_camera_info=CAMERA_INFO)
-    if values["depth_only"]:
+    if parameters.depth_only:
         of_rgb, of_depth = {}, {**of_rgb, **of_depth}
     facts = {
         "log_scale": f"{scale:g}",
-        "depth_only": str(values["depth_only"]).lower(),
-        "log_images": values["log_images"],
+        "depth_only": str(parameters.depth_only).lower(),
+        "log_images": parameters.log_images,
     }
-    rgb = _image(names["rgb"], values, scale_rgb_msg, compress_rgb_msg, RGB_SUFFIX) if "rgb" in names else None
-    depth = _image(names["depth"], values, scale_depth_msg, compress_depth_msg, DEPTH_SUFFIX)
+    rgb = _image(names["rgb"], parameters, scale_rgb_msg, compress_rgb_msg, RGB_SUFFIX) if "rgb" in names else None
+    depth = _image(names["depth"], parameters, scale_depth_msg, compress_depth_msg, DEPTH_SUFFIX)
     return Logged(rgb, depth, of_rgb, of_depth, facts)
 
 
 def _image(
     topic: str,
-    values: dict[str, Any],
-    reduce: Callable[..., Any],
-    compress: Callable[[Any], Any],
+    parameters: LoggerParameters,
+    reduce: Callable[[Decoded, float], Decoded],
+    compress: Callable[[Decoded], Decoded],
     suffix: str,
 ) -> LoggedTopic:
     """One camera's images: reduced, compressed, both or neither."""
     received = TYPE_NAMES[image_type(topic)]
-    changes = [partial(reduce, scale=values["log_scale"])] if values["log_scale"] < 1.0 else []
-    if values["log_images"] != COMPRESSED or received == COMPRESSED_IMAGE:
-        return LoggedTopic(topic, received, received, changes[0] if changes else None)
+    reduced = parameters.log_scale < 1.0
+    compressed = parameters.log_images == COMPRESSED and received != COMPRESSED_IMAGE
 
-    def change(message: Any) -> Any:
-        for step in (*changes, compress):
-            message = step(message)
-        return message
+    def change(image: Decoded) -> Decoded:
+        small = reduce(image, parameters.log_scale) if reduced else image
+        return compress(small) if compressed else small
 
-    return LoggedTopic(topic + suffix, COMPRESSED_IMAGE, received, change)
+    name, msgtype = (topic + suffix, COMPRESSED_IMAGE) if compressed else (topic, received)
+    return LoggedTopic(name, msgtype, received, change if reduced or compressed else None)

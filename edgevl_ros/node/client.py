@@ -76,7 +76,7 @@ class Client:
             self._executor.spin_once(timeout_sec=SPIN_S)
         return value
 
-    def call(self, kind: type, name: str, timeout_s: float, /, **fields: Any) -> Any:
+    def call(self, kind: Any, name: str, timeout_s: float, /, **fields: Any) -> Any:
         """Call a service with a request of these fields; its response.
 
         Raises:
@@ -93,7 +93,7 @@ class Client:
 
     def _service(self, kind: type, name: str, timeout_s: float) -> Any:
         if name not in self._services:
-            service = self.node.create_client(kind, name)
+            service: Any = self.node.create_client(kind, name)
             self.until(service.service_is_ready, f"service {name} to appear", timeout_s)
             settled_s = time.monotonic() + CLIENT_SETTLES_S
             self.until(lambda: time.monotonic() > settled_s, "the client to settle", timeout_s)

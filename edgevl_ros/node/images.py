@@ -85,7 +85,7 @@ def cv2_to_imgmsg(pixels: NDArray[Any], encoding: str) -> Image:
     """
     pixels = np.ascontiguousarray(pixels)
     data = array.array("B")
-    data.frombytes(memoryview(pixels).cast("B"))
+    data.frombytes(pixels.data.cast("B"))
     return Image(
         height=pixels.shape[0],
         width=pixels.shape[1],

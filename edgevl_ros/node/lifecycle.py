@@ -9,33 +9,36 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any
+from dataclasses import fields
+from typing import Any, Generic, TypeVar
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 
 from edgevl_core.base.errors import UserError
 from edgevl_ros.node.diagnostics import ERROR, WARN, Faults, Report, to_status
+from edgevl_ros.node.names import check_name, topics_of
 from edgevl_ros.node.overrides import doubts, parameter_files, read_sections
-from edgevl_ros.node.parameters import Parameter, declare, read
+from edgevl_ros.node.parameters import NodeParameters, declare, read
 from edgevl_ros.node.qos import LATCHED
 
-COMMON = (Parameter("autostart", True, "activate at start; false: wait for lifecycle requests", read_only=True),)
 STATS_PERIOD_S = 0.5
 BEFORE_CONFIGURE = ("unconfigured", "finalized")
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
-class ManagedNode(LifecycleNode):
+P_co = TypeVar("P_co", bound=NodeParameters, covariant=True)
+
+
+class ManagedNode(LifecycleNode, Generic[P_co]):
     """A lifecycle node whose callbacks never raise and whose resources end with the state they belong to.
 
     Attributes:
-        values: the parameters as read by the last configure.
+        parameters: as read by the last configure; the defaults before the first.
         until_cleanup, until_deactivate: exit stacks of what configure and activate created.
         subscriptions_end: exit stack of the subscriptions, which go after all else that activate created: should
             DDS get stuck in that (see exit_guard), bags are closed and children ended already.
@@ -48,10 +51,10 @@ class ManagedNode(LifecycleNode):
         UserError: a parameter override is not acceptable, or a parameter file cannot be read.
     """
 
-    def __init__(self, name: str, parameters: Sequence[Parameter], stats_topic: str = "~/stats") -> None:
+    def __init__(self, name: str, kind: type[P_co], stats_topic: str = "~/stats") -> None:
         super().__init__(name)
-        self._table = (*COMMON, *parameters)
-        self.values: dict[str, Any] = {}
+        self._kind = kind
+        self.parameters = kind()
         self.until_cleanup, self.until_deactivate, self.subscriptions_end = ExitStack(), ExitStack(), ExitStack()
         self.faults = Faults()
         self.fault: UserError | None = None
@@ -60,7 +63,7 @@ class ManagedNode(LifecycleNode):
         self.state_label = "unconfigured"
         self.life = 0
         self._own_services: set[str] = set()
-        declare(self, self._table)
+        declare(self, kind)
         self.doubts = self._doubts()
         for doubt in self.doubts:
             self.get_logger().warning(doubt)
@@ -75,7 +78,7 @@ class ManagedNode(LifecycleNode):
     # -- what a node provides ---------------------------------------------------------------------------
 
     def setup(self) -> None:
-        """Configure: read ``values``, create publishers and services. May raise UserError."""
+        """Configure: create publishers and services. May raise UserError."""
         raise NotImplementedError
 
     def start(self) -> None:
@@ -88,31 +91,29 @@ class ManagedNode(LifecycleNode):
 
     # -- creating things --------------------------------------------------------------------------------
 
-    def create_subscription(self, kind: type, topic: str, *arguments: Any, **options: Any) -> Any:
-        """As rclpy's. Raises UserError where ``topic`` can be no topic's name."""
-        self.check_name(topic)
-        return super().create_subscription(kind, topic, *arguments, **options)
+    def add_subscription(
+        self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile, **options: Any
+    ) -> Any:
+        """A guarded subscription until deactivation; ``options`` as rclpy's.
 
-    def create_client(self, kind: type, name: str, *arguments: Any, **options: Any) -> Any:
-        """As rclpy's. Raises UserError where ``name`` can be no service's name."""
-        self.check_name(name)
-        return super().create_client(kind, name, *arguments, **options)
+        Raises:
+            UserError: ``topic`` can be no topic's name.
+        """
+        check_name(self, topic, self.parameters)
+        subscription = self.create_subscription(kind, topic, self.guarded(callback), qos, **options)
+        self.subscriptions_end.callback(self.destroy_subscription, subscription)
+        return subscription
 
-    def check_name(self, name: str) -> None:
-        """Refuse what can be no name of a topic or service. Raises UserError."""
-        try:
-            self.resolve_topic_name(name)
-        except rclpy_implementation.RCLError as error:
-            why = str(error).removeprefix("failed to resolve name: ").split(", at /")[0]
-            named = [f"parameter {key} = " for key, value in self.values.items() if value == name]
-            raise UserError(
-                f"{named[0] if named else ''}{name!r}: {why}; accepted: letters, digits and '_', in parts parted by "
-                "'/', none of which begins with a digit"
-            ) from error
+    def add_client(self, kind: type, name: str) -> Any:
+        """A client that lives until clean-up. Raises UserError where ``name`` can be no service's name."""
+        check_name(self, name, self.parameters)
+        client: Any = self.create_client(kind, name)
+        self.until_cleanup.callback(self.destroy_client, client)
+        return client
 
     def add_publisher(self, kind: type, topic: str, qos: QoSProfile) -> Any:
         """A publisher that lives until clean-up."""
-        publisher = self.create_publisher(kind, topic, qos)
+        publisher: Any = self.create_publisher(kind, topic, qos)
         self.until_cleanup.callback(self.destroy_publisher, publisher)
         return publisher
 
@@ -127,7 +128,7 @@ class ManagedNode(LifecycleNode):
             self.create_service(kind, name, self.guarded_service(callback), callback_group=ReentrantCallbackGroup())
             self._own_services.add(name)
 
-    def add_timer(self, period_s: float, callback: Callable[[], None]) -> Any:
+    def add_timer(self, period_s: float, callback: Callable[[], object]) -> Any:
         """A guarded timer on a steady clock, until deactivation."""
         timer = self.create_timer(period_s, self.guarded(callback), clock=self.steady_clock)
         self.until_deactivate.callback(self.destroy_timer, timer)
@@ -182,7 +183,7 @@ class ManagedNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         def configure() -> None:
-            self.values = read(self, self._table)
+            self.parameters = read(self, self._kind)
             self.setup()
 
         return self._attempt("configure", configure, "inactive", self.until_cleanup)
@@ -273,12 +274,15 @@ class ManagedNode(LifecycleNode):
 
     def _doubts(self) -> list[str]:
         # rclpy shows its overrides to nobody else.
-        overrides, declared = self._parameter_overrides, [parameter.name for parameter in self._table]
+        overrides, declared = self._parameter_overrides, self._parameter_names()
         files = {path: read_sections(path) for path in parameter_files(sys.argv)}
-        return doubts(self.get_fully_qualified_name(), overrides, declared, files)
+        return doubts(self.get_fully_qualified_name(), overrides, declared, topics_of(self, declared), files)
+
+    def _parameter_names(self) -> list[str]:
+        return [field.name for field in fields(self._kind)]
 
     def _on_set_parameters(self, parameters: Sequence[Any]) -> SetParametersResult:
-        names = {parameter.name for parameter in self._table} & {parameter.name for parameter in parameters}
+        names = set(self._parameter_names()) & {parameter.name for parameter in parameters}
         if names and self.state_label not in BEFORE_CONFIGURE:
             changed = ", ".join(sorted(names))
             reason = f"{self.get_name()} is {self.state_label}: {changed} can be changed when unconfigured"

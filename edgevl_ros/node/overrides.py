@@ -6,6 +6,7 @@ log and the diagnostics: the node runs on, perhaps without the privacy or the di
 
 import difflib
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from edgevl_core.base.errors import UserError
 
 # Taken by rclpy itself, some of them without being declared on every release.
 OF_RCLPY = ("use_sim_time", "start_type_description_service", "enable_logger_service")
-OF_RCLPY_BELOW = "qos_overrides."
+QOS_OVERRIDES = "qos_overrides."
+# Topics of rclpy's own, which each node has.
+TOPICS_OF_RCLPY = ("/clock", "/parameter_events", "/rosout")
 # How much alike (difflib's ratio) a name in a section for all nodes must be to one of ours to be taken for it.
 ALIKE = 0.8
 SECTION = "ros__parameters"
@@ -81,7 +84,11 @@ def is_meant(section: str, node: str) -> bool:
 
 
 def doubts(
-    node: str, overrides: Collection[str], declared: Collection[str], files: Mapping[Path, Sections]
+    node: str,
+    overrides: Collection[str],
+    declared: Collection[str],
+    topics: Collection[str],
+    files: Mapping[Path, Sections],
 ) -> list[str]:
     """What of the overrides has no effect, one sentence each.
 
@@ -89,6 +96,7 @@ def doubts(
         node: full name.
         overrides: names that rcl has for it.
         declared: names of its parameters.
+        topics: full names of the topics that its parameters give.
         files: the parameter files given.
     """
     name = node.rpartition("/")[2]
@@ -108,8 +116,9 @@ def doubts(
                 f"params file {path} has nothing for {node}, but a section {leaves[alike[0]]}, which is another node: "
                 f"name it /**/{name}"
             )
+    found += _qos_doubts(name, overrides, declared, topics, for_all)
     for override in sorted(overrides):
-        if override in declared or override in OF_RCLPY or override.startswith(OF_RCLPY_BELOW):
+        if override in declared or override in OF_RCLPY or override.startswith(QOS_OVERRIDES):
             continue
         # A section for all nodes may well name what others have; what resembles ours is taken for a slip of the pen.
         nearest = difflib.get_close_matches(override, declared, 1, ALIKE if override in for_all else 0.0)
@@ -118,3 +127,23 @@ def doubts(
                 f"parameter {override} is unknown to {name} and has no effect: the nearest name is {nearest[0]}"
             )
     return found
+
+
+def _qos_doubts(
+    name: str,
+    overrides: Collection[str],
+    declared: Collection[str],
+    topics: Collection[str],
+    for_all: Collection[str],
+) -> Iterator[str]:
+    """QoS overrides, which our nodes take for no topic: they have parameters of their own."""
+    policies = defaultdict(list)
+    for override in sorted(overrides):
+        topic, _, policy = override.removeprefix(QOS_OVERRIDES).partition(".")
+        others = topic in TOPICS_OF_RCLPY or (override in for_all and topic not in topics)
+        if override.startswith(QOS_OVERRIDES) and not others:
+            policies[topic].append(policy)
+    instead = " and ".join(known for known in ("qos_reliability", "qos_depth") if known in declared)
+    for topic, given in policies.items():
+        fix = f"set {instead}" if instead else "leave it out"
+        yield f"qos_overrides of {topic} ({', '.join(given)}) has no effect on {name}: {fix}"

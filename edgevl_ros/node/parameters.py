@@ -1,7 +1,7 @@
-"""Parameters as tables: each node lists its ``Parameter`` rows, and every fault is reported in one line."""
+"""A node's parameters as one frozen dataclass: declared and read by its fields, every fault reported in one line."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -23,7 +23,9 @@ IN_WORDS = {
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a node; the type of ``default`` is the accepted type (a tuple: an array of strings).
+    """One parameter of a node, as :func:`table` gives it.
+
+    The type of ``default`` is the accepted type (a tuple: an array of strings).
 
     Attributes:
         low, high: inclusive range of a number (both or none).
@@ -38,6 +40,38 @@ class Parameter:
     high: float | None = None
     choices: tuple[str, ...] = ()
     read_only: bool = False
+
+
+T = TypeVar("T")
+
+
+def parameter(
+    default: T,
+    description: str,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    choices: tuple[str, ...] = (),
+    read_only: bool = False,
+) -> T:
+    """A field of a dataclass of parameters, described as a :class:`Parameter` is."""
+    described = {"description": description, "low": low, "high": high, "choices": choices, "read_only": read_only}
+    return field(default=default, metadata=described)
+
+
+@dataclass(frozen=True)
+class NodeParameters:
+    """What every node has; those of one node derive from it. Without arguments: the defaults."""
+
+    autostart: bool = parameter(True, "activate at start; false: wait for lifecycle requests", read_only=True)
+
+
+P = TypeVar("P", bound=NodeParameters)
+
+
+def table(kind: type[NodeParameters]) -> tuple[Parameter, ...]:
+    """The parameters of a node, one row each."""
+    return tuple(Parameter(row.name, getattr(kind, row.name), **row.metadata) for row in fields(kind))
 
 
 def descriptor(parameter: Parameter) -> ParameterDescriptor:
@@ -68,12 +102,13 @@ def accepted(parameter: Parameter) -> str:
     return words if parameter.low is None else f"{words} from {parameter.low} to {parameter.high}"
 
 
-def from_text(name: str, text: str, kind: type) -> Value:
+def from_text(name: str, text: str, kind: type[Value]) -> Value:
     """A launch argument's text as a parameter of type str, float, bool or tuple (a YAML list, or one item of it).
 
     Raises:
         UserError: the text is not of that type.
     """
+    value: Any
     try:
         value = float(text) if kind is float else text if kind is str else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError):
@@ -85,43 +120,43 @@ def from_text(name: str, text: str, kind: type) -> Value:
     return value
 
 
-def declare(node: Node, parameters: Sequence[Parameter]) -> None:
-    """Declare all parameters on ``node``; overrides from the command line and parameter files apply.
+def declare(node: Node, kind: type[NodeParameters]) -> None:
+    """Declare a node's parameters on it; overrides from the command line and parameter files apply.
 
     Raises:
         UserError: an override has the wrong type or lies outside its range; all such faults in one line.
     """
     faults = []
-    for parameter in parameters:
-        default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+    for row in table(kind):
+        default = list(row.default) if isinstance(row.default, tuple) else row.default
         try:
-            node.declare_parameter(parameter.name, default, descriptor(parameter))
+            node.declare_parameter(row.name, default, descriptor(row))
         except ParameterException as error:
-            faults.append(f"parameter {parameter.name}: {error}; accepted: {accepted(parameter)}")
+            faults.append(f"parameter {row.name}: {error}; accepted: {accepted(row)}")
     if faults:
         raise UserError(" | ".join(faults))
 
 
-def read(node: Node, parameters: Sequence[Parameter]) -> dict[str, Value]:
+def read(node: Node, kind: type[P]) -> P:
     """The current values, arrays as tuples without empty strings.
 
     Raises:
         UserError: a string that is none of its choices, or an array that holds other things than strings.
     """
-    values: dict[str, Value] = {}
+    values: dict[str, Any] = {}
     faults = []
-    for parameter in parameters:
-        value = node.get_parameter(parameter.name).value
-        if isinstance(parameter.default, tuple):
+    for row in table(kind):
+        value = node.get_parameter(row.name).value
+        if isinstance(row.default, tuple):
             items = [] if value is None else [value] if isinstance(value, str) else list(value)
             if not all(isinstance(item, str) for item in items):
-                faults.append(f"parameter {parameter.name} = {value!r}: accepted: {accepted(parameter)}")
+                faults.append(f"parameter {row.name} = {value!r}: accepted: {accepted(row)}")
                 continue
             value = tuple(item for item in items if item)
-        if parameter.choices and value not in parameter.choices:
-            faults.append(f"parameter {parameter.name} = {value!r}: accepted: {accepted(parameter)}")
+        if row.choices and value not in row.choices:
+            faults.append(f"parameter {row.name} = {value!r}: accepted: {accepted(row)}")
             continue
-        values[parameter.name] = value
+        values[row.name] = value
     if faults:
         raise UserError(" | ".join(faults))
-    return values
+    return kind(**values)

@@ -1,8 +1,10 @@
 """Quality of service: REP-2003 sensor data by default, overridable by parameters; latched status topics."""
 
+from dataclasses import dataclass
+
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-from edgevl_ros.node.parameters import Parameter
+from edgevl_ros.node.parameters import NodeParameters, parameter
 
 # Transient local: a viewer that starts later still gets the last status.
 LATCHED = QoSProfile(
@@ -14,15 +16,17 @@ LATCHED = QoSProfile(
 
 RESULT_DEPTH = 10
 
-SUBSCRIPTION_QOS = (
-    Parameter(
-        "qos_reliability",
+
+@dataclass(frozen=True)
+class StreamParameters(NodeParameters):
+    """Of a node that subscribes to images."""
+
+    qos_reliability: str = parameter(
         "best_effort",
         "of the image subscriptions; best_effort matches every publisher, reliable only reliable ones",
         choices=("best_effort", "reliable"),
-    ),
-    Parameter("qos_depth", 10, "messages each image subscription may queue", low=1, high=1000),
-)
+    )
+    qos_depth: int = parameter(10, "messages each image subscription may queue", low=1, high=1000)
 
 
 def stream_qos(reliability: str, depth: int) -> QoSProfile:

@@ -7,7 +7,7 @@ One executor thread runs every callback, so the nodes need no locks among callba
 import gc
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 
 import rclpy
@@ -20,9 +20,9 @@ from rclpy.signals import SignalHandlerOptions
 
 from edgevl_core.base.errors import UserError
 from edgevl_ros.node.exit_guard import exit_within
-from edgevl_ros.node.lifecycle import COMMON, ManagedNode
+from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.overrides import parameter_files, read_sections
-from edgevl_ros.node.parameters import Parameter, accepted
+from edgevl_ros.node.parameters import NodeParameters, accepted, table
 
 # A signal is seen when the wait set wakes up; this bounds the wait.
 WAKE_S = 0.1
@@ -30,14 +30,14 @@ WAKE_S = 0.1
 LEAVE_S = 4
 
 
-def run(create: Callable[[], ManagedNode], parameters: Sequence[Parameter], about: str) -> int:
+def run(create: Callable[[], ManagedNode[NodeParameters]], kind: type[NodeParameters], about: str) -> int:
     """Run the node that ``create`` makes until SIGINT, SIGTERM or ``node.finish()``; returns the exit code.
 
     0: ended cleanly; 2: the user's input is wrong (one line was logged); 1: our fault. With --help nothing is run:
-    ``about`` and the node's ``parameters`` are printed.
+    ``about`` and the node's parameters, of this ``kind``, are printed.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
-        print(help_text(about, (*COMMON, *parameters)))
+        print(help_text(about, kind))
         return 0
     stopping: list[int] = []
 
@@ -72,7 +72,7 @@ def init() -> None:
         raise UserError(f"ROS arguments: {reason}: see --help for the parameters") from error
 
 
-def _run(create: Callable[[], ManagedNode], stopping: list[int]) -> int:
+def _run(create: Callable[[], ManagedNode[NodeParameters]], stopping: list[int]) -> int:
     node = create()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -91,7 +91,7 @@ def _run(create: Callable[[], ManagedNode], stopping: list[int]) -> int:
     return node.exit_code
 
 
-def autostart(node: ManagedNode) -> bool:
+def autostart(node: ManagedNode[NodeParameters]) -> bool:
     """Configure and activate; False where either was refused (the node has logged why)."""
     return (
         node.trigger_configure() == TransitionCallbackReturn.SUCCESS
@@ -99,7 +99,7 @@ def autostart(node: ManagedNode) -> bool:
     )
 
 
-def stop(node: ManagedNode) -> None:
+def stop(node: ManagedNode[NodeParameters]) -> None:
     """Deactivate and clean up from whichever state the node is in; the process ends soon, whatever DDS does."""
     node.end_work()
     exit_within(LEAVE_S, node.exit_code)
@@ -109,10 +109,10 @@ def stop(node: ManagedNode) -> None:
         node.trigger_cleanup()
 
 
-def help_text(about: str, parameters: Sequence[Parameter]) -> str:
+def help_text(about: str, kind: type[NodeParameters]) -> str:
     """What --help prints: the module's text and every parameter with its default."""
     lines = [about.strip(), "", "Parameters (--ros-args -p name:=value, or --params-file FILE):"]
-    for parameter in parameters:
+    for parameter in table(kind):
         default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
         lines.append(f"  {parameter.name} = {default!r}")
         lines.append(f"      {parameter.description} ({accepted(parameter)})")

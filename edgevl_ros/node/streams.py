@@ -1,7 +1,7 @@
 """Subscriptions to serialised messages: counted, with QoS mismatches noticed, nothing deserialised."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.serialization import deserialize_message
@@ -12,7 +12,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.clock import StampCheck
 from edgevl_core.pairlog import types
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.qos import stream_qos
+from edgevl_ros.node.qos import StreamParameters, stream_qos
 from edgevl_ros.node.stamps import stamp_ns
 
 try:
@@ -29,7 +29,8 @@ TYPE_NAMES = {Image: "sensor_msgs/msg/Image", CompressedImage: "sensor_msgs/msg/
 
 def image_type(topic: str) -> type:
     """Image, or CompressedImage where the topic's name ends as image_transport's compressed topics do."""
-    return CompressedImage if topic.endswith(COMPRESSED_SUFFIXES) else Image
+    kind: type = CompressedImage if topic.endswith(COMPRESSED_SUFFIXES) else Image
+    return kind
 
 
 def deserialize(cdr: bytes, topic: str) -> Image | CompressedImage:
@@ -53,7 +54,9 @@ class RawStream:
         unreadable: how many of these were too short to hold a header; ``callback`` does not get them.
     """
 
-    def __init__(self, node: ManagedNode, kind: type, topic: str, callback: Callable[[int, bytes], None]) -> None:
+    def __init__(
+        self, node: ManagedNode[StreamParameters], kind: type, topic: str, callback: Callable[[int, bytes], None]
+    ) -> None:
         self.topic = topic
         self.count = StreamCount()
         self.unreadable = 0
@@ -62,16 +65,13 @@ class RawStream:
         self._callback = callback
         self._mismatch = ""
         self._kind = kind
-        qos = stream_qos(node.values["qos_reliability"], node.values["qos_depth"])
+        qos = stream_qos(node.parameters.qos_reliability, node.parameters.qos_depth)
         events = SubscriptionEventCallbacks(incompatible_qos=node.guarded(self._on_incompatible_qos))
-        self._subscription = node.create_subscription(
-            kind, topic, node.guarded(self._on_message), qos, event_callbacks=events, raw=True
-        )
+        self._subscription = node.add_subscription(kind, topic, self._on_message, qos, event_callbacks=events, raw=True)
         node.subscriptions_end.callback(self._end)
 
     def _end(self) -> None:
-        subscription, self._subscription = self._subscription, None
-        self._node.destroy_subscription(subscription)
+        self._subscription = None
 
     def _on_message(self, cdr: bytes) -> None:
         self.count.add(len(cdr), time.monotonic())
@@ -86,7 +86,7 @@ class RawStream:
     def _on_incompatible_qos(self, event: object) -> None:
         self._mismatch = (
             f"{self.topic}: a publisher offers less than this node requests "
-            f"(qos_reliability {self._node.values['qos_reliability']}): set qos_reliability to best_effort"
+            f"(qos_reliability {self._node.parameters.qos_reliability}): set qos_reliability to best_effort"
         )
         self._node.get_logger().warning(self._mismatch)
 
@@ -115,7 +115,7 @@ class RawStream:
         if self._subscription is None:
             return 0
         if hasattr(self._subscription, "get_publisher_count"):
-            return self._subscription.get_publisher_count()
+            return int(self._subscription.get_publisher_count())
         return self._node.count_publishers(self._subscription.topic_name)
 
     def values(self, name: str) -> dict[str, object]:
@@ -129,3 +129,8 @@ class RawStream:
             f"rate_{name}_hz": self.count.rate_hz(now_s),
             f"age_{name}_s": self.count.age_s(now_s),
         }
+
+
+def values_of(streams: Mapping[str, RawStream]) -> dict[str, object]:
+    """The counts of several streams by name, for diagnostics."""
+    return {key: value for name, stream in streams.items() for key, value in stream.values(name).items()}

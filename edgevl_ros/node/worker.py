@@ -11,22 +11,23 @@ from rclpy.task import Future
 
 from edgevl_core.base.errors import UserError
 from edgevl_ros.node.lifecycle import ManagedNode
+from edgevl_ros.node.parameters import NodeParameters
 
 Item = TypeVar("Item")
 FAILED = "failed"
 
 
-async def in_thread(node: ManagedNode, work: Callable[[], Any]) -> Any:
+async def in_thread(node: ManagedNode[NodeParameters], work: Callable[[], Any]) -> Any:
     """Run ``work`` in a thread of its own, while the executor goes on; its result, as of ``in_this_life``.
 
     The process does not end before ``work`` has: cut off inside a library's C++ it would crash.
     """
-    future = Future()
+    future: Future[Any] = Future()
     threading.Thread(target=_run_into, args=(node, future, work), name="service work").start()
     return await in_this_life(node, future)
 
 
-async def in_this_life(node: ManagedNode, future: Future) -> Any:
+async def in_this_life(node: ManagedNode[NodeParameters], future: "Future[Any]") -> Any:
     """The future's result, for a service that goes on with it.
 
     Raises:
@@ -39,7 +40,7 @@ async def in_this_life(node: ManagedNode, future: Future) -> Any:
     return result
 
 
-def _run_into(node: Node, future: Future, work: Callable[[], Any]) -> None:
+def _run_into(node: Node, future: "Future[Any]", work: Callable[[], Any]) -> None:
     try:
         result = work()
     except Exception as error:
@@ -77,9 +78,9 @@ class QueueWorker:
         self._jobs.put(job)
         return True
 
-    def call(self, job: Callable[[], Any]) -> Future:
+    def call(self, job: Callable[[], Any]) -> "Future[Any]":
         """Queue a job behind the others, whatever their number; the future gets its result or exception."""
-        future = Future()
+        future: Future[Any] = Future()
         self._jobs.put(lambda: _run_into(self._node, future, job))
         return future
 

@@ -7,6 +7,7 @@ A bundle that is not better than the current one is kept, but not loaded.
 
 import math
 import time
+from typing import cast
 
 from edgevl.msg import AdaptationStatus, LoggerStatus
 from edgevl.srv import LoadBundle
@@ -15,13 +16,13 @@ from std_srvs.srv import Trigger
 
 from edgevl_core.adaptation.acceptance import outdated
 from edgevl_core.adaptation.adaptation import Adaptation
-from edgevl_core.adaptation.records import BundleRef, Progress, log_file
+from edgevl_core.adaptation.records import BundleRef, Plan, Progress, log_file
 from edgevl_core.adaptation.state import after_load, after_rollback, previous
 from edgevl_core.adaptation.triggers import due
 from edgevl_core.base.errors import UserError
 from edgevl_ros.adaptation.bundle_loader import BundleLoader, Outcome
 from edgevl_ros.adaptation.robot_state import RobotState
-from edgevl_ros.adaptation.settings import PARAMETERS, settings
+from edgevl_ros.adaptation.settings import AdaptationParameters, settings
 from edgevl_ros.node.diagnostics import ERROR, OK, Report
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import LATCHED
@@ -34,50 +35,47 @@ RETRY_S = 600.0
 ON_REQUEST = "asked for by service"
 
 
-class AdaptationManager(ManagedNode):
+class AdaptationManager(ManagedNode[AdaptationParameters]):
     """See the module's text. ~/adapt, ~/cancel, ~/rollback; ~/status (edgevl/AdaptationStatus, latched)."""
 
     def __init__(self) -> None:
-        super().__init__("adaptation_manager", PARAMETERS)
-        self._adaptation: Adaptation | None = None
-        self._robot_state: RobotState | None = None
+        super().__init__("adaptation_manager", AdaptationParameters)
         self._loading: BundleLoader | None = None
         self._retry_at_s = 0.0
         self._now = AdaptationStatus(state="idle", eta_s=math.nan, exit_code=NO_EXIT_CODE)
 
     def setup(self) -> None:
-        self._settings = settings(self.values)
+        self._settings = settings(self.parameters)
         self._adaptation = Adaptation(self._settings.directory)
+        self._robot_state = RobotState()
         self._status = self.add_publisher(AdaptationStatus, "~/status", LATCHED)
         self.add_service(Trigger, "~/adapt", self._on_adapt)
         self.add_service(Trigger, "~/cancel", self._on_cancel)
         self.add_service(Trigger, "~/rollback", self._on_rollback)
-        service = self.values["classifier_service"]
-        self._loader = self.create_client(LoadBundle, service) if service else None
-        if self._loader is not None:
-            self.until_cleanup.callback(self.destroy_client, self._loader)
+        service = self.parameters.classifier_service
+        self._loader = self.add_client(LoadBundle, service) if service else None
 
     def start(self) -> None:
         self.until_deactivate.callback(self._stop_work)
-        self._robot_state = RobotState(self, self._on_logger)
-        if self._adaptation.find():
-            self._started("found again")
-        self.add_timer(self.values["status_period_s"], self._poll)
+        self._robot_state.listen(self, self._on_logger)
+        if (plan := self._adaptation.find()) is not None:
+            self._started(plan, "found again")
+        self.add_timer(self.parameters.status_period_s, self._poll)
         self._publish()
 
     # -- starting ---------------------------------------------------------------------------------------
 
-    def _begin(self, reason: str) -> None:
+    def _begin(self, reason: str) -> Plan:
         if self._adaptation.at_work or self._loading is not None:
             raise UserError("an adaptation runs already, or a bundle is being loaded: wait for it, or call ~/cancel")
         plan = self._settings.plan(self._current(), self._adaptation.memory.pairs.open_log(), reason)
-        self._adaptation.begin(plan, self.values["niceness"])
-        self._started(reason)
+        self._adaptation.begin(plan, self.parameters.niceness)
+        self._started(plan, reason)
+        return plan
 
-    def _started(self, how: str) -> None:
+    def _started(self, plan: Plan, how: str) -> None:
         self._now = AdaptationStatus(state="running", stage="starting", eta_s=math.nan, exit_code=NO_EXIT_CODE)
-        run = self._adaptation.plan.run
-        self._say(how, f"adaptation in {run} ({how}), output in {log_file(run)}")
+        self._say(how, f"adaptation in {plan.run} ({how}), output in {log_file(plan.run)}")
 
     def _start_if_due(self) -> None:
         """Start unasked where a trigger says so."""
@@ -104,16 +102,16 @@ class AdaptationManager(ManagedNode):
 
     def _on_adapt(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._must_be_active()
-        self._begin(ON_REQUEST)
-        response.success, response.message = True, str(self._adaptation.plan.run)
+        response.success, response.message = True, str(self._begin(ON_REQUEST).run)
         return response
 
     async def _on_cancel(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if not self._adaptation.at_work:
+        plan = self._adaptation.at_work
+        if plan is None:
             raise UserError("no adaptation is running: nothing to cancel")
-        await in_thread(self, lambda: self._adaptation.end(self.values["cancel_grace_s"]))
+        await in_thread(self, lambda: self._adaptation.end(self.parameters.cancel_grace_s))
         self._poll()
-        response.success, response.message = True, f"cancelled {self._adaptation.plan.run}"
+        response.success, response.message = True, f"cancelled {plan.run}"
         return response
 
     async def _on_rollback(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -123,9 +121,9 @@ class AdaptationManager(ManagedNode):
         if self._loading is not None:
             raise UserError("a bundle is being loaded: try again when that is done")
         target = previous(self._adaptation.memory.history, self._current())
-        answer = Future()
-        self._loading = BundleLoader(self._loader, target.path, self.values["load_timeout_s"], answer.set_result)
-        outcome = await answer
+        answer: Future[Outcome] = Future()
+        self._loading = BundleLoader(self._loader, target.path, self.parameters.load_timeout_s, answer.set_result)
+        outcome = cast(Outcome, await answer)
         if outcome.state != "loaded":
             raise UserError(f"not rolled back to {target.path}: {outcome.message}")
         self._adaptation.remember(history=after_rollback(self._adaptation.memory.history, target))
@@ -144,17 +142,17 @@ class AdaptationManager(ManagedNode):
         if self._loading is not None:
             if self._loading.poll():
                 self._loading = None
-        elif self._adaptation.at_work:
+        elif (plan := self._adaptation.at_work) is not None:
             progress = self._adaptation.look()
             if progress is not None:
-                self._show_progress(progress)
+                self._show_progress(plan, progress)
         else:
             self._start_if_due()
             return
         self._publish()
 
-    def _show_progress(self, progress: Progress) -> None:
-        now, reason = self._now, self._adaptation.plan.reason
+    def _show_progress(self, plan: Plan, progress: Progress) -> None:
+        now, reason = self._now, plan.reason
         now.stage, now.progress = progress.stage, min(1.0, max(0.0, progress.progress))
         now.eta_s = math.nan if progress.eta_s is None else progress.eta_s
         because = "" if reason == ON_REQUEST else f"started: {reason}"
@@ -162,11 +160,10 @@ class AdaptationManager(ManagedNode):
         now.bundle_path, now.bundle_id = progress.bundle_path, progress.bundle_id
         if progress.state != "running":
             now.eta_s, now.exit_code = math.nan, NO_EXIT_CODE if progress.exit_code is None else progress.exit_code
-            self._use_or_refuse(progress)
+            self._use_or_refuse(plan, progress)
 
-    def _use_or_refuse(self, ended: Progress) -> None:
+    def _use_or_refuse(self, plan: Plan, ended: Progress) -> None:
         """A job has ended: its bundle to the classifier, or the reason why not."""
-        plan = self._adaptation.plan
         if ended.state != "succeeded":
             self._end_job(ended.state, ended.message)
         elif refused := ended.refused or (outdated(plan.current, self._current()) if plan.held_back else ""):
@@ -176,7 +173,7 @@ class AdaptationManager(ManagedNode):
         else:
             self._now.stage, self._now.progress = "load", 1.0
             self._now.message = "the classifier tests the bundle"
-            before, timeout_s = self._current(), self.values["load_timeout_s"]
+            before, timeout_s = self._current(), self.parameters.load_timeout_s
             self._loading = BundleLoader(
                 self._loader, ended.bundle_path, timeout_s, lambda outcome: self._loaded(before, outcome)
             )
@@ -193,15 +190,15 @@ class AdaptationManager(ManagedNode):
         self._now.state = state
         self._adaptation.remember(job=None)
         self._say(message)
-        if removed := self._adaptation.tidy(self.values["keep_bundles"], self._current()):
+        if removed := self._adaptation.tidy(self.parameters.keep_bundles, self._current()):
             self.get_logger().info(f"removed old runs: {', '.join(path.name for path in removed)}")
 
     def _stop_work(self) -> None:
         if self._loading is not None:
             self._loading.abandon()
             self._loading = None
-        if self._adaptation.at_work and self.values["end_child_on_stop"]:
-            self._adaptation.end(self.values["cancel_grace_s"])
+        if self._adaptation.at_work and self.parameters.end_child_on_stop:
+            self._adaptation.end(self.parameters.cancel_grace_s)
             self._poll()
         self._adaptation.let_go()
 
@@ -229,7 +226,7 @@ class AdaptationManager(ManagedNode):
         now, adaptation = self._now, self._adaptation
         values = {"adaptation": now.state, "stage": now.stage, "progress": now.progress, "bundle_id": now.bundle_id}
         values |= {"new_pairs": adaptation.memory.pairs.closed, "open_log": adaptation.memory.pairs.open_log()}
-        if self._robot_state is not None and (current := self._current()) is not None:
+        if (current := self._current()) is not None:
             values["current_bundle"] = current.path
         if adaptation.plan is not None:
             values |= {"run": adaptation.plan.run, "reason": adaptation.plan.reason}
@@ -239,7 +236,7 @@ class AdaptationManager(ManagedNode):
 
 def main() -> int:
     """Console script; returns the exit code."""
-    return run(AdaptationManager, PARAMETERS, __doc__ or "")
+    return run(AdaptationManager, AdaptationParameters, __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import importlib
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from edgevl_core.pairlog.playback import Pace, play
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_ros.node.diagnostics import ERROR, OK, Report
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.parameters import Parameter
+from edgevl_ros.node.parameters import NodeParameters, parameter
 from edgevl_ros.node.qos import LATCHED, result_qos, stream_qos
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.stamps import stamp_ns, to_time, with_stamp
@@ -47,32 +48,31 @@ TOPICS = {
 }
 ACKNOWLEDGED_S = 5.0
 
-PARAMETERS = (
-    Parameter("bag", "", "directory of the rosbag2 to play"),
-    Parameter("rgb_topic", "", "the bag's RGB topic; empty: found by type"),
-    Parameter("depth_topic", "", "the bag's depth topic; empty: found by type"),
-    Parameter("places", True, "play poses, odometry and maps as well, on the topics they were recorded on"),
-    Parameter("rate", 1.0, "recorded seconds per second", low=0.01, high=100.0),
-    Parameter("loop", False, "start again at the end; stamps of later rounds are shifted onwards"),
-    Parameter("clock", False, "publish the recorded time on /clock"),
-    Parameter("restamp", False, "replace the headers' stamps by the time of sending"),
-    Parameter("start_paused", False, "wait for ~/resume before the first message"),
-    Parameter(
-        "start_delay_s",
-        1.0,
-        "wait after the subscribers are there, which may not see this node yet",
-        low=0.0,
-        high=600.0,
-    ),
-    Parameter("wait_rgb_subscribers", 0, "subscribers of RGB to wait for", low=0, high=100),
-    Parameter("wait_depth_subscribers", 0, "subscribers of depth to wait for", low=0, high=100),
-    Parameter("wait_camera_info_subscribers", 0, "subscribers of camera_info to wait for", low=0, high=100),
-    Parameter("wait_depth_camera_info_subscribers", 0, "subscribers of depth's camera_info", low=0, high=100),
-    Parameter("wait_truth_subscribers", 0, "subscribers of truth to wait for", low=0, high=100),
-    Parameter("wait_timeout_s", 30.0, "patience with missing subscribers", low=0.0, high=3600.0),
-    Parameter("qos_depth", 20, "messages kept for slow reliable subscribers", low=1, high=1000),
-    Parameter("exit_at_end", True, "leave with exit code 0 after the last message"),
-)
+
+@dataclass(frozen=True)
+class PlayerParameters(NodeParameters):
+    """bag_player's parameters."""
+
+    bag: str = parameter("", "directory of the rosbag2 to play")
+    rgb_topic: str = parameter("", "the bag's RGB topic; empty: found by type")
+    depth_topic: str = parameter("", "the bag's depth topic; empty: found by type")
+    places: bool = parameter(True, "play poses, odometry and maps as well, on the topics they were recorded on")
+    rate: float = parameter(1.0, "recorded seconds per second", low=0.01, high=100.0)
+    loop: bool = parameter(False, "start again at the end; stamps of later rounds are shifted onwards")
+    clock: bool = parameter(False, "publish the recorded time on /clock")
+    restamp: bool = parameter(False, "replace the headers' stamps by the time of sending")
+    start_paused: bool = parameter(False, "wait for ~/resume before the first message")
+    start_delay_s: float = parameter(
+        1.0, "wait after the subscribers are there, which may not see this node yet", low=0.0, high=600.0
+    )
+    wait_rgb_subscribers: int = parameter(0, "subscribers of RGB to wait for", low=0, high=100)
+    wait_depth_subscribers: int = parameter(0, "subscribers of depth to wait for", low=0, high=100)
+    wait_camera_info_subscribers: int = parameter(0, "subscribers of camera_info to wait for", low=0, high=100)
+    wait_depth_camera_info_subscribers: int = parameter(0, "subscribers of depth's camera_info", low=0, high=100)
+    wait_truth_subscribers: int = parameter(0, "subscribers of truth to wait for", low=0, high=100)
+    wait_timeout_s: float = parameter(30.0, "patience with missing subscribers", low=0.0, high=3600.0)
+    qos_depth: int = parameter(20, "messages kept for slow reliable subscribers", low=1, high=1000)
+    exit_at_end: bool = parameter(True, "leave with exit code 0 after the last message")
 
 
 def topic_for(stream: str, name: str, msgtype: str) -> str:
@@ -96,14 +96,14 @@ def place_type(msgtype: str) -> Any:
         ) from None
 
 
-class BagPlayer(ManagedNode):
+class BagPlayer(ManagedNode[PlayerParameters]):
     """~/status: phase, finished, and sent_<stream> for rgb, depth, camera_info, depth_camera_info, truth.
 
     Poses, odometry and maps are counted by their recorded topics.
     """
 
     def __init__(self) -> None:
-        super().__init__("bag_player", PARAMETERS, stats_topic="~/status")
+        super().__init__("bag_player", PlayerParameters, stats_topic="~/status")
         self.sent: Counter[str] = Counter()
         self.phase = "idle"
         self._streams: dict[str, str] = {}
@@ -113,17 +113,19 @@ class BagPlayer(ManagedNode):
         self._pace = Pace(1.0)
 
     def setup(self) -> None:
-        bag = str(self.values["bag"])
+        bag = str(self.parameters.bag)
         if not bag:
             raise UserError("parameter bag is empty: give a rosbag2 directory, e.g. -p bag:=/data/drive")
         with BagReader(Path(bag)) as reader:
-            found = find_streams(reader, rgb=self.values["rgb_topic"] or None, depth=self.values["depth_topic"] or None)
+            found = find_streams(
+                reader, rgb=self.parameters.rgb_topic or None, depth=self.parameters.depth_topic or None
+            )
             names = {stream: getattr(found, stream) for stream in TOPICS}
             self._streams = {name: stream for stream, name in names.items() if name}
-            if self.values["places"]:
+            if self.parameters.places:
                 self._streams |= {name: name for name, topic in reader.topics.items() if topic.msgtype in PLACES}
             topics = {name: reader.topics[name] for name in self._streams}
-        qos = stream_qos("reliable", self.values["qos_depth"])
+        qos = stream_qos("reliable", self.parameters.qos_depth)
         for name, stream in self._streams.items():
             kind = KINDS.get(topics[name].msgtype) or place_type(topics[name].msgtype)
             topic = topic_for(stream, name, topics[name].msgtype)
@@ -131,14 +133,14 @@ class BagPlayer(ManagedNode):
                 kind, topic, LATCHED if topics[name].msgtype == OCCUPANCY_GRID else qos
             )
         self._total = sum(topic.count for topic in topics.values())
-        self._clock_publisher = self.add_publisher(Clock, "/clock", result_qos()) if self.values["clock"] else None
+        self._clock_publisher = self.add_publisher(Clock, "/clock", result_qos()) if self.parameters.clock else None
         self.add_service(Trigger, "~/pause", self._on_pause)
         self.add_service(Trigger, "~/resume", self._on_resume)
 
     def start(self) -> None:
         self.sent.clear()
         self.phase = "waiting"
-        self._pace = Pace(self.values["rate"], paused=self.values["start_paused"])
+        self._pace = Pace(self.parameters.rate, paused=self.parameters.start_paused)
         self._stop = threading.Event()
         thread = threading.Thread(target=self._play_guarded, name="playback", daemon=True)
         self.until_deactivate.callback(thread.join)
@@ -156,7 +158,7 @@ class BagPlayer(ManagedNode):
             sent=total,
             in_bag=self._total,
             late_max_s=self._pace.late_max_s,
-            bag=self.values["bag"],
+            bag=self.parameters.bag,
         )
         if self._losses:
             values["bag_losses"] = "; ".join(self._losses)
@@ -181,27 +183,27 @@ class BagPlayer(ManagedNode):
             return
         self.publish_stats()
         self.get_logger().info(self.report().message)
-        if self.values["exit_at_end"]:
+        if self.parameters.exit_at_end:
             self.finish(exit_code)
 
     def _wait_for_subscribers(self) -> None:
-        deadline_s = time.monotonic() + self.values["wait_timeout_s"]
+        deadline_s = time.monotonic() + self.parameters.wait_timeout_s
         for stream, publisher in self._publishers_of.items():
-            wanted = self.values.get(f"wait_{stream}_subscribers", 0)
+            wanted = getattr(self.parameters, f"wait_{stream}_subscribers", 0)
             while publisher.get_subscription_count() < wanted:
                 if time.monotonic() > deadline_s:
                     raise UserError(
                         f"{publisher.topic_name} has {publisher.get_subscription_count()} subscribers after "
-                        f"{self.values['wait_timeout_s']:g} s, wait_{stream}_subscribers asks for {wanted}: "
+                        f"{self.parameters.wait_timeout_s:g} s, wait_{stream}_subscribers asks for {wanted}: "
                         "start the subscribers first, or ask for fewer"
                     )
                 if self._stop.wait(0.02):
                     return
-        self._stop.wait(self.values["start_delay_s"])
+        self._stop.wait(self.parameters.start_delay_s)
 
     def _play(self) -> None:
         offset_ns = 0
-        while (span_ns := self._play_once(offset_ns)) is not None and self.values["loop"]:
+        while (span_ns := self._play_once(offset_ns)) is not None and self.parameters.loop:
             offset_ns += span_ns
         if span_ns is None:
             return
@@ -220,22 +222,22 @@ class BagPlayer(ManagedNode):
             self._publish(message, offset_ns)
 
         # Each round has a pace of its own that keeps the paused state.
-        pace = self._pace if offset_ns == 0 else Pace(self.values["rate"], paused=self._pace.paused)
+        pace = self._pace if offset_ns == 0 else Pace(self.parameters.rate, paused=self._pace.paused)
         self._pace = pace
-        with BagReader(Path(self.values["bag"])) as reader:
+        with BagReader(Path(self.parameters.bag)) as reader:
             complete = play(reader.messages(list(self._streams)), publish, pace, self._stop)
             self._losses = list(reader.losses)
         if not complete:
             return None
         if not times:
-            raise UserError(f"{self.values['bag']} is empty: no message on {', '.join(self._streams)}")
+            raise UserError(f"{self.parameters.bag} is empty: no message on {', '.join(self._streams)}")
         # One mean period between the last message of a round and the first of the next.
         return times[1] - times[0] + max(1, (times[1] - times[0]) // max(1, self._total - 1))
 
     def _publish(self, message: Any, offset_ns: int) -> None:
         stream = self._streams[message.topic]
         data = bytes(message.data)
-        if self.values["restamp"]:
+        if self.parameters.restamp:
             data = with_stamp(data, self.get_clock().now().nanoseconds)
         elif offset_ns:
             data = with_stamp(data, stamp_ns(data) + offset_ns)
@@ -259,7 +261,7 @@ class BagPlayer(ManagedNode):
 
 def main() -> int:
     """Console script; returns the exit code."""
-    return run(BagPlayer, PARAMETERS, __doc__ or "")
+    return run(BagPlayer, PlayerParameters, __doc__ or "")
 
 
 if __name__ == "__main__":

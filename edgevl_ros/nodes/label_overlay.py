@@ -7,9 +7,11 @@ Fast DDS can get stuck in (see exit_guard).
 
 import array
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from edgevl.msg import SceneClass
+from edgevl.msg import LabelSet, SceneClass
 from sensor_msgs.msg import CompressedImage, Image
 from visualization_msgs.msg import Marker
 
@@ -19,27 +21,30 @@ from edgevl_core.draw.overlay import draw_scene
 from edgevl_ros.node.diagnostics import OK, WARN, Report
 from edgevl_ros.node.images import cv2_to_imgmsg, cv_bridge, to_rgb
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.parameters import Parameter
-from edgevl_ros.node.qos import SUBSCRIPTION_QOS, result_qos
+from edgevl_ros.node.parameters import parameter
+from edgevl_ros.node.qos import LATCHED, StreamParameters, result_qos
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.stamps import from_time
 from edgevl_ros.node.streams import RawStream, deserialize, image_type
 
-PARAMETERS = (
-    Parameter("rgb_topic", "camera/rgb/image_raw", "RGB; CompressedImage where it ends in /compressed"),
-    Parameter("scene_topic", "scene_classifier/scene", "edgevl/SceneClass"),
-    Parameter("buffer_length", 60, "images, and answers, that may wait for each other", low=1, high=1000),
-    Parameter("max_skew_s", 0.02, "how near an RGB image of an answer from depth is", low=0.0, high=1.0),
-    Parameter(
-        "font",
-        "",
-        "font file (.ttf, .otf, .ttc) for labels in the letters of any language, drawn by Pillow; empty: ASCII only",
-    ),
-    Parameter("compressed", False, "publish ~/image/compressed (JPEG) as well"),
-    Parameter("marker_distance_m", 1.0, "of the text from the camera", low=0.0, high=100.0),
-    Parameter("marker_height_m", 0.1, "height of the text's letters", low=0.001, high=10.0),
-    *SUBSCRIPTION_QOS,
-)
+
+@dataclass(frozen=True)
+class OverlayParameters(StreamParameters):
+    """label_overlay's parameters."""
+
+    rgb_topic: str = parameter("camera/rgb/image_raw", "RGB; CompressedImage where it ends in /compressed")
+    scene_topic: str = parameter("scene_classifier/scene", "edgevl/SceneClass")
+    labels_topic: str = parameter("scene_classifier/labels", "edgevl/LabelSet, the words in force")
+    buffer_length: int = parameter(60, "images, and answers, that may wait for each other", low=1, high=1000)
+    max_skew_s: float = parameter(0.02, "how near an RGB image of an answer from depth is", low=0.0, high=1.0)
+    font: str = parameter(
+        "", "font file (.ttf, .otf, .ttc) for labels in the letters of any language, drawn by Pillow; empty: ASCII only"
+    )
+    compressed: bool = parameter(False, "publish ~/image/compressed (JPEG) as well")
+    marker_distance_m: float = parameter(1.0, "of the text from the camera", low=0.0, high=100.0)
+    marker_height_m: float = parameter(0.1, "height of the text's letters", low=0.001, high=10.0)
+
+
 # As image_transport names a JPEG of an rgb8 image.
 JPEG_FORMAT = "rgb8; jpeg compressed bgr8"
 JPEG_QUALITY = 85
@@ -47,7 +52,7 @@ KNOWN_RGBA = (0.2, 1.0, 0.3, 1.0)
 UNKNOWN_RGBA = (1.0, 0.6, 0.1, 1.0)
 
 
-class Waiting(OrderedDict):
+class Waiting(OrderedDict[int, Any]):
     """Things by stamp (ns), in the order they came; the oldest is given up beyond ``length``."""
 
     def __init__(self, length: int) -> None:
@@ -55,7 +60,7 @@ class Waiting(OrderedDict):
         self.given_up = 0
         self._length = length
 
-    def put(self, stamp_ns: int, item: object) -> None:
+    def put(self, stamp_ns: int, item: Any) -> None:
         self.given_up += stamp_ns in self  # a stamp that comes twice
         self[stamp_ns] = item
         while len(self) > self._length:
@@ -76,7 +81,7 @@ class Waiting(OrderedDict):
         return best if best is not None and abs(best - stamp_ns) <= max_skew_ns else None
 
 
-class LabelOverlay(ManagedNode):
+class LabelOverlay(ManagedNode[OverlayParameters]):
     """See the module's text. ~/image (rgb8, stamp and frame of the input), ~/image/compressed, ~/marker.
 
     ``~/stats`` accounts for every image: received_rgb = drawn + idle + without_answer + waiting + failed +
@@ -84,7 +89,7 @@ class LabelOverlay(ManagedNode):
     """
 
     def __init__(self) -> None:
-        super().__init__("label_overlay", PARAMETERS)
+        super().__init__("label_overlay", OverlayParameters)
         self._drawn = self._redrawn = self._idle = self._failed = self._scenes_received = 0
         self._last: tuple[int, bytes] | None = None  # what was drawn last: stamp of its answer, the image
         self._rgb: RawStream | None = None
@@ -92,26 +97,23 @@ class LabelOverlay(ManagedNode):
 
     def setup(self) -> None:
         cv_bridge()  # refuses a broken one now, not at the first image
-        font = self.values["font"]
+        font = self.parameters.font
         self._lettering: Lettering = FontFile(Path(font).expanduser()) if font else Strokes()
-        self._told_about_letters = bool(font)
         self._image = self.add_publisher(Image, "~/image", result_qos())
         self._compressed = None
-        if self.values["compressed"]:
+        if self.parameters.compressed:
             self._compressed = self.add_publisher(CompressedImage, "~/image/compressed", result_qos())
         self._marker = self.add_publisher(Marker, "~/marker", result_qos())
 
     def start(self) -> None:
         self._drawn = self._redrawn = self._idle = self._failed = self._scenes_received = 0
         self._last = None
-        length = self.values["buffer_length"]
+        length = self.parameters.buffer_length
         self._frames, self._scenes = Waiting(length), Waiting(length)
-        topic = self.values["rgb_topic"]
+        topic = self.parameters.rgb_topic
         self._rgb = RawStream(self, image_type(topic), topic, self._on_rgb)
-        scenes = self.create_subscription(
-            SceneClass, self.values["scene_topic"], self.guarded(self._on_scene), result_qos()
-        )
-        self.subscriptions_end.callback(self.destroy_subscription, scenes)
+        self.add_subscription(SceneClass, self.parameters.scene_topic, self._on_scene, result_qos())
+        self.add_subscription(LabelSet, self.parameters.labels_topic, self._on_labels, LATCHED)
 
     def _on_rgb(self, stamp_ns: int, cdr: bytes) -> None:
         if not self._viewers():
@@ -149,7 +151,7 @@ class LabelOverlay(ManagedNode):
         return sum(publisher.get_subscription_count() for publisher in publishers if publisher is not None)
 
     def _max_skew_ns(self) -> int:
-        return round(self.values["max_skew_s"] * 1e9)
+        return round(self.parameters.max_skew_s * 1e9)
 
     def _draw(self, cdr: bytes, scene: SceneClass) -> None:
         """Draw an image's first answer."""
@@ -158,9 +160,8 @@ class LabelOverlay(ManagedNode):
         self._drawn += 1
 
     def _publish_picture(self, cdr: bytes, scene: SceneClass) -> None:
-        self._tell_about_letters(scene)
         try:
-            source = deserialize(cdr, self.values["rgb_topic"])
+            source = deserialize(cdr, self.parameters.rgb_topic)
             picture = draw_scene(to_rgb(source), scene, self._lettering)
         except Exception:
             self._failed += 1
@@ -173,20 +174,19 @@ class LabelOverlay(ManagedNode):
             jpeg = array.array("B", encode_jpeg(picture, JPEG_QUALITY))
             self._compressed.publish(CompressedImage(header=source.header, format=JPEG_FORMAT, data=jpeg))
 
-    def _tell_about_letters(self, scene: SceneClass) -> None:
-        """Once, where a label cannot be drawn as it is written."""
-        lost = next((label for label in [scene.label, *scene.labels] if "?" in ascii_text(label)), None)
-        if lost is not None and not self._told_about_letters:
-            self._told_about_letters = True
+    def _on_labels(self, label_set: LabelSet) -> None:
+        """Say, before the first answer, which label cannot be drawn as it is written."""
+        lost = next((label for label in label_set.labels if "?" in ascii_text(label)), None)
+        if lost is not None and not self.parameters.font:
             self.get_logger().warning(f"label {lost} cannot be drawn with ASCII letters: set font to a font file")
 
     def _publish_marker(self, scene: SceneClass) -> None:
         marker = Marker(ns="scene", id=0, type=Marker.TEXT_VIEW_FACING, action=Marker.ADD)
         marker.header = scene.header
         marker.text = f"{scene.label} {scene.confidence:.0%}" if scene.known else f"unknown ({scene.label}?)"
-        marker.pose.position.z = self.values["marker_distance_m"]  # optical frame: z looks ahead
+        marker.pose.position.z = self.parameters.marker_distance_m  # optical frame: z looks ahead
         marker.pose.orientation.w = 1.0
-        marker.scale.z = self.values["marker_height_m"]
+        marker.scale.z = self.parameters.marker_height_m
         rgba = KNOWN_RGBA if scene.known else UNKNOWN_RGBA
         marker.color.r, marker.color.g, marker.color.b, marker.color.a = rgba
         self._marker.publish(marker)
@@ -209,7 +209,7 @@ class LabelOverlay(ManagedNode):
 
 def main() -> int:
     """Console script; returns the exit code."""
-    return run(LabelOverlay, PARAMETERS, __doc__ or "")
+    return run(LabelOverlay, OverlayParameters, __doc__ or "")
 
 
 if __name__ == "__main__":

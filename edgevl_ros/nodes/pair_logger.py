@@ -18,24 +18,25 @@ from edgevl_core.pairlog.disk import DiskFloorReached, WriteFailed
 from edgevl_core.pairlog.log_stats import ByteRate
 from edgevl_core.pairlog.pair_log import PairLog
 from edgevl_ros.logger.log_directory import LogDirectory
-from edgevl_ros.logger.parameters import PARAMETERS, check, topics
+from edgevl_ros.logger.parameters import LoggerParameters, check, topics
 from edgevl_ros.logger.streams import addition, message_type
 from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
 from edgevl_ros.node.lifecycle import ManagedNode
+from edgevl_ros.node.names import check_name
 from edgevl_ros.node.qos import LATCHED
 from edgevl_ros.node.runner import run
-from edgevl_ros.node.streams import RawStream
+from edgevl_ros.node.streams import RawStream, values_of
 from edgevl_ros.node.worker import QueueWorker, in_this_life
 
 NO_MORE_WRITES = (DiskFloorReached, WriteFailed)
 NEEDED = ("rgb", "depth", "odometry", "pose")  # without these nothing, or not all that should be, is kept
 
 
-class PairLogger(ManagedNode):
+class PairLogger(ManagedNode[LoggerParameters]):
     """Services ~/start ~/stop ~/flush; latched ~/status (edgevl/LoggerStatus)."""
 
     def __init__(self) -> None:
-        super().__init__("pair_logger", PARAMETERS)
+        super().__init__("pair_logger", LoggerParameters)
         self._log: PairLog | None = None
         self._closed: PairLog | None = None
         self._state = "idle"
@@ -45,13 +46,13 @@ class PairLogger(ManagedNode):
         self._clock_jumps = ClockJumps(self.get_logger().warning)
 
     def setup(self) -> None:
-        check(self.values)
-        self._topics = topics(self.values)
+        check(self.parameters)
+        self._topics = topics(self.parameters)
         for topic in self._topics.values():
-            self.check_name(topic)  # before there is a log
-        pose_type = self.values["pose_type"]
+            check_name(self, topic, self.parameters)  # before there is a log
+        pose_type = self.parameters.pose_type
         self._kinds = {stream: message_type(stream, topic, pose_type) for stream, topic in self._topics.items()}
-        self._shelf = LogDirectory(self.values, self.get_logger().info)
+        self._shelf = LogDirectory(self.parameters, self.get_logger().info)
         self._rate = ByteRate()
         self._status = self.add_publisher(LoggerStatus, "~/status", LATCHED)
         self.add_service(Trigger, "~/start", self._on_start)
@@ -59,10 +60,10 @@ class PairLogger(ManagedNode):
         self.add_service(Trigger, "~/flush", self._on_flush)
 
     def start(self) -> None:
-        self._worker = QueueWorker(self, partial(self.add_error, "writing"), self.values["queue_length"])
+        self._worker = QueueWorker(self, partial(self.add_error, "writing"), self.parameters.queue_length)
         self.until_deactivate.callback(self._publish_status)
         self.until_deactivate.callback(self._end_log)
-        if self.values["log_on_activate"]:
+        if self.parameters.log_on_activate:
             try:
                 with self._ending():
                     self._open()
@@ -73,9 +74,9 @@ class PairLogger(ManagedNode):
             for stream, topic in self._topics.items()
         }
         self.add_timer(1.0, self._publish_status)
-        if self.values["sync_interval_s"] > 0:
+        if self.parameters.sync_interval_s > 0:
             # The writer syncs only while messages come; this makes the last ones before a pause durable too.
-            self.add_timer(self.values["sync_interval_s"], lambda: self._worker.offer(self._sync_if_idle))
+            self.add_timer(self.parameters.sync_interval_s, lambda: self._worker.offer(self._sync_if_idle))
 
     def _end_log(self) -> None:
         closed = self._worker.call(self._close)
@@ -144,13 +145,14 @@ class PairLogger(ManagedNode):
             return "was not logging"
         log = self._log
         try:
-            self._state = state
             log.close()
         except NO_MORE_WRITES as error:
             self._ended(error)
+            state = self._state
             raise
         finally:
             self._closed, self._log = log, None
+            self._state = state  # not before: whoever reads "stopped" reads the final counts with it
         text = f"{log.pairs_kept} pairs in {log.path}"
         self.get_logger().info(text)
         return text
@@ -190,9 +192,9 @@ class PairLogger(ManagedNode):
         return Counter(log.dropped if log is not None else {}) + self._refused + unreadable
 
     def _publish_status(self) -> None:
+        status = LoggerStatus(state=self._state)  # read before the counts, which are final once it is "stopped"
         log = self._log or self._closed
         dropped = self._dropped()
-        status = LoggerStatus(state=self._state)
         status.dropped_reasons, status.dropped_counts = list(dropped), list(dropped.values())
         status.header.stamp = self.get_clock().now().to_msg()
         status.free_bytes = self._shelf.free_bytes()
@@ -210,10 +212,8 @@ class PairLogger(ManagedNode):
         self._status.publish(status)
 
     def report(self) -> Report:
-        log = self._log or self._closed
-        values: dict[str, object] = {"logger": self._state}
-        for name, stream in self._streams.items():
-            values.update(stream.values(name))
+        state, log = self._state, self._log or self._closed  # in this order, as in the status
+        values: dict[str, object] = {"logger": state, **values_of(self._streams)}
         if log is not None:
             values.update(account(log), mb_per_s=self._rate.mb_per_s())
             values.update(self._clock_jumps.values(log.clock_jumps))
@@ -222,12 +222,12 @@ class PairLogger(ManagedNode):
         values.update({f"dropped {reason}": count for reason, count in sorted(self._dropped().items())})
         values.update(removed_logs=self._shelf.removed_logs, removed_mb=self._shelf.removed_bytes / 1e6)
         problems = [self._streams[name].problem() for name in NEEDED if name in self._streams]
-        problems = [problem for problem in problems if problem] if self._state == "logging" else []
-        problems += log.doubts if log is not None and self._state == "logging" else []
+        problems = [problem for problem in problems if problem] if state == "logging" else []
+        problems += log.doubts if log is not None and state == "logging" else []
         if self._ended_by:
             problems = [self._ended_by]
         kept = log.pairs_kept if log is not None else 0
-        message = "; ".join([f"{self._state}, {kept} pairs kept", *problems])
+        message = "; ".join([f"{state}, {kept} pairs kept", *problems])
         return Report(WARN if problems else OK, message, values)
 
 
@@ -250,7 +250,7 @@ def scenes(log: PairLog) -> dict[str, int]:
 
 def main() -> int:
     """Console script; returns the exit code."""
-    return run(PairLogger, PARAMETERS, __doc__ or "")
+    return run(PairLogger, LoggerParameters, __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -12,61 +12,32 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from edgevl.msg import Embedding, SceneClass
+from edgevl.msg import Embedding, LabelSet, SceneClass
 from edgevl.srv import LoadBundle, SetLabels
-from std_msgs.msg import String
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.recent import Recent
 from edgevl_core.bundle.files import below_roots
-from edgevl_core.bundle.student_bundle import PRECISIONS, Bundle
+from edgevl_core.bundle.student_bundle import Bundle
 from edgevl_core.bundle.vocabulary import check_words
 from edgevl_core.classify.classifier import Scene
-from edgevl_core.classify.gate import Gate
-from edgevl_core.classify.model import Model, label_set_json, load_model
-from edgevl_core.classify.smoothing import RESET_AFTER_S, Smoother
-from edgevl_core.engine import CPU_ONLY, ENGINES
-from edgevl_core.pairing.frames import DEPTH, RGB, Frame, FrameSource, Received
-from edgevl_ros.classify.decoder import REGISTRATION, FrameDecoder
-from edgevl_ros.classify.messages import to_classification, to_embedding, to_scene_class, vision_types
+from edgevl_core.classify.model import Model, load_model
+from edgevl_core.classify.smoothing import Smoother
+from edgevl_core.pairing.frames import Frame
+from edgevl_ros.classify.decoder import FrameDecoder
+from edgevl_ros.classify.intake import ANSWERED, Intake
+from edgevl_ros.classify.messages import to_classification, to_embedding, to_label_set, to_scene_class, vision_types
+from edgevl_ros.classify.parameters import ClassifierParameters
 from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
 from edgevl_ros.node.images import cv_bridge
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.parameters import Parameter
-from edgevl_ros.node.qos import LATCHED, SUBSCRIPTION_QOS, result_qos
+from edgevl_ros.node.qos import LATCHED, result_qos
 from edgevl_ros.node.runner import run
-from edgevl_ros.node.streams import RawStream, image_type
-from edgevl_ros.node.worker import FAILED, NewestWorker, in_thread
-
-PARAMETERS = (
-    Parameter("bundle", "", "student bundle to load at start; empty: wait for ~/load_bundle"),
-    Parameter("bundle_roots", (), "directories that ~/load_bundle loads from; empty: any"),
-    Parameter("labels", (), "label set to start with; empty: all labels of the bundle"),
-    Parameter("max_labels", 256, "most labels that ~/set_labels accepts", low=1, high=10_000),
-    Parameter("use_rgb", True, "subscribe to RGB"),
-    Parameter("use_depth", True, "subscribe to depth"),
-    Parameter("rgb_topic", "camera/rgb/image_raw", "RGB; CompressedImage where it ends in /compressed"),
-    Parameter("depth_topic", "camera/depth/image_raw", "depth, as above; also /compressedDepth"),
-    *REGISTRATION,
-    Parameter("max_skew_s", 0.02, "largest difference of stamps within a pair", low=0.0, high=1.0),
-    Parameter("fallback_after_s", 0.5, "silence after which the other is used alone", low=0.0, high=60.0),
-    Parameter("smoothing_s", 0.0, "time constant of smoothing the scores; 0: off", low=0.0, high=60.0),
-    Parameter("hysteresis", 0.0, "lead in score that another label needs to take over", low=0.0, high=1.0),
-    Parameter("reset_after_s", RESET_AFTER_S, "gap in stamps after which smoothing begins anew", low=0.01, high=3600.0),
-    Parameter("max_rate_hz", 0.0, "most frames a second that are looked at; 0: every one", low=0.0, high=1000.0),
-    Parameter("idle_without_subscribers", True, "decode nothing while nobody subscribes to the answers"),
-    Parameter("engine", ENGINES[0], "what runs the student; openvino: the extra edgevl[openvino]", choices=ENGINES),
-    Parameter("precision", "auto", "student: int8, float, or auto: float where int8 is refused", choices=PRECISIONS),
-    Parameter("threads", 1, "threads of one inference", low=1, high=64),
-    Parameter("providers", CPU_ONLY, "execution providers of the engine onnxruntime, first choice first"),
-    Parameter("top_k", 5, "labels and scores in each answer", low=1, high=100),
-    *SUBSCRIPTION_QOS,
-)
-ANSWERED = "answered"
+from edgevl_ros.node.worker import FAILED, in_thread
 
 
-class SceneClassifier(ManagedNode):
-    """See the module's text. ~/scene, ~/embedding, ~/classification, ~/labels (latched JSON).
+class SceneClassifier(ManagedNode[ClassifierParameters]):
+    """See the module's text. ~/scene, ~/embedding, ~/classification, ~/labels (edgevl/LabelSet, latched).
 
     Services: ~/set_labels, ~/load_bundle.
 
@@ -77,7 +48,7 @@ class SceneClassifier(ManagedNode):
     """
 
     def __init__(self) -> None:
-        super().__init__("scene_classifier", PARAMETERS)
+        super().__init__("scene_classifier", ClassifierParameters)
         self._model: Model | None = None
         self._chosen_labels: list[str] | None = None
         # Held while a frame is classified: model and labels change between two frames.
@@ -85,72 +56,55 @@ class SceneClassifier(ManagedNode):
         self._under_way = ""
         self._last: Frame | None = None
         self._repeated = 0
-        self._streams: dict[str, RawStream] = {}
-        self._worker: NewestWorker[Frame] | None = None
-        self._source: FrameSource | None = None
-        self._decoder: FrameDecoder | None = None
-        self._gate = Gate(0.0)
+        self._intake: Intake | None = None
         self._clock_jumps = ClockJumps(self.get_logger().warning)
         self._vision = vision_types()
         # From a frame's last image to its answer; work on one frame; all of the former but the student's network.
         self._latency_s, self._work_s, self._overhead_s = Recent(), Recent(), Recent()
 
     def setup(self) -> None:
-        if not (self.values["use_rgb"] or self.values["use_depth"]):
+        if not (self.parameters.use_rgb or self.parameters.use_depth):
             raise UserError("use_rgb and use_depth are both false: at least one must be true")
         cv_bridge()  # refuses a broken one now, not at the first image
-        self._model = None
-        self._chosen_labels = check_words(self.values["labels"], self.values["max_labels"]) or None
-        if self.values["bundle"]:
-            self._model = self._load(Path(self.values["bundle"]))
+        self.until_cleanup.callback(self._forget)
+        self._chosen_labels = check_words(self.parameters.labels, self.parameters.max_labels) or None
+        if self.parameters.bundle:
+            self._model = self._load(Path(self.parameters.bundle))
         self._scene = self.add_publisher(SceneClass, "~/scene", result_qos())
         self._embedding = self.add_publisher(Embedding, "~/embedding", result_qos())
         self._classification = None
         if self._vision is not None:
             self._classification = self.add_publisher(self._vision[0], "~/classification", result_qos())
-        self._labels = self.add_publisher(String, "~/labels", LATCHED)
+        self._labels = self.add_publisher(LabelSet, "~/labels", LATCHED)
         self._announce()
         self.add_service(SetLabels, "~/set_labels", self._on_set_labels)
         self.add_service(LoadBundle, "~/load_bundle", self._on_load_bundle)
 
+    def _forget(self) -> None:
+        self._model = self._intake = None
+
     def start(self) -> None:
-        use_rgb, use_depth = self.values["use_rgb"], self.values["use_depth"]
-        self._source = FrameSource(use_rgb, use_depth, self.values["max_skew_s"], self.values["fallback_after_s"])
-        self._gate = Gate(self.values["max_rate_hz"])
-        self._decoder = FrameDecoder(self)
         self._last = None
         if self._model is not None:
             self._model.smoother.reset()
-        self._worker = NewestWorker(self._answer, partial(self.add_error, "classify"), (ANSWERED,))
-        self.until_deactivate.callback(self._worker.close)
-        self._streams = {}
-        for name, number, used in (("rgb", RGB, use_rgb), ("depth", DEPTH, use_depth)):
-            if used:
-                topic = self.values[f"{name}_topic"]
-                self._streams[name] = RawStream(self, image_type(topic), topic, partial(self._on_image, number))
+        self._intake = Intake(self, self._wanted, self._answer)
 
     # -- frames -----------------------------------------------------------------------------------------
 
-    def _on_image(self, stream: int, stamp_ns: int, cdr: bytes) -> None:
-        now_s = time.monotonic()
-        frame = self._source.push(stream, Received(stamp_ns, cdr, now_s))
-        if frame is not None and self._gate.admits(now_s, self._wanted()):
-            self._worker.offer(frame)
-
     def _wanted(self) -> bool:
-        return not self.values["idle_without_subscribers"] or self._subscribers() > 0
+        return not self.parameters.idle_without_subscribers or self._subscribers() > 0
 
     def _subscribers(self) -> int:
         publishers = (self._scene, self._embedding, self._classification)
         return sum(publisher.get_subscription_count() for publisher in publishers if publisher is not None)
 
-    def _answer(self, frame: Frame) -> str:
+    def _answer(self, decoder: FrameDecoder, frame: Frame) -> str:
         started_s = time.monotonic()
-        rgb, depth = self._decoder.images(frame)
+        rgb, depth = decoder.images(frame)
         with self._swap:
             if self._model is None:
                 return FAILED
-            depth = self._decoder.as_learned(depth, self._model.learned)
+            depth = decoder.as_learned(depth, self._model.learned)
             scene, bundle_id, version = self._model.classify(rgb, depth, frame.lead.stamp_ns)
             self._last = frame
             # Within the lock: an answer by the words before never comes after one by the new words.
@@ -164,7 +118,7 @@ class SceneClassifier(ManagedNode):
         self, frame: Frame, scene: Scene, bundle_id: str, version: int, bundle: Bundle | None = None
     ) -> float:
         """Publish an answer, with ``bundle`` its embedding as well; seconds since the frame's last image had come."""
-        message = to_scene_class(scene, frame.lead, self.values["top_k"])
+        message = to_scene_class(scene, frame.lead, self.parameters.top_k)
         message.bundle_id, message.label_set_version = bundle_id, version
         latency_s = time.monotonic() - frame.complete_s
         message.latency_ms = latency_s * 1e3
@@ -178,7 +132,7 @@ class SceneClassifier(ManagedNode):
     def _answer_again(self, model: Model) -> None:
         """Name the last frame by the new words, so that nobody waits for the next one; the caller holds the lock."""
         frame = self._last
-        if frame is None or time.monotonic() - frame.complete_s > self.values["reset_after_s"] or not self._wanted():
+        if frame is None or time.monotonic() - frame.complete_s > self.parameters.reset_after_s or not self._wanted():
             return
         answer = model.reclassify(frame.lead.stamp_ns)
         if answer is not None:
@@ -189,9 +143,9 @@ class SceneClassifier(ManagedNode):
 
     def _load(self, path: Path) -> Model:
         """A verified, self-tested model with the chosen label set. Raises UserError with the reason."""
-        values = self.values
-        smoother = Smoother(values["smoothing_s"], values["hysteresis"], values["reset_after_s"])
-        engine = {key: values[key] for key in ("engine", "threads", "providers", "precision")}
+        parameters = self.parameters
+        smoother = Smoother(parameters.smoothing_s, parameters.hysteresis, parameters.reset_after_s)
+        engine = {key: getattr(parameters, key) for key in ("engine", "threads", "providers", "precision")}
         model = load_model(path, self._chosen_labels, engine, smoother)
         for note in filter(None, (model.bundle.fallback, *model.bundle.notes)):
             self.get_logger().warning(note)
@@ -212,7 +166,7 @@ class SceneClassifier(ManagedNode):
         response.bundle_id = self._bundle_id()
         if not request.path:
             raise UserError("path is empty: give the directory of a student bundle")
-        path = below_roots(Path(request.path), self.values["bundle_roots"])
+        path = below_roots(Path(request.path), self.parameters.bundle_roots)
         with self._only("another bundle is being loaded"):
             model = await in_thread(self, lambda: self._load(path))
         with self._swap:
@@ -228,7 +182,7 @@ class SceneClassifier(ManagedNode):
         if model is None:
             raise UserError("no bundle loaded: call ~/load_bundle first")
         response.labels, response.version = list(model.classifier.labels), model.classifier.label_set_version
-        chosen = check_words(request.labels, self.values["max_labels"]) or None
+        chosen = check_words(request.labels, self.parameters.max_labels) or None
         words = chosen or list(model.bundle.label_bank.names)
         with self._only("other labels are being encoded"):
             encode = partial(model.bank_for, words)
@@ -247,7 +201,7 @@ class SceneClassifier(ManagedNode):
 
     def _announce(self) -> None:
         """Tell the label set in force, and the statistics, now."""
-        self._labels.publish(String(data=label_set_json(self._model)))
+        self._labels.publish(to_label_set(self._model))
         self.publish_stats()
 
     def _bundle_id(self) -> str:
@@ -256,15 +210,12 @@ class SceneClassifier(ManagedNode):
     # -- diagnostics ------------------------------------------------------------------------------------
 
     def report(self) -> Report:
-        values: dict[str, object] = {"received_rgb": 0, "received_depth": 0}
-        for name, stream in self._streams.items():
-            values.update(stream.values(name))
-        values.update({"pairs": 0, "rgb_alone": 0, "depth_alone": 0})
-        if self._source is not None:
-            values.update(self._source.counts, waiting=self._source.waiting, frames=self._source.frames)
-            values.update(self._clock_jumps.values(self._source.clock_jumps))
-        if self._worker is not None:
-            values.update(**self._gate.counts, **self._worker.counts())
+        values: dict[str, object] = dict.fromkeys(
+            ("received_rgb", "received_depth", "pairs", "rgb_alone", "depth_alone"), 0
+        )
+        intake = self._intake
+        if intake is not None:
+            values.update(intake.values(), **self._clock_jumps.values(intake.clock_jumps))
         values["repeated"] = self._repeated
         values["scene_subscribers"] = self._scene.get_subscription_count()
         values["embedding_subscribers"] = self._embedding.get_subscription_count()
@@ -282,11 +233,10 @@ class SceneClassifier(ManagedNode):
             values.update(engine=engine.name, provider=engine.providers[0], threads=engine.threads)
             values["student"] = engine.path.name
         problems = ["no bundle loaded"] if model is None else [model.bundle.fallback] * bool(model.bundle.fallback)
-        if self._decoder is not None:
-            values["registered"] = str(self._decoder.calibration.found)
-            unlike = "" if model is None else self._decoder.unlike(model.learned)
-            problems += ([unlike] if unlike else []) + self._decoder.doubts()
-        problems += [text for stream in self._streams.values() if (text := stream.problem())]
+        if intake is not None:
+            values["registered"] = str(intake.decoder.calibration.found)
+            unlike = "" if model is None else intake.decoder.unlike(model.learned)
+            problems += ([unlike] if unlike else []) + intake.decoder.doubts() + intake.problems()
         doing = "classifying" if self._wanted() else "idle: nobody subscribes"
         return Report(WARN if problems else OK, "; ".join(problems) or doing, values)
 
@@ -303,7 +253,7 @@ class SceneClassifier(ManagedNode):
 
 def main() -> int:
     """Console script; returns the exit code."""
-    return run(SceneClassifier, PARAMETERS, __doc__ or "")
+    return run(SceneClassifier, ClassifierParameters, __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -2,30 +2,15 @@
 
 import math
 
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
-from nav_msgs.msg import Odometry
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.serialization import deserialize_message
 
 from edgevl_core.pairlog.place_messages import stand_of
 from edgevl_core.room_map.track import LiveTrack
 from edgevl_core.room_map.view import Stand
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.parameters import Parameter
 from edgevl_ros.node.streams import RawStream
-
-POSE_TYPES = {
-    "PoseStamped": PoseStamped,
-    "PoseWithCovarianceStamped": PoseWithCovarianceStamped,
-    "Odometry": Odometry,
-}
-POSES = (
-    Parameter("pose_topic", "pose", "where the robot is, in the frame of the map, such as AMCL's amcl_pose"),
-    Parameter("pose_type", "PoseStamped", "type of pose_topic", choices=tuple(POSE_TYPES)),
-    Parameter("max_pose_sigma_m", 0.5, "a PoseWithCovarianceStamped less sure than this counts as none", 0.0, 100.0),
-    Parameter("camera_x_m", 0.0, "how far the camera is ahead of what pose_topic tells of", -10.0, 10.0),
-    Parameter("camera_y_m", 0.0, "how far it is to the left", -10.0, 10.0),
-    Parameter("camera_yaw_rad", 0.0, "how far it is turned to the left", -6.3, 6.3),
-)
+from edgevl_ros.room_map.parameters import POSE_TYPES, MapperParameters
 
 
 class Poses:
@@ -36,15 +21,15 @@ class Poses:
         unsure: poses that were too unsure, or no numbers.
     """
 
-    def __init__(self, node: ManagedNode, track: LiveTrack) -> None:
-        values = node.values
+    def __init__(self, node: ManagedNode[MapperParameters], track: LiveTrack) -> None:
+        parameters = node.parameters
         self.frame_id = ""
         self.unsure = 0
         self._track = track
-        self._kind = POSE_TYPES[values["pose_type"]]
-        self._max_sigma_m = values["max_pose_sigma_m"]
-        self._mounted = Stand(values["camera_x_m"], values["camera_y_m"], values["camera_yaw_rad"])
-        self.stream = RawStream(node, self._kind, values["pose_topic"], self._on_pose)
+        self._kind = POSE_TYPES[parameters.pose_type]
+        self._max_sigma_m = parameters.max_pose_sigma_m
+        self._mounted = Stand(parameters.camera_x_m, parameters.camera_y_m, parameters.camera_yaw_rad)
+        self.stream = RawStream(node, self._kind, parameters.pose_topic, self._on_pose)
 
     def _on_pose(self, stamp_ns: int, cdr: bytes) -> None:
         message = deserialize_message(cdr, self._kind)

@@ -3,8 +3,10 @@
 import json
 import math
 import os
+from dataclasses import replace
 from datetime import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,8 +20,8 @@ from edgevl_core.adaptation.hosts import SshHost
 from edgevl_core.adaptation.records import BundleRef
 from edgevl_core.adaptation.triggers import PairCount, Rules, Seen, Window, due, parse_window
 from edgevl_core.base.errors import UserError
-from edgevl_ros.adaptation.robot_state import docked_at, stats_topic
-from edgevl_ros.adaptation.settings import PARAMETERS, settings
+from edgevl_ros.adaptation.robot_state import docked_at, labels_topic
+from edgevl_ros.adaptation.settings import AdaptationParameters, settings
 
 pytestmark = pytest.mark.unit
 NOON, NIGHT = time(12, 0), time(3, 30)
@@ -253,10 +255,9 @@ def test_logs_are_adapted_to_once_they_are_closed_and_hold_something(tmp_path):
 # -- parameters ------------------------------------------------------------------------------------------
 
 
-def values(tmp_path: Path, **given: object) -> dict[str, object]:
+def values(tmp_path: Path, **given: Any) -> AdaptationParameters:
     """All parameters, the given ones over their defaults."""
-    defaults = {parameter.name: parameter.default for parameter in PARAMETERS}
-    return {**defaults, "out_dir": str(tmp_path / "runs"), "executable": "true", **given}
+    return AdaptationParameters(**{"out_dir": str(tmp_path / "runs"), "executable": "true", **given})
 
 
 @pytest.mark.parametrize(
@@ -316,7 +317,7 @@ def test_a_plan_starts_from_the_run_that_made_the_bundle_in_use(tmp_path):
     assert settings(given).plan(made_here, "", "why").start_from == run
     assert settings(given).plan(A, "", "why").start_from is None
     assert settings(given).plan(None, "", "why").start_from is None
-    assert settings({**given, "start_from_current": False}).plan(made_here, "", "why").start_from is None
+    assert settings(replace(given, start_from_current=False)).plan(made_here, "", "why").start_from is None
 
 
 def test_a_bundle_made_by_hand_is_gone_on_from_where_its_run_is(tmp_path):
@@ -352,7 +353,7 @@ def test_every_night_begins_with_the_run_that_the_first_one_began_with(tmp_path)
     made = plans.plan(BundleRef(path=str(tuesday / "bundle"), id="t"), "", "why")
     assert made.start_from == base
     assert Path(made.recipe).name == "home.yaml"
-    named = {**given, "base_run": str(tmp_path / "elsewhere"), "recipe": "mine.yaml"}
+    named = replace(given, base_run=str(tmp_path / "elsewhere"), recipe="mine.yaml")
     other = settings(named).plan(BundleRef(path=str(tuesday / "bundle"), id="t"), "", "why")
     assert (other.start_from, other.recipe) == (tmp_path / "elsewhere", "mine.yaml")
     assert settings(given).plan(None, "", "why").recipe == ""  # no student yet: edgevl adapt's own default
@@ -373,8 +374,8 @@ def test_the_run_that_a_bundle_in_use_goes_back_to_is_kept(tmp_path):
 
 
 def test_the_classifier_is_heard_beside_its_service():
-    assert stats_topic("scene_classifier/load_bundle") == "scene_classifier/stats"
-    assert stats_topic("/robot/classifier/load_bundle") == "/robot/classifier/stats"
+    assert labels_topic("scene_classifier/load_bundle") == "scene_classifier/labels"
+    assert labels_topic("/robot/classifier/load_bundle") == "/robot/classifier/labels"
 
 
 def test_no_value_reaches_the_workstations_shell_unquoted():

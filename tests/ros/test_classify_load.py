@@ -4,12 +4,13 @@ import time
 from itertools import pairwise
 
 import pytest
-from edgevl.msg import SceneClass
+from edgevl.msg import LabelSet, SceneClass
 from edgevl.srv import LoadBundle, SetLabels
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from edgevl_core.camera.images import decode_rgb
+from edgevl_ros.node.qos import LATCHED
 from tests.ros import harness
 from tests.ros.classifying import NODE, accounted, listening, numbers, stamp_ns, unaccounted, write_speaking_bundle
 
@@ -108,6 +109,18 @@ def test_new_words_do_not_wait_for_the_next_frame(graph, tmp_path):
     graph.until(lambda: stats()["repeated"] == "1", "the count")
     assert stats()["answered"] == "1"
     assert len(scenes) == 2
+
+
+def test_labels_that_cannot_be_drawn_are_told_before_the_first_answer(graph, tmp_path):
+    node = graph.start("label_overlay")
+    words = graph.probe.create_publisher(LabelSet, f"{NODE}/labels", LATCHED)
+    words.publish(LabelSet(version=1, labels=["kitchen", "台所"]))
+    graph.until(lambda: "label 台所 cannot be drawn with ASCII letters: set font" in node.output(), "the warning")
+    words.publish(LabelSet(version=2, labels=["café", "bath"]))  # é is drawn as e
+    words.publish(LabelSet(version=3, labels=["浴室"]))
+    graph.until(lambda: "label 浴室 cannot" in node.output(), "the next warning")
+    assert node.stop() == 0
+    assert node.output().count("cannot be drawn") == 2
 
 
 def test_an_overlay_without_its_font_does_not_start(graph, tmp_path):

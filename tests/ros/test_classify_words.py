@@ -1,12 +1,9 @@
 """Words that the bundle's bank has not, while frames go on; the label set as a latched topic."""
 
-import json
-
 import numpy as np
 import pytest
-from edgevl.msg import SceneClass
+from edgevl.msg import LabelSet, SceneClass
 from edgevl.srv import LoadBundle, SetLabels
-from std_msgs.msg import String
 
 from tests.ros import harness
 from tests.ros.classifying import NODE, listening, stamp_ns, unaccounted, write_speaking_bundle
@@ -24,14 +21,15 @@ def test_new_words_are_encoded_while_frames_go_on(graph, tmp_path):
     stats = graph.watch_stats(f"{NODE}/stats")
     other = graph.probe.create_client(SetLabels, f"{NODE}/set_labels")
     graph.start(NODE, bundle=str(tmp_path / "slow"), labels=["kitchen", "台所"])
-    latched = graph.watch(String, f"{NODE}/labels")
+    label_set = graph.watch(LabelSet, f"{NODE}/labels")
 
-    def label_set():
-        return {} if latched() is None else json.loads(latched().data)
+    def labels_are(*labels):
+        return label_set() is not None and list(label_set().labels) == list(labels)
 
     # At start already: the parameter names a word that the bank has not.
-    graph.until(lambda: label_set().get("labels") == ["kitchen", "台所"], "the label set")
-    assert label_set() == {"version": 1, "bundle_id": slow, "labels": ["kitchen", "台所"]}
+    graph.until(lambda: labels_are("kitchen", "台所"), "the label set")
+    told = LabelSet(version=1, bundle_id=slow, bundle_path=str(tmp_path / "slow"), labels=["kitchen", "台所"])
+    assert label_set() == told
     graph.start_player(bag, loop=True, wait_rgb_subscribers=1, wait_depth_subscribers=1)
     graph.resume_player(*listening(stats))
     graph.until(lambda: scenes, "answers")
@@ -60,16 +58,17 @@ def test_new_words_are_encoded_while_frames_go_on(graph, tmp_path):
     change = future.result()
     assert (change.ok, change.version, len(change.labels)) == (True, 3, 201)
     assert "1 repeated" in change.message
-    graph.until(lambda: label_set().get("version") == 3, "the new label set")
-    assert label_set()["labels"] == [*words, "office"]
+    graph.until(lambda: label_set().version == 3, "the new label set")
+    assert labels_are(*words, "office")
     graph.until(lambda: scenes[-1].label_set_version == 3, "an answer with the new label set")
     assert set(scenes[-1].labels) <= {*words, "office"}
 
     # The words outlive a change of the bundle, if the new one can encode them.
     loaded = graph.call(LoadBundle, f"{NODE}/load_bundle", path=str(tmp_path / "fast"))
     assert (loaded.ok, loaded.bundle_id) == (True, fast)
-    graph.until(lambda: label_set().get("bundle_id") == fast, "the new bundle's label set")
-    assert label_set()["labels"] == [*words, "office"]
+    graph.until(lambda: label_set().bundle_id == fast, "the new bundle's label set")
+    assert label_set().bundle_path == str(tmp_path / "fast")
+    assert labels_are(*words, "office")
     refused = graph.call(LoadBundle, f"{NODE}/load_bundle", path=str(tmp_path / "mute"))
     assert (refused.ok, refused.bundle_id) == (False, fast)
     assert words[0] in refused.message

@@ -12,9 +12,14 @@ import pytest
 import yaml
 
 from edgevl_core.base.errors import UserError
-from edgevl_ros.node.lifecycle import COMMON
-from edgevl_ros.node.parameters import descriptor, from_text
+from edgevl_ros.adaptation.settings import AdaptationParameters
+from edgevl_ros.classify.parameters import ClassifierParameters
+from edgevl_ros.logger.parameters import LoggerParameters
+from edgevl_ros.node.parameters import descriptor, from_text, table
 from edgevl_ros.nodes import adaptation_manager, bag_player, label_overlay, pair_logger, room_mapper, scene_classifier
+from edgevl_ros.nodes.bag_player import PlayerParameters
+from edgevl_ros.nodes.label_overlay import OverlayParameters
+from edgevl_ros.room_map.parameters import MapperParameters
 from tests.paths import ROOT
 
 pytestmark = pytest.mark.unit
@@ -22,8 +27,15 @@ PRESETS = sorted((ROOT / "config/cameras").glob("*.yaml"))
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 MODULES = (adaptation_manager, bag_player, label_overlay, pair_logger, room_mapper, scene_classifier)
 PARAMETERS = {
-    module.__name__.split(".")[-1]: {parameter.name: parameter for parameter in (*COMMON, *module.PARAMETERS)}
-    for module in MODULES
+    name: {parameter.name: parameter for parameter in table(kind)}
+    for name, kind in (
+        ("adaptation_manager", AdaptationParameters),
+        ("bag_player", PlayerParameters),
+        ("label_overlay", OverlayParameters),
+        ("pair_logger", LoggerParameters),
+        ("room_mapper", MapperParameters),
+        ("scene_classifier", ClassifierParameters),
+    )
 }
 
 

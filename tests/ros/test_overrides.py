@@ -8,12 +8,14 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from edgevl_core.base.errors import UserError
-from edgevl_ros.launch_checks import check_launch
+from edgevl_ros.launch_checks import check_arguments, check_launch
 from edgevl_ros.node.overrides import doubts, is_meant, parameter_files, read_sections
 from tests.paths import ROOT
+from tests.ros import harness
 from tests.ros.test_nodes import NODES
 
-DECLARED = ("log_scale", "max_total_mb", "rgb_topic")
+DECLARED = ("log_scale", "max_total_mb", "rgb_topic", "qos_reliability", "qos_depth")
+TOPICS = ("/camera/rgb/image_raw",)
 
 
 def written(path: Path, text: str) -> Path:
@@ -23,7 +25,7 @@ def written(path: Path, text: str) -> Path:
 
 def found(tmp_path: Path, text: str, *overrides: str, node: str = "/pair_logger", name: str = "p.yaml") -> list[str]:
     path = written(tmp_path / name, text)
-    return doubts(node, overrides, DECLARED, {path: read_sections(path)})
+    return doubts(node, overrides, DECLARED, TOPICS, {path: read_sections(path)})
 
 
 @pytest.mark.unit
@@ -36,7 +38,7 @@ def test_a_misspelt_name_is_told_with_the_nearest_one(tmp_path, section):
 @pytest.mark.unit
 def test_any_unknown_name_of_a_node_of_its_own_is_told(tmp_path):
     assert len(found(tmp_path, "pair_logger: {ros__parameters: {zzz: 1, a: {b: 2}}}", "zzz", "a.b")) == 2
-    assert len(doubts("/pair_logger", ["zzz"], DECLARED, {})) == 1  # -p zzz:=1
+    assert len(doubts("/pair_logger", ["zzz"], DECLARED, TOPICS, {})) == 1  # -p zzz:=1
     # launch_ros writes such a file for the dictionary of one node.
     text = "/**: {ros__parameters: {privacy: 1}}"
     assert len(found(tmp_path, text, "privacy", name="launch_params_x1")) == 1
@@ -50,6 +52,31 @@ def test_what_is_for_others_or_for_rclpy_is_not(tmp_path):
     assert not found(tmp_path, "/**/pair_logger: {ros__parameters: {log_scale: 0.5}}", "log_scale")
     both = "/r1/pair_logger: {ros__parameters: {log_scale: 1.0}}\n/r2/pair_logger: {ros__parameters: {log_scale: 0.5}}"
     assert not found(tmp_path, both, "log_scale", node="/r2/pair_logger")
+
+
+QOS = "qos_overrides./camera/rgb/image_raw.subscription"
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("section", ["/**/pair_logger", "/**", None])
+def test_qos_overrides_of_its_own_topic_are_told_with_what_has_an_effect(tmp_path, section):
+    text = f"{section}: {{ros__parameters: {{qos_overrides: {{/camera/rgb/image_raw: {{subscription: {{x: 1}}}}}}}}}}"
+    overrides = [f"{QOS}.reliability", f"{QOS}.depth", f"{QOS}.x"]
+    said = found(tmp_path, text, *overrides) if section else doubts("/pair_logger", overrides, DECLARED, TOPICS, {})
+    told = "subscription.depth, subscription.reliability, subscription.x"
+    effect = "has no effect on pair_logger: set qos_reliability and qos_depth"
+    assert said == [f"qos_overrides of /camera/rgb/image_raw ({told}) {effect}"]
+
+
+@pytest.mark.unit
+def test_qos_overrides_of_other_topics(tmp_path):
+    """In a section for all nodes they are for those that have the topic; in the node's own they are a mistake."""
+    name = "qos_overrides./scan.subscription.depth"
+    text = "{}: {{ros__parameters: {{qos_overrides: {{/scan: {{subscription: {{depth: 1}}}}}}}}}}"
+    assert not found(tmp_path, text.format("/**"), name)
+    assert len(found(tmp_path, text.format("/**/pair_logger"), name)) == 1
+    [said] = doubts("/adaptation_manager", [name], ["bags"], [], {})
+    assert said.endswith("has no effect on adaptation_manager: leave it out")
 
 
 @pytest.mark.unit
@@ -101,7 +128,7 @@ def test_shipped_parameter_files_raise_no_doubt():
     for path in [ROOT / "config/robot.yaml", *(ROOT / "config/cameras").glob("*.yaml")]:
         sections = read_sections(path)
         for name in NODES:
-            assert not doubts(f"/r1/{name}", [], ["bag"], {path: sections})
+            assert not doubts(f"/r1/{name}", [], ["bag"], [], {path: sections})
 
 
 @pytest.mark.unit
@@ -123,8 +150,12 @@ def test_a_node_without_its_parameter_file_does_not_start(tmp_path, content):
 def test_unknown_parameters_are_in_the_log_and_the_diagnostics(graph, tmp_path, name):
     file = written(tmp_path / "p.yaml", f"/**/{name}: {{ros__parameters: {{log_scal: 0.5, qos_dept: 1}}}}")
     stats = graph.watch(DiagnosticStatus, f"{name}/{'status' if name == 'bag_player' else 'stats'}")
-    node = graph.start(name, "--params-file", str(file), autostart=False, max_total_gb=1.0, use_sim_time=False)
+    qos = {f"qos_overrides./{harness.RGB_TOPIC}.subscription.reliability": "reliable"}
+    node = graph.start(name, "--params-file", str(file), autostart=False, max_total_gb=1.0, use_sim_time=False, **qos)
     graph.until(stats, "a report")
+    no_effect = f"qos_overrides of /{harness.RGB_TOPIC} (subscription.reliability) has no effect on {name}"
+    assert no_effect in stats().message
+    assert any(line.startswith("[WARN]") and no_effect in line for line in node.output().splitlines())
     assert stats().level == DiagnosticStatus.WARN
     for wrong in ("log_scal", "qos_dept", "max_total_gb"):
         assert f"parameter {wrong} is unknown to {name}" in stats().message
@@ -200,3 +231,23 @@ def test_a_launch_without_parameters_is_refused(tmp_path, content):
         file.write_text(content)
     with pytest.raises(UserError, match=r"robot\.yaml (cannot be read|holds no parameters)"):
         check_launch(str(file), "false")
+
+
+@pytest.mark.unit
+def test_a_launch_argument_that_nothing_declares_is_refused_with_the_names_that_there_are():
+    words = ["/opt/ros/bin/ros2", "launch", "edgevl", "classify.launch.py", "bundle:=/data/b", "lables:=home"]
+    with pytest.raises(UserError) as error:
+        check_arguments(words, "/share/edgevl/launch/classify.launch.py", ["bundle", "labels", "map"])
+    assert str(error.value) == (
+        "lables:=home: classify.launch.py has no argument lables: the nearest name is labels; "
+        "accepted: bundle, labels, map"
+    )
+    check_arguments(words[:-1], "/share/edgevl/launch/classify.launch.py", ["bundle", "labels", "map"])
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    "words", [["ros2", "launch", "mine", "all.launch.py", "speed:=1", "file:=/a/log.launch.py"], ["pytest"]]
+)
+def test_arguments_of_a_launch_file_that_includes_ours_are_its_own(words):
+    check_arguments(words, "/share/edgevl/launch/log.launch.py", ["bundle"])

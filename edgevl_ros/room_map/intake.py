@@ -1,0 +1,94 @@
+"""The frames that scene_classifier looked at, each with where the camera stood and the depth of that moment."""
+
+import time
+from collections.abc import Callable
+
+from edgevl.msg import Embedding
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo
+
+from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
+from edgevl_core.room_map.live import Account, Awaiting, RecentDepth
+from edgevl_core.room_map.track import LiveTrack
+from edgevl_core.room_map.view import Intrinsics, Stand, intrinsics
+from edgevl_ros.node.lifecycle import ManagedNode
+from edgevl_ros.node.streams import RawStream, image_type, values_of
+from edgevl_ros.room_map.parameters import MapperParameters
+from edgevl_ros.room_map.poses import Poses
+
+POLL_S = 0.05
+
+
+class Intake:
+    """Listens until the node is deactivated; its counts can be asked for afterwards too.
+
+    Args:
+        node: its parameters name the topics.
+        account: told of each frame that comes.
+        take: called with a frame, where the camera stood (None: not known), the bytes of its depth image (None: there
+            is none) and the depth camera's intrinsics (None: not known), once no more will be known of its moment.
+    """
+
+    def __init__(
+        self,
+        node: ManagedNode[MapperParameters],
+        account: Account,
+        take: Callable[[Embedding, Stand | None, bytes | None, Intrinsics | None], None],
+    ) -> None:
+        parameters = node.parameters
+        self._account, self._take = account, take
+        self._camera: Intrinsics | None = None
+        self._without_view = 0
+        self._max_skew_ns = round(parameters.max_skew_s * 1e9)
+        self._track = LiveTrack()
+        self._poses = Poses(node, self._track)
+        self._depth = RecentDepth(parameters.depth_buffer_length, self._max_skew_ns)
+        self._depth_topic = parameters.depth_topic
+        self._frames: Awaiting[Embedding] = Awaiting(self._heard_until_ns, parameters.wait_s)
+        self._streams = {
+            "embedding": RawStream(node, Embedding, parameters.embedding_topic, self._on_embedding),
+            "pose": self._poses.stream,
+        }
+        if self._depth_topic:
+            info_topic = parameters.depth_camera_info_topic or parameters.camera_info_topic
+            self._streams["depth"] = RawStream(node, image_type(self._depth_topic), self._depth_topic, self._depth.put)
+            self._streams["camera_info"] = RawStream(node, CameraInfo, info_topic, self._on_info)
+        node.until_deactivate.callback(self.hand_on)
+        node.add_timer(POLL_S, self.hand_on)
+
+    def hand_on(self) -> None:
+        """Hand on the frames whose pose and depth are known, or will not be."""
+        for stamp_ns, message in self._frames.ready(time.monotonic()):
+            stand, depth = self._track.at(stamp_ns), self._depth.take(stamp_ns)
+            self._without_view += depth is None or self._camera is None
+            self._take(message, stand, depth, self._camera)
+
+    def values(self) -> dict[str, object]:
+        """For diagnostics."""
+        own = {"unsure_poses": self._poses.unsure, "without_view": self._without_view}
+        return {**values_of(self._streams), **own}
+
+    def problems(self, map_frame: str) -> list[str]:
+        """What is silent, and whether poses are of another map than that of ``map_frame`` (empty: not known yet)."""
+        # Any may fall silent, when the robot stands still.
+        found = [stream.problem() for stream in self._streams.values() if not stream.count.received]
+        frame_id = self._poses.frame_id
+        if frame_id and map_frame and frame_id != map_frame:
+            found.append(f"poses are in frame {frame_id}, the map in {map_frame}: they may drift")
+        return found
+
+    def _on_embedding(self, stamp_ns: int, cdr: bytes) -> None:
+        self._account.receive()
+        self._frames.put(stamp_ns, deserialize_message(cdr, Embedding), time.monotonic())
+        self.hand_on()
+
+    def _heard_until_ns(self) -> int:
+        """Up to which stamp poses have come, and depth with its camera where a frame's view is asked for."""
+        if not self._depth_topic:
+            return self._track.newest_ns
+        seen_ns = -1 if self._camera is None else self._depth.newest_ns + self._max_skew_ns
+        return min(self._track.newest_ns, seen_ns)
+
+    def _on_info(self, stamp_ns: int, cdr: bytes) -> None:
+        if self._camera is None:
+            self._camera = intrinsics(deserialize(cdr, CAMERA_INFO))
