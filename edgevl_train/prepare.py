@@ -107,7 +107,7 @@ def prepare(
         precision=resolve_precision(recipe.teacher.precision, own_device(recipe)),
         device=own_device(recipe),
     )
-    student = new_student(recipe, teacher, recipe.seed)
+    student = new_student(recipe.student, teacher, recipe.seed)
     earlier = earlier_runs(recipe, teacher)
     start = recipe.student.start_from
     tried = (out is not None and (out / INPUTS_FILE).is_file()) or (start is not None and (start / "bundle").is_dir())
