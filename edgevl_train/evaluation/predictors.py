@@ -19,7 +19,6 @@ from edgevl_core.camera.depth import encode_depth
 from edgevl_core.camera.preprocess import Preprocess, to_batch, to_input
 from edgevl_core.engine import Engine
 from edgevl_core.pairlog.pairs import RgbdPair
-from edgevl_train.data.cache.layout import input_sizes
 from edgevl_train.evaluation.predictions import Embedded
 from edgevl_train.recipe import load_recipe
 from edgevl_train.restore import check_teacher, find_checkpoint, load_student, run_of
@@ -167,8 +166,9 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
             "the ones given to `edgevl adapt`"
         )
     student = load_student(checkpoint, recipe.student, bank.vectors.shape[1])
-    embed = _student_embedding(student_on_numpy(student), recipe.robot_preprocess(), trust)
-    view = input_sizes(recipe).get("wide", recipe.robot_preprocess())
+    robot = recipe.robot_preprocess()
+    embed = _student_embedding(student_on_numpy(student), robot, trust)
+    view = robot.model_copy(update={"size_px": recipe.cache.size_px})
     return Predictor(name, embed, bank, *rest, view, max_skew_s=recipe.cache.max_skew_s)
 
 
