@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.camera.depth import to_measured, to_millimetres
-from edgevl_core.camera.images import decode_as_it_is, decode_rgb, encode_jpeg, encode_png
+from edgevl_core.camera.depth import MeasuredDepth, decode_depth, to_millimetres
+from edgevl_core.camera.images import decode_rgb, encode_jpeg, encode_png
 from edgevl_core.pairlog.types import compressed_image_msg, header_stamp_ns
 
 JPEG_QUALITY = 95
@@ -30,10 +30,9 @@ def png_msg(rgb: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Any:
     return compressed_image_msg(encode_png(rgb), "rgb8; png compressed bgr8", stamp_ns, frame_id)
 
 
-def depth_png_msg(depth: NDArray[Any], stamp_ns: int, frame_id: str) -> Any:
+def depth_png_msg(depth: MeasuredDepth, stamp_ns: int, frame_id: str) -> Any:
     """A CompressedImage of (H, W) depth: uint16 millimetres, or float metres with NaN where invalid."""
-    millimetres = depth if depth.dtype == np.uint16 else to_millimetres(depth)
-    data = _DEPTH_HEADER + encode_png(millimetres)
+    data = _DEPTH_HEADER + encode_png(to_millimetres(depth))
     return compressed_image_msg(data, "16UC1; compressedDepth png", stamp_ns, frame_id)
 
 
@@ -52,6 +51,4 @@ def compress_depth_msg(message: Any) -> Any:
     Raises:
         ImageFormatError: the message cannot be decoded, or is no depth image.
     """
-    raw, encoding = decode_as_it_is(message)
-    depth = to_measured(raw, encoding)
-    return depth_png_msg(depth, header_stamp_ns(message), message.header.frame_id)
+    return depth_png_msg(decode_depth(message), header_stamp_ns(message), message.header.frame_id)

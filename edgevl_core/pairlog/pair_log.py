@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from edgevl_core.base.recent import Recent
-from edgevl_core.camera.depth import MILLIMETRES, decode_depth
+from edgevl_core.camera.depth import decode_depth
 from edgevl_core.camera.doubts import DepthWatch
-from edgevl_core.camera.images import ImageFormatError, decode_rgb, message_encoding
+from edgevl_core.camera.images import ImageFormatError, decode_rgb
 from edgevl_core.camera.registration import INFO_OF
 from edgevl_core.pairing.frames import RGB, Received
 from edgevl_core.pairing.pairing import Event, Pair, PairMatcher
@@ -233,20 +233,20 @@ class PairLog:
         if reason is None:
             try:
                 rgb_msg, rgb_image = self._decode(rgb, self._logged.rgb, decode_rgb)
-                depth_msg, depth_m = self._decode(depth, self._logged.depth, decode_depth)
+                depth_msg, depth_image = self._decode(depth, self._logged.depth, decode_depth)
             except ImageFormatError as error:  # what no training could read is not worth a log
                 reason, self._unreadable = UNREADABLE, str(error)
             else:
                 self._unreadable = ""
-                reason = self._keep.decide(stamp_ns, rgb_image, depth_m, pose)
+                reason = self._keep.decide(stamp_ns, rgb_image, depth_image, pose)
         if reason is not None:
             self.dropped[reason] += 1
             return
-        self._depth_watch.add(depth_m, message_encoding(depth_msg) in MILLIMETRES)
+        self._depth_watch.add(depth_image)
         self._keep_pair(rgb, depth)
         if rgb_image is not None:
             seen_rgb = (*rgb_image.shape[1::-1], rgb_msg.header.frame_id)
-            seen_depth = (*depth_m.shape[1::-1], depth_msg.header.frame_id)
+            seen_depth = (*depth_image.shape[1::-1], depth_msg.header.frame_id)
             self._state_registration(self._calibration.finder.images(rgb=seen_rgb, depth=seen_depth))
 
     def _keep_pair(self, rgb: Received | None, depth: Received) -> None:

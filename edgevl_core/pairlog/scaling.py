@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.camera.depth import to_metres
+from edgevl_core.camera.depth import to_measured
 from edgevl_core.camera.images import decode_as_it_is, decode_rgb
 from edgevl_core.pairlog.compressing import depth_png_msg, jpeg_msg, png_msg
 from edgevl_core.pairlog.types import header_stamp_ns, image_msg
@@ -54,11 +54,11 @@ def scale_depth_msg(message: Any, scale: float) -> Any:
         ImageFormatError: the message cannot be decoded, or is no depth image.
     """
     raw, encoding = decode_as_it_is(message)
-    depth_m = to_metres(raw, encoding)  # refuses what is no depth
+    depth = to_measured(raw, encoding)  # refuses what is no depth
     stamp_ns, frame_id = header_stamp_ns(message), message.header.frame_id
     if not hasattr(message, "format"):
         return image_msg(scale_depth(raw, scale), encoding, stamp_ns, frame_id)
-    return depth_png_msg(scale_depth(depth_m, scale), stamp_ns, frame_id)
+    return depth_png_msg(scale_depth(depth, scale), stamp_ns, frame_id)
 
 
 def scale_info_msg(info: Any, scale: float) -> Any:

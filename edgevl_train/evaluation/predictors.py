@@ -180,7 +180,7 @@ def teacher_predictor(
 
     def embed(pairs: Sequence[RgbdPair]) -> Embedded:
         rgb = teacher.encode_image([pair.rgb for pair in pairs], view)
-        depth = teacher.encode_image([encode_depth(pair.depth_m, depth_encoding) for pair in pairs], view)
+        depth = teacher.encode_image([encode_depth(pair.depth, depth_encoding) for pair in pairs], view)
         return Embedded(rgb, depth, _quality(*_inputs(pairs, small)))
 
     bank = build_label_bank([_label_set(labels)], teacher.encode_text)
@@ -221,7 +221,7 @@ def _student_embedding(
 def _inputs(
     pairs: Sequence[RgbdPair], preprocess: Preprocess
 ) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
-    return [to_input(pair.rgb, preprocess) for pair in pairs], [to_input(pair.depth_m, preprocess) for pair in pairs]
+    return [to_input(pair.rgb, preprocess) for pair in pairs], [to_input(pair.depth, preprocess) for pair in pairs]
 
 
 def _quality(
