@@ -29,6 +29,7 @@ from edgevl_train.prepare import Setup, gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe, parse_recipe
 from edgevl_train.teacher.loading import quiet_open_clip
+from edgevl_train.training.context import RunContext
 from edgevl_train.training.distributed import start_fabric
 from edgevl_train.training.stage1_distillation import distil
 
@@ -93,7 +94,7 @@ def _epoch(setup: Setup, data: RunData, directory: Path, in_the_loop: bool = Fal
         for pixels in seen:
             setup.teacher.encode_pixels(pixels)
         with tempfile.TemporaryDirectory(dir=directory) as fresh:
-            distil(copy.deepcopy(setup.student), data, recipe, fabric, Path(fresh), "benchmark")
+            distil(copy.deepcopy(setup.student), data, recipe, RunContext(fabric, Path(fresh), "benchmark"))
 
     return run
 

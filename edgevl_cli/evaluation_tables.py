@@ -29,7 +29,9 @@ def show_evaluation(numbers: Mapping[str, Any]) -> None:
     if numbers["other_rooms"]:
         rooms = ", ".join(f"{name} {frames}" for name, frames in numbers["other_rooms"].items())
         console.print(f"true rooms that are no label, left aside: {rooms}")
-    console.print(_by_modality("by modality", {name.replace("_", " "): numbers[name] for name in _HEADLINES}))
+    console.print(_by_modality("by modality", _headlines(numbers)))
+    if "current" in numbers:
+        console.print(_by_modality(f"{numbers['current']['model']}, the same pairs", _headlines(numbers["current"])))
     if numbers["teacher_cosine_of_mean"] is not None:
         console.print(f"teacher cosine of the best constant embedding: {numbers['teacher_cosine_of_mean']:.3f}")
     if numbers["against"] is None:
@@ -47,6 +49,10 @@ def show_evaluation(numbers: Mapping[str, Any]) -> None:
         console.print(_unknown(numbers["unknown"]))
     if "retrieval" in numbers:
         console.print(_retrieval(numbers["retrieval"]))
+
+
+def _headlines(numbers: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    return {name.replace("_", " "): numbers[name] for name in _HEADLINES}
 
 
 def _by_modality(title: str, rows: Mapping[str, Mapping[str, float]], digits: int = 3) -> Table:

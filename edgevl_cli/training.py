@@ -142,6 +142,10 @@ def evaluate(
         ),
     ],
     bags: Bags,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="CURRENT", help="Another model, on the very same pairs in the same pass."),
+    ] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="Labels (default: the bundle's own).")] = None,
     teacher: Annotated[str | None, typer.Option("--teacher", help="Compare with this teacher as well.")] = None,
     leave_out: Annotated[
@@ -178,6 +182,7 @@ def evaluate(
         numbers = run(
             model,
             bags,
+            against=against,
             labels=labels,
             teacher=teacher,
             leave_out=leave_out,

@@ -9,9 +9,9 @@ import contextlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime, timezone
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -25,13 +25,15 @@ from edgevl_train.evaluation.calibrate import at_a_bound
 from edgevl_train.evaluation.decision import Decision, Judged, decide
 from edgevl_train.evaluation.predictors import student_on_numpy
 from edgevl_train.evaluation.report import write_report
-from edgevl_train.export_bundle import Measured, Students, deliver, export_students, measure, on_images, student_figures
-from edgevl_train.prepare import Setup, gather, open_inputs, prepare
+from edgevl_train.export_bundle import Exported, Measured, Students, deliver, export_students, measure, on_images
+from edgevl_train.prepare import Setup, TrainingInputs, gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
 from edgevl_train.restore import earlier_student
 from edgevl_train.run_directory import at_work, check_out, write_json
 from edgevl_train.training.batch_norms import restore_for
+from edgevl_train.training.checkpoint import Best
+from edgevl_train.training.context import RunContext
 from edgevl_train.training.distributed import start_fabric
 from edgevl_train.training.signals import terminable
 from edgevl_train.training.stage1_distillation import distil
@@ -85,57 +87,88 @@ def adapt(
     return bundle
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """Both stages' students, on the CPU, and their best epochs."""
+
+    students: Students
+    stage1: Best
+    stage2: Best
+
+
 def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path:
-    recipe = setup.recipe
     inputs = open_inputs(setup, out, fabric)
     if (out / "bundle").exists() and (out / "report.json").is_file():
         return out / "bundle"
     for warning in setup.warnings:
         progress.say(f"warning: {warning}")
     gathered = gather(setup, inputs, out, progress, fabric)
-    cache, split, bank, data = gathered.cache, gathered.split, gathered.bank, gathered.data
-    coverage, warnings = gathered.coverage, gathered.warnings
-    progress.say(coverage.line())
-    for warning in warnings[len(setup.warnings) :]:
+    progress.say(gathered.coverage.line())
+    for warning in gathered.warnings[len(setup.warnings) :]:
         progress.say(f"warning: {warning}")
-    progress.stage("stage1")
-    restore_for(setup.student, data, recipe, progress.say)
-    fingerprint = inputs.fingerprint
-    stage1 = distil(setup.student, data, recipe, fabric, out, fingerprint, progress.update)
-    progress.stage("stage2")
-    quantised = quantised_copy(setup.student, data, recipe)
-    # Always in 32 bits: bfloat16 cannot hold the 256 levels that the fake quantisers imitate.
-    stage2 = contrast(quantised, data, recipe, start_fabric(recipe, "32-true"), out, fingerprint, progress.update)
+    trained = _train(setup, gathered.data, RunContext(fabric, out, inputs.fingerprint, progress.update), progress)
     progress.stage("export")
-    if not fabric.is_global_zero:
-        return out / "bundle"
-    files = export_students(Students(setup.student.cpu(), quantised.cpu()), data, recipe, out / "onnx")
-    report = {
-        "pairs": {"all": len(cache), "train": len(data.train), "val": len(data.val), "in_gaps": split.dropped},
-        "split_by": split.by,
-        "coverage": coverage.as_report(),
-        "curation": gathered.curation.report,
-        "bags": cache.index["bags"],
-        "stage1": {"epoch": stage1.epoch, "val": stage1.metrics},
-        "stage2": {"epoch": stage2.epoch, "val": stage2.metrics},
-    }
+    return _deliver(setup, gathered, trained, out, progress) if fabric.is_global_zero else out / "bundle"
+
+
+def _train(setup: Setup, data: RunData, context: RunContext, progress: RunProgress) -> _Trained:
+    recipe = setup.recipe
+    progress.stage("stage1")
+    restore_for(setup.student, data, recipe.student, progress.say)
+    stage1 = distil(setup.student, data, recipe, context)
+    progress.stage("stage2")
+    quantised = quantised_copy(setup.student, data, recipe.stage2)
+    # Always in 32 bits: bfloat16 cannot hold the 256 levels that the fake quantisers imitate.
+    stage2 = contrast(quantised, data, recipe, replace(context, fabric=start_fabric(recipe, "32-true")))
+    return _Trained(Students(setup.student.cpu(), quantised.cpu()), stage1, stage2)
+
+
+def _deliver(setup: Setup, gathered: TrainingInputs, trained: _Trained, out: Path, progress: RunProgress) -> Path:
+    """ONNX files, what is measured of them, the decision, the report and the bundles."""
+    recipe, data, warnings = setup.recipe, gathered.data, list(gathered.warnings)
+    files = export_students(trained.students, data, recipe.student, recipe.stage2, out / "onnx")
     progress.update(1, 3, "calibration")
-    measured = {name: measure(files[name], data, recipe) for name in ("fp32", "ptq", "int8")}
+    measured = {
+        name: measure(files[name], data, recipe.preprocess, recipe.calibration) for name in ("fp32", "ptq", "int8")
+    }
     if bounds := at_a_bound(measured["int8"].calibration.temperature):
         warnings.append(
             f"the temperature of {', '.join(bounds)} is at its bound: confidence says little; log more pairs"
         )
         progress.say(f"warning: {warnings[-1]}")
     progress.update(2, 3, "decision and bundles")
-    decision = _decide(setup, data, measured["int8"], _doubts(coverage, stage2.metrics))
-    figures = student_figures(files, measured)
-    ending = {"students": figures, "warnings": warnings, "decision": asdict(decision), "wall_s": progress.wall_s()}
-    write_json(out / "report.json", report | ending)
+    exported = Exported(files, measured)
+    decision = _decide(setup, data, measured["int8"], _doubts(gathered.coverage, trained.stage2.metrics))
+    ending = {
+        "students": exported.figures(),
+        "warnings": warnings,
+        "decision": asdict(decision),
+        "wall_s": progress.wall_s(),
+    }
+    write_json(out / "report.json", _report(gathered, trained) | ending)
     write_report(out)
-    training = {"answers": report["coverage"]["labels"], "warnings": warnings, "decision": decision.sentence}
-    return deliver(
-        files, measured, figures, data, bank, setup.labels.names, setup.teacher, recipe, report, training, out, _now()
-    )
+    answers = gathered.coverage.as_report()["labels"]
+    training = {"answers": answers, "warnings": warnings, "decision": decision.sentence}
+    return deliver(setup, gathered, exported, training, out)
+
+
+def _report(gathered: TrainingInputs, trained: _Trained) -> dict[str, Any]:
+    """What report.json says of the data and of the training."""
+    data, split = gathered.data, gathered.split
+    return {
+        "pairs": {
+            "all": len(gathered.cache),
+            "train": len(data.train),
+            "val": len(data.val),
+            "in_gaps": split.dropped,
+        },
+        "split_by": split.by,
+        "coverage": gathered.coverage.as_report(),
+        "curation": gathered.curation.report,
+        "bags": gathered.cache.index["bags"],
+        "stage1": {"epoch": trained.stage1.epoch, "val": trained.stage1.metrics},
+        "stage2": {"epoch": trained.stage2.epoch, "val": trained.stage2.metrics},
+    }
 
 
 def _decide(setup: Setup, data: RunData, student: Measured, doubts: Sequence[str]) -> Decision:
@@ -171,7 +204,3 @@ def _shares(recipe: Recipe) -> dict[str, float]:
         "stage2": 2 * per_epoch * recipe.stage2.epochs + 0.5,
         "export": 2.0,
     }
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,7 +1,8 @@
 """The last steps of a run: ONNX files, calibration on validation pairs, the bundle and its baseline."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.bundle.fusion import Trust, depth_quality, rgb_quality
-from edgevl_core.bundle.label_bank import LabelBank
+from edgevl_core.bundle.golden import Answering
 from edgevl_core.bundle.manifest import BagRecord, Provenance
-from edgevl_core.bundle.student_bundle import write_bundle
+from edgevl_core.bundle.writing import BundleContents, write_bundle
 from edgevl_core.camera.preprocess import to_batch
 from edgevl_core.engine import Engine
 from edgevl_train.data.run_data import RunData, calibration_pixels, spread
 from edgevl_train.evaluation.calibrate import Calibration, calibrate_confidence
 from edgevl_train.evaluation.predictions import Embedded
 from edgevl_train.evaluation.trust import Embed, measure_trust
+from edgevl_train.prepare import Setup, TrainingInputs
 from edgevl_train.quantise import QuantStudent, export_float_of, export_fp32, export_int8
 from edgevl_train.quantise.ptq import ptq_int8
 from edgevl_train.recipe import Recipe
 from edgevl_train.run_directory import software_versions
+from edgevl_train.sections import CalibrationSection, PreprocessSection, Stage2Section, StudentSection
 from edgevl_train.student.network import Student
-from edgevl_train.teacher.loading import Teacher
 from edgevl_train.teacher.text_export import export_text_encoder
 
 GOLDEN_PAIRS = 4
@@ -38,24 +40,23 @@ class Students:
     int8: QuantStudent
 
 
-def export_students(students: Students, data: RunData, recipe: Recipe, directory: Path) -> dict[str, Path]:
+def export_students(
+    students: Students, data: RunData, student: StudentSection, stage2: Stage2Section, directory: Path
+) -> dict[str, Path]:
     """Write fp32.onnx (stage 1), ptq.onnx (made of it), int8.onnx (stage 2) and int8_float.onnx (its float form)."""
     directory.mkdir(exist_ok=True)
     files = {name: directory / f"{name}.onnx" for name in ("fp32", "ptq", "int8", "int8_float")}
-    size_px = recipe.student.size_px
-    export_fp32(students.fp32, files["fp32"], size_px)
-    export_int8(students.int8, files["int8"], size_px)
-    export_float_of(students.int8, files["int8_float"], size_px)
-    pixels = calibration_pixels(data, recipe.stage2.calibration_pairs).numpy()
-    ptq_int8(
-        files["fp32"], [pixels[i : i + 64] for i in range(0, len(pixels), 64)], files["ptq"], recipe.stage2.weight_bits
-    )
+    export_fp32(students.fp32, files["fp32"], student.size_px)
+    export_int8(students.int8, files["int8"], student.size_px)
+    export_float_of(students.int8, files["int8_float"], student.size_px)
+    pixels = calibration_pixels(data, stage2.calibration_pairs).numpy()
+    ptq_int8(files["fp32"], [pixels[i : i + 64] for i in range(0, len(pixels), 64)], files["ptq"], stage2.weight_bits)
     return files
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A student's file, and what was measured of it on validation pairs.
+    """What was measured of a student on validation pairs.
 
     Attributes:
         embed: as the engine runs it, (M, S, S, 3) uint8 -> (M, D).
@@ -68,7 +69,7 @@ class Measured:
     calibration: Calibration
 
 
-def measure(file: Path, data: RunData, recipe: Recipe) -> Measured:
+def measure(file: Path, data: RunData, preprocess: PreprocessSection, calibration: CalibrationSection) -> Measured:
     """Trust in each camera, temperatures and thresholds of one student's ONNX file."""
     embed = on_images(Engine(file, threads=2))
     trust, steps = measure_trust(
@@ -76,93 +77,97 @@ def measure(file: Path, data: RunData, recipe: Recipe) -> Measured:
         embed=embed,
         bank=data.bank,
         logit_scale=data.logit_scale,
-        depth_encoding=recipe.preprocess.depth_encoding,
+        depth_encoding=preprocess.depth_encoding,
     )
-    return Measured(embed, trust, steps, _calibrate(data, embed, trust, recipe))
+    return Measured(embed, trust, steps, _calibrate(data, embed, trust, calibration))
 
 
-def student_figures(files: Mapping[str, Path], measured: Mapping[str, Measured]) -> dict[str, Any]:
-    """Per student: calibration, what trust was made from, bytes.
+@dataclass(frozen=True)
+class Exported:
+    """The run's ONNX files (see :func:`export_students`), and what was measured of fp32, ptq and int8."""
 
-    Calibration holds the agreement with the teacher's RGB answer and the mean cosine to its embedding, by modality.
-    """
-    return {
-        name: {
-            **{key: value.model_dump() for key, value in vars(student.calibration).items()},
-            "trust": dict(student.steps),
-            "bytes": files[name].stat().st_size,
+    files: Mapping[str, Path]
+    measured: Mapping[str, Measured]
+
+    def figures(self) -> dict[str, Any]:
+        """Per student: calibration, what trust was made from, bytes.
+
+        Calibration holds the agreement with the teacher's RGB answer and the mean cosine to its embedding, by modality.
+        """
+        return {
+            name: {
+                **{key: value.model_dump() for key, value in vars(student.calibration).items()},
+                "trust": dict(student.steps),
+                "bytes": self.files[name].stat().st_size,
+            }
+            for name, student in self.measured.items()
         }
-        for name, student in measured.items()
-    }
 
 
-def deliver(
-    files: Mapping[str, Path],
-    measured: Mapping[str, Measured],
-    figures: Mapping[str, Any],
-    data: RunData,
-    bank: LabelBank,
-    labels: Sequence[str],
-    teacher: Teacher,
-    recipe: Recipe,
-    report: Mapping[str, Any],
-    training: Mapping[str, Any],
-    out: Path,
-    created: str,
-) -> Path:
+def deliver(setup: Setup, gathered: TrainingInputs, exported: Exported, training: Mapping[str, Any], out: Path) -> Path:
     """Write ``out/bundle`` and ``out/bundle_ptq``.
 
     Args:
-        files, measured, figures: by student, fp32, ptq and int8.
         training: what the bundles say of their training: pairs by the teacher's answer, warnings, the decision.
     """
-    golden_rows = spread(data.val, GOLDEN_PAIRS)
-    golden = np.concatenate([data.cache.full_rgb[golden_rows], data.cache.full_depth[golden_rows]])
-    provenance = Provenance(
-        bags=tuple(BagRecord(**{key: bag[key] for key in BagRecord.model_fields}) for bag in report["bags"]),
-        recipe=recipe.model_dump(mode="json"),
-        software=software_versions(),
-        created=created,
-    )
     text_encoder = None
-    if recipe.text_encoder:
+    if setup.recipe.text_encoder:
         text_encoder = out / "text_encoder"
         text_encoder.mkdir(exist_ok=True)
-        export_text_encoder(teacher, text_encoder)
+        export_text_encoder(setup.teacher, text_encoder)
+    of_ptq = _contents(setup, gathered, exported, "ptq", "fp32", training)
+    of_int8 = replace(_contents(setup, gathered, exported, "int8", "int8_float", training), text_encoder=text_encoder)
     # The bundle comes last: its presence says that the run is complete.
-    for name, directory in (("ptq", "bundle_ptq"), ("int8", "bundle")):
-        student = measured[name]
-        if (out / directory).exists():
-            continue
-        write_bundle(
-            out / directory,
-            student_onnx=files[name],
-            student_fp32_onnx=files["int8_float" if name == "int8" else "fp32"],
-            label_bank=bank,
-            golden_pixels=np.ascontiguousarray(golden.transpose(0, 3, 1, 2)),
-            text_encoder=text_encoder if name == "int8" else None,
-            student=recipe.student.name,
-            teacher=f"{teacher.id} {teacher.weights_sha256[:12]}",
+    for directory, contents in ((out / "bundle_ptq", of_ptq), (out / "bundle", of_int8)):
+        if not directory.exists():
+            write_bundle(directory, contents)
+    return out / "bundle"
+
+
+def _contents(
+    setup: Setup, gathered: TrainingInputs, exported: Exported, name: str, float_form: str, training: Mapping[str, Any]
+) -> BundleContents:
+    """Of the bundle around the int8 student ``name``; ``float_form``: its float file."""
+    student, recipe, teacher, data = exported.measured[name], setup.recipe, setup.teacher, gathered.data
+    golden_rows = spread(data.val, GOLDEN_PAIRS)
+    golden = np.concatenate([data.cache.full_rgb[golden_rows], data.cache.full_depth[golden_rows]])
+    return BundleContents(
+        student_onnx=exported.files[name],
+        student_fp32_onnx=exported.files[float_form],
+        answering=Answering(
             preprocess=recipe.robot_preprocess(),
+            bank=gathered.bank,
             logit_scale=teacher.logit_scale,
             temperature=student.calibration.temperature,
             unknown_threshold=student.calibration.unknown_threshold,
             trust=student.trust,
-            provenance=provenance,
-            labels=labels,
-            metrics={"validation": figures[name], "training": dict(training)},
-        )
-    return out / "bundle"
+        ),
+        golden_pixels=np.ascontiguousarray(golden.transpose(0, 3, 1, 2)),
+        student=recipe.student.name,
+        teacher=f"{teacher.id} {teacher.weights_sha256[:12]}",
+        provenance=_provenance(setup.recipe, gathered.cache.index["bags"]),
+        labels=setup.labels.names,
+        metrics={"validation": exported.figures()[name], "training": dict(training)},
+    )
 
 
-def _calibrate(data: RunData, embed: Embed, trust: Trust, recipe: Recipe) -> Calibration:
+def _provenance(recipe: Recipe, bags: Sequence[Mapping[str, Any]]) -> Provenance:
+    return Provenance(
+        bags=tuple(BagRecord(**{key: bag[key] for key in BagRecord.model_fields}) for bag in bags),
+        recipe=recipe.model_dump(mode="json"),
+        software=software_versions(),
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _calibrate(data: RunData, embed: Embed, trust: Trust, calibration: CalibrationSection) -> Calibration:
     """By the validation pairs; where they do not stand for the home, by the training pairs as well."""
     rows = data.judging
     rgb, depth = data.cache.full_rgb[rows], data.cache.full_depth[rows]
     quality = np.stack([rgb_quality(rgb, trust.rgb), depth_quality(depth, trust.depth)])
     target = np.asarray(data.targets[0, rows], np.float32)
     embedded = Embedded(embed(rgb), embed(depth), quality)
-    return calibrate_confidence(embedded, data.bank, data.logit_scale, target, recipe.calibration.false_unknown)
+    return calibrate_confidence(embedded, data.bank, data.logit_scale, target, calibration.false_unknown)
 
 
 def _test_pictures(data: RunData) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:

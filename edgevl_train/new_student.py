@@ -3,24 +3,23 @@
 import torch
 
 from edgevl_core.base.errors import UserError
-from edgevl_train.recipe import Recipe
 from edgevl_train.restore import earlier_student
+from edgevl_train.sections import StudentSection
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.student.pretrained import from_timm, from_tower, is_tower
 from edgevl_train.teacher.loading import Teacher
 
 
-def new_student(recipe: Recipe, teacher: Teacher, seed: int) -> Student:
-    """The recipe's student with its first weights; ``origin`` says where they are from, in words.
+def new_student(section: StudentSection, teacher: Teacher, seed: int) -> Student:
+    """The section's student with its first weights; ``origin`` says where they are from, in words.
 
-    ``student.start_from``: those of an earlier run. ``student.pretrained``: "teacher", those of its image tower;
+    ``start_from``: those of an earlier run. ``pretrained``: "teacher", those of its image tower;
     "timm", timm's own, downloaded; a file; "auto", the first of teacher and timm that can be had, random ones if
     neither. Left out: random, by ``seed``.
 
     Raises:
         UserError: the student cannot be built, or the weights cannot be had or do not fit.
     """
-    section = recipe.student
     if section.start_from is not None:
         return earlier_student(section.start_from, section, teacher)
     torch.manual_seed(seed)

@@ -107,7 +107,7 @@ def prepare(
         precision=resolve_precision(recipe.teacher.precision, own_device(recipe)),
         device=own_device(recipe),
     )
-    student = new_student(recipe, teacher, recipe.seed)
+    student = new_student(recipe.student, teacher, recipe.seed)
     earlier = earlier_runs(recipe, teacher)
     start = recipe.student.start_from
     tried = (out is not None and (out / INPUTS_FILE).is_file()) or (start is not None and (start / "bundle").is_dir())
@@ -187,10 +187,10 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
 
 def _cache(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress) -> Cache:
     hashes = [digest for _, digest in inputs.bags]
-    directory = out / "cache"
+    directory, robot, section = out / "cache", setup.recipe.robot_preprocess(), setup.recipe.cache
     if (directory / INDEX).exists():
         cache = open_cache(directory)
-        if cache.key == cache_key(hashes, setup.recipe):
+        if cache.key == cache_key(hashes, robot, section):
             return cache
         raise UserError(f"training cache {directory} is of other bags or settings: remove it, it is made again")
-    return build_cache(setup.bags, directory, setup.recipe, progress.update, bag_hashes=hashes)
+    return build_cache(setup.bags, directory, robot, section, progress.update, bag_hashes=hashes)

@@ -64,8 +64,7 @@ class TeacherSection(Section):
 class CacheSection(Section):
     """The training cache. ``size_px`` is the side of the images that crops are cut from (>= student.size_px).
 
-    ``rgb``, ``depth``: topics of the bags, found by type where they are not named. ``workers``: threads that decode, 0
-    for one per core.
+    ``rgb``, ``depth``: topics, found by type where they are not named. ``workers``: threads that decode, 0: one a core.
     """
 
     size_px: int = Field(256, ge=16, le=1024)
@@ -181,8 +180,7 @@ class TemporalSection(Section):
 class ReplaySection(Section):
     """Pairs of the run that ``student.start_from`` names, and of those before it, mixed into every batch.
 
-    ``share`` of a batch's pairs comes from them, so that what the student knew of other homes is not forgotten;
-    0: none.
+    ``share`` of a batch's pairs comes from them, so that what the student knew of other homes is kept; 0: none.
     """
 
     share: float = Field(0.5, ge=0, lt=1)

@@ -64,7 +64,7 @@ def untrained_int8(run: Path, pairs: Sequence[RgbdPair], teacher: Teacher) -> Pr
     if not file.exists():
         network = load_student(run / "checkpoints" / "stage1.pt", recipe.student, teacher.embed_dim)
         some = [pairs[row] for row in np.linspace(0, len(pairs) - 1, recipe.stage2.calibration_pairs).astype(int)]
-        images = [to_input(image, manifest.preprocess) for pair in some for image in (pair.rgb, pair.depth_m)]
+        images = [to_input(image, manifest.preprocess) for pair in some for image in (pair.rgb, pair.depth)]
         quantised = calibrate(
             fake_quantise(fuse(network), recipe.stage2.weight_bits), torch.from_numpy(to_batch(images)).split(64)
         )
@@ -119,7 +119,7 @@ def tower_features(teacher: Teacher, depth: bool) -> Callable[[Sequence[RgbdPair
 
     @torch.inference_mode()
     def features(pairs: Sequence[RgbdPair]) -> NDArray[np.float32]:
-        images = [encode_depth(pair.depth_m, "metric") if depth else pair.rgb for pair in pairs]
+        images = [encode_depth(pair.depth, "metric") if depth else pair.rgb for pair in pairs]
         found = []
         hook = teacher.model.visual.trunk.register_forward_hook(lambda *made: found.append(made[2].flatten(1).numpy()))
         teacher.encode_image(images)
@@ -160,7 +160,7 @@ def with_holes(pairs: Sequence[RgbdPair], others: Sequence[RgbdPair]) -> list[Rg
     for number, pair in enumerate(pairs):
         hole = np.isnan(others[number % len(others)].depth_m).astype(np.uint8)
         hole = cv2.resize(hole, pair.depth_m.shape[::-1], interpolation=cv2.INTER_NEAREST)
-        punched.append(replace(pair, depth_m=np.where(hole > 0, np.float32(np.nan), pair.depth_m)))
+        punched.append(replace(pair, depth=np.where(hole > 0, np.float32(np.nan), pair.depth_m)))
     return punched
 
 

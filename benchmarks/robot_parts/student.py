@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from edgevl_cli.benchmark.files import EMBED_DIM, FLOAT, STATIC, Model, student
+from edgevl_core.bundle.golden import Answering
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import ByModality, Provenance
-from edgevl_core.bundle.student_bundle import write_bundle
+from edgevl_core.bundle.writing import BundleContents, write_bundle
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_train.student.presets import DEFAULT, PRESETS
 
@@ -27,17 +28,21 @@ def write(path: Path, model: Model, seed: int) -> None:
     size_px = PRESETS[DEFAULT].size_px
     write_bundle(
         path,
-        student_onnx=model.files[STATIC],
-        student_fp32_onnx=model.files[FLOAT],
-        label_bank=LabelBank(NAMES, tuple((f"a photo of {name}",) for name in NAMES), ((),) * len(NAMES), vectors),
-        golden_pixels=rng.integers(0, 256, (2, 3, size_px, size_px), dtype=np.uint8),
-        student=model.name,
-        teacher="none",
-        preprocess=Preprocess(size_px=size_px),
-        logit_scale=100.0,
-        temperature=ByModality(rgb=1, depth=1, rgbd=1),
-        unknown_threshold=ByModality(rgb=0, depth=0, rgbd=0),
-        provenance=Provenance(created="1970-01-01T00:00:00Z"),
+        BundleContents(
+            student_onnx=model.files[STATIC],
+            student_fp32_onnx=model.files[FLOAT],
+            answering=Answering(
+                preprocess=Preprocess(size_px=size_px),
+                bank=LabelBank(NAMES, tuple((f"a photo of {name}",) for name in NAMES), ((),) * len(NAMES), vectors),
+                logit_scale=100.0,
+                temperature=ByModality(rgb=1, depth=1, rgbd=1),
+                unknown_threshold=ByModality(rgb=0, depth=0, rgbd=0),
+            ),
+            golden_pixels=rng.integers(0, 256, (2, 3, size_px, size_px), dtype=np.uint8),
+            student=model.name,
+            teacher="none",
+            provenance=Provenance(created="1970-01-01T00:00:00Z"),
+        ),
     )
 
 

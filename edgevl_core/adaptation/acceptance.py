@@ -1,5 +1,6 @@
 """Whether a new bundle may replace the current one: better on the newest held-back pairs, no worse on earlier ones."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,18 +22,39 @@ class Compared:
     candidate: float
 
 
-def agreement(figures: Mapping[str, Any], source: str) -> float:
-    """Mean over RGB and depth of the agreement with the teacher, from what ``edgevl evaluate`` wrote.
+def comparisons(bags: Sequence[str], output: bytes, source: str) -> list[Compared]:
+    """Both bundles on each bag, from what ``edgevl evaluate CANDIDATE BAG... --against CURRENT --json -`` wrote.
+
+    Args:
+        bags: as they were given to it; source: names it in an error.
 
     Raises:
-        UserError: the figures hold none.
+        UserError: it is no JSON, or lacks an agreement of one of the bundles on one of the bags.
     """
-    by_modality = figures.get("teacher_agreement")
-    if not isinstance(by_modality, Mapping) or not all(
+    try:
+        figures = json.loads(output)
+    except ValueError as error:
+        raise UserError(f"{source} wrote no JSON") from error
+    figures = figures if isinstance(figures, dict) else {}
+    candidate, current = (_by_bag(of, source, len(bags)) for of in (figures, figures.get("current")))
+    return [Compared(*row) for row in zip(bags, current, candidate, strict=True)]
+
+
+def _by_bag(figures: Any, source: str, count: int) -> list[float]:
+    """Mean over RGB and depth of the agreement with the teacher, bag by bag."""
+    by_bag = figures.get("teacher_agreement_by_bag") if isinstance(figures, Mapping) else None
+    if not isinstance(by_bag, list) or len(by_bag) != count or not all(map(_is_agreement, by_bag)):
+        raise UserError(
+            f"{source}: no teacher_agreement_by_bag of {' and '.join(MODALITIES)} for both bundles on {count} bags in "
+            "the evaluation"
+        )
+    return [sum(float(bag[name]) for name in MODALITIES) / len(MODALITIES) for bag in by_bag]
+
+
+def _is_agreement(by_modality: Any) -> bool:
+    return isinstance(by_modality, Mapping) and all(
         isinstance(by_modality.get(name), int | float) for name in MODALITIES
-    ):
-        raise UserError(f"{source}: no teacher_agreement of {' and '.join(MODALITIES)} in the evaluation")
-    return sum(float(by_modality[name]) for name in MODALITIES) / len(MODALITIES)
+    )
 
 
 def verdict(compared: Sequence[Compared], min_gain: float, max_loss: float) -> str:

@@ -5,7 +5,6 @@ RUN.progress.json knows where it is, and how it ended. The training itself is on
 imported here.
 """
 
-import json
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from edgevl_core.adaptation.acceptance import Compared, agreement, verdict
+from edgevl_core.adaptation.acceptance import comparisons, verdict
 from edgevl_core.adaptation.child import last_line
 from edgevl_core.adaptation.hosts import Host, LocalHost, SshHost, StepFailed, call, running
 from edgevl_core.adaptation.records import (
@@ -147,34 +146,20 @@ def compare(plan: Plan, host: Host, made: Progress, on_step: Callable[[str], Non
     if plan.current is None or not plan.held_back:
         return ""
     try:
-        bundles = {
-            "current": host.put(plan.current.path),
-            "candidate": f"{host.run_path(plan.run)}/bundle" if plan.remote else made.bundle_path,
-        }
+        current = host.put(plan.current.path)
+        candidate = f"{host.run_path(plan.run)}/bundle" if plan.remote else made.bundle_path
         labels = host.put(plan.labels)
-        compared = []
-        for bag in plan.held_back:
-            there = host.put(bag)
-            figures = {}
-            for name, bundle in bundles.items():
-                on_step(f"{name} bundle on {bag}")
-                figures[name] = _agreement(plan, host, bundle, there, labels)
-            print(f"{bag}: agreement with the teacher {figures}", flush=True)
-            compared.append(Compared(bag, **figures))
+        bags = [host.put(bag) for bag in plan.held_back]
+        on_step(f"candidate and current bundle on {', '.join(plan.held_back)}")
+        # Both over the same labels: those that the robot is to tell apart from now on.
+        arguments = ["evaluate", "--teacher", plan.teacher, "--labels", labels, "--against", current, "--json", "-"]
+        output = call(host.command([*host.program, *arguments, "--", candidate, *bags]), host.stdin, subprocess.PIPE)
+        compared = comparisons(plan.held_back, output, f"edgevl evaluate {candidate} --against {current}")
+        for each in compared:
+            print(f"{each.bag}: agreement with the teacher {each.candidate}, now {each.current}", flush=True)
     except (StepFailed, UserError) as error:
         return f"the comparison failed ({error}: {last_line(log_file(plan.run))})"
     return verdict(compared, plan.min_gain, plan.max_loss)
-
-
-def _agreement(plan: Plan, host: Host, bundle: str, bag: str, labels: str) -> float:
-    # Both bundles over the same labels: those that the robot is to tell apart from now on.
-    arguments = ["evaluate", "--teacher", plan.teacher, "--labels", labels, "--json", "-", "--", bundle, bag]
-    output = call(host.command([*host.program, *arguments]), host.stdin, subprocess.PIPE)
-    try:
-        figures = json.loads(output)
-    except ValueError as error:
-        raise UserError(f"edgevl evaluate {bundle} {bag} wrote no JSON") from error
-    return agreement(figures, f"edgevl evaluate {bundle} {bag}")
 
 
 def _comparing(text: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.bundle.arrays import Kind, read_arrays
-from edgevl_core.bundle.fusion import Trust, probabilities
+from edgevl_core.bundle.fusion import DEFAULT_TRUST, Trust, probabilities
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import MODALITIES, ByModality
 from edgevl_core.camera.preprocess import Preprocess, to_input
@@ -48,14 +48,17 @@ _PATH_MEMBERS = {
 
 @dataclass(frozen=True)
 class Answering:
-    """All that turns an image into an input, and an embedding into an answer."""
+    """All that turns an image into an input, and an embedding into an answer.
+
+    ``trust``: how far each camera is believed; the default is for a student of which nothing was measured.
+    """
 
     preprocess: Preprocess
     bank: LabelBank
     logit_scale: float
     temperature: ByModality
     unknown_threshold: ByModality
-    trust: Trust
+    trust: Trust = DEFAULT_TRUST
 
 
 @dataclass(frozen=True)

@@ -1,44 +1,29 @@
 """Student bundles: everything the robot needs in one directory, verified before it is used."""
 
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import JsonValue
-
-from edgevl_core.base.atomic import atomic_directory
 from edgevl_core.base.errors import UserError, one_line
-from edgevl_core.base.hashing import sha256_file
 from edgevl_core.bundle.files import GOLDEN_FILE, LABEL_BANK_FILE, STUDENT_FP32, STUDENT_INT8, check_files
-from edgevl_core.bundle.fusion import Trust
 from edgevl_core.bundle.golden import (
     MAX_GOLDEN,
     Answering,
     Golden,
     check_answering,
     check_student,
-    golden_bytes,
     read_golden,
 )
 from edgevl_core.bundle.label_bank import LabelBank, load_label_bank
 from edgevl_core.bundle.manifest import (
-    MANIFEST_FILE,
-    ByModality,
     Manifest,
-    Provenance,
     check_manifest_id,
-    manifest_bytes,
-    manifest_id,
     parse_manifest,
     read_manifest,
 )
-from edgevl_core.bundle.text_encoder import TEXT_FILES, OnnxTextEncoder
-from edgevl_core.bundle.vocabulary import check_encoder
+from edgevl_core.bundle.text_encoder import TEXT_FILES
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.engine import CPU_ONLY, ENGINES, Engine, takes_int8
 
@@ -48,11 +33,11 @@ __all__ = [
     "STUDENT_INT8",
     "Bundle",
     "Manifest",
+    "check_fit",
     "load_bundle",
     "load_words",
     "read_manifest",
     "text_encoder_in",
-    "write_bundle",
 ]
 
 OTHER_INPUTS = 2  # golden inputs that the student not in use is tried with
@@ -81,84 +66,6 @@ class Bundle:
     def text_encoder(self) -> Path | None:
         """The directory with the text encoder's files, where the bundle has one."""
         return text_encoder_in(self.path, self.manifest)
-
-
-def write_bundle(
-    path: Path | str,
-    *,
-    student_onnx: Path | str,
-    student_fp32_onnx: Path | str,
-    label_bank: LabelBank,
-    golden_pixels: NDArray[np.uint8],
-    student: str,
-    teacher: str,
-    preprocess: Preprocess,
-    logit_scale: float,
-    temperature: ByModality,
-    unknown_threshold: ByModality,
-    provenance: Provenance,
-    labels: Sequence[str] | None = None,
-    metrics: Mapping[str, JsonValue] | None = None,
-    text_encoder: Path | str | None = None,
-    trust: Trust | None = None,
-) -> Manifest:
-    """Write a bundle directory; it appears whole or not at all.
-
-    Args:
-        path: must not exist.
-        student_onnx: the int8 file.
-        student_fp32_onnx: the float file.
-        label_bank: its vectors are in the students' space.
-        golden_pixels: (K, 3, S, S) uint8, a few network inputs of both modalities; their embeddings are
-            computed here.
-        labels: names of the label set to start with; None: every label of the bank.
-        text_encoder: directory with text_encoder.onnx and tokenizer.json, as ``export_text_encoder`` writes them, for
-            words that the bank has not; None: the bundle goes without.
-        trust: how far each camera is believed; None: the default, for a student of which nothing was measured.
-
-    Raises:
-        UserError: ``path`` exists; students, label bank, text encoder, preprocessing and golden inputs do not fit each
-            other.
-    """
-    engines = {STUDENT_INT8: Engine(student_onnx), STUDENT_FP32: Engine(student_fp32_onnx)}
-    for engine in engines.values():
-        _check_fit(engine, label_bank, preprocess)
-    if golden_pixels.ndim != 4 or not 1 <= len(golden_pixels) <= MAX_GOLDEN:
-        raise UserError(
-            f"golden inputs of shape {golden_pixels.shape}: (K, 3, S, S) with K of 1 to {MAX_GOLDEN} is needed"
-        )
-    if text_encoder is not None:
-        check_encoder(label_bank, OnnxTextEncoder(text_encoder))
-    chosen = label_bank if labels is None else label_bank.select(labels)
-    answering = Answering(preprocess, label_bank, logit_scale, temperature, unknown_threshold, trust or Trust())
-    golden = {Path(name).stem: engine(golden_pixels) for name, engine in engines.items()}
-    with atomic_directory(path) as directory:
-        shutil.copyfile(student_onnx, directory / STUDENT_INT8)
-        shutil.copyfile(student_fp32_onnx, directory / STUDENT_FP32)
-        (directory / GOLDEN_FILE).write_bytes(golden_bytes(golden_pixels, golden, answering))
-        label_bank.save(directory / LABEL_BANK_FILE)
-        if text_encoder is not None:
-            for name in TEXT_FILES:
-                shutil.copyfile(Path(text_encoder) / name, directory / name)
-        manifest = Manifest(
-            bundle_id="0" * 12,
-            student=student,
-            teacher=teacher,
-            embedding_dim=label_bank.vectors.shape[1],
-            labels=chosen.names,
-            preprocess=preprocess,
-            logit_scale=logit_scale,
-            temperature=temperature,
-            unknown_threshold=unknown_threshold,
-            trust=answering.trust,
-            metrics=dict(metrics or {}),
-            provenance=provenance,
-            files={file.name: sha256_file(file) for file in sorted(directory.iterdir())},
-        )
-        manifest = manifest.model_copy(update={"bundle_id": manifest_id(manifest.model_dump(mode="json"))})
-        (directory / MANIFEST_FILE).write_bytes(manifest_bytes(manifest))
-        load_bundle(directory)  # what no robot would take must not be written
-    return manifest
 
 
 def load_bundle(
@@ -254,7 +161,7 @@ class _Parts:
     ) -> Engine:
         """A student that fits, and gives its golden embeddings. Raises UserError otherwise."""
         opened = Engine(self.path / student, threads=threads, providers=providers, name=engine)
-        _check_fit(opened, self.label_bank, self.manifest.preprocess)
+        check_fit(opened, self.label_bank, self.manifest.preprocess)
         if opened.embedding_dim != self.manifest.embedding_dim:
             raise UserError(
                 f"{self.path}: {student} gives {opened.embedding_dim} dimensions, the manifest says "
@@ -302,7 +209,12 @@ def _check_labels(path: Path, manifest: Manifest, label_bank: LabelBank) -> None
         raise UserError(f"{path}: a label occurs twice in the manifest: make the bundle again")
 
 
-def _check_fit(engine: Engine, label_bank: LabelBank, preprocess: Preprocess) -> None:
+def check_fit(engine: Engine, label_bank: LabelBank, preprocess: Preprocess) -> None:
+    """Refuse a student whose dimensions are not the label bank's, or whose input is not what preprocessing makes.
+
+    Raises:
+        UserError: naming the file and both numbers.
+    """
     if engine.embedding_dim != label_bank.vectors.shape[1]:
         raise UserError(
             f"{engine.path}: {engine.embedding_dim} dimensions, the label bank has "

@@ -1,6 +1,7 @@
-"""Depth: every encoding becomes metres, and metres become pixels for the network.
+"""Depth on one road: a message is decoded to what was measured, and that becomes pixels for the network.
 
-``depth_m`` is (H, W) float32 metres along the optical axis, NaN = no measurement (REP-118).
+What was measured (:data:`MeasuredDepth`) stays in the camera's unit, which its dtype tells: from 16UC1 to the network
+no pixel is ever a float. Distances are along the optical axis (REP 118); ``depth_m`` is float32 metres, NaN = none.
 """
 
 import functools
@@ -26,15 +27,16 @@ INVERSE_UNIT_M = 0.2
 ENCODINGS = ("metric", "minmax")
 
 
-def to_metres(raw: NDArray[Any], encoding: str) -> DepthArray:
-    """A depth image in metres.
+def to_measured(raw: NDArray[Any], encoding: str) -> MeasuredDepth:
+    """A decoded depth image in its own unit, invalid pixels marked: uint16 is not converted while it is large.
 
     Args:
         raw: (H, W) as decoded: uint16 millimetres for 16UC1 and mono16 (0 invalid), float metres for 32FC1
             and 64FC1 (NaN, +-Inf and <= 0 invalid).
 
     Returns:
-        (H, W) float32 metres, NaN where invalid; always a new array.
+        (H, W) uint16 millimetres, 0 = invalid, for 16UC1 and mono16: ``raw`` itself; float32 metres, NaN = invalid, for
+        the others: a new array.
 
     Raises:
         ImageFormatError: the encoding is no depth encoding, ``raw`` is not of its type, or has more than one channel.
@@ -42,10 +44,7 @@ def to_metres(raw: NDArray[Any], encoding: str) -> DepthArray:
     if raw.ndim != 2:
         raise ImageFormatError(f"a depth image has one channel, this one has the shape {raw.shape}")
     if encoding in MILLIMETRES and raw.dtype == np.uint16:
-        depth_m = raw.astype(np.float32)
-        depth_m /= np.float32(1000.0)
-        depth_m[raw == 0] = np.nan
-        return depth_m
+        return raw
     if encoding in ("32FC1", "64FC1") and raw.dtype.kind == "f":
         with np.errstate(over="ignore"):
             depth_m = raw.astype(np.float32)
@@ -56,41 +55,47 @@ def to_metres(raw: NDArray[Any], encoding: str) -> DepthArray:
     )
 
 
-def to_measured(raw: NDArray[Any], encoding: str) -> MeasuredDepth:
-    """A depth image as the network's input is made of it: nothing is converted before the image is small.
-
-    Args:
-        raw: as for :func:`to_metres`.
-
-    Returns:
-        (H, W) uint16 millimetres, 0 = invalid, for 16UC1 and mono16 (``raw`` itself); float32 metres, NaN = invalid,
-        for the others.
-
-    Raises:
-        ImageFormatError: as :func:`to_metres`.
-    """
-    if raw.ndim == 2 and encoding in MILLIMETRES and raw.dtype == np.uint16:
-        return raw
-    return to_metres(raw, encoding)
-
-
-def decode_depth(msg: Any) -> DepthArray:
-    """(H, W) float32 metres, NaN = invalid, of an Image or CompressedImage (png or compressedDepth).
+def decode_depth(msg: Any) -> MeasuredDepth:
+    """The depth image of an Image or CompressedImage (png or compressedDepth), in the unit of the message.
 
     A grey 16-bit PNG whose format does not say what it holds is taken for millimetres.
 
     Raises:
         ImageFormatError: it cannot be decoded, or is no depth image.
     """
-    return to_metres(*decode_as_it_is(msg))
-
-
-def decode_measured(msg: Any) -> MeasuredDepth:
-    """As :func:`decode_depth`, in the unit of the message: see :func:`to_measured`."""
     return to_measured(*decode_as_it_is(msg))
 
 
-def encode_depth(depth: NDArray[Any], name: str) -> NDArray[np.uint8]:
+def to_metres(depth: MeasuredDepth) -> DepthArray:
+    """(..., H, W) float32 metres, NaN = invalid: for whoever needs distances. Metres are given back as they are."""
+    if depth.dtype != np.uint16:
+        return np.asarray(depth, np.float32)
+    depth_m = depth.astype(np.float32)
+    depth_m /= np.float32(1000.0)
+    depth_m[depth == 0] = np.nan
+    return depth_m
+
+
+def to_millimetres(depth: MeasuredDepth) -> NDArray[np.uint16]:
+    """(..., H, W) uint16 millimetres, 0 = invalid, what is farther than 65.535 m that; they are given back as they are.
+
+    Metres are rounded.
+    """
+    if depth.dtype == np.uint16:
+        return np.asarray(depth, np.uint16)
+    scaled = np.asarray(depth * np.float32(1000.0), np.float32)
+    scaled += np.float32(0.5)
+    np.fmax(scaled, 0.0, out=scaled)  # fmax takes the number where the other is NaN: invalid becomes 0
+    np.fmin(scaled, 65535.0, out=scaled)
+    return scaled.astype(np.uint16)
+
+
+def is_measured(depth: MeasuredDepth) -> NDArray[np.bool_]:
+    """(..., H, W) bool: where there is a measurement."""
+    return np.asarray(depth != 0 if depth.dtype == np.uint16 else np.isfinite(depth))
+
+
+def encode_depth(depth: MeasuredDepth, name: str) -> NDArray[np.uint8]:
     """Depth as the three channels a network is given.
 
     Args:
@@ -106,30 +111,20 @@ def encode_depth(depth: NDArray[Any], name: str) -> NDArray[np.uint8]:
         ValueError: an unknown name.
     """
     if name == "metric":
-        packed = _metric_table()[depth if depth.dtype == np.uint16 else to_millimetres(depth)].view(np.uint8)
+        packed = _metric_table()[to_millimetres(depth)].view(np.uint8)
         if not packed.size:
             return np.zeros((*depth.shape, 3), np.uint8)
         # cvtColor drops the fourth byte five times faster than a strided copy does.
         pixels = cv2.cvtColor(packed.reshape(-1, depth.shape[-1], 4), cv2.COLOR_BGRA2BGR)
         return np.asarray(pixels, np.uint8).reshape(*depth.shape, 3)
     if name == "minmax":
-        depth_m = depth / np.float32(1000.0) if depth.dtype == np.uint16 else depth
-        filled = np.nan_to_num(depth_m, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32, copy=False)
+        filled = np.nan_to_num(to_metres(depth), nan=0.0, posinf=0.0, neginf=0.0)
         low = filled.min(axis=(-2, -1), keepdims=True)
         span = filled.max(axis=(-2, -1), keepdims=True) - low
         scale = np.divide(255.0, span, out=np.zeros_like(span), where=span > 0)
         stretched = ((filled - low) * scale + 0.5).astype(np.uint8)
         return np.repeat(stretched[..., None], 3, axis=-1)
     raise ValueError(f"depth encoding {name!r} is not one of {ENCODINGS}")
-
-
-def to_millimetres(depth_m: NDArray[Any]) -> NDArray[np.uint16]:
-    """(..., H, W) metres -> uint16 millimetres, rounded; invalid becomes 0, what is farther than 65.535 m that."""
-    scaled = depth_m * np.float32(1000.0)
-    scaled += np.float32(0.5)
-    np.fmax(scaled, 0.0, out=scaled)  # fmax takes the number where the other is NaN: invalid becomes 0
-    np.fmin(scaled, 65535.0, out=scaled)
-    return scaled.astype(np.uint16)
 
 
 @functools.cache

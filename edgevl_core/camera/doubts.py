@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from edgevl_core.camera.depth import MeasuredDepth
+from edgevl_core.camera.depth import MeasuredDepth, is_measured, to_metres
 from edgevl_core.camera.encodings import is_compressed_depth
 from edgevl_core.camera.limits import ImageFormatError
 from edgevl_core.camera.picture_file import read_header
@@ -22,8 +22,8 @@ _TURNS = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}  # clockwise, by EXIF or
 def median_m(depth: MeasuredDepth) -> float | None:
     """Median of what a depth image, (H, W) uint16 millimetres or float32 metres, has measured; None: nothing."""
     sample = depth[::_STEP, ::_STEP]
-    measured = sample[sample > 0] / 1000.0 if sample.dtype == np.uint16 else sample[np.isfinite(sample)]
-    return float(np.median(measured)) if measured.size else None
+    measured_m = to_metres(sample[is_measured(sample)])
+    return float(np.median(measured_m)) if measured_m.size else None
 
 
 def unit_doubt(middle_m: float, is_millimetres: bool) -> str:
@@ -55,12 +55,12 @@ class DepthWatch:
         self._medians_m: deque[float] = deque(maxlen=_REMEMBERED)
         self._is_millimetres = False
 
-    def add(self, depth: MeasuredDepth, is_millimetres: bool) -> None:
-        """Take an image, (H, W) uint16 millimetres or float32 metres; ``is_millimetres``: it came as uint16."""
+    def add(self, depth: MeasuredDepth) -> None:
+        """Take an image, (H, W) uint16 millimetres or float32 metres."""
         self._seen += 1
         if (self._seen - 1) % self._every == 0 and (median := median_m(depth)) is not None:
             self._medians_m.append(median)
-            self._is_millimetres = is_millimetres
+            self._is_millimetres = depth.dtype == np.uint16
 
     def doubt(self) -> str:
         """Why their unit is to be doubted, and what to do; empty: it is not, or nothing was measured."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.camera.depth import to_measured, to_millimetres
+from edgevl_core.camera.depth import MeasuredDepth, to_measured, to_millimetres
 from edgevl_core.camera.images import encode_jpeg, encode_png
 from edgevl_core.pairlog.decoded import Decoded
 from edgevl_core.pairlog.types import compressed_image_msg
@@ -32,10 +32,9 @@ def png_msg(rgb: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Any:
     return compressed_image_msg(encode_png(rgb), "rgb8; png compressed bgr8", stamp_ns, frame_id)
 
 
-def depth_png_msg(depth: NDArray[Any], stamp_ns: int, frame_id: str) -> Any:
+def depth_png_msg(depth: MeasuredDepth, stamp_ns: int, frame_id: str) -> Any:
     """A CompressedImage of (H, W) depth: uint16 millimetres, or float metres with NaN where invalid."""
-    millimetres = depth if depth.dtype == np.uint16 else to_millimetres(depth)
-    data = _DEPTH_HEADER + encode_png(millimetres)
+    data = _DEPTH_HEADER + encode_png(to_millimetres(depth))
     return compressed_image_msg(data, "16UC1; compressedDepth png", stamp_ns, frame_id)
 
 

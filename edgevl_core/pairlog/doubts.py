@@ -5,9 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from edgevl_core.camera.depth import decode_measured
+from edgevl_core.camera.depth import decode_depth
 from edgevl_core.camera.doubts import DepthWatch, turn_doubt
 from edgevl_core.camera.images import ImageFormatError, decode_rgb
 from edgevl_core.pairlog.reader import BagReader
@@ -54,8 +52,7 @@ def _depth_doubts(images: Iterator[Any]) -> Iterator[str]:
     for image in images:
         looked_at += 1
         try:
-            depth = decode_measured(image)
-            watch.add(depth, is_millimetres=depth.dtype == np.uint16)
+            watch.add(decode_depth(image))
         except ImageFormatError as error:
             faults.append(str(error))
     yield from _unreadable(faults, looked_at)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.camera.depth import LINEAR_RANGE_M
+from edgevl_core.camera.depth import LINEAR_RANGE_M, MeasuredDepth, is_measured, to_metres
 from edgevl_core.pairlog.motion import Pose, distance_m, turn_rad
 
 TOO_SOON = "too_soon"
@@ -92,23 +92,23 @@ class FrameSelector:
         self,
         stamp_ns: int,
         rgb: NDArray[np.uint8] | None,
-        depth_m: NDArray[np.float32],
+        depth: MeasuredDepth,
         pose: Pose | None = None,
     ) -> str | None:
         """None when the pair is kept (and becomes what the next ones are compared with), else the reason.
 
         Args:
             rgb: (H, W, 3) uint8; None where depth alone is logged: rules about RGB then have no say.
-            depth_m: (H', W') float32 metres, NaN = invalid.
+            depth: (H', W'), uint16 millimetres or float32 metres.
             pose: the robot's at that stamp; None where it is not known.
         """
         if reason := self.without_images(stamp_ns, pose):
             return reason
-        reason = self._quality(rgb, depth_m)
+        reason = self._quality(rgb, depth)
         thumbnails = None
         if reason is None and self._min_novelty is not None:
             grey = [] if rgb is None else [_thumbnail(rgb_grey(rgb).astype(np.float32) / 255.0)]
-            thumbnails = [*grey, _depth_thumbnail(depth_m)]
+            thumbnails = [*grey, _depth_thumbnail(to_metres(depth))]
             if self._last_thumbnails is not None:
                 before = self._last_thumbnails
                 change = max(float(np.abs(new - old).mean()) for new, old in zip(thumbnails, before))
@@ -123,9 +123,9 @@ class FrameSelector:
         self._last_thumbnails = thumbnails
         return None
 
-    def _quality(self, rgb: NDArray[np.uint8] | None, depth_m: NDArray[np.float32]) -> str | None:
+    def _quality(self, rgb: NDArray[np.uint8] | None, depth: MeasuredDepth) -> str | None:
         checks: list[tuple[str, float | None, Callable[[], float]]] = [
-            (DEPTH_INVALID, self._min_depth_valid, lambda: depth_valid_ratio(depth_m)),
+            (DEPTH_INVALID, self._min_depth_valid, lambda: depth_valid_ratio(depth)),
         ]
         if rgb is not None:  # the cheapest first, the dearest last
             checks.insert(0, (DARK, self._min_brightness, lambda: brightness(rgb)))
@@ -156,9 +156,9 @@ def sharpness(rgb: NDArray[np.uint8]) -> float:
     return float(deviation[0, 0]) ** 2
 
 
-def depth_valid_ratio(depth_m: NDArray[np.float32]) -> float:
+def depth_valid_ratio(depth: MeasuredDepth) -> float:
     """Share of the pixels that hold a measurement, 0..1."""
-    return float(np.isfinite(depth_m).mean()) if depth_m.size else 0.0
+    return float(is_measured(depth).mean()) if depth.size else 0.0
 
 
 def _thumbnail(image: NDArray[np.float32]) -> NDArray[np.float32]:

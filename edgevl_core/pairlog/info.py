@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.pairing import Dropped, Event, PairMatcher
-from edgevl_core.pairlog.calibration import bag_registration, info_topics, read_calibration
+from edgevl_core.pairlog.calibration import CalibrationReader, bag_registration, info_topics, read_calibration
 from edgevl_core.pairlog.doubts import picture_doubts
 from edgevl_core.pairlog.facts import log_facts
 from edgevl_core.pairlog.metadata import METADATA_NAME
@@ -104,36 +104,9 @@ def log_info(
     """
     with BagReader(path) as reader:
         streams, reason = _streams(reader, rgb, depth)
-        number = {streams.rgb: RGB, streams.depth: DEPTH} if streams else {}
-        infos = info_topics(reader, streams) if streams else {}
         calibration = read_calibration(reader, streams) if streams else None
         doubts = picture_doubts(reader, streams) if streams else []
-        matcher: PairMatcher[None] = PairMatcher(max_skew_s)
-        events: list[Event[None]] = []
-        coverage: Counter[str] = Counter()
-        unreadable: Counter[str] = Counter()
-        read: Counter[str] = Counter()
-        messages, first_ns, last_ns = 0, 0, 0
-        for message in reader.messages():
-            first_ns = message.stamp_ns if not messages else first_ns
-            last_ns = message.stamp_ns
-            messages += 1
-            read[message.topic] += 1
-            if message.topic in number:
-                stamp_ns = message_stamp_ns(message.data)
-                if stamp_ns is None:
-                    unreadable[f"{_STREAM_NAMES[number[message.topic]]} unreadable"] += 1
-                else:
-                    events += matcher.push(number[message.topic], stamp_ns, None)
-            elif message.topic in infos and calibration:
-                with suppress(BrokenMessage):
-                    calibration.add(infos[message.topic], message.data)
-            elif message.msgtype == SCENE_TRUTH and reader.topics[message.topic].encoding == CDR:
-                try:
-                    coverage[deserialize(message.data, SCENE_TRUTH).room] += 1
-                except BrokenMessage:
-                    unreadable["truth unreadable"] += 1
-        events += matcher.flush()
+        seen = _read_through(reader, streams, calibration, max_skew_s)
         files = _storage_files(reader.path)
         facts = log_facts(reader)
         registered = facts.pop("registered", "")
@@ -143,21 +116,63 @@ def log_info(
             path=str(path),
             bytes=sum(file.stat().st_size for file in files),
             segments=sum(is_storage(file) for file in files),
-            messages=messages,
-            start_ns=first_ns,
-            duration_s=(last_ns - first_ns) / 1e9,
+            messages=seen.of_topic.total(),
+            start_ns=seen.first_ns,
+            duration_s=(seen.last_ns - seen.first_ns) / 1e9,
             topics=[
-                TopicInfo(name=t.name, type=t.msgtype, messages=read[t.name])
+                TopicInfo(name=t.name, type=t.msgtype, messages=seen.of_topic[t.name])
                 for t in sorted(reader.topics.values(), key=lambda t: t.name)
             ],
-            losses=[*reader.losses, *matcher.time_losses()],
-            doubts=doubts + matcher.pauses() + (calibration.finder.changes if calibration else []),
-            pairing=_pairing(streams, events, unreadable) if streams else None,
+            losses=[*reader.losses, *seen.matcher.time_losses()],
+            doubts=doubts + seen.matcher.pauses() + (calibration.finder.changes if calibration else []),
+            pairing=_pairing(streams, seen.events, seen.unreadable) if streams else None,
             not_paired_because=reason,
-            coverage=dict(coverage.most_common()),
+            coverage=dict(seen.rooms.most_common()),
             registered=registered,
             facts=facts,
         )
+
+
+@dataclass
+class _Seen:
+    """What a whole reading has found; ``rooms``: frames by their true room."""
+
+    matcher: PairMatcher[None]
+    events: list[Event[None]] = field(default_factory=list)
+    rooms: Counter[str] = field(default_factory=Counter)
+    unreadable: Counter[str] = field(default_factory=Counter)
+    of_topic: Counter[str] = field(default_factory=Counter)
+    first_ns: int = 0
+    last_ns: int = 0
+
+
+def _read_through(
+    reader: BagReader, streams: Streams | None, calibration: CalibrationReader | None, max_skew_s: float
+) -> _Seen:
+    """Read every message once; ``calibration`` gets those of its topics."""
+    number = {streams.rgb: RGB, streams.depth: DEPTH} if streams else {}
+    infos = info_topics(reader, streams) if streams else {}
+    seen = _Seen(PairMatcher(max_skew_s))
+    for message in reader.messages():
+        seen.first_ns = seen.first_ns if seen.of_topic else message.stamp_ns
+        seen.last_ns = message.stamp_ns
+        seen.of_topic[message.topic] += 1
+        if message.topic in number:
+            stamp_ns = message_stamp_ns(message.data)
+            if stamp_ns is None:
+                seen.unreadable[f"{_STREAM_NAMES[number[message.topic]]} unreadable"] += 1
+            else:
+                seen.events += seen.matcher.push(number[message.topic], stamp_ns, None)
+        elif message.topic in infos and calibration:
+            with suppress(BrokenMessage):
+                calibration.add(infos[message.topic], message.data)
+        elif message.msgtype == SCENE_TRUTH and reader.topics[message.topic].encoding == CDR:
+            try:
+                seen.rooms[deserialize(message.data, SCENE_TRUTH).room] += 1
+            except BrokenMessage:
+                seen.unreadable["truth unreadable"] += 1
+    seen.events += seen.matcher.flush()
+    return seen
 
 
 def recover(source: Path | str, out: Path | str) -> RecoverSummary:

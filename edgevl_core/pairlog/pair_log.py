@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from edgevl_core.base.recent import Recent
-from edgevl_core.camera.depth import MILLIMETRES, to_metres
+from edgevl_core.camera.depth import to_measured
 from edgevl_core.camera.doubts import DepthWatch
-from edgevl_core.camera.images import ImageFormatError, message_encoding
+from edgevl_core.camera.images import ImageFormatError
 from edgevl_core.camera.registration import INFO_OF
 from edgevl_core.pairing.frames import RGB, Received
 from edgevl_core.pairing.pairing import Event, Pair, PairMatcher
@@ -236,16 +236,16 @@ class PairLog:
             try:
                 seen_rgb = self._seen_rgb(rgb)
                 seen_depth = decoded_depth(deserialize(depth.cdr, self._logged.depth.received))
-                depth_m = to_metres(seen_depth.pixels, seen_depth.encoding)
+                measured = to_measured(seen_depth.pixels, seen_depth.encoding)
             except ImageFormatError as error:  # what no training could read is not worth a log
                 reason, self._unreadable = UNREADABLE, str(error)
             else:
                 self._unreadable = ""
-                reason = self._keep.decide(stamp_ns, None if seen_rgb is None else seen_rgb.pixels, depth_m, pose)
+                reason = self._keep.decide(stamp_ns, None if seen_rgb is None else seen_rgb.pixels, measured, pose)
         if reason is not None:
             self.dropped[reason] += 1
             return
-        self._depth_watch.add(depth_m, message_encoding(seen_depth.message) in MILLIMETRES)
+        self._depth_watch.add(measured)
         self._keep_pair(rgb, depth, seen_rgb, seen_depth)
         if seen_rgb is not None:
             finder = self._calibration.finder

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.camera.depth import decode_depth
+from edgevl_core.camera.depth import MeasuredDepth, decode_depth, to_metres
 from edgevl_core.camera.images import ImageFormatError, decode_rgb
 from edgevl_core.camera.registration import Window, cut
 from edgevl_core.pairing.clock import FAR_NS
@@ -74,16 +74,22 @@ class RgbdPair:
 
     Attributes:
         rgb: (H, W, 3) uint8 RGB, possibly a read-only view.
-        depth_m: (H', W') float32 metres, NaN = invalid; at its own resolution, cut to RGB's field of view where the
-            bag's camera_info say how (:class:`edgevl_core.camera.registration.Registration`).
+        depth: (H', W') in the camera's unit, see :data:`edgevl_core.camera.depth.MeasuredDepth`; at its own resolution,
+            cut to RGB's field of view where the bag's camera_info say how
+            (:class:`edgevl_core.camera.registration.Registration`).
         skew_s: |RGB stamp - depth stamp|, seconds.
     """
 
     stamp_ns: int
     rgb: NDArray[np.uint8]
-    depth_m: NDArray[np.float32]
+    depth: MeasuredDepth
     skew_s: float
     truth: Truth | None
+
+    @property
+    def depth_m(self) -> NDArray[np.float32]:
+        """(H', W') float32 metres, NaN = invalid."""
+        return to_metres(self.depth)
 
 
 class UnreadableImage(ValueError):
@@ -114,8 +120,8 @@ class RecordedPair:
         Raises:
             UnreadableImage: one of them is broken, empty, or of an encoding that is not known.
         """
-        rgb, depth_m = self.decode_rgb(), _image("depth", self.depth, decode_depth)
-        return RgbdPair(self.stamp_ns, rgb, cut(depth_m, self.window), self.skew_s, self.truth)
+        rgb, depth = self.decode_rgb(), _image("depth", self.depth, decode_depth)
+        return RgbdPair(self.stamp_ns, rgb, cut(depth, self.window), self.skew_s, self.truth)
 
     def decode_rgb(self) -> NDArray[np.uint8]:
         """The RGB image alone, (H, W, 3) uint8.

@@ -4,17 +4,45 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcap.data_stream import RecordBuilder
 from mcap.records import Attachment, DataEnd, Footer
 from mcap.writer import CompressionType, Writer
 
-from edgevl_core.pairlog.metadata import SegmentInfo
+from edgevl_core.pairlog.metadata import QOS_PROFILES, SegmentInfo
+from edgevl_core.pairlog.segments import CDR
+from edgevl_core.pairlog.types import definition
 
 COMPRESSIONS = {"zstd": CompressionType.ZSTD, "lz4": CompressionType.LZ4, "none": CompressionType.NONE}
 MAX_STAMP_NS = (1 << 63) - 1  # rosbag2 keeps log times as signed 64-bit nanoseconds
 _MAGIC = b"\x89MCAP0\r\n"
+
+
+class Announced(NamedTuple):
+    """What is said of a topic at its start; ``schema``: its encoding and text; ``encoding``: of the messages."""
+
+    msgtype: str
+    qos: str
+    schema: tuple[str, bytes] | None
+    encoding: str
+
+
+def announced(msgtype: str, qos: str, schema: tuple[str, str] | None, encoding: str) -> Announced:
+    """What is to be said of a topic; see :meth:`edgevl_core.pairlog.writer.BagWriter.add_topic`.
+
+    Raises:
+        ValueError: the type needs a schema, or ``qos`` is unknown.
+    """
+    if qos not in QOS_PROFILES:
+        raise ValueError(f"qos {qos!r} is not one of {sorted(QOS_PROFILES)}")
+    if schema is None and encoding == CDR:
+        try:
+            schema = ("ros2msg", definition(msgtype))
+        except KeyError:
+            raise ValueError(f"message type {msgtype!r} is unknown here: pass its schema") from None
+    text = None if schema is None else (schema[0], schema[1].encode())
+    return Announced(msgtype, QOS_PROFILES[qos], text, encoding)
 
 
 class _RecordFile:
@@ -98,8 +126,9 @@ class SegmentWriter:
         """A file within the file."""
         self._writer.add_attachment(record.create_time, record.log_time, record.name, record.media_type, record.data)
 
-    def register(self, topic: str, msgtype: str, qos: str, schema: tuple[str, bytes] | None, encoding: str) -> None:
-        """Announce a topic. ``schema``: its encoding and text; ``encoding``: of the messages."""
+    def register(self, topic: str, said: Announced) -> None:
+        """Announce a topic."""
+        msgtype, qos, schema, encoding = said
 
         def announce() -> None:
             if schema is not None and msgtype not in self._schemas:

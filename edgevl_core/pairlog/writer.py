@@ -10,18 +10,18 @@ import errno
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 from mcap.records import Attachment, Metadata
 
+from edgevl_core.pairlog.background import OneAtATime
 from edgevl_core.pairlog.bag_directory import BagDirectory
 from edgevl_core.pairlog.disk import DiskFloor, DiskFloorReached, WriteFailed, free_bytes
-from edgevl_core.pairlog.metadata import QOS_PROFILES, SegmentInfo, metadata_yaml
-from edgevl_core.pairlog.segment_writer import COMPRESSIONS, SegmentWriter
+from edgevl_core.pairlog.metadata import SegmentInfo, metadata_yaml
+from edgevl_core.pairlog.segment_writer import COMPRESSIONS, Announced, SegmentWriter, announced
 from edgevl_core.pairlog.segments import CDR
-from edgevl_core.pairlog.types import definition
 
 __all__ = ["BagWriter", "DiskFloorReached", "WriteFailed"]
 
@@ -31,8 +31,7 @@ class BagWriter:
 
     Args:
         path: the new directory; ``<name>_0.mcap`` and so on appear in it.
-        max_segment_bytes: a segment is closed when its file has reached this size (by at most one chunk
-            more).
+        max_segment_bytes: a segment is closed when its file has reached this size (by at most one chunk more).
         max_segment_s: ... or when the log times in it span this long.
         sync_interval_s: at most this long (plus one fsync) of messages is lost in a power cut, as long as
             messages keep coming; call :meth:`sync` where they may stop.
@@ -74,16 +73,14 @@ class BagWriter:
         self._chunk_bytes = chunk_bytes
         self._monotonic_s = monotonic_s
 
-        # By name: msgtype, qos, encoding and text of the schema, encoding of the messages.
-        self._topics: dict[str, tuple[str, str, tuple[str, bytes] | None, str]] = {}
+        self._topics: dict[str, Announced] = {}
         self._facts: dict[str, dict[str, str]] = {}
         self._segments: list[SegmentInfo] = []
         self._segment: SegmentWriter
         self._closed_bytes = 0
         self._closed = False
         self._failure: WriteFailed | None = None
-        self._syncer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bag-sync")
-        self._syncing: Future[None] | None = None
+        self._syncing = OneAtATime("bag-sync")
         self.messages_added = 0
         self._directory = BagDirectory(Path(path))
         floor_bytes = max(min_free_bytes, 2 * chunk_bytes)
@@ -173,27 +170,18 @@ class BagWriter:
             ValueError: the topic is there with another type, the type needs a schema, or ``qos`` is unknown.
         """
         if name in self._topics:
-            if self._topics[name][0] != msgtype:
-                raise ValueError(f"topic {name!r} holds {self._topics[name][0]}, not {msgtype}")
+            if self._topics[name].msgtype != msgtype:
+                raise ValueError(f"topic {name!r} holds {self._topics[name].msgtype}, not {msgtype}")
             return
-        if qos not in QOS_PROFILES:
-            raise ValueError(f"qos {qos!r} is not one of {sorted(QOS_PROFILES)}")
-        if schema is None and encoding == CDR:
-            try:
-                schema = ("ros2msg", definition(msgtype))
-            except KeyError:
-                raise ValueError(f"message type {msgtype!r} is unknown here: pass its schema") from None
-        text = None if schema is None else (schema[0], schema[1].encode())
-        self._topics[name] = (msgtype, QOS_PROFILES[qos], text, encoding)
+        self._topics[name] = announced(msgtype, qos, schema, encoding)
         with self._ending_at_failure():
-            self._segment.register(name, *self._topics[name])
+            self._segment.register(name, self._topics[name])
 
     def write(self, topic: str, data: bytes | memoryview, stamp_ns: int) -> None:
         """Append one message, already serialised (CDR), with log time ``stamp_ns`` >= 0.
 
         Raises:
-            DiskFloorReached: the free space is at its floor; this message is not in the bag, all earlier ones
-                are.
+            DiskFloorReached: the free space is at its floor; this message is not in the bag, all earlier ones are.
             WriteFailed: the disk refused it, or an earlier message. The bag has ended at its last whole record:
                 ``messages_written`` tells how much is in it.
             KeyError: the topic was not announced.
@@ -212,9 +200,9 @@ class BagWriter:
     def sync(self) -> None:
         """Make everything written so far durable, and wait until it is. Raises WriteFailed as ``write``."""
         with self._ending_at_failure():
-            self._wait_for_sync()
+            self._syncing.wait()
             self._start_sync()
-            self._wait_for_sync()
+            self._syncing.wait()
 
     def close(self) -> None:
         """Finish the last segment and metadata.yaml; a second call, or one after a failure, does nothing.
@@ -241,13 +229,11 @@ class BagWriter:
 
     def _end_at(self, error: OSError) -> WriteFailed:
         """End the bag where it is whole."""
-        reason = error.strerror or str(error)
+        reason, fix = error.strerror or str(error), "see to the disk, and begin a new one"
         if self.removed:
             reason, fix = "it was removed while it was written", "begin a new one"
-        else:
-            fix = "see to the disk, and begin a new one"
         with contextlib.suppress(OSError):
-            self._wait_for_sync()
+            self._syncing.wait()
         with contextlib.suppress(ValueError):  # closed already, when the next one could not be opened
             self._segment.end_whole()
         with contextlib.suppress(OSError):
@@ -262,7 +248,7 @@ class BagWriter:
         self._release()
 
     def _release(self) -> None:
-        self._syncer.shutdown()
+        self._syncing.close()
         if hasattr(self, "_segment"):
             self._segment.close()
         self._directory.release()
@@ -276,14 +262,14 @@ class BagWriter:
             self._segment.describe(record, facts)
         self._segments.append(self._segment.info)
         for name, topic in self._topics.items():
-            self._segment.register(name, *topic)
+            self._segment.register(name, topic)
         self._synced_s = self._monotonic_s()
 
     def _segment_is_full(self, stamp_ns: int) -> bool:
-        first_ns = self._segment.first_ns
-        if first_ns is None:
+        if self._segment.first_ns is None:
             return False
-        return self._segment.size >= self._max_segment_bytes or stamp_ns - first_ns >= self._max_segment_ns
+        long = stamp_ns - self._segment.first_ns >= self._max_segment_ns
+        return long or self._segment.size >= self._max_segment_bytes
 
     def _next_segment(self) -> None:
         self._close_segment()
@@ -291,28 +277,22 @@ class BagWriter:
         self._write_metadata()
 
     def _close_segment(self) -> None:
-        self._wait_for_sync()
+        self._syncing.wait()
         self._segment.finish()
         self._segment.close()
 
     def _start_sync(self) -> None:
-        if self._syncing is not None and not self._syncing.done():
-            return  # the disk is slower than the interval: one sync at a time
-        self._wait_for_sync()
+        if self._syncing.busy:
+            return  # the disk is slower than the interval
+        self._syncing.wait()
         if self._segment.removed:
             raise OSError(errno.ENOENT, f"{self._segment.info.name} was removed while it was written")
         self._segment.flush()
-        metadata = self._metadata()
         self._synced_s = self._monotonic_s()
-        self._syncing = self._syncer.submit(self._directory.make_durable, self._segment.fileno(), metadata)
-
-    def _wait_for_sync(self) -> None:
-        syncing, self._syncing = self._syncing, None
-        if syncing is not None:
-            syncing.result()  # raises what the disk raised
+        self._syncing.start(partial(self._directory.make_durable, self._segment.fileno(), self._metadata()))
 
     def _metadata(self) -> bytes:
-        topics = [(name, kind, qos) for name, (kind, qos, _, encoding) in self._topics.items() if encoding == CDR]
+        topics = [(name, said.msgtype, said.qos) for name, said in self._topics.items() if said.encoding == CDR]
         return metadata_yaml(topics, self._segments)
 
     def _write_metadata(self) -> None:

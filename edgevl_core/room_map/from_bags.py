@@ -63,10 +63,10 @@ def map_of_bags(
             drive.notes.append(f"{bag}: {track.topic} is in the frame {track.frame_id}, not in map: it may drift")
         camera = _camera(bag, pairs.streams)
         for pair in pairs:
-            scene, stand = classifier.classify(pair.rgb, pair.depth_m), track.at(pair.stamp_ns)
+            scene, stand = classifier.classify(pair.rgb, pair.depth), track.at(pair.stamp_ns)
             warmth = bundle.manifest.temperature.of(scene.modality)
             refused = drive.rooms.add_frame(
-                stand, scene.embedding, warmth, known=scene.known, depth=pair.depth_m, camera=camera
+                stand, scene.embedding, warmth, known=scene.known, depth=pair.depth, camera=camera
             )
             if stand is not None and not refused:
                 drive.way.append((stand.x, stand.y))

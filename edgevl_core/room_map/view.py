@@ -62,7 +62,7 @@ def outline(stand: Stand, depth: MeasuredDepth | None, camera: Intrinsics | None
     # Every fourth row of the middle band, and as many columns as there are rays times eight.
     columns = np.linspace(0, width - 1, 8 * _RAYS).astype(int)
     band = depth[int(_BAND[0] * height) : max(int(_BAND[1] * height), int(_BAND[0] * height) + 1) : 4, columns]
-    band_m = to_metres(band, "16UC1" if band.dtype == np.uint16 else "32FC1")
+    band_m = to_metres(band)
     ranges_m = _medians(band_m.reshape(len(band), _RAYS, 8).transpose(1, 0, 2).reshape(_RAYS, -1))
     pixels = (columns.reshape(_RAYS, 8).mean(axis=1) + 0.5) * camera.width_px / width - 0.5
     bearing = -np.arctan((pixels - camera.cx) / camera.fx)  # image columns run to the right, angles to the left

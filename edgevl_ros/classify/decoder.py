@@ -47,7 +47,7 @@ class FrameDecoder:
         depth: Any = None if frame.depth is None else view(frame.depth.cdr, self._depth_topic)
         rgb_image, depth_image = None if rgb is None else to_rgb(rgb), None if depth is None else to_depth(depth)
         if depth_image is not None:
-            self._depth_watch.add(depth_image, is_millimetres=depth_image.dtype == np.uint16)
+            self._depth_watch.add(depth_image)
         if rgb is not None and not self._rgb_seen:
             self._rgb_seen, self._turned = True, turn_doubt(rgb)
         if rgb_image is not None and depth_image is not None:

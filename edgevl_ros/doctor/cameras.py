@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from edgevl_core.base.findings import Finding
-from edgevl_core.camera.depth import decode_measured
+from edgevl_core.camera.depth import decode_depth
 from edgevl_core.camera.doubts import UNIT_FIX, median_m, turn_doubt, unit_doubt
 from edgevl_core.camera.images import ImageFormatError, decode_rgb
 from edgevl_core.pairing.clock import ONE_STAMP_EACH
@@ -90,7 +90,7 @@ class CameraCheck:
 
     def _depth(self) -> Finding:
         message = deserialize(self._last, self.topic)
-        depth = decode_measured(message)
+        depth = decode_depth(message)
         valid = depth > 0  # NaN is not
         height, width = depth.shape
         what = f"{self.topic}: depth, {width}x{height}, {valid.mean():.0%} measured"

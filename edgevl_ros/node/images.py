@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.camera.depth import MeasuredDepth, decode_measured, to_measured
+from edgevl_core.camera.depth import MeasuredDepth, decode_depth, to_measured
 from edgevl_core.camera.encodings import PLANES
 from edgevl_core.camera.images import ImageFormatError, decode, decode_as_it_is, decode_rgb
 
@@ -73,7 +73,7 @@ def to_rgb(message: Any) -> NDArray[np.uint8]:
 def to_depth(message: Any) -> MeasuredDepth:
     """(H, W) of a depth message, uint16 millimetres or float32 metres. Raises UserError where it is none."""
     if hasattr(message, "format"):
-        return decode_measured(message)
+        return decode_depth(message)
     return to_measured(imgmsg_to_cv2(message), message.encoding)
 
 

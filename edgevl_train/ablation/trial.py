@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from lightning_fabric import Fabric
+
 from edgevl_train.ablation.figures import QUANTISED, ROWS, Figures
 from edgevl_train.data.run_data import RunData, calibration_pixels
 from edgevl_train.new_student import new_student
@@ -18,6 +20,7 @@ from edgevl_train.run_directory import write_json
 from edgevl_train.sections import Stage2Section
 from edgevl_train.student.network import Student
 from edgevl_train.training.batch_norms import restore_for
+from edgevl_train.training.context import RunContext
 from edgevl_train.training.distributed import start_fabric
 from edgevl_train.training.stage1_distillation import distil
 from edgevl_train.training.stage2_contrastive import contrast, quantised_copy
@@ -62,28 +65,29 @@ class Trial:
 
     def stage1(self, recipe: Recipe, directory: Path) -> Student:
         """The float student."""
-        student = new_student(recipe, self.setup.teacher, self.seed)
-        restore_for(student, self.data, recipe, self.progress.say)
+        student = new_student(recipe.student, self.setup.teacher, self.seed)
+        restore_for(student, self.data, recipe.student, self.progress.say)
         self.progress.stage(f"seed {self.seed}, stage 1")
-        fabric = start_fabric(recipe, network=student)
-        distil(student, self.data, recipe, fabric, directory, self._key(recipe), self.progress.update)
+        distil(student, self.data, recipe, self._context(recipe, directory, start_fabric(recipe, network=student)))
         return student
 
     def stage2(self, student: Student, recipe: Recipe, directory: Path, row: str) -> Path:
         """The int8 file of a training with the quantisation."""
         self.progress.stage(f"seed {self.seed}, {row}")
-        quantised = quantised_copy(student, self.data, recipe)
-        fabric = start_fabric(recipe, "32-true")
-        contrast(quantised, self.data, recipe, fabric, directory / row, self._key(recipe), self.progress.update)
+        quantised = quantised_copy(student, self.data, recipe.stage2)
+        context = self._context(recipe, directory / row, start_fabric(recipe, "32-true"))
+        contrast(quantised, self.data, recipe, context)
         export_int8(quantised.cpu(), directory / f"{row}.onnx", recipe.student.size_px)
         return directory / f"{row}.onnx"
 
-    def _key(self, recipe: Recipe) -> str:
-        return f"{self.fingerprint} training seed {self.seed} {hashlib.sha256(dump_recipe(recipe)).hexdigest()}"
+    def _context(self, recipe: Recipe, directory: Path, fabric: Fabric) -> RunContext:
+        digest = hashlib.sha256(dump_recipe(recipe)).hexdigest()
+        key = f"{self.fingerprint} training seed {self.seed} {digest}"
+        return RunContext(fabric, directory, key, self.progress.update)
 
     def quantised(self, student: Student, recipe: Recipe, directory: Path) -> dict[str, Path]:
         """A file for each of QUANTISED."""
-        best, made_with = best_untrained(student.cpu(), self.data, recipe)
+        best, made_with = best_untrained(student.cpu(), self.data, recipe.stage2)
         self.progress.say(f"seed {self.seed}, best PTQ of {recipe.stage2.weight_bits} bits: {made_with}")
         files = {row: directory / f"{row}.onnx" for row in QUANTISED}
         directory.mkdir(parents=True, exist_ok=True)

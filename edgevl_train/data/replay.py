@@ -20,6 +20,7 @@ from edgevl_train.data.run_data import RunData, spread
 from edgevl_train.data.temporal import smoothed
 from edgevl_train.data.views import Views, draw_views
 from edgevl_train.recipe import Recipe, load_recipe, parse_recipe
+from edgevl_train.sections import StudentSection
 from edgevl_train.teacher.loading import Teacher
 
 MOST_VALIDATION_PAIRS = 512  # of one run: validation is done after every epoch
@@ -76,7 +77,7 @@ def earlier_runs(recipe: Recipe, teacher: Teacher) -> list[EarlierRun]:
             f"student.start_from={start}: its input is {other}, not {recipe.robot_preprocess()}: leave student.size_px "
             "and preprocess to that run, or begin with a new student"
         )
-    return [_open(run, teacher) for run in _ancestors(recipe)] if recipe.replay.share else []
+    return [_open(run, teacher) for run in _ancestors(recipe.student)] if recipe.replay.share else []
 
 
 def earlier_pairs(
@@ -118,9 +119,9 @@ def _recipe_of(run: Path) -> Recipe:
     return load_recipe(run / "recipe.yaml")
 
 
-def _ancestors(recipe: Recipe) -> Iterator[Path]:
+def _ancestors(student: StudentSection) -> Iterator[Path]:
     """The run that this one starts from, the one which that started from, and so on."""
-    run = recipe.student.start_from
+    run = student.start_from
     while run is not None:
         yield run
         run = _recipe_of(run).student.start_from

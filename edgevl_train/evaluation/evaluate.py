@@ -26,6 +26,7 @@ def evaluate(  # noqa: PLR0913  (one for each option of the command)
     model: Path | str,
     bags: Sequence[Path],
     *,
+    against: Path | str | None = None,
     labels: Path | None = None,
     teacher: str | Teacher | None = None,
     leave_out: Sequence[str] = (),
@@ -39,6 +40,8 @@ def evaluate(  # noqa: PLR0913  (one for each option of the command)
 
     Args:
         model: a bundle's directory, a run directory or a checkpoint in it, or a teacher's spec.
+        against: another one, evaluated on the very same pairs in the same pass; the teacher sees them as it does for
+            ``model``.
         labels: label file; None: the bundle's own labels.
         teacher: compare with this teacher too.
         rgb, depth: topics of the bags, found by type when None.
@@ -46,24 +49,31 @@ def evaluate(  # noqa: PLR0913  (one for each option of the command)
             known, else the usual one.
         on_progress: called with the number of pairs done.
 
+    Returns:
+        The figures of ``model``; with ``against``, that one's under "current".
+
     Raises:
         UserError: no pairs, too many that cannot be decoded, a model that is refused, a teacher without labels.
     """
     other = load_teacher(teacher) if isinstance(teacher, str) else teacher
     predictor = load_predictor(model, labels, other)
+    predictors = {"model": predictor}
+    if against is not None:
+        predictors["current"] = load_predictor(against, labels, other)
     reference = None
     if other is not None:
         reference = teacher_reference(other, labels or label_set_of(predictor.bank), view=predictor.view)
     known_s = max_skew_s if max_skew_s is not None else predictor.max_skew_s
-    return evaluate_all(
-        {"model": predictor},
+    found = evaluate_all(
+        predictors,
         bags,
         settings=PairSettings(rgb, depth, known_s if known_s is not None else MAX_SKEW_S),
         teacher=reference,
         leave_out=leave_out,
         retrieval_s=retrieval_s,
         on_progress=on_progress,
-    )["model"]
+    )
+    return found["model"] | ({"current": found["current"]} if against is not None else {})
 
 
 def evaluate_all(

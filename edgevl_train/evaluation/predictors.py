@@ -19,7 +19,6 @@ from edgevl_core.camera.depth import encode_depth
 from edgevl_core.camera.preprocess import Preprocess, to_batch, to_input
 from edgevl_core.engine import Engine
 from edgevl_core.pairlog.pairs import RgbdPair
-from edgevl_train.data.cache.layout import input_sizes
 from edgevl_train.evaluation.predictions import Embedded
 from edgevl_train.recipe import load_recipe
 from edgevl_train.restore import check_teacher, find_checkpoint, load_student, run_of
@@ -167,8 +166,9 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
             "the ones given to `edgevl adapt`"
         )
     student = load_student(checkpoint, recipe.student, bank.vectors.shape[1])
-    embed = _student_embedding(student_on_numpy(student), recipe.robot_preprocess(), trust)
-    view = input_sizes(recipe).get("wide", recipe.robot_preprocess())
+    robot = recipe.robot_preprocess()
+    embed = _student_embedding(student_on_numpy(student), robot, trust)
+    view = robot.model_copy(update={"size_px": recipe.cache.size_px})
     return Predictor(name, embed, bank, *rest, view, max_skew_s=recipe.cache.max_skew_s)
 
 
@@ -180,7 +180,7 @@ def teacher_predictor(
 
     def embed(pairs: Sequence[RgbdPair]) -> Embedded:
         rgb = teacher.encode_image([pair.rgb for pair in pairs], view)
-        depth = teacher.encode_image([encode_depth(pair.depth_m, depth_encoding) for pair in pairs], view)
+        depth = teacher.encode_image([encode_depth(pair.depth, depth_encoding) for pair in pairs], view)
         return Embedded(rgb, depth, _quality(*_inputs(pairs, small)))
 
     bank = build_label_bank([_label_set(labels)], teacher.encode_text)
@@ -221,7 +221,7 @@ def _student_embedding(
 def _inputs(
     pairs: Sequence[RgbdPair], preprocess: Preprocess
 ) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
-    return [to_input(pair.rgb, preprocess) for pair in pairs], [to_input(pair.depth_m, preprocess) for pair in pairs]
+    return [to_input(pair.rgb, preprocess) for pair in pairs], [to_input(pair.depth, preprocess) for pair in pairs]
 
 
 def _quality(

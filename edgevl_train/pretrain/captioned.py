@@ -18,6 +18,7 @@ from edgevl_core.bundle.labels import Label, LabelSet, fill_template, normalise_
 from edgevl_core.pairlog.pairs import PairReader, PairSettings
 from edgevl_core.pairlog.readable import MAX_UNREADABLE
 from edgevl_train.evaluation.metrics.summary import MIN_FURNITURE
+from edgevl_train.training.context import OnProgress
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 COLUMNS = ("image", "caption")
@@ -31,7 +32,6 @@ TEMPLATES = (
     "the inside of {a} {}",
     "{a} {} in a home",
 )
-OnProgress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import edgevl_train.torchvision_ops  # noqa: F401  (before open_clip)
@@ -21,9 +21,10 @@ from edgevl_core.base.errors import UserError
 from edgevl_train.data.augment import jitter_colour, random_boxes
 from edgevl_train.data.prefetch import one_ahead
 from edgevl_train.data.views import crop
-from edgevl_train.pretrain.captioned import Captioned, OnProgress
+from edgevl_train.pretrain.captioned import Captioned
 from edgevl_train.pretrain.settings import Phase, Pretraining
 from edgevl_train.student.pretrained import fitting, folded_norms
+from edgevl_train.training.context import OnProgress, RunContext
 from edgevl_train.training.loop import Best, Stage, fit
 from edgevl_train.training.losses import multi_positive_infonce
 
@@ -57,18 +58,10 @@ def build(settings: Pretraining) -> Any:
     return model.to(memory_format=torch.channels_last)
 
 
-def train(
-    data: Captioned,
-    settings: Pretraining,
-    fabric: Fabric,
-    directory: Path,
-    fingerprint: str = "",
-    on_progress: OnProgress = lambda *_: None,
-) -> tuple[nn.Module, Best]:
+def train(data: Captioned, settings: Pretraining, context: RunContext) -> tuple[nn.Module, Best]:
     """The model of the epoch with the best zero-shot top-1 on validation places, and that epoch's figures.
 
-    Checkpoints and metrics.jsonl are in ``directory``; a call that finds them goes on, see
-    :func:`edgevl_train.training.loop.fit`.
+    A call that finds checkpoints in the context's directory goes on, see :func:`edgevl_train.training.loop.fit`.
     """
     torch.manual_seed(settings.seed)
     is_val = np.isin(data.place, _validation_places(int(data.place.max()) + 1, settings.val_share, settings.seed))
@@ -80,10 +73,10 @@ def train(
     best, done, total = Best(), 0, sum(settings.section(phase).epochs for phase in phases)
     for phase in phases:
         model.visual.trunk.requires_grad_(phase == "whole")
-        stage = _stage(phase, data, train_rows, val_rows, tokens, settings, fabric, fingerprint)
+        stage = _stage(phase, data, train_rows, val_rows, tokens, settings, context.fabric)
         epochs = stage.section.epochs
-        show, every_s = _part_of(on_progress, done, epochs, total), settings.checkpoint_every_s
-        best = fit(model, stage, fabric, directory, show, seed=settings.seed, checkpoint_every_s=every_s)
+        part = replace(context, on_progress=_part_of(context.on_progress, done, epochs, total))
+        best = fit(model, stage, part, seed=settings.seed, checkpoint_every_s=settings.checkpoint_every_s)
         model.load_state_dict(best.state)
         done += epochs
     with torch.no_grad():
@@ -108,7 +101,6 @@ def _stage(
     tokens: list[Tensor],
     settings: Pretraining,
     fabric: Fabric,
-    fingerprint: str,
 ) -> Stage:
     world = fabric.world_size
     own = min(settings.batch, len(train_rows)) // world
@@ -139,7 +131,6 @@ def _stage(
         batches=lambda epoch, first: one_ahead(batches(epoch, first)),
         loss=loss,
         validate=lambda model: {"score": zero_shot_top1(model, data, val_rows, tokens, settings)},
-        fingerprint=fingerprint,
         score_start=phase == "whole" and settings.frozen_epochs > 0,
         optimiser=lambda model: torch.optim.AdamW(_groups(model, settings), lr=settings.lr),
     )

@@ -21,12 +21,13 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
 from edgevl_core.bundle.labels import LabelSet, load_labels
 from edgevl_train.data.cache import hash_bag
-from edgevl_train.pretrain.captioned import OnProgress, is_bag, photo_files, read_captioned
+from edgevl_train.pretrain.captioned import is_bag, photo_files, read_captioned
 from edgevl_train.pretrain.clip_training import build, train
 from edgevl_train.pretrain.settings import Pretraining
 from edgevl_train.progress import RunProgress
 from edgevl_train.teacher.config import CONFIG_FILE
 from edgevl_train.teacher.weights import WEIGHTS_FILE
+from edgevl_train.training.context import OnProgress, RunContext
 from edgevl_train.training.distributed import start_fabric
 from edgevl_train.training.signals import terminable
 
@@ -103,7 +104,7 @@ def _learn(
     for loss in data.losses:
         progress.say(f"lost: {loss}")
     progress.stage("train")
-    model, best = train(data, settings, fabric, work, fingerprint, progress.update)
+    model, best = train(data, settings, RunContext(fabric, work, fingerprint, progress.update))
     history = [json.loads(line) for line in (work / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     record = {
         "settings": settings.model_dump(mode="json"),

@@ -12,20 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from edgevl_train.data.run_data import RunData, calibration_pixels
-from edgevl_train.recipe import Recipe
+from edgevl_train.sections import StudentSection
 from edgevl_train.student.network import Student
 
 STATISTICS_PAIRS = 192
 
 
-def restore_for(student: Student, data: RunData, recipe: Recipe, say: Callable[[str], None]) -> None:
+def restore_for(student: Student, data: RunData, section: StudentSection, say: Callable[[str], None]) -> None:
     """:func:`restore`, with RGB and depth of training pairs; nothing is done to a student whose BatchNorms work."""
     if not student.folded:
         return
     pixels = calibration_pixels(data, STATISTICS_PAIRS)
     restore(student, pixels.split(64))
     say(
-        f"backbone file {recipe.student.pretrained} has its BatchNorms folded away: they are restored with the "
+        f"backbone file {section.pretrained} has its BatchNorms folded away: they are restored with the "
         f"statistics of {len(pixels)} images"
     )
 

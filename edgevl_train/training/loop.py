@@ -3,42 +3,33 @@
 import contextlib
 import json
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edgevl_core.base.atomic import atomic_write
 from edgevl_train.sections import StageSection
 from edgevl_train.training.checkpoint import Best, Checkpoint, Metrics, TrainState
+from edgevl_train.training.context import RunContext
 from edgevl_train.training.schedule import make_optimiser
 from edgevl_train.training.signals import signals_held
 from edgevl_train.training.step import Learner, Stage, diverged, take_step
 
 __all__ = ["Best", "Stage", "fit"]
 
-OnProgress = Callable[[int, int, str], None]
-
 
 def fit(
-    model: nn.Module,
-    stage: Stage,
-    fabric: Fabric,
-    directory: Path,
-    on_progress: OnProgress = lambda done, total, message: None,
-    *,
-    seed: int = 0,
-    checkpoint_every_s: float = 300.0,
+    model: nn.Module, stage: Stage, context: RunContext, *, seed: int = 0, checkpoint_every_s: float = 300.0
 ) -> Best:
     """Train ``model`` and return its best epoch; the model holds the last weights afterwards.
 
-    ``directory/checkpoints/<stage>.pt`` is written after each epoch, every ``checkpoint_every_s`` seconds
-    between two optimiser steps, and on SIGTERM or SIGINT; ``directory/metrics.jsonl`` gets one line per epoch.
+    In the context's directory, ``checkpoints/<stage>.pt`` is written after each epoch, every ``checkpoint_every_s``
+    seconds between two optimiser steps, and on SIGTERM or SIGINT; ``metrics.jsonl`` gets one line per epoch.
     A call that finds the checkpoint goes on at the very next batch. Since each batch seeds its own randomness,
     the result is that of an unbroken run, bit for bit on the CPU.
 
@@ -56,21 +47,20 @@ def fit(
             checkpoint of another recipe, a full disk.
     """
     optimiser = stage.optimiser(model) if stage.optimiser else make_optimiser(model, stage.section)
+    fabric = context.fabric
     wrapped, optimiser = fabric.setup(model, optimiser)
     average = _average(model, stage.section.ema_decay)
     parts = {"model": model, "optimiser": optimiser, "precision": fabric.strategy.precision}
     parts |= {"ema": average} if average is not None else {}
-    checkpoint = Checkpoint(directory / "checkpoints" / f"{stage.name}.pt", stage.fingerprint, parts)
+    checkpoint = Checkpoint(context.directory / "checkpoints" / f"{stage.name}.pt", context.fingerprint, parts)
     standing = checkpoint.restore()
     run = _Run(
         stage=stage,
-        fabric=fabric,
+        context=context,
         learner=Learner(wrapped, optimiser, average),
         judged=average.module if average is not None else model,
         checkpoint=checkpoint,
         standing=standing,
-        metrics_path=directory / "metrics.jsonl",
-        on_progress=on_progress,
         seed=seed,
         checkpoint_every_s=checkpoint_every_s,
     )
@@ -91,13 +81,11 @@ class _Run:
     """
 
     stage: Stage
-    fabric: Fabric
+    context: RunContext
     learner: Learner
     judged: nn.Module
     checkpoint: Checkpoint
     standing: TrainState
-    metrics_path: Path
-    on_progress: OnProgress
     seed: int
     checkpoint_every_s: float
     saved_s: float = field(default_factory=time.monotonic)
@@ -109,7 +97,7 @@ class _Run:
         with signals_held() as told, contextlib.closing(self._groups()) as groups:
             for group in groups:
                 place = (standing.epoch, standing.batch, self.seed)
-                history, stop = take_step(self.learner, self.stage, self.fabric, group, *place, told())
+                history, stop = take_step(self.learner, self.stage, self.context.fabric, group, *place, told())
                 standing.batch += len(group)
                 for losses in history:
                     for name, value in losses.items():
@@ -148,10 +136,10 @@ class _Run:
         """The first process's figures, known to all; keeps the weights if they are the best so far."""
         self.judged.eval()
         metrics: Metrics = {}
-        if self.fabric.is_global_zero:
-            with torch.no_grad(), self.fabric.autocast():
+        if self.context.fabric.is_global_zero:
+            with torch.no_grad(), self.context.fabric.autocast():
                 metrics = self.stage.validate(self.judged)
-        metrics = self.fabric.broadcast(metrics)
+        metrics = self.context.fabric.broadcast(metrics)
         best = self.standing.best
         doubtful = best.epoch < 0 or not self.stage.may_choose(best.metrics)
         if doubtful or (self.stage.may_choose(metrics) and metrics["score"] > best.metrics["score"]):
@@ -162,22 +150,22 @@ class _Run:
     def save(self) -> None:
         """Write the checkpoint, but never one whose weights are lost."""
         self.saved_s = time.monotonic()
-        if self.fabric.is_global_zero:
+        if self.context.fabric.is_global_zero:
             if not all(tensor.isfinite().all() for tensor in self.learner.model.module.state_dict().values()):
                 raise diverged(self.stage, "network", self.standing.epoch + 1, self.standing.batch)
             self.checkpoint.save(self.standing)
 
     def log(self, epoch: int, metrics: Metrics) -> None:
         """One line in metrics.jsonl."""
-        if self.fabric.is_global_zero:
-            _log(self.metrics_path, self.stage.name, epoch, metrics)
+        if self.context.fabric.is_global_zero:
+            _log(self.context.directory / "metrics.jsonl", self.stage.name, epoch, metrics)
 
     def show(self, epoch: int, message: str) -> None:
         """Tell whoever waits how far this is."""
-        if self.fabric.is_global_zero:
+        if self.context.fabric.is_global_zero:
             steps, epochs = self.stage.steps, self.stage.section.epochs
             done = self.standing.epoch * steps + self.standing.batch
-            self.on_progress(done, epochs * steps, f"epoch {epoch}/{epochs}, {message}")
+            self.context.on_progress(done, epochs * steps, f"epoch {epoch}/{epochs}, {message}")
 
 
 def _average(model: nn.Module, decay: float) -> AveragedModel | None:

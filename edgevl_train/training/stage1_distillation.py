@@ -1,32 +1,21 @@
 """Stage 1: dual-modality distillation, L = d(S(x), T(x)) + d(S(x'), T(x)) (EdgeVL, arXiv 2403.04908, equation 1)."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from edgevl_train.data.batches import Batch, make_batches
 from edgevl_train.data.run_data import RunData
 from edgevl_train.recipe import Recipe
 from edgevl_train.student.network import Student
+from edgevl_train.training.context import RunContext
 from edgevl_train.training.loop import Best, Stage, fit
 from edgevl_train.training.objective import make_objective
 from edgevl_train.training.validation import may_choose, validator
 
 
-def distil(
-    student: Student,
-    data: RunData,
-    recipe: Recipe,
-    fabric: Fabric,
-    directory: Path,
-    fingerprint: str,
-    on_progress: Callable[[int, int, str], None] = lambda done, total, message: None,
-) -> Best:
+def distil(student: Student, data: RunData, recipe: Recipe, context: RunContext) -> Best:
     """Train ``student`` in place; it holds the best epoch's weights afterwards, an earlier run's (epoch 0) included."""
-    section = recipe.stage1
+    section, fabric = recipe.stage1, context.fabric
     objective = make_objective(data, section, section.loss, fabric.device)
     batches, steps = make_batches(data, recipe, section.batch, 1, fabric)
 
@@ -40,12 +29,10 @@ def distil(
         batches=batches,
         loss=loss,
         validate=validator(data, fabric.device),
-        fingerprint=fingerprint,
         may_choose=may_choose(data),
         score_start=recipe.student.start_from is not None,
     )
     student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's overloads
-    every_s = recipe.checkpoint_every_s
-    best = fit(student, stage, fabric, directory, on_progress, seed=recipe.seed, checkpoint_every_s=every_s)
+    best = fit(student, stage, context, seed=recipe.seed, checkpoint_every_s=recipe.checkpoint_every_s)
     student.load_state_dict(best.state)
     return best

@@ -5,9 +5,6 @@ that is embedded anew in every epoch), in the same normalised space in which the
 in another); they may cross the modalities where the recipe says so.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -16,20 +13,22 @@ from edgevl_train.data.batches import Batch, make_batches
 from edgevl_train.data.run_data import RunData, calibration_pixels
 from edgevl_train.quantise import QuantStudent, calibrate, fake_quantise, fuse, keep_sums
 from edgevl_train.recipe import Recipe
+from edgevl_train.sections import Stage2Section
 from edgevl_train.student.network import Student
+from edgevl_train.training.context import RunContext
 from edgevl_train.training.loop import Best, Stage, fit
 from edgevl_train.training.losses import mine_semi_hard, pairwise_distance, triplet_loss
 from edgevl_train.training.objective import make_objective
 from edgevl_train.training.validation import may_choose, validator
 
 
-def quantised_copy(student: Student, data: RunData, recipe: Recipe) -> QuantStudent:
+def quantised_copy(student: Student, data: RunData, section: Stage2Section) -> QuantStudent:
     """BatchNorm folded, fake-quantised, ranges set from whole frames of TRAINING pairs, sums of depthwise filters kept.
 
     The student stays as it is.
     """
-    quantised = fake_quantise(fuse(student), recipe.stage2.weight_bits)
-    pixels = calibration_pixels(data, recipe.stage2.calibration_pairs)
+    quantised = fake_quantise(fuse(student), section.weight_bits)
+    pixels = calibration_pixels(data, section.calibration_pairs)
     device = next(student.parameters()).device
     calibrate(quantised, (part.to(device) for part in pixels.split(64)))
     return keep_sums(quantised)
@@ -52,17 +51,9 @@ def gather_pairs(embedding: Tensor, label: Tensor, fabric: Fabric) -> tuple[Tens
     return everywhere.transpose(0, 1).reshape(-1, dim), torch.as_tensor(fabric.all_gather(label)).view(-1)
 
 
-def contrast(
-    quantised: QuantStudent,
-    data: RunData,
-    recipe: Recipe,
-    fabric: Fabric,
-    directory: Path,
-    fingerprint: str,
-    on_progress: Callable[[int, int, str], None] = lambda done, total, message: None,
-) -> Best:
+def contrast(quantised: QuantStudent, data: RunData, recipe: Recipe, context: RunContext) -> Best:
     """Train ``quantised`` in place; it ends with the best epoch's weights, epoch 0 (calibrated only) included."""
-    section = recipe.stage2
+    section, fabric = recipe.stage2, context.fabric
     objective = make_objective(data, section, recipe.stage1.loss, fabric.device)
     batches, steps = make_batches(data, recipe, section.batch, 2, fabric)
 
@@ -88,11 +79,9 @@ def contrast(
         batches=batches,
         loss=loss,
         validate=validator(data, fabric.device),
-        fingerprint=fingerprint,
         may_choose=may_choose(data),
         score_start=True,
     )
-    every_s = recipe.checkpoint_every_s
-    best = fit(quantised, stage, fabric, directory, on_progress, seed=recipe.seed, checkpoint_every_s=every_s)
+    best = fit(quantised, stage, context, seed=recipe.seed, checkpoint_every_s=recipe.checkpoint_every_s)
     quantised.load_state_dict(best.state)
     return best

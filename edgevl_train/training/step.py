@@ -32,7 +32,6 @@ class Stage:
         loss: (model, batch) -> {"loss": scalar to minimise, other scalars to log}; with several processes their
             mean is that of the global batch.
         validate: model -> metrics; "score" is what the best checkpoint maximises.
-        fingerprint: a checkpoint with another one is refused.
         score_start: whether the untrained model (epoch 0) is a candidate for the best.
         may_choose: whether an epoch's metrics are good enough to choose by; until those of the kept epoch are, each
             epoch takes the place of the one before.
@@ -46,7 +45,6 @@ class Stage:
     batches: Callable[[int, int], Iterable[Any]]
     loss: Callable[[nn.Module, Any], dict[str, Tensor]]
     validate: Callable[[nn.Module], Metrics]
-    fingerprint: str
     score_start: bool = False
     may_choose: Callable[[Metrics], bool] = lambda metrics: True
     optimiser: Callable[[nn.Module], torch.optim.Optimizer] | None = None

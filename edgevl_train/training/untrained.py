@@ -9,7 +9,7 @@ from torch import Tensor
 
 from edgevl_train.data.run_data import RunData, calibration_pixels
 from edgevl_train.quantise import QuantStudent, calibrate, clip_weights, correct_biases, fake_quantise, fuse, keep_sums
-from edgevl_train.recipe import Recipe
+from edgevl_train.sections import Stage2Section
 from edgevl_train.student.network import Student
 from edgevl_train.training.validation import validator
 
@@ -22,7 +22,7 @@ _RANGES: dict[str, Callable[..., QuantStudent]] = {
 
 
 @torch.no_grad()
-def best_untrained(student: Student, data: RunData, recipe: Recipe) -> tuple[QuantStudent, str]:
+def best_untrained(student: Student, data: RunData, section: Stage2Section) -> tuple[QuantStudent, str]:
     """The post-training quantisation that validates best, and what it was made with.
 
     Tried are ranges by extremes and two percentiles; weights as they are and clipped; biases as they are and corrected.
@@ -32,8 +32,8 @@ def best_untrained(student: Student, data: RunData, recipe: Recipe) -> tuple[Qua
     Args:
         student: float, on the CPU; it stays as it is.
     """
-    start = fake_quantise(fuse(student), recipe.stage2.weight_bits)
-    pixels = calibration_pixels(data, recipe.stage2.calibration_pairs)
+    start = fake_quantise(fuse(student), section.weight_bits)
+    pixels = calibration_pixels(data, section.calibration_pairs)
     some = pixels[:: -(-len(pixels) // _BIAS_IMAGES)] if len(pixels) > _BIAS_IMAGES else pixels
     validate = validator(data, torch.device("cpu"))
     found: list[tuple[float, str, QuantStudent]] = []

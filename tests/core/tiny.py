@@ -8,9 +8,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgevl_core.base.hashing import sha256_file
+from edgevl_core.bundle.golden import Answering
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import BagRecord, ByModality, Manifest, Provenance, files_id, manifest_id
-from edgevl_core.bundle.student_bundle import write_bundle
+from edgevl_core.bundle.writing import BundleContents, write_bundle
 from edgevl_core.camera.preprocess import Preprocess
 
 SIZE_PX = 16
@@ -53,21 +54,23 @@ def colour_bank() -> LabelBank:
 
 
 def write_colour_bundle(path: Path, *, threshold: float = 0.5, **changes: object) -> Manifest:
-    """A whole bundle around the tiny student."""
+    """A whole bundle around the tiny student; ``changes``: other fields of BundleContents or of its Answering."""
     folder = path.parent
     golden = np.random.default_rng(0).integers(0, 256, (4, 3, SIZE_PX, SIZE_PX), dtype=np.uint8)
     golden[:, 0] //= 2
-    arguments: dict = {
-        "student_onnx": write_student(folder / "int8.onnx"),
-        "student_fp32_onnx": write_student(folder / "fp32.onnx"),
-        "label_bank": colour_bank(),
-        "golden_pixels": golden,
-        "student": "tiny",
-        "teacher": "open_clip:none",
+    answering: dict = {
         "preprocess": Preprocess(size_px=SIZE_PX),
+        "bank": colour_bank(),
         "logit_scale": 5.0,
         "temperature": ByModality(rgb=1.0, depth=2.0, rgbd=1.0),
         "unknown_threshold": ByModality(rgb=threshold, depth=threshold, rgbd=threshold),
+    }
+    contents: dict = {
+        "student_onnx": write_student(folder / "int8.onnx"),
+        "student_fp32_onnx": write_student(folder / "fp32.onnx"),
+        "golden_pixels": golden,
+        "student": "tiny",
+        "teacher": "open_clip:none",
         "metrics": {"rgb": {"top1": 0.9}, "samples": 12},
         "provenance": Provenance(
             bags=(BagRecord(name="drive", sha256="0" * 64, pairs=12),),
@@ -76,7 +79,9 @@ def write_colour_bundle(path: Path, *, threshold: float = 0.5, **changes: object
             created="2025-01-01T00:00:00Z",
         ),
     }
-    return write_bundle(path, **{**arguments, **changes})
+    for name, value in changes.items():
+        (answering if name in answering else contents)[name] = value
+    return write_bundle(path, BundleContents(answering=Answering(**answering), **contents))
 
 
 def edit_manifest(bundle: Path, **changes: object) -> None:

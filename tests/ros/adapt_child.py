@@ -1,8 +1,8 @@
 """A stand-in for ``edgevl adapt`` and ``edgevl evaluate``: keeps their contract, trains and measures nothing.
 
 What adapt does comes by ``--set``: mode=succeed|fail|hang|stubborn, bundle=DIR (succeed: copied to RUN/bundle),
-until=FILE (succeed: not before that file exists), refused=WHY. What evaluate says of a bundle is in BAG/agreement.json,
-by id.
+until=FILE (succeed: not before that file exists), refused=WHY. What evaluate says of its two bundles is in
+BAG/agreement.json, by id.
 """
 
 import argparse
@@ -24,8 +24,9 @@ def main() -> int:
     for name in ("--out", "--recipe"):
         adapting.add_argument(name)
     adapting.add_argument("--set", action="append", default=[])
-    for name in ("bundle", "bag"):
-        evaluating.add_argument(name)
+    evaluating.add_argument("bundle")
+    evaluating.add_argument("bags", nargs="+")
+    evaluating.add_argument("--against", required=True)
     evaluating.add_argument("--json", required=True, choices=["-"])
     for command in (adapting, evaluating):
         command.add_argument("--teacher", required=True)
@@ -67,13 +68,18 @@ def adapt(arguments: argparse.Namespace) -> int:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    by_bundle = json.loads((Path(arguments.bag) / "agreement.json").read_text())
-    bundle = id_of(Path(arguments.bundle))
-    if bundle not in by_bundle:
-        print(f"error: {arguments.bundle} lacks labels of {arguments.labels}", file=sys.stderr)
-        return 2
-    rgb, depth = by_bundle[bundle]
-    print(json.dumps({"samples": 10, "teacher_agreement": {"rgb": rgb, "depth": depth, "rgbd": 0.0}}))
+    figures = []
+    for bundle in (arguments.bundle, arguments.against):
+        by_bag = []
+        for bag in arguments.bags:
+            by_bundle = json.loads((Path(bag) / "agreement.json").read_text())
+            if id_of(Path(bundle)) not in by_bundle:
+                print(f"error: {bundle} lacks labels of {arguments.labels}", file=sys.stderr)
+                return 2
+            rgb, depth = by_bundle[id_of(Path(bundle))]
+            by_bag.append({"rgb": rgb, "depth": depth, "rgbd": 0.0})
+        figures.append({"samples": 10, "teacher_agreement_by_bag": by_bag})
+    print(json.dumps(figures[0] | {"current": figures[1]}))
     return 0
 
 

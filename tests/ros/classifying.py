@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from edgevl_core.bundle.golden import Answering
 from edgevl_core.bundle.label_bank import build_label_bank
 from edgevl_core.bundle.labels import Label, LabelSet
 from edgevl_core.bundle.manifest import ByModality, Provenance
-from edgevl_core.bundle.student_bundle import write_bundle
 from edgevl_core.bundle.text_encoder import OnnxTextEncoder
+from edgevl_core.bundle.writing import BundleContents, write_bundle
 from edgevl_core.camera.preprocess import Preprocess
 from tests.core.tiny_text import write_text_encoder
 from tests.ros import harness
@@ -74,17 +75,21 @@ def write_speaking_bundle(path: Path, *, seed: int, layers: int) -> str:
     student = harness.write_student(path.with_suffix(".onnx"), 32, DIM, 0, seed)
     manifest = write_bundle(
         path,
-        student_onnx=student,
-        student_fp32_onnx=student,
-        label_bank=build_label_bank([LabelSet(templates=("a {}",), labels=labels)], OnnxTextEncoder(text)),
-        golden_pixels=np.random.default_rng(seed).integers(0, 256, (2, 3, 32, 32), dtype=np.uint8),
-        student="test",
-        teacher="test",
-        preprocess=Preprocess(size_px=32),
-        logit_scale=10.0,
-        temperature=ones,
-        unknown_threshold=ByModality(rgb=0, depth=0, rgbd=0),
-        provenance=Provenance(created="2026-01-01T00:00:00Z"),
-        text_encoder=text,
+        BundleContents(
+            student_onnx=student,
+            student_fp32_onnx=student,
+            answering=Answering(
+                preprocess=Preprocess(size_px=32),
+                bank=build_label_bank([LabelSet(templates=("a {}",), labels=labels)], OnnxTextEncoder(text)),
+                logit_scale=10.0,
+                temperature=ones,
+                unknown_threshold=ByModality(rgb=0, depth=0, rgbd=0),
+            ),
+            golden_pixels=np.random.default_rng(seed).integers(0, 256, (2, 3, 32, 32), dtype=np.uint8),
+            student="test",
+            teacher="test",
+            provenance=Provenance(created="2026-01-01T00:00:00Z"),
+            text_encoder=text,
+        ),
     )
     return manifest.bundle_id

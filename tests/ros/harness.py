@@ -15,9 +15,10 @@ import yaml
 from onnx import helper, numpy_helper
 from std_srvs.srv import Trigger
 
+from edgevl_core.bundle.golden import Answering
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import BagRecord, ByModality, Provenance
-from edgevl_core.bundle.student_bundle import write_bundle
+from edgevl_core.bundle.writing import BundleContents, write_bundle
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.pairlog import types
 from edgevl_core.pairlog.writer import BagWriter
@@ -286,16 +287,20 @@ def write_test_bundle(
     bag = BagRecord(name="drive", sha256="0" * 64, pairs=1, registered=registered)
     manifest = write_bundle(
         path,
-        student_onnx=student,
-        student_fp32_onnx=student,
-        label_bank=bank,
-        golden_pixels=rng.integers(0, 256, (2, 3, size_px, size_px), dtype=np.uint8),
-        student="test",
-        teacher="test",
-        preprocess=Preprocess(size_px=size_px),
-        logit_scale=10.0,
-        temperature=ByModality(rgb=1, depth=1, rgbd=1),
-        unknown_threshold=ByModality(rgb=0, depth=0, rgbd=0),
-        provenance=Provenance(created="2026-01-01T00:00:00Z", bags=(bag,)),
+        BundleContents(
+            student_onnx=student,
+            student_fp32_onnx=student,
+            answering=Answering(
+                preprocess=Preprocess(size_px=size_px),
+                bank=bank,
+                logit_scale=10.0,
+                temperature=ByModality(rgb=1, depth=1, rgbd=1),
+                unknown_threshold=ByModality(rgb=0, depth=0, rgbd=0),
+            ),
+            golden_pixels=rng.integers(0, 256, (2, 3, size_px, size_px), dtype=np.uint8),
+            student="test",
+            teacher="test",
+            provenance=Provenance(created="2026-01-01T00:00:00Z", bags=(bag,)),
+        ),
     )
     return manifest.bundle_id

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import BatteryState
 
 from edgevl_core.adaptation import records, runs, state
-from edgevl_core.adaptation.acceptance import Compared, agreement, outdated, verdict
+from edgevl_core.adaptation.acceptance import Compared, comparisons, outdated, verdict
 from edgevl_core.adaptation.hosts import SshHost
 from edgevl_core.adaptation.records import BundleRef
 from edgevl_core.adaptation.triggers import PairCount, Rules, Seen, Window, due, parse_window
@@ -143,11 +143,21 @@ def test_a_bundle_never_replaces_its_equal(one, other, min_gain, max_loss):
     assert verdict([Compared("old", one, one), Compared("new", other, other)], min_gain, max_loss) != ""
 
 
-def test_agreement_is_the_mean_of_rgb_and_depth():
-    assert agreement({"teacher_agreement": {"rgb": 0.9, "depth": 0.7, "rgbd": 0.0}}, "x") == pytest.approx(0.8)
-    for figures in ({}, {"teacher_agreement": {}}, {"teacher_agreement": {"rgb": 0.9}}):
-        with pytest.raises(UserError, match="no teacher_agreement"):
-            agreement(figures, "x")
+def test_agreement_is_the_mean_of_rgb_and_depth_bag_by_bag():
+    def written(*bags: dict) -> dict:
+        return {"teacher_agreement_by_bag": list(bags)}
+
+    march, april, june = {"rgb": 0.9, "depth": 0.7, "rgbd": 0.0}, {"rgb": 0.5, "depth": 0.5}, {"rgb": 1, "depth": 0.6}
+    output = json.dumps(written(march, april) | {"current": written(april, june)}).encode()
+    assert comparisons(["march", "april"], output, "x") == [
+        Compared("march", 0.5, pytest.approx(0.8)),
+        Compared("april", 0.8, 0.5),
+    ]
+    for figures in ({}, [], written(march), written(march) | {"current": written()}, written({"rgb": 0.9})):
+        with pytest.raises(UserError, match="x: no teacher_agreement_by_bag"):
+            comparisons(["march"], json.dumps(figures).encode(), "x")
+    with pytest.raises(UserError, match="x wrote no JSON"):
+        comparisons(["march"], b"error", "x")
 
 
 def test_a_comparison_counts_while_its_rival_is_in_use():

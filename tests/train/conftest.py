@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from edgevl_core.base.resources import resource
+from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_sim.bag import write_bag
@@ -17,6 +18,7 @@ from edgevl_train.data.views import draw_views
 from edgevl_train.pretrain.run import pretrain
 from edgevl_train.pretrain.settings import Pretraining
 from edgevl_train.recipe import Recipe, load_recipe, parse_recipe
+from edgevl_train.sections import CacheSection
 
 KINDS, DIM = 8, 16
 
@@ -38,6 +40,11 @@ def tiny_recipe() -> Recipe:
         },
         origin="test",
     )
+
+
+def of_cache(recipe: Recipe) -> tuple[Preprocess, CacheSection]:
+    """What of a recipe decides its cache."""
+    return recipe.robot_preprocess(), recipe.cache
 
 
 def make_run_data(recipe: Recipe, pairs: int = 320) -> RunData:

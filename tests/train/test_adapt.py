@@ -23,6 +23,7 @@ from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_train import prepare
 from edgevl_train.adapt import adapt
+from edgevl_train.evaluation import evaluate as evaluation
 from edgevl_train.evaluation.evaluate import confusion_matrix, evaluate, top1_and_macro
 from edgevl_train.plan import plan
 from edgevl_train.quantise import op_counts
@@ -83,6 +84,25 @@ def test_a_bundle_with_the_text_tower_takes_any_word(
     teacher = load_teacher(f"open_clip:@{teacher_directory}")
     expected = teacher.encode_text(list(bank.prompts[bank.find("café terrace")])).mean(0)
     assert bank.vectors[-1] @ expected / np.linalg.norm(expected) > 0.999
+
+
+def test_two_models_are_compared_in_one_pass_with_one_teacher(
+    run: Path, sim_bag: Path, bag_without_truth: Path, teacher_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, bags = f"open_clip:@{teacher_directory}", [bag_without_truth, sim_bag]
+    alone = [evaluate(run / name, bags, labels=LABELS, teacher=spec) for name in ("bundle", "bundle_ptq")]
+    loaded = []
+
+    def counted(*arguments: object, **options: object) -> object:
+        loaded.append(arguments)
+        return load_teacher(*arguments, **options)
+
+    monkeypatch.setattr(evaluation, "load_teacher", counted)
+    both = evaluate(run / "bundle", bags, against=run / "bundle_ptq", labels=LABELS, teacher=spec)
+    assert loaded == [(spec,)]
+    assert [both, both.pop("current")] == alone
+    of_first = evaluate(run / "bundle", bags[:1], labels=LABELS, teacher=spec)["teacher_agreement"]
+    assert both["teacher_agreement_by_bag"] == [of_first, of_first]
 
 
 def test_truth_is_never_read(

@@ -7,18 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.pairlog.disk import free_bytes
 from edgevl_train.data.cache.bags import expected_pairs, hash_bag
 from edgevl_train.data.cache.decode import Bag, bag_blocks
 from edgevl_train.data.cache.layout import Cache, Row, cache_key, file_rows, input_sizes, open_cache
 from edgevl_train.data.cache.parts import Parts
-from edgevl_train.recipe import Recipe
+from edgevl_train.sections import CacheSection
 
 
 def build_cache(
     bags: Sequence[Path],
     directory: Path,
-    recipe: Recipe,
+    robot: Preprocess,
+    section: CacheSection,
     on_progress: Callable[[int, int, str], None] = lambda done, total, message: None,
     *,
     bag_hashes: Sequence[str] | None = None,
@@ -31,6 +33,7 @@ def build_cache(
     with an image that cannot be decoded.
 
     Args:
+        robot: the student's preprocessing.
         on_progress: called with pairs done, pairs expected (an upper bound), and a short line.
         free: bytes free on the disk of a path.
 
@@ -39,12 +42,12 @@ def build_cache(
             exists.
     """
     hashes = list(bag_hashes) if bag_hashes is not None else [hash_bag(bag) for bag in bags]
-    todo = [Bag(i, Path(bag), hashes[i], expected_pairs(bag, recipe.cache.pairs)) for i, bag in enumerate(bags)]
+    todo = [Bag(i, Path(bag), hashes[i], expected_pairs(bag, section.pairs)) for i, bag in enumerate(bags)]
     total = sum(bag.expected for bag in todo)
-    sizes = input_sizes(recipe)
+    sizes = input_sizes(robot, section.size_px)
     sizes_px = {size: preprocess.size_px for size, preprocess in sizes.items()}
-    key, rows = cache_key(hashes, recipe), file_rows(sizes_px)
-    workers = recipe.cache.workers or len(os.sched_getaffinity(0))
+    key, rows = cache_key(hashes, robot, section), file_rows(sizes_px)
+    workers = section.workers or len(os.sched_getaffinity(0))
     with Parts(directory, key, rows) as parts:
         needed = _bytes_to_come(parts, todo, rows)
         if needed > free(parts.staging):
@@ -52,7 +55,7 @@ def build_cache(
         try:
             with ThreadPoolExecutor(workers) as pool:
                 for bag in todo:
-                    for arrays, line in bag_blocks(bag, parts.of_bag(bag.number), recipe.cache.pairs, sizes, pool):
+                    for arrays, line in bag_blocks(bag, parts.of_bag(bag.number), section.pairs, sizes, pool):
                         parts.append(arrays, line)
                         on_progress(len(parts), total, f"{bag.path.name}: {_stored(parts, bag)} pairs")
             parts.finish(

@@ -81,7 +81,7 @@ def _decode(pair: RecordedPair, bag: int, sizes: Mapping[str, Preprocess]) -> di
     row: dict[str, Any] = {"stamp_ns.i64": pair.stamp_ns, "bag.i64": bag}
     for size, preprocess in sizes.items():
         row[f"{size}_rgb.u8"] = to_input(images.rgb, preprocess)
-        row[f"{size}_depth.u8"] = to_input(images.depth_m, preprocess)
+        row[f"{size}_depth.u8"] = to_input(images.depth, preprocess)
     return row
 
 

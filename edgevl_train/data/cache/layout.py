@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.camera.preprocess import Preprocess
-from edgevl_train.recipe import Recipe
+from edgevl_train.sections import CacheSection
 
 FORMAT = 3
 INDEX = "index.json"
@@ -62,12 +62,11 @@ class Cache:
         return str(self.index["key"])
 
 
-def input_sizes(recipe: Recipe) -> dict[str, Preprocess]:
-    """The sizes stored, by name: "full", and "wide" where it differs."""
-    full = recipe.robot_preprocess()
-    if recipe.cache.size_px == full.size_px:
-        return {"full": full}
-    return {"full": full, "wide": full.model_copy(update={"size_px": recipe.cache.size_px})}
+def input_sizes(robot: Preprocess, size_px: int) -> dict[str, Preprocess]:
+    """The sizes stored, by name: "full", the robot's, and "wide" of ``size_px`` where that differs."""
+    if size_px == robot.size_px:
+        return {"full": robot}
+    return {"full": robot, "wide": robot.model_copy(update={"size_px": size_px})}
 
 
 def file_rows(sizes_px: Mapping[str, int]) -> dict[str, Row]:
@@ -80,16 +79,16 @@ def file_rows(sizes_px: Mapping[str, int]) -> dict[str, Row]:
     return images | {name: Row(np.int64, ()) for name in ("stamp_ns.i64", "bag.i64")}
 
 
-def cache_key(bag_hashes: Sequence[str], recipe: Recipe) -> str:
-    """Hex digest that names the cache of these bags under this recipe."""
+def cache_key(bag_hashes: Sequence[str], robot: Preprocess, section: CacheSection) -> str:
+    """Hex digest that names the cache of these bags under these settings."""
     settings = {
         "format": FORMAT,
         "bags": list(bag_hashes),
-        "preprocess": recipe.robot_preprocess().model_dump(),
-        "size_px": recipe.cache.size_px,
-        "max_skew_s": recipe.cache.max_skew_s,
+        "preprocess": robot.model_dump(),
+        "size_px": section.size_px,
+        "max_skew_s": section.max_skew_s,
     }
-    settings |= {name: topic for name, topic in (("rgb", recipe.cache.rgb), ("depth", recipe.cache.depth)) if topic}
+    settings |= {name: topic for name, topic in (("rgb", section.rgb), ("depth", section.depth)) if topic}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 

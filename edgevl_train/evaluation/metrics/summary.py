@@ -58,8 +58,9 @@ def figures(
         abstention: share called unknown, by modality.
         Against the truth: top1, macro (mean recall over the rooms present) on ``with_furniture``; top1_all_frames,
         macro_all_frames on ``labelled``.
-        Against the teacher, on all pairs: teacher_agreement, teacher_cosine, ece_teacher; teacher_cosine_of_mean, one
-        number: what the best constant embedding would reach as cosine (None without a teacher).
+        Against the teacher, on all pairs: teacher_agreement, teacher_cosine, ece_teacher; teacher_agreement_by_bag, a
+        list of it, bag by bag; teacher_cosine_of_mean, one number: what the best constant embedding would reach as
+        cosine (None without a teacher).
         ``against`` "truth" on ``with_furniture``, otherwise "teacher" (its answers) on all pairs, otherwise None: ece,
         15 bins; confusion, rows true, columns answered, in the order of ``labels``; per_class; abstention_curve;
         angles; and, where labels are left out, unknown, on the same pairs and those of the labels left out.
@@ -153,14 +154,18 @@ def _against_teacher(
     retrieval_s: float | None,
 ) -> dict[str, Any]:
     embeddings = embedded.by_modality()
+    agrees = {name: answer.label == pseudo_label for name, answer in found.items()}
     result: dict[str, Any] = {
-        "teacher_agreement": {name: float((found[name].label == pseudo_label).mean()) for name in found},
+        "teacher_agreement": {name: float(each.mean()) for name, each in agrees.items()},
+        "teacher_agreement_by_bag": [
+            {name: float(each[pairs.bag == bag].mean()) for name, each in agrees.items()}
+            for bag in np.unique(pairs.bag)
+        ],
         "teacher_cosine": {name: mean_cosine(x, teacher) for name, x in embeddings.items()},
         # The mean cosine to a set of unit vectors is greatest for their mean's direction, and is then its length.
         "teacher_cosine_of_mean": float(np.linalg.norm(teacher.mean(0))),
         "ece_teacher": {
-            name: expected_calibration_error(answer.confidence, answer.label == pseudo_label)
-            for name, answer in found.items()
+            name: expected_calibration_error(answer.confidence, agrees[name]) for name, answer in found.items()
         },
     }
     if retrieval_s is not None:

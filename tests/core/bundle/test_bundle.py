@@ -99,7 +99,7 @@ def test_label_bank_of_another_teacher_is_refused(tmp_path):
     bank = colour_bank()
     other = type(bank)(bank.names, bank.prompts, bank.synonyms, np.ones((3, 4), np.float32) / 2)
     with pytest.raises(UserError, match="label bank has 4"):
-        write_colour_bundle(tmp_path / "bundle", label_bank=other)
+        write_colour_bundle(tmp_path / "bundle", bank=other)
 
 
 @pytest.mark.parametrize("name", ["student.onnx", "student_fp32.onnx", "golden.npz", "label_bank.npz"])
@@ -203,7 +203,7 @@ def speaking_bundle(tmp_path):
     text = write_text_encoder(tmp_path / "text", 3)
     labels = tuple(Label(name=name) for name in ("red", "blue"))
     bank = build_label_bank([LabelSet(templates=("a {} room", "{}"), labels=labels)], OnnxTextEncoder(text))
-    write_colour_bundle(tmp_path / "bundle", label_bank=bank, text_encoder=text)
+    write_colour_bundle(tmp_path / "bundle", bank=bank, text_encoder=text)
     return tmp_path / "bundle"
 
 

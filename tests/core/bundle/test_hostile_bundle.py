@@ -277,7 +277,7 @@ def test_what_is_written_can_be_loaded_or_is_not_written(tmp_path: Path) -> None
     bank = colour_bank()
     long = type(bank)(bank.names, bank.prompts, bank.synonyms, bank.vectors * 2)
     with pytest.raises(UserError, match="not of length 1"):
-        write_colour_bundle(tmp_path / "long", label_bank=long)
+        write_colour_bundle(tmp_path / "long", bank=long)
     assert not (tmp_path / "long").exists()
     write_colour_bundle(tmp_path / "turned", preprocess=Preprocess(size_px=SIZE_PX, rotation_deg=270))
     assert load_bundle(tmp_path / "turned").manifest.preprocess.rotation_deg == 270

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgevl_core.camera.depth import decode_depth, encode_depth, to_metres
+from edgevl_core.camera.depth import decode_depth, encode_depth, to_measured, to_metres, to_millimetres
 from edgevl_core.camera.images import ImageFormatError
 from edgevl_core.pairlog.types import image_msg
 
@@ -15,31 +15,38 @@ NAN = np.nan
 def test_millimetres_and_metres() -> None:
     millimetres = np.array([[0, 1, 1500, 65535]], np.uint16)
     for encoding in ("16UC1", "mono16"):
-        depth_m = to_metres(millimetres, encoding)
+        measured = to_measured(millimetres, encoding)
+        assert measured is millimetres
+        depth_m = to_metres(measured)
         assert depth_m.dtype == np.float32
         np.testing.assert_allclose(depth_m, [[NAN, 0.001, 1.5, 65.535]], rtol=1e-6)
     metres = np.array([[0.0, NAN, np.inf, -np.inf, -1.0, 2.5]], np.float32)
-    np.testing.assert_array_equal(to_metres(metres, "32FC1"), [[NAN, NAN, NAN, NAN, NAN, 2.5]])
+    np.testing.assert_array_equal(to_metres(to_measured(metres, "32FC1")), [[NAN, NAN, NAN, NAN, NAN, 2.5]])
+
+
+def test_every_millimetre_comes_back_from_metres() -> None:
+    every = np.arange(65536, dtype=np.uint16)
+    np.testing.assert_array_equal(to_millimetres(to_metres(every)), every)
 
 
 def test_the_input_is_not_changed() -> None:
     metres = np.array([[0.0, 2.5]], np.float32)
-    to_metres(metres, "32FC1")
+    to_metres(to_measured(metres, "32FC1"))
     assert metres[0, 0] == 0.0
 
 
 def test_what_is_no_depth_is_refused() -> None:
     with pytest.raises(ImageFormatError, match="rgb8"):
-        to_metres(np.zeros((2, 2), np.uint8), "rgb8")
+        to_measured(np.zeros((2, 2), np.uint8), "rgb8")
     with pytest.raises(ImageFormatError, match="one channel"):
-        to_metres(np.zeros((2, 2, 3), np.uint16), "16UC1")
+        to_measured(np.zeros((2, 2, 3), np.uint16), "16UC1")
 
 
 def test_decode_depth_of_messages() -> None:
     message = image_msg(np.array([[0, 2000]], np.uint16), "16UC1", 0, "")
-    np.testing.assert_array_equal(decode_depth(message), [[NAN, 2.0]])
+    np.testing.assert_array_equal(decode_depth(message), [[0, 2000]])
     swapped = image_msg(np.array([[0, 2000]], ">u2"), "16UC1", 0, "")
-    np.testing.assert_array_equal(decode_depth(swapped), [[NAN, 2.0]])
+    np.testing.assert_array_equal(decode_depth(swapped), [[0, 2000]])
     with pytest.raises(ImageFormatError):
         decode_depth(image_msg(np.zeros((2, 2, 3), np.uint8), "rgb8", 0, ""))
 

@@ -66,7 +66,7 @@ def test_millimetres_and_metres_give_the_same_pixels(encoding, rotation):
     raw = np.random.default_rng(0).permutation(65536).astype(np.uint16).reshape(256, 256)
     for size_px in (256, 100):
         p = Preprocess(size_px=size_px, depth_encoding=encoding, rotation_deg=rotation)
-        in_metres = to_input(to_metres(raw, "16UC1"), p)
+        in_metres = to_input(to_metres(raw), p)
         np.testing.assert_array_equal(to_input(to_measured(raw, "16UC1"), p), in_metres)
 
 

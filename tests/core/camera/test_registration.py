@@ -89,7 +89,7 @@ def test_a_wider_depth_camera_is_cut_without_a_copy() -> None:
     inside = cut(depth_mm, window)
     np.testing.assert_array_equal(inside, depth_mm[12:36, 16:48])
     assert np.shares_memory(inside, depth_mm)
-    depth_m = to_metres(depth_mm, "16UC1")
+    depth_m = to_metres(depth_mm)
     np.testing.assert_array_equal(cut(depth_m, window), depth_m[12:36, 16:48])
 
 
@@ -249,7 +249,7 @@ def test_a_bag_s_camera_info_register_its_depth(tmp_path: Path) -> None:
     assert (reader.streams.depth, reader.streams.depth_camera_info) == (DEPTH_TOPIC, DEPTH_INFO_TOPIC)
     assert reader.registration.window == pytest.approx(Window(0.25, 0.25, 0.75, 0.75))
     for number, pair in enumerate(reader):
-        np.testing.assert_array_equal(pair.depth_m, to_metres(depth_image(number), "16UC1")[3:9, 4:12])
+        np.testing.assert_array_equal(pair.depth_m, to_metres(depth_image(number))[3:9, 4:12])
 
 
 def test_camera_info_of_another_camera_registers_nothing(tmp_path: Path) -> None:

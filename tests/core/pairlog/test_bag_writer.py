@@ -113,7 +113,7 @@ def test_a_power_cut_costs_no_more_than_the_interval(tmp_path: Path) -> None:
         for number in range(20):
             clock[0] += 0.1
             add_pair(bag, number)
-            bag._wait_for_sync()  # it runs beside; a disk slower than the interval is another matter
+            bag._syncing.wait()  # it runs beside; a disk slower than the interval is another matter
             on_disk = (tmp_path / "bag" / "bag_0.mcap").read_bytes()
             (copies / f"{number}.mcap").write_bytes(on_disk)
     for number in range(6, 20):

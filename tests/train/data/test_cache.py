@@ -15,13 +15,16 @@ from edgevl_train.data.views import crop, draw_views
 from edgevl_train.recipe import Recipe
 from edgevl_train.teacher.loading import load_teacher
 from tests.core.bags import write_bag
+from tests.train.conftest import of_cache
 
 pytestmark = pytest.mark.train
 
 
 def test_cache_holds_the_robots_own_inputs(sim_bag: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    cache = build_cache([sim_bag], tmp_path / "cache", tiny_recipe, lambda done, total, _: seen.append((done, total)))
+    cache = build_cache(
+        [sim_bag], tmp_path / "cache", *of_cache(tiny_recipe), lambda done, total, _: seen.append((done, total))
+    )
     pairs = list(read_pairs(sim_bag))
     assert len(cache) == len(pairs) == 96
     assert seen[-1] == (96, 96)
@@ -46,8 +49,8 @@ def test_cache_holds_the_robots_own_inputs(sim_bag: Path, tiny_recipe: Recipe, t
 def test_the_true_rooms_do_not_reach_the_cache(
     sim_bag: Path, bag_without_truth: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    one = build_cache([sim_bag], tmp_path / "a", tiny_recipe)
-    other = build_cache([bag_without_truth], tmp_path / "b", tiny_recipe)
+    one = build_cache([sim_bag], tmp_path / "a", *of_cache(tiny_recipe))
+    other = build_cache([bag_without_truth], tmp_path / "b", *of_cache(tiny_recipe))
     assert np.array_equal(one.wide_rgb, other.wide_rgb)
     words = (tmp_path / "a" / "index.json").read_text()
     assert not any(room in words for room in ("kitchen", "bathroom", "hallway"))
@@ -55,7 +58,7 @@ def test_the_true_rooms_do_not_reach_the_cache(
 
 def test_equal_sizes_are_stored_once(sim_bag: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
     recipe = tiny_recipe.model_copy(update={"cache": tiny_recipe.cache.model_copy(update={"size_px": 32})})
-    cache = build_cache([sim_bag], tmp_path / "cache", recipe)
+    cache = build_cache([sim_bag], tmp_path / "cache", *of_cache(recipe))
     assert cache.wide_rgb is cache.full_rgb
     assert not (tmp_path / "cache/wide_rgb.u8").exists()
 
@@ -63,7 +66,7 @@ def test_equal_sizes_are_stored_once(sim_bag: Path, tiny_recipe: Recipe, tmp_pat
 def test_damage_is_found_in_sizes_always_and_in_content_when_asked(
     sim_bag: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    build_cache([sim_bag], tmp_path / "cache", tiny_recipe)
+    build_cache([sim_bag], tmp_path / "cache", *of_cache(tiny_recipe))
     file = tmp_path / "cache/full_rgb.u8"
     content = bytearray(file.read_bytes())
     content[70_000] ^= 1
@@ -78,14 +81,14 @@ def test_damage_is_found_in_sizes_always_and_in_content_when_asked(
 
 def test_a_bag_that_fails_leaves_no_cache(sim_bag: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="missing"):
-        build_cache([sim_bag, tmp_path / "missing"], tmp_path / "cache", tiny_recipe, bag_hashes=["a", "b"])
+        build_cache([sim_bag, tmp_path / "missing"], tmp_path / "cache", *of_cache(tiny_recipe), bag_hashes=["a", "b"])
     assert not (tmp_path / "cache").exists()
 
 
 def test_embeddings_of_all_views_once(
     sim_bag: Path, teacher_directory: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    cache = build_cache([sim_bag], tmp_path / "cache", tiny_recipe)
+    cache = build_cache([sim_bag], tmp_path / "cache", *of_cache(tiny_recipe))
     teacher = load_teacher(f"open_clip:@{teacher_directory}", batch=16)
     views = draw_views(len(cache), tiny_recipe.views, 0)
     val = np.arange(80, 96)
@@ -125,24 +128,26 @@ def test_other_topics_are_another_cache(tiny_recipe: Recipe, tmp_path: Path) -> 
                 writer.write(f"/{camera}/color/image", serialize(image_msg(rgb, "rgb8", at, camera)), at)
                 writer.write(f"/{camera}/depth/image", serialize(image_msg(depth, "16UC1", at, camera)), at)
     with pytest.raises(UserError, match="/one/color/image with /one/depth/image or /two/color/image"):
-        build_cache([bag], tmp_path / "none", tiny_recipe)
-    keys = {cache_key(["a"], tiny_recipe)}
+        build_cache([bag], tmp_path / "none", *of_cache(tiny_recipe))
+    keys = {cache_key(["a"], *of_cache(tiny_recipe))}
     for camera, value in (("one", 50), ("two", 200)):
         section = tiny_recipe.cache.model_copy(update={"rgb": f"/{camera}/color/image"})
         recipe = tiny_recipe.model_copy(update={"cache": section})
-        cache = build_cache([bag], tmp_path / camera, recipe)
+        cache = build_cache([bag], tmp_path / camera, *of_cache(recipe))
         assert (len(cache), set(cache.full_rgb.flatten())) == (4, {value})
         keys.add(cache.key)
-        keys.add(cache_key(["a"], recipe))
+        keys.add(cache_key(["a"], *of_cache(recipe)))
     assert len(keys) == 5
 
 
 def test_a_bag_without_pairs_is_told_how_far_apart_its_images_are(tiny_recipe: Recipe, tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", 20, depth_offset_ns=40_000_000)
     with pytest.raises(UserError, match=r"depth is always 40.0 ms later: --max-skew-s 0.05"):
-        build_cache([bag], tmp_path / "cache", tiny_recipe)
+        build_cache([bag], tmp_path / "cache", *of_cache(tiny_recipe))
     section = tiny_recipe.cache.model_copy(update={"max_skew_s": 0.05})
-    assert len(build_cache([bag], tmp_path / "cache", tiny_recipe.model_copy(update={"cache": section}))) == 20
+    assert (
+        len(build_cache([bag], tmp_path / "cache", *of_cache(tiny_recipe.model_copy(update={"cache": section})))) == 20
+    )
 
 
 def test_a_write_ahead_log_is_part_of_a_bags_hash(tmp_path: Path) -> None:

@@ -20,9 +20,12 @@ from edgevl_train.data.cache.parts import Parts
 from edgevl_train.recipe import Recipe, dump_recipe
 from tests.core.bags import DEPTH_TOPIC, RGB_TOPIC, depth_image, rgb_image, stamp
 from tests.paths import ROOT
+from tests.train.conftest import of_cache
 
 pytestmark = pytest.mark.train
 PAIRS = 600  # five blocks
+RECIPE = Recipe.model_validate({"student": {"size_px": 32}, "cache": {"size_px": 48}})
+SETTINGS = of_cache(RECIPE)
 PAIR_BYTES = 6 * (32**2 + 48**2) + 16
 
 
@@ -49,12 +52,8 @@ def unbroken(bags: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict
     return content(build_cache, bags, tmp_path_factory.mktemp("cache") / "cache")
 
 
-def recipe() -> Recipe:
-    return Recipe.model_validate({"student": {"size_px": 32}, "cache": {"size_px": 48}})
-
-
 def content(build: object, bags: list[Path], directory: Path) -> dict[str, bytes]:
-    build(bags, directory, recipe())  # type: ignore[operator]
+    build(bags, directory, *SETTINGS)  # type: ignore[operator]
     return {file.name: file.read_bytes() for file in directory.iterdir()}
 
 
@@ -70,7 +69,7 @@ def build_until(pairs: int, bags: list[Path], directory: Path) -> None:
             raise Stopped
 
     with pytest.raises(Stopped):
-        build_cache(bags, directory, recipe(), stop)
+        build_cache(bags, directory, *SETTINGS, stop)
 
 
 @pytest.mark.parametrize("pairs", [1, 300, PAIRS - 2, PAIRS + 18])
@@ -80,7 +79,7 @@ def test_a_build_that_was_cut_off_goes_on_to_the_same_bytes(
     build_until(pairs, bags, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
     seen: list[int] = []
-    cache = build_cache(bags, tmp_path / "cache", recipe(), lambda done, *_: seen.append(done))
+    cache = build_cache(bags, tmp_path / "cache", *SETTINGS, lambda done, *_: seen.append(done))
     assert all(done > pairs for done in seen)  # what was done is not done again
     assert {file.name: file.read_bytes() for file in (tmp_path / "cache").iterdir()} == unbroken
     assert not list(tmp_path.glob(".cache*"))
@@ -88,11 +87,11 @@ def test_a_build_that_was_cut_off_goes_on_to_the_same_bytes(
 
 
 def test_a_killed_process_loses_no_finished_block(bags: list[Path], unbroken: dict[str, bytes], tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_bytes(dump_recipe(recipe()))
+    (tmp_path / "recipe.yaml").write_bytes(dump_recipe(RECIPE))
     code = (
         "import sys, time; from pathlib import Path; from edgevl_train.data.cache import build_cache; "
-        "from edgevl_train.recipe import load_recipe; "
-        "build_cache([Path(p) for p in sys.argv[3:]], Path(sys.argv[1]), load_recipe(sys.argv[2]), "
+        "from edgevl_train.recipe import load_recipe; recipe = load_recipe(sys.argv[2]); "
+        "build_cache([Path(p) for p in sys.argv[3:]], Path(sys.argv[1]), recipe.robot_preprocess(), recipe.cache, "
         "lambda *_: (print('block', flush=True), time.sleep(0.2)))"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "cache"), str(tmp_path / "recipe.yaml"), *map(str, bags)]
@@ -100,10 +99,10 @@ def test_a_killed_process_loses_no_finished_block(bags: list[Path], unbroken: di
         assert child.stdout is not None
         assert child.stdout.readline() + child.stdout.readline() == b"block\nblock\n"
         with pytest.raises(UserError, match="being built by another process"):
-            build_cache(bags, tmp_path / "cache", recipe())
+            build_cache(bags, tmp_path / "cache", *SETTINGS)
         child.send_signal(signal.SIGKILL)
     seen: list[int] = []
-    build_cache(bags, tmp_path / "cache", recipe(), lambda done, *_: seen.append(done))
+    build_cache(bags, tmp_path / "cache", *SETTINGS, lambda done, *_: seen.append(done))
     assert seen[0] > 2 * 126
     assert {file.name: file.read_bytes() for file in (tmp_path / "cache").iterdir()} == unbroken
 
@@ -143,13 +142,13 @@ def test_parts_of_other_bags_are_thrown_away(bags: list[Path], unbroken: dict[st
 def test_the_number_of_threads_does_not_change_the_bytes(
     bags: list[Path], unbroken: dict[str, bytes], tmp_path: Path
 ) -> None:
-    one = recipe().model_copy(update={"cache": recipe().cache.model_copy(update={"workers": 1})})
-    build_cache(bags, tmp_path / "cache", one)
+    robot, section = SETTINGS
+    build_cache(bags, tmp_path / "cache", robot, section.model_copy(update={"workers": 1}))
     assert {file.name: file.read_bytes() for file in (tmp_path / "cache").iterdir()} == unbroken
 
 
 def test_broken_pairs_are_skipped_listed_and_counted(bags: list[Path], tmp_path: Path) -> None:
-    cache = build_cache(bags, tmp_path / "cache", recipe())
+    cache = build_cache(bags, tmp_path / "cache", *SETTINGS)
     long, short = cache.index["bags"]
     assert len(cache) == PAIRS - 2 + 20
     assert stamp(3) not in cache.stamp_ns[cache.bag == 0]
@@ -163,10 +162,10 @@ def test_broken_pairs_are_skipped_listed_and_counted(bags: list[Path], tmp_path:
 def test_more_than_a_twentieth_broken_is_refused(broken: int, refused: bool, tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", 20, broken=range(broken))
     if not refused:
-        assert len(build_cache([bag], tmp_path / "cache", recipe())) == 19
+        assert len(build_cache([bag], tmp_path / "cache", *SETTINGS)) == 19
         return
     with pytest.raises(UserError, match=rf"{broken} of the first 20 pairs.*5%.*rgb: format 'jpeg'") as error:
-        build_cache([bag], tmp_path / "cache", recipe())
+        build_cache([bag], tmp_path / "cache", *SETTINGS)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "cache").exists()
 
@@ -174,11 +173,11 @@ def test_more_than_a_twentieth_broken_is_refused(broken: int, refused: bool, tmp
 def test_a_disk_that_is_too_small_is_said_before_anything_is_decoded(bags: list[Path], tmp_path: Path) -> None:
     needed = (PAIRS + 20) * PAIR_BYTES
     with pytest.raises(UserError, match=rf"{needed} bytes more are needed.*{needed - 1} are free") as error:
-        build_cache(bags, tmp_path / "cache", recipe(), free=lambda _: needed - 1)
+        build_cache(bags, tmp_path / "cache", *SETTINGS, free=lambda _: needed - 1)
     assert "\n" not in str(error.value)
     build_until(1, bags, tmp_path / "cache")
     less = needed - 128 * PAIR_BYTES  # what is there already needs no room
-    assert len(build_cache(bags, tmp_path / "cache", recipe(), free=lambda _: less)) == PAIRS + 18
+    assert len(build_cache(bags, tmp_path / "cache", *SETTINGS, free=lambda _: less)) == PAIRS + 18
 
 
 @pytest.mark.parametrize("name", ["wide_rgb.u8", "stamp_ns.i64"])
@@ -190,13 +189,13 @@ def test_a_disk_that_fills_up_on_the_way_is_one_clear_line(name: str, bags: list
     with pytest.raises(
         UserError, match=rf"{needed} bytes more are needed.* {needed + 1} are free.*so far is kept"
     ) as error:
-        build_cache(bags, tmp_path / "cache", recipe(), free=lambda _: needed + 1)
+        build_cache(bags, tmp_path / "cache", *SETTINGS, free=lambda _: needed + 1)
     assert getattr(error.value.__cause__, "errno", None) == errno.ENOSPC
     assert "\n" not in str(error.value)
 
 
 def test_parts_hold_their_key_and_rows(bags: list[Path], tmp_path: Path) -> None:
-    key = cache_key([hash_bag(bag) for bag in bags], recipe())
+    key = cache_key([hash_bag(bag) for bag in bags], *SETTINGS)
     assert sum(row.bytes for row in file_rows({"full": 32, "wide": 48}).values()) == PAIR_BYTES
     build_until(1, bags, tmp_path / "cache")
     with Parts(tmp_path / "cache", key, file_rows({"full": 32, "wide": 48})) as parts:

@@ -12,10 +12,11 @@ from lightning_fabric import Fabric
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
+from edgevl_core.bundle.golden import Answering
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.labels import load_labels
 from edgevl_core.bundle.manifest import ByModality, Provenance
-from edgevl_core.bundle.student_bundle import write_bundle
+from edgevl_core.bundle.writing import BundleContents, write_bundle
 from edgevl_core.pairlog.pairs import RgbdPair
 from edgevl_train.evaluation.predictors import bundle_predictor, load_predictor
 from edgevl_train.quantise import export_fp32, export_int8
@@ -23,6 +24,7 @@ from edgevl_train.recipe import Recipe
 from edgevl_train.run_directory import Inputs, open_run
 from edgevl_train.student.network import build_student
 from edgevl_train.teacher.loading import Teacher, load_teacher, teacher_key
+from edgevl_train.training.context import RunContext
 from edgevl_train.training.stage1_distillation import distil
 from edgevl_train.training.stage2_contrastive import contrast, quantised_copy
 from tests.train.conftest import DIM, KINDS, make_run_data
@@ -63,9 +65,9 @@ def run(teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> Path:
     data, fabric = make_run_data(recipe, 128), Fabric(accelerator="cpu", devices=1, precision="32-true")
     torch.manual_seed(0)
     student = build_student("test_resnet", DIM, backbone=recipe.student.backbone)
-    distil(student, data, recipe, fabric, out, "")
-    quantised = quantised_copy(student, data, recipe)
-    contrast(quantised, data, recipe, fabric, out, "")
+    distil(student, data, recipe, RunContext(fabric, out))
+    quantised = quantised_copy(student, data, recipe.stage2)
+    contrast(quantised, data, recipe, RunContext(fabric, out))
     (out / "onnx").mkdir()
     export_fp32(student, out / "onnx/fp32.onnx", 32)
     export_int8(quantised, out / "onnx/int8.onnx", 32)
@@ -73,17 +75,21 @@ def run(teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert len(names) == KINDS
     write_bundle(
         out / "bundle",
-        student_onnx=out / "onnx/int8.onnx",
-        student_fp32_onnx=out / "onnx/fp32.onnx",
-        label_bank=LabelBank(tuple(names), ((),) * KINDS, ((),) * KINDS, data.bank),
-        golden_pixels=np.ascontiguousarray(data.cache.full_rgb[:2].transpose(0, 3, 1, 2)),
-        student="test_resnet",
-        teacher=teacher.id,
-        preprocess=recipe.robot_preprocess(),
-        logit_scale=20.0,
-        temperature=ByModality(rgb=2.0, depth=3.0, rgbd=2.5),
-        unknown_threshold=ByModality(rgb=0.1, depth=0.2, rgbd=0.3),
-        provenance=Provenance(created="2025-01-01T00:00:00Z"),
+        BundleContents(
+            student_onnx=out / "onnx/int8.onnx",
+            student_fp32_onnx=out / "onnx/fp32.onnx",
+            answering=Answering(
+                preprocess=recipe.robot_preprocess(),
+                bank=LabelBank(tuple(names), ((),) * KINDS, ((),) * KINDS, data.bank),
+                logit_scale=20.0,
+                temperature=ByModality(rgb=2.0, depth=3.0, rgbd=2.5),
+                unknown_threshold=ByModality(rgb=0.1, depth=0.2, rgbd=0.3),
+            ),
+            golden_pixels=np.ascontiguousarray(data.cache.full_rgb[:2].transpose(0, 3, 1, 2)),
+            student="test_resnet",
+            teacher=teacher.id,
+            provenance=Provenance(created="2025-01-01T00:00:00Z"),
+        ),
     )
     return out
 

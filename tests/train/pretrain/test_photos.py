@@ -130,14 +130,14 @@ def test_a_student_may_begin_as_its_teachers_tower(photos: Path, weights: Path, 
     teacher = load_teacher(spec)
     small = {"name": "test_resnet", "size_px": 32, "pretrained": "teacher"}
     recipe = parse_recipe({"student": small, "cache": {"size_px": 32}}, origin="test")
-    student = new_student(recipe, teacher, 0).eval()
+    student = new_student(recipe.student, teacher, 0).eval()
     pixels = torch.randint(0, 255, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
     with torch.no_grad():
         cosine = (student(pixels) * teacher.encode_pixels(pixels)).sum(1)
     assert cosine.min() > 0.97  # the same, but for the colour of the border
     other = parse_recipe({"student": small | {"name": "resnet10t"}, "cache": {"size_px": 32}}, origin="test")
     with pytest.raises(UserError, match="the teacher's image tower does not fit"):
-        new_student(other, teacher, 0)
+        new_student(other.student, teacher, 0)
 
 
 def test_without_pretrained_weights_the_student_says_so(
@@ -149,7 +149,9 @@ def test_without_pretrained_weights_the_student_says_so(
 
     def student(pretrained: str, name: str = "resnet10t") -> Student:
         section = {"name": name, "size_px": 32, "pretrained": pretrained}
-        return new_student(parse_recipe({"student": section, "cache": {"size_px": 32}}, origin="test"), teacher, 0)
+        return new_student(
+            parse_recipe({"student": section, "cache": {"size_px": 32}}, origin="test").student, teacher, 0
+        )
 
     assert "random weights, for timm's weights of 'resnet10t' cannot be had here" in student("auto").origin
     assert student("auto", "test_resnet").origin == "the teacher's image tower"

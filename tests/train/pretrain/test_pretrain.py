@@ -12,6 +12,7 @@ from edgevl_train.pretrain.captioned import Captioned, read_captioned
 from edgevl_train.pretrain.clip_training import train
 from edgevl_train.pretrain.run import pretrain
 from edgevl_train.pretrain.settings import Pretraining
+from edgevl_train.training.context import RunContext
 from edgevl_train.training.distributed import start_fabric
 
 pytestmark = pytest.mark.train
@@ -58,9 +59,9 @@ def test_it_learns_and_is_deterministic(tmp_path: Path) -> None:
     data = Captioned(rgb, room, home, names, [[name, f"a photo of the {name}"] for name in names])
     settings = Pretraining(model=MODEL, epochs=4, batch=24, text_steps=60, warmup_steps=5, precision="32-true")
     fabric = start_fabric(settings)
-    model, best = train(data, settings, fabric, tmp_path / "one")
+    model, best = train(data, settings, RunContext(fabric, tmp_path / "one"))
     assert best.metrics["score"] > 0.8
-    again, _ = train(data, settings, fabric, tmp_path / "two")
+    again, _ = train(data, settings, RunContext(fabric, tmp_path / "two"))
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
 
 

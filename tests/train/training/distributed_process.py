@@ -15,6 +15,7 @@ from edgevl_train.data.run_data import RunData
 from edgevl_train.recipe import Recipe
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.teacher.model import Teacher
+from edgevl_train.training.context import RunContext
 from edgevl_train.training.distributed import start_fabric
 from edgevl_train.training.stage1_distillation import distil
 from edgevl_train.training.stage2_contrastive import contrast, quantised_copy
@@ -47,7 +48,7 @@ def make_teacher(dim: int = 16, batch: int = 16) -> Teacher:
 def run_stage1(data: RunData, recipe: Recipe, directory: Path) -> None:
     fabric = start_fabric(recipe)
     student = make_student(recipe, data)
-    distil(student, data, recipe, fabric, directory, "f", lambda done, *_: print(done, flush=True))
+    distil(student, data, recipe, RunContext(fabric, directory, "f", lambda done, *_: print(done, flush=True)))
     if fabric.is_global_zero:
         torch.save(student.state_dict(), directory / "student.pt")
 
@@ -55,9 +56,9 @@ def run_stage1(data: RunData, recipe: Recipe, directory: Path) -> None:
 def run_both(data: RunData, recipe: Recipe, directory: Path) -> None:
     fabric = start_fabric(recipe)
     student = make_student(recipe, data)
-    distil(student, data, recipe, fabric, directory, "f")
-    quantised = quantised_copy(make_student(recipe, data), data, recipe)
-    contrast(quantised, data, recipe, fabric, directory, "f")
+    distil(student, data, recipe, RunContext(fabric, directory, "f"))
+    quantised = quantised_copy(make_student(recipe, data), data, recipe.stage2)
+    contrast(quantised, data, recipe, RunContext(fabric, directory, "f"))
     embed_views(make_teacher(), data.cache, data.views, directory, fabric=fabric)
     if fabric.is_global_zero:
         torch.save([student.state_dict(), quantised.state_dict()], directory / "students.pt")

@@ -54,7 +54,7 @@ def test_folded_batch_norms_are_restored_before_training(tiny_recipe: Recipe, tm
     assert _in_training(student, pixels, before) < 0.9  # the fault that is mended here
 
     said: list[str] = []
-    restore_for(student, data, recipe, said.append)
+    restore_for(student, data, recipe.student, said.append)
     assert len(said) == 1
     assert said[0].startswith(f"backbone file {section['pretrained']} has its BatchNorms folded away")
     assert not student.folded

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from edgevl_core.base.errors import UserError
 from edgevl_train.data.prefetch import one_ahead
 from edgevl_train.sections import Stage1Section
+from edgevl_train.training.context import OnProgress, RunContext
 from edgevl_train.training.loop import Best, Stage, fit
 from edgevl_train.training.schedule import learning_rate
 from edgevl_train.training.signals import terminable
@@ -28,6 +29,10 @@ Scorer = Callable[[nn.Module], dict[str, float]]
 
 def fabric() -> Fabric:
     return Fabric(accelerator="cpu", devices=1, precision="32-true")
+
+
+def context(directory: Path, on_progress: OnProgress = lambda *_: None) -> RunContext:
+    return RunContext(fabric(), directory, "f", on_progress)
 
 
 def network() -> nn.Sequential:
@@ -59,7 +64,7 @@ def score(model: nn.Module) -> dict[str, float]:
 
 def stage(validate: Scorer = score, **settings: float) -> Stage:
     section = Stage1Section.model_validate({"epochs": 3, "lr": 0.01, "warmup_steps": 2, "clip_norm": 0.5} | settings)
-    return Stage("stage1", section, STEPS, batches, loss, validate, "f")
+    return Stage("stage1", section, STEPS, batches, loss, validate)
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
@@ -96,7 +101,7 @@ def test_steps_are_adamws_with_fresh_gradients_and_in_train_mode(accumulate: int
     model[3].p = 0.0
     reference = copy.deepcopy(model)
     plan = stage(accumulate=accumulate)
-    fit(model, plan, fabric(), tmp_path)
+    fit(model, plan, context(tmp_path))
     by_hand(reference, plan.section)
     assert same(model, reference)
 
@@ -111,9 +116,9 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(tmp_path: Path) ->
     small = nn.Linear(4, 3)
     one = copy.deepcopy(small)
     plan = stage(accumulate=2)
-    fit(small, plan, fabric(), tmp_path / "a")
-    whole = Stage("stage1", stage().section, STEPS // 2, large, loss, score, "f")
-    fit(one, whole, fabric(), tmp_path / "b")
+    fit(small, plan, context(tmp_path / "a"))
+    whole = Stage("stage1", stage().section, STEPS // 2, large, loss, score)
+    fit(one, whole, context(tmp_path / "b"))
     assert torch.allclose(small.weight, one.weight, atol=1e-6)
 
 
@@ -128,7 +133,7 @@ def test_the_average_of_the_weights_is_judged_and_kept(tmp_path: Path) -> None:
         return {"score": float(len(judged))}
 
     plan = stage(validate, ema_decay=0.8)
-    best = fit(model, plan, fabric(), tmp_path)
+    best = fit(model, plan, context(tmp_path))
     history = by_hand(reference, plan.section)
     assert same(model, reference)  # the average does not change what is trained
     average = history[0]["0.weight"]
@@ -142,11 +147,11 @@ def test_the_average_of_the_weights_is_judged_and_kept(tmp_path: Path) -> None:
 def test_best_epoch_is_chosen_on_validation_and_patience_ends_the_stage(tmp_path: Path) -> None:
     scores = iter([0.1, 0.5, 0.4, 0.5, 0.9])
     plan = stage(lambda model: {"score": next(scores)}, epochs=5, patience=2)
-    best = fit(network(), plan, fabric(), tmp_path)
+    best = fit(network(), plan, context(tmp_path))
     assert (best.epoch, best.metrics["score"]) == (2, 0.5)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]  # the fifth, which would be better, never comes
-    again = fit(network(), plan, fabric(), tmp_path)
+    again = fit(network(), plan, context(tmp_path))
     assert again.epoch == 2
     assert next(scores) == 0.9  # a stage that has ended trains no further when it is resumed
 
@@ -181,14 +186,14 @@ def result(directory: Path, model: nn.Module, best: Best) -> tuple[object, ...]:
 def test_a_run_cut_off_at_any_step_ends_like_an_unbroken_one(every_s: float, accumulate: int, tmp_path: Path) -> None:
     plan = stage(ema_decay=0.5, accumulate=accumulate)
     model = network()
-    unbroken = result(tmp_path / "u", model, fit(model, plan, fabric(), tmp_path / "u", seed=3))
+    unbroken = result(tmp_path / "u", model, fit(model, plan, context(tmp_path / "u"), seed=3))
     for at in range(accumulate, 3 * STEPS, accumulate):
         directory = tmp_path / str(at)
         with pytest.raises(Stopped):
-            fit(network(), plan, fabric(), directory, cut_at(at, crash), seed=3, checkpoint_every_s=every_s)
+            fit(network(), plan, context(directory, cut_at(at, crash)), seed=3, checkpoint_every_s=every_s)
         seen: list[int] = []
         model = network()
-        best = fit(model, plan, fabric(), directory, lambda done, *_: seen.append(done), seed=3)  # noqa: B023
+        best = fit(model, plan, context(directory, lambda done, *_: seen.append(done)), seed=3)  # noqa: B023
         assert result(directory, model, best) == unbroken, at
         if at % STEPS:
             assert seen[0] == (at if every_s == 0 else at - at % STEPS) + accumulate
@@ -207,15 +212,15 @@ def interruptible() -> Iterator[None]:
 def test_a_signal_ends_the_run_at_the_next_step_with_everything_saved(number: signal.Signals, tmp_path: Path) -> None:
     plan = stage()
     model = network()
-    unbroken = result(tmp_path / "u", model, fit(model, plan, fabric(), tmp_path / "u"))
+    unbroken = result(tmp_path / "u", model, fit(model, plan, context(tmp_path / "u")))
     told = cut_at(8, lambda: signal.raise_signal(number))
     with pytest.raises(SystemExit if number == signal.SIGTERM else KeyboardInterrupt), terminable():
-        fit(network(), plan, fabric(), tmp_path / "s", told)
+        fit(network(), plan, context(tmp_path / "s", told))
     content = torch.load(tmp_path / "s/checkpoints/stage1.pt", weights_only=True)
     assert (content["epoch"], content["batch"]) == (1, 3)
     seen: list[int] = []
     model = network()
-    best = fit(model, plan, fabric(), tmp_path / "s", lambda done, *_: seen.append(done))
+    best = fit(model, plan, context(tmp_path / "s", lambda done, *_: seen.append(done)))
     assert seen[0] == 10
     assert result(tmp_path / "s", model, best) == unbroken
 
@@ -226,23 +231,23 @@ def test_a_signal_during_validation_loses_no_batch(tmp_path: Path) -> None:
         return score(model)
 
     with pytest.raises(SystemExit), terminable():
-        fit(network(), stage(validate), fabric(), tmp_path / "s")
+        fit(network(), stage(validate), context(tmp_path / "s"))
     model, other = network(), network()
-    best = fit(model, stage(), fabric(), tmp_path / "s")
-    unbroken = fit(other, stage(), fabric(), tmp_path / "u")
+    best = fit(model, stage(), context(tmp_path / "s"))
+    unbroken = fit(other, stage(), context(tmp_path / "u"))
     assert result(tmp_path / "s", model, best) == result(tmp_path / "u", other, unbroken)
 
 
 def test_a_rate_that_diverges_stops_the_stage_and_keeps_a_checkpoint_of_use(tmp_path: Path) -> None:
-    fit(network(), stage(epochs=1), fabric(), tmp_path)
+    fit(network(), stage(epochs=1), context(tmp_path))
     file = tmp_path / "checkpoints/stage1.pt"
     before = file.read_bytes()
     with pytest.raises(UserError, match=r"stage1: the loss is not finite at epoch 2, batch [23]: lower stage1\.lr"):
-        fit(network(), stage(lr=1e30, epochs=2), fabric(), tmp_path)
+        fit(network(), stage(lr=1e30, epochs=2), context(tmp_path))
     assert file.read_bytes() == before
     # Saved after every step, the last one saved is still one that can be gone on with.
     with pytest.raises(UserError, match="not finite"):
-        fit(network(), stage(lr=1e38, epochs=2), fabric(), tmp_path, checkpoint_every_s=0)
+        fit(network(), stage(lr=1e38, epochs=2), context(tmp_path), checkpoint_every_s=0)
     content = torch.load(file, weights_only=True)
     assert all(tensor.isfinite().all() for tensor in content["model"].values())
 
@@ -253,9 +258,9 @@ def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path: Path) -> None
 
     model = network()
     before = copy.deepcopy(list(model.parameters()))
-    plan = Stage("stage1", stage().section, STEPS, batches, rooted, score, "f")
+    plan = Stage("stage1", stage().section, STEPS, batches, rooted, score)
     with pytest.raises(UserError, match="the gradient is not finite at epoch 1, batch 1"):
-        fit(model, plan, fabric(), tmp_path)
+        fit(model, plan, context(tmp_path))
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
 
 
@@ -266,7 +271,10 @@ def test_a_step_that_float16_skips_is_no_divergence(tmp_path: Path) -> None:
 
     model = network()
     before, changed = copy.deepcopy(model), []
-    fit(model, stage(), half(), tmp_path, lambda *_: changed.append(not torch.equal(model[0].weight, before[0].weight)))
+    noted = RunContext(
+        half(), tmp_path, "f", lambda *_: changed.append(not torch.equal(model[0].weight, before[0].weight))
+    )
+    fit(model, stage(), noted)
     assert not changed[0]  # skipped
     assert changed[-1]
     scale = torch.load(tmp_path / "checkpoints/stage1.pt", weights_only=True)["precision"]["scale"]
@@ -297,7 +305,7 @@ def chosen(tmp_path: Path, scores: list[float], trusted: list[bool]) -> int:
     plan = dataclasses.replace(
         stage(lambda model: next(told), epochs=len(scores)), may_choose=lambda metrics: bool(metrics["good"])
     )
-    return fit(network(), plan, fabric(), tmp_path).epoch
+    return fit(network(), plan, context(tmp_path)).epoch
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from edgevl_train.data.run_data import RunData
 from edgevl_train.recipe import Recipe
 from edgevl_train.sections import Stage1Section
 from edgevl_train.student.network import Student, build_student
+from edgevl_train.training.context import RunContext
 from edgevl_train.training.schedule import learning_rate
 from edgevl_train.training.stage1_distillation import distil
 from edgevl_train.training.stage2_contrastive import contrast, quantised_copy
@@ -68,11 +69,11 @@ def test_schedule() -> None:
 def test_both_stages_learn(run_data: RunData, tiny_recipe: Recipe, tmp_path: Path) -> None:
     recipe = with_epochs(tiny_recipe, 6)
     student = make_student(recipe, run_data)
-    best = distil(student, run_data, recipe, fabric(), tmp_path, "f")
+    best = distil(student, run_data, recipe, RunContext(fabric(), tmp_path, "f"))
     assert best.metrics["agree_rgb"] > 0.7
     assert best.metrics["agree_depth"] > 0.7
-    quantised = quantised_copy(student, run_data, recipe)
-    chosen = contrast(quantised, run_data, recipe, fabric(), tmp_path, "f")
+    quantised = quantised_copy(student, run_data, recipe.stage2)
+    chosen = contrast(quantised, run_data, recipe, RunContext(fabric(), tmp_path, "f"))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     stage2 = [line for line in lines if line["stage"] == "stage2"]
     assert [line["epoch"] for line in stage2] == [0, 1]
@@ -82,7 +83,7 @@ def test_both_stages_learn(run_data: RunData, tiny_recipe: Recipe, tmp_path: Pat
 
 def test_a_resumed_run_ends_with_the_same_weights(run_data: RunData, tiny_recipe: Recipe, tmp_path: Path) -> None:
     unbroken = make_student(tiny_recipe, run_data)
-    distil(unbroken, run_data, tiny_recipe, fabric(), tmp_path / "a", "f")
+    distil(unbroken, run_data, tiny_recipe, RunContext(fabric(), tmp_path / "a", "f"))
 
     def cut_off(done: int, total: int, message: str) -> None:
         if done > total // 2 + 2:
@@ -90,9 +91,14 @@ def test_a_resumed_run_ends_with_the_same_weights(run_data: RunData, tiny_recipe
 
     (tmp_path / "b").mkdir()
     with pytest.raises(KeyboardInterrupt):
-        distil(make_student(tiny_recipe, run_data), run_data, tiny_recipe, fabric(), tmp_path / "b", "f", cut_off)
+        distil(
+            make_student(tiny_recipe, run_data),
+            run_data,
+            tiny_recipe,
+            RunContext(fabric(), tmp_path / "b", "f", cut_off),
+        )
     resumed = make_student(tiny_recipe, run_data)
-    distil(resumed, run_data, tiny_recipe, fabric(), tmp_path / "b", "f")
+    distil(resumed, run_data, tiny_recipe, RunContext(fabric(), tmp_path / "b", "f"))
     for name, tensor in unbroken.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     assert (tmp_path / "a/metrics.jsonl").read_text() == (tmp_path / "b/metrics.jsonl").read_text()
@@ -100,16 +106,18 @@ def test_a_resumed_run_ends_with_the_same_weights(run_data: RunData, tiny_recipe
 
 def test_checkpoint_of_another_recipe_is_refused(run_data: RunData, tiny_recipe: Recipe, tmp_path: Path) -> None:
     recipe = with_epochs(tiny_recipe, 1)
-    distil(make_student(recipe, run_data), run_data, recipe, fabric(), tmp_path, "f")
+    distil(make_student(recipe, run_data), run_data, recipe, RunContext(fabric(), tmp_path, "f"))
     with pytest.raises(UserError, match="another recipe"):
-        distil(make_student(recipe, run_data), run_data, recipe, fabric(), tmp_path, "g")
+        distil(make_student(recipe, run_data), run_data, recipe, RunContext(fabric(), tmp_path, "g"))
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
     run_data: RunData, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    distil(make_student(tiny_recipe, run_data), run_data, with_epochs(tiny_recipe, 1), fabric(), tmp_path, "f")
+    distil(
+        make_student(tiny_recipe, run_data), run_data, with_epochs(tiny_recipe, 1), RunContext(fabric(), tmp_path, "f")
+    )
     poisoned = dataclasses.replace(run_data, targets=run_data.targets * float("nan"))
     with pytest.raises(UserError, match=r"epoch 2, batch 1"):
-        distil(make_student(tiny_recipe, run_data), poisoned, tiny_recipe, fabric(), tmp_path, "f")
+        distil(make_student(tiny_recipe, run_data), poisoned, tiny_recipe, RunContext(fabric(), tmp_path, "f"))
     assert torch.load(tmp_path / "checkpoints/stage1.pt", weights_only=True)["epoch"] == 1
