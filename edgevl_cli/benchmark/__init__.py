@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgevl_cli.console import progress, write_json
+from edgevl_cli.topics import Depth, MaxSkew, Rgb, checked_skew
 from edgevl_core.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ STUDENTS = ("mobilenetv4_conv_small", "mobilenetv4_conv_medium", "resnet18")
 def command(
     bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A student bundle to time as well.")] = None,
     bag: Annotated[Path | None, typer.Option(help="With a BUNDLE: its top-1 on this bag with true rooms.")] = None,
+    rgb: Rgb = None,
+    depth: Depth = None,
+    max_skew_s: MaxSkew = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the numbers here (- for stdout).")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw latency against size into this .png file.")] = None,
     students: Annotated[bool, typer.Option("--students", help="Compare all students, without teachers.")] = False,
@@ -44,6 +48,7 @@ def command(
 ) -> None:
     """Time teachers, students and a bundle on this machine, one image at a time on one thread."""
     _check(bundle, bag, plot, budget_ms, seconds)
+    _check_pairing(bag, rgb, depth, max_skew_s)
     from edgevl_cli.training import needs_training_extra
 
     needs_training_extra()
@@ -57,8 +62,8 @@ def command(
         if profile is not None:
             _profile(profile, folder, json)
             return
+        accuracy = _accuracy(bundle, bag, rgb, depth, max_skew_s)  # first: a wrong topic is told before the slow part
         models = _models(folder, bundle, compared, everything)
-        accuracy = _accuracy(bundle, bag)
         numbers = _timed(models, seconds, all_threads, None if compared else _on_robot(models))
     found = compare(numbers["rows"])
     chosen = None if budget_ms is None else choose(found, budget_ms)
@@ -71,13 +76,17 @@ def command(
         write_plot(numbers, plot)
 
 
-def _accuracy(bundle: Path | None, bag: Path | None) -> dict[str, Any] | None:
+def _accuracy(
+    bundle: Path | None, bag: Path | None, rgb: str | None, depth: str | None, max_skew_s: float | None
+) -> dict[str, Any] | None:
     from edgevl_cli.benchmark.accuracy import top1
+    from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairSettings
 
     if bundle is None or bag is None:
         return None
+    settings = PairSettings(rgb, depth, MAX_SKEW_S if max_skew_s is None else max_skew_s)
     with progress("evaluating") as on_progress:
-        return top1(bundle, bag, on_progress)
+        return top1(bundle, bag, settings, on_progress)
 
 
 def _timed(models: "list[Model]", seconds: float, all_threads: bool, node: "Model | None") -> dict[str, Any]:
@@ -100,6 +109,13 @@ def _check(bundle: Path | None, bag: Path | None, plot: Path | None, budget_ms: 
         from edgevl_core.bundle.student_bundle import read_manifest
 
         read_manifest(bundle)
+
+
+def _check_pairing(bag: Path | None, rgb: str | None, depth: str | None, max_skew_s: float | None) -> None:
+    checked_skew(max_skew_s)
+    for option, value in (("--rgb", rgb), ("--depth", depth), ("--max-skew-s", max_skew_s)):
+        if bag is None and value is not None:
+            raise UserError(f"{option} {value}: it is for the pairs of a bag; name the --bag as well")
 
 
 def _models(folder: Path, own: Path | None, compared: bool, everything: bool) -> "list[Model]":

@@ -5,20 +5,29 @@ from pathlib import Path
 from edgevl_cli.benchmark.files import FLOAT, STATIC
 from edgevl_cli.console import OnProgress
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.pairs import PairSettings
 from edgevl_train.data.cache import expected_pairs
 from edgevl_train.evaluation.evaluate import evaluate_all
 from edgevl_train.evaluation.predictors import bundle_predictor
 
 
-def top1(bundle: Path, bag: Path, on_progress: OnProgress = lambda done, total: None) -> dict[str, dict[str, float]]:
+def top1(
+    bundle: Path,
+    bag: Path,
+    settings: PairSettings = PairSettings(),  # noqa: B008  (frozen)
+    on_progress: OnProgress = lambda done, total: None,
+) -> dict[str, dict[str, float]]:
     """{FLOAT, STATIC} -> {"rgb", "depth", "rgbd"} -> top-1.
+
+    Args:
+        settings: which pairs of the bag.
 
     Raises:
         UserError: the bag has no true rooms, or the bundle is refused.
     """
     predictors = {FLOAT: bundle_predictor(bundle, fp32=True), STATIC: bundle_predictor(bundle)}
-    total = expected_pairs(bag)
-    found = evaluate_all(predictors, [bag], on_progress=lambda pairs: on_progress(pairs, total))
+    total = expected_pairs(bag, settings)
+    found = evaluate_all(predictors, [bag], settings=settings, on_progress=lambda pairs: on_progress(pairs, total))
     if any(figures["against"] != "truth" for figures in found.values()):
         raise UserError(f"--bag {bag}: it carries no true rooms of the bundle's labels; pass a bag that does, or none")
     return {precision: figures["top1"] for precision, figures in found.items()}

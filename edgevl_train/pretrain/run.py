@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from safetensors.torch import save_file
 
 from edgevl_core.base.atomic import atomic_directory, atomic_write
@@ -25,10 +24,11 @@ from edgevl_train.pretrain.captioned import is_bag, photo_files, read_captioned
 from edgevl_train.pretrain.clip_training import build, train
 from edgevl_train.pretrain.settings import Pretraining
 from edgevl_train.progress import RunProgress
+from edgevl_train.run_directory import LOCK_FILE, at_work
 from edgevl_train.teacher.config import CONFIG_FILE
 from edgevl_train.teacher.weights import WEIGHTS_FILE
 from edgevl_train.training.context import OnProgress, RunContext
-from edgevl_train.training.distributed import start_fabric
+from edgevl_train.training.distributed import first_process, start_fabric
 from edgevl_train.training.signals import terminable
 
 _CACHE_SHARE = 4 / 3  # side of the stored images over the model's: what crops are cut from
@@ -58,28 +58,36 @@ def pretrain(
 
     Raises:
         UserError: ``out`` exists; no captioned images, or of fewer than two labels or places; photos that cannot be
-            read; weights that do not fit the image tower; another pretraining than the one to be resumed.
+            read; weights that do not fit the image tower; another pretraining than the one to be resumed, or one
+            that another process is at.
     """
     settings, out = settings or Pretraining(), Path(out)
     if out.exists():
         raise UserError(f"{out} exists already: choose a new name, or remove it first")
     label_set = load_labels(labels) if labels is not None else None
     paths = [Path(source) for source in sources]
+    hashes = [{"name": path.name, "sha256": _digest(path)} for path in paths]
+    fingerprint = _fingerprint(hashes, label_set, settings)
+    work = out.with_name(f".{out.name}.pretraining")
+    if first_process():
+        _check_work(work, resume)
     fabric = start_fabric(settings, network=build(settings))
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    work = out.with_name(f".{out.name}.pretraining")
     shares = {"read": 10.0, "train": 90.0}
     if not fabric.is_global_zero:
         with contextlib.suppress(SystemExit, KeyboardInterrupt), terminable():
-            _learn(paths, label_set, settings, work, resume, RunProgress(None, shares, stream=io.StringIO()), fabric)
+            progress = RunProgress(None, shares, stream=io.StringIO())
+            _learn(paths, label_set, settings, RunContext(fabric, work, fingerprint, progress.update), progress)
         raise SystemExit(0)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with terminable(), RunProgress(status_path, shares) as progress:
-        model, record = _learn(paths, label_set, settings, work, resume, progress, fabric)
+    work.mkdir(parents=True, exist_ok=True)
+    with at_work(work), terminable(), RunProgress(status_path, shares) as progress:
+        context = RunContext(fabric, work, fingerprint, progress.update)
+        model, record = _learn(paths, label_set, settings, context, progress)
+        record["sources"] = hashes
         with atomic_directory(out) as directory:
             _write(model, record, settings, directory)
-    shutil.rmtree(work)
+        shutil.rmtree(work)
     return f"open_clip:@{out}"
 
 
@@ -87,16 +95,13 @@ def _learn(
     paths: list[Path],
     labels: LabelSet | None,
     settings: Pretraining,
-    work: Path,
-    resume: bool,
+    context: RunContext,
     progress: RunProgress,
-    fabric: Fabric,
 ) -> tuple[Any, dict[str, Any]]:
-    sources = [{"name": path.name, "sha256": _digest(path)} for path in paths]
-    fingerprint = _fingerprint(sources, labels, settings)
+    fabric, work = context.fabric, context.directory
     with fabric.rank_zero_first():
         if fabric.is_global_zero:
-            _open_work(work, fingerprint, resume)
+            _open_work(work, context.fingerprint)
         progress.stage("read")
         data = _read(paths, labels, settings, work, progress.update)
     if data.unreadable:
@@ -104,7 +109,7 @@ def _learn(
     for loss in data.losses:
         progress.say(f"lost: {loss}")
     progress.stage("train")
-    model, best = train(data, settings, RunContext(fabric, work, fingerprint, progress.update))
+    model, best = train(data, settings, context)
     history = [json.loads(line) for line in (work / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     record = {
         "settings": settings.model_dump(mode="json"),
@@ -113,22 +118,32 @@ def _learn(
         "images": len(data.rgb),
         "images_skipped": data.skipped,
         "images_unreadable": data.unreadable,
-        "sources": sources,
         "validation": history,
         "best": {"epoch": best.epoch, "top1": best.metrics["score"]},
     }
     return model, record
 
 
-def _open_work(work: Path, fingerprint: str, resume: bool) -> None:
-    key = work / "fingerprint"
+def _check_work(work: Path, resume: bool) -> None:
+    """Refuse a pretraining that is not to be gone on with, or that another process is at, before anything slow."""
+    if (work / LOCK_FILE).is_file():
+        with at_work(work):
+            """Nobody is."""
     if work.exists() and not resume:
         raise UserError(f"{work} is a pretraining that was cut off: pass --resume to go on with it, or remove it")
-    if work.exists() and key.is_file() and key.read_text() != fingerprint:
+
+
+def _open_work(work: Path, fingerprint: str) -> None:
+    """Begin anew in a directory without a key, all but the lock cleared; else check that it is of these inputs."""
+    key = work / "fingerprint"
+    if key.is_file() and key.read_text() != fingerprint:
         raise UserError(f"{work} was begun with other images, labels or settings: resume with those, or remove it")
     if not key.is_file():
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
+        for path in work.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK_FILE:
+                path.unlink()
         atomic_write(key, fingerprint.encode())
 
 

@@ -25,8 +25,10 @@ from edgevl_cli.benchmark.run import ONNX_RUNTIME, OPENVINO, PYTORCH, run
 from edgevl_cli.benchmark.students import choose, compare
 from edgevl_cli.benchmark.table import show, show_operators
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.pairs import PairSettings
 from edgevl_train.student.pixels import PixelNormalise
 from edgevl_train.student.presets import Preset
+from tests.core.bags import DEPTH_TOPIC, RGB_TOPIC
 from tests.core.tiny import SIZE_PX, write_colour_bundle
 from tests.train.evaluation.test_evaluate import write_rooms
 
@@ -110,6 +112,14 @@ def test_accuracy_comes_from_true_rooms_only(colours: Path, tmp_path: Path) -> N
     assert found[FLOAT]["rgb"] == found[STATIC]["rgb"] == 1.0
     with pytest.raises(UserError, match="true rooms"):
         top1(colours, write_rooms(tmp_path / "without", truth=False))
+
+
+def test_topics_and_tolerance_decide_the_pairs_of_the_bag(colours: Path, tmp_path: Path) -> None:
+    rooms = write_rooms(tmp_path / "rooms")
+    assert top1(colours, rooms, PairSettings(RGB_TOPIC, DEPTH_TOPIC, 0.001)) == top1(colours, rooms)
+    result = edgevl("benchmark", str(colours), "--bag", str(rooms), "--depth", "/nowhere")
+    assert result.returncode == 2, result.stderr
+    assert "/nowhere" in result.stderr.splitlines()[-1]
 
 
 def test_the_run_says_where_and_under_which_load(numbers: dict) -> None:
@@ -247,6 +257,8 @@ def test_a_student_that_int8_slows_down_is_said_to_be_slower() -> None:
         (("--seconds", "-1"), "--seconds -1"),
         (("--plot", "out.pdf"), ".png"),
         (("--bag", "drive"), "BUNDLE"),
+        (("--depth", "/depth"), "name the --bag"),
+        (("--max-skew-s", "0"), "--max-skew-s 0"),
         (("--profile", "abacus"), "mobilenetv4_conv_small"),
     ],
 )

@@ -101,7 +101,8 @@ ROOMS: dict[str, dict[str, str]] = {
         "new_student": "restore sections student teacher",
         "plan": "data prepare recipe run_directory",
         "prepare": "data new_student progress quantise recipe run_directory student teacher training",
-        "pretrain": "data datasets evaluation progress recipe sections student teacher torchvision_ops training",
+        "pretrain": "data datasets evaluation progress recipe run_directory sections student teacher torchvision_ops "
+        "training",
         "quantise": "sections student torchvision_ops",
         "recipe": "sections",
         "restore": "quantise recipe run_directory sections student teacher",

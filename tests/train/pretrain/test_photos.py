@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from edgevl_train.pretrain.clip_training import build
 from edgevl_train.pretrain.run import pretrain
 from edgevl_train.pretrain.settings import Pretraining, load_settings
 from edgevl_train.recipe import parse_recipe
+from edgevl_train.run_directory import at_work
 from edgevl_train.student.network import Student
 from edgevl_train.teacher.loading import load_teacher
 
@@ -98,6 +100,8 @@ def test_pretraining_from_photos_goes_on_after_a_cut(photos: Path, weights: Path
             pretrain([photos], tmp_path / "again", settings=whole)
     with pytest.raises(UserError, match="--resume"):
         pretrain([photos], tmp_path / "again", settings=whole)
+    with at_work(work), pytest.raises(UserError, match=f"is being worked on by process {os.getpid()}: "):
+        pretrain([photos], tmp_path / "again", settings=whole, resume=True)
     again = load_teacher(pretrain([photos], tmp_path / "again", settings=whole, resume=True))
     assert not work.exists()
     images = np.random.default_rng(1).integers(0, 255, (3, 40, 40, 3), np.uint8)
