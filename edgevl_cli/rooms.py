@@ -28,14 +28,15 @@ def command(
 ) -> None:
     """Put names on the rooms of a map: drives in, a labelled map and nav2's files out."""
     from edgevl_core.bundle.student_bundle import load_bundle
+    from edgevl_core.pairlog.pairs import expected_pairs
     from edgevl_core.room_map.files import export, save
-    from edgevl_core.room_map.from_bags import expected_pairs, map_of_bags
+    from edgevl_core.room_map.from_bags import map_of_bags
     from edgevl_core.room_map.occupancy import read_map
 
     if out.exists():
         raise UserError(f"--out {out} exists already: choose a new name, or remove it first")
     occupancy = read_map(map_file) if map_file is not None else None
-    total = expected_pairs(bags)
+    total = sum(expected_pairs(bag) for bag in bags)
     with progress("naming rooms") as on_progress:
         drive = map_of_bags(bags, load_bundle(bundle), occupancy, pose, lambda pairs: on_progress(pairs, total))
     save(drive.rooms, out)

@@ -100,12 +100,21 @@ def adapt(
     needs_training_extra()
     import json
 
-    from edgevl_cli.decision_table import show_decision
-    from edgevl_train.adapt import adapt as run
-    from edgevl_train.plan import plan
+    from edgevl_core.bundle.labels import load_labels
+    from edgevl_core.pairlog.pairs import expected_pairs
+    from edgevl_train.data.cache import find_bags
     from edgevl_train.recipe import load_recipe
 
     resolved = load_recipe(recipe, [*as_settings("cache", rgb, depth, max_skew_s), *settings])
+    # Wrong words and bags are said now, and not after the seconds that torch takes to load.
+    load_labels(labels)
+    for bag in find_bags(bags):
+        expected_pairs(bag, resolved.cache.pairs)
+
+    from edgevl_cli.decision_table import show_decision
+    from edgevl_train.adapt import adapt as run
+    from edgevl_train.plan import plan
+
     if dry_run:
         print(plan(bags, teacher, labels, out, resolved))
         return
@@ -166,8 +175,7 @@ def evaluate(
     needs_training_extra()
     from edgevl_cli.evaluation_tables import show_evaluation
     from edgevl_core.pairlog.doubts import bag_doubts
-    from edgevl_core.pairlog.pairs import PairSettings
-    from edgevl_train.data.cache import expected_pairs
+    from edgevl_core.pairlog.pairs import PairSettings, expected_pairs
     from edgevl_train.evaluation.evaluate import evaluate as run
     from edgevl_train.evaluation.evaluation_plot import write_plot
 

@@ -12,8 +12,9 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.label_bank import LabelBank, build_label_bank
 from edgevl_core.bundle.labels import LabelSet, label_file, load_labels
 from edgevl_core.pairlog.doubts import bag_doubts
+from edgevl_core.pairlog.pairs import expected_pairs
 from edgevl_train.data import homes
-from edgevl_train.data.cache import INDEX, Cache, build_cache, cache_key, expected_pairs, find_bags, open_cache
+from edgevl_train.data.cache import INDEX, Cache, build_cache, cache_key, find_bags, open_cache
 from edgevl_train.data.coverage import Coverage, measure_coverage
 from edgevl_train.data.curate import Curation, curate
 from edgevl_train.data.embeddings import embed_views

@@ -5,8 +5,7 @@ from pathlib import Path
 from edgevl_cli.benchmark.files import FLOAT, STATIC
 from edgevl_cli.console import OnProgress
 from edgevl_core.base.errors import UserError
-from edgevl_core.pairlog.pairs import PairSettings
-from edgevl_train.data.cache import expected_pairs
+from edgevl_core.pairlog.pairs import PairSettings, expected_pairs
 from edgevl_train.evaluation.evaluate import evaluate_all
 from edgevl_train.evaluation.predictors import bundle_predictor
 

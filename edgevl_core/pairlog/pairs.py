@@ -59,6 +59,17 @@ class PairSettings:
         return PairReader(path, self.rgb, self.depth, self.max_skew_s)
 
 
+def expected_pairs(path: Path | str, settings: PairSettings = PairSettings()) -> int:
+    """Upper bound of the pairs in a bag, from its index alone.
+
+    Raises:
+        UserError: it cannot be read, has no RGB or no depth, or several that fit equally.
+    """
+    with BagReader(path) as reader:
+        streams = find_streams(reader, settings.rgb, settings.depth)
+        return min(reader.topics[streams.rgb].count, reader.topics[streams.depth].count)
+
+
 @dataclass(frozen=True)
 class Truth:
     """The true room of a pair, for evaluation only; ``furniture_fraction`` of the pixels, 0..1."""

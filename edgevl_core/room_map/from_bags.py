@@ -7,7 +7,7 @@ from pathlib import Path
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.student_bundle import Bundle
 from edgevl_core.classify.classifier import Classifier
-from edgevl_core.pairlog.pairs import Streams, find_streams, read_pairs
+from edgevl_core.pairlog.pairs import Streams, read_pairs
 from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
@@ -77,16 +77,6 @@ def map_of_bags(
         raise UserError(f"{', '.join(map(str, bags))}: no RGB-D pairs to make a map of")
     drive.notes += [f"{count} frames not used: {reason}" for reason, count in sorted(drive.rooms.dropped.items())]
     return drive
-
-
-def expected_pairs(bags: Sequence[Path]) -> int:
-    """Upper bound of the pairs in the bags, from their indexes alone."""
-    total = 0
-    for bag in bags:
-        with BagReader(bag) as reader:
-            streams = find_streams(reader)
-            total += min(reader.topics[streams.rgb].count, reader.topics[streams.depth].count)
-    return total
 
 
 def _map_in(bags: Sequence[Path]) -> OccupancyMap:

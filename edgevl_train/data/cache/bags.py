@@ -1,4 +1,4 @@
-"""Which bags: paths and patterns to bags, their hashes, and how many pairs to expect."""
+"""Which bags: paths and patterns to bags, and their hashes."""
 
 import glob
 import hashlib
@@ -7,9 +7,7 @@ from pathlib import Path
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
-from edgevl_core.pairlog.pairs import PairSettings
-from edgevl_core.pairlog.reader import BagReader, is_storage
-from edgevl_core.pairlog.streams import find_streams
+from edgevl_core.pairlog.reader import is_storage
 
 
 def find_bags(patterns: Sequence[Path | str]) -> list[Path]:
@@ -42,14 +40,3 @@ def hash_bag(path: Path) -> str:
     files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if is_storage(f) or f.suffix == ".db3-wal")
     lines = (f"{file.name} {sha256_file(file)}" for file in files)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def expected_pairs(bag: Path, settings: PairSettings = PairSettings()) -> int:  # noqa: B008  (frozen)
-    """Upper bound of the pairs in a bag, from its index alone.
-
-    Raises:
-        UserError: it cannot be read, has no RGB or no depth, or several that fit equally.
-    """
-    with BagReader(bag) as reader:
-        streams = find_streams(reader, settings.rgb, settings.depth)
-        return min(reader.topics[streams.rgb].count, reader.topics[streams.depth].count)

@@ -9,7 +9,8 @@ from pathlib import Path
 from edgevl_core.base.errors import UserError
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.pairlog.disk import free_bytes
-from edgevl_train.data.cache.bags import expected_pairs, hash_bag
+from edgevl_core.pairlog.pairs import expected_pairs
+from edgevl_train.data.cache.bags import hash_bag
 from edgevl_train.data.cache.decode import Bag, bag_blocks
 from edgevl_train.data.cache.layout import Cache, Row, cache_key, file_rows, input_sizes, open_cache
 from edgevl_train.data.cache.parts import Parts
