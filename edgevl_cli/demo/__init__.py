@@ -1,7 +1,7 @@
 """``edgevl demo``: the whole loop on a simulated robot, over real ROS 2.
 
 plan: how large; processes: nodes and commands as children; live: the stages over ROS 2; recorder: what it sees of them;
-outcome: table, figures, contact sheet; run: the stages one after the other.
+outcome: table, figures, contact sheet; rooms: names on the map; run: the stages one after the other.
 """
 
 from pathlib import Path

@@ -139,6 +139,10 @@ def show(summary: Mapping[str, Any]) -> None:
     table.add_section()
     table.add_row("live, RGB + depth, lit", f"{live['accuracy']:.3f}", "", "", f"{live['latency_ms']['p50']:.1f} ms")
     table.add_row("live, in the dark", "", f"{live['accuracy_lights_off']:.3f}", "", "")
+    lit, dark = (f"{found['named']} of {found['rooms']}" for found in map(summary["rooms"].get, ("lit", "dark")))
+    table.add_section()
+    table.add_row("rooms on the map, one drive, lit", lit, "", "", "")
+    table.add_row("rooms on the map, in the dark", "", dark, "", "")
     console = Console()
     console.print(table)
     console.print(

@@ -33,7 +33,7 @@ class Stages:
 
     @contextmanager
     def stage(self, key: str, what: str) -> Iterator[None]:
-        self._console.rule(f"[bold]{len(self.wall_s) + 1}/8  {what}", align="left")
+        self._console.rule(f"[bold]{len(self.wall_s) + 1}/9  {what}", align="left")
         start = time.monotonic()
         yield
         self.wall_s[key] = round(time.monotonic() - start, 1)
@@ -71,12 +71,15 @@ def run(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:  # noqa: B
     finally:
         recorder.client.close()
 
-    figures = {**demo.judge(), "live": live, "pairs_logged_live": kept, "seed": seed}
+    judged = demo.judge()
+    with demo.stages.stage("rooms", "names on the map of a home never seen, lit and in the dark"):
+        rooms = demo.put_rooms_on_map(out / "rooms.png")
+    figures = {**judged, "rooms": rooms, "live": live, "pairs_logged_live": kept, "seed": seed}
     wall_s = {**demo.stages.wall_s, "total": round(sum(demo.stages.wall_s.values()), 1)}
     summary = {**figures, "wall_s": wall_s}
     write_json(summary, out / "summary.json")
     outcome.show(summary)
-    print(f"all figures: {out}/summary.json; look at {out}/contact_sheet.png")
+    print(f"all figures: {out}/summary.json; look at {out}/contact_sheet.png and {out}/rooms.png")
     return summary
 
 
@@ -166,6 +169,16 @@ class _Demo:
                 self.out / RUN, self.teacher, self.bags / "test", labels, lambda pairs: on_progress(pairs, total)
             )
             return {**offline, "home": home_figures(self.out, self.teacher, self.bags, labels)}
+
+    def put_rooms_on_map(self, picture: Path) -> dict[str, Any]:
+        """Room maps by the student of many homes, of the one home that it has not seen, on the other day."""
+        from edgevl_cli.demo.rooms import rooms_on_map
+        from edgevl_sim import home_seed
+        from edgevl_sim.home_map import home_map
+
+        drives = {"lit": self.bags / "other_day", "dark": self.bags / "other_day_dark"}
+        true = home_map(home_seed(self.seed, "test", self.plan.test_homes), drive=1)
+        return rooms_on_map(drives, self.out / RUN / "bundle", true, picture)
 
     def _manager(self, bags: list[str], name: str, overrides: list[str], **others: str) -> dict[str, Any]:
         """Parameters of adaptation_manager."""

@@ -1,6 +1,6 @@
 """A labelled map as a picture: walls, rooms in colours, names and probabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import cv2
@@ -45,6 +45,8 @@ def draw_floor(
     rooms: Sequence[NamedRoom],
     path: NDArray[np.intp] | None = None,
     scale: int = 4,
+    letters: float = 0.11,
+    colours: Mapping[str, int] | None = None,
 ) -> NDArray[np.uint8]:
     """Draw rooms with their names.
 
@@ -54,6 +56,8 @@ def draw_floor(
         rooms: what the numbers are called.
         path: (N, 2) row, column: where the robot drove; None: not drawn. Steps longer than JUMP cells are left out.
         scale: pixels a cell, >= 1.
+        letters: how large names are, in the font's own size for each pixel of a cell.
+        colours: label -> index of its colour, other labels stay grey; None: each room has its own.
 
     Returns:
         (rows * scale, columns * scale, 3) uint8 RGB, y up.
@@ -66,7 +70,8 @@ def draw_floor(
     picture = np.empty((*numbers.shape, 3), np.uint8)
     picture[:] = UNSEEN
     for index, room in enumerate(rooms):
-        picture[numbers == room.id] = COLOURS[index % len(COLOURS)]
+        chosen = index if colours is None else colours.get(room.label)
+        picture[numbers == room.id] = UNSEEN if chosen is None else COLOURS[chosen % len(COLOURS)]
     picture[occupied] = WALL
     side = (numbers.shape[1] * scale, numbers.shape[0] * scale)
     picture = np.ascontiguousarray(cv2.resize(picture[::-1], side, interpolation=cv2.INTER_NEAREST))
@@ -76,16 +81,16 @@ def draw_floor(
         jumps = np.flatnonzero(np.hypot(*np.diff(path, axis=0).T) > JUMP) + 1
         cv2.polylines(picture, np.split(way, jumps), False, (255, 255, 255), max(1, scale // 3), cv2.LINE_AA)
     for room in rooms:
-        _name(picture, numbers == room.id, room, scale)
+        _name(picture, numbers == room.id, room, scale, letters)
     return picture
 
 
-def _name(picture: NDArray[np.uint8], mask: NDArray[np.bool_], room: NamedRoom, scale: int) -> None:
+def _name(picture: NDArray[np.uint8], mask: NDArray[np.bool_], room: NamedRoom, scale: int, letters: float) -> None:
     """The name in the room's middle, which is the cell farthest from its walls; as large as the room is wide there."""
     distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     row, column = np.unravel_index(int(distance.argmax()), mask.shape)
     lines = [room.label] if room.probability in (0.0, 1.0) else [room.label, f"{room.probability:.0%}"]
-    size = 0.11 * scale
+    size = letters * scale
     middle = np.array([column + 0.5, mask.shape[0] - row - 0.5]) * scale
     for number, line in enumerate(lines):
         (width, height), _ = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, size, 1)

@@ -61,7 +61,7 @@ def map_of_bags(
         track, pairs = read_track(bag, pose_topic), read_pairs(bag)
         if track.frame_id not in ("map", ""):
             drive.notes.append(f"{bag}: {track.topic} is in the frame {track.frame_id}, not in map: it may drift")
-        camera = _camera(bag, pairs.streams)
+        camera = camera_of(bag, pairs.streams)
         for pair in pairs:
             scene, stand = classifier.classify(pair.rgb, pair.depth), track.at(pair.stamp_ns)
             warmth = bundle.manifest.temperature.of(scene.modality)
@@ -97,8 +97,8 @@ def _map_in(bags: Sequence[Path]) -> OccupancyMap:
     return found[-1]
 
 
-def _camera(bag: Path, streams: Streams) -> Intrinsics | None:
-    """Of the depth image; None where no calibrated camera_info is there."""
+def camera_of(bag: Path, streams: Streams) -> Intrinsics | None:
+    """The depth camera of a bag; None where no calibrated camera_info is there."""
     topic = streams.depth_camera_info or streams.camera_info
     if topic is None:
         return None
