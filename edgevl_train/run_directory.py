@@ -75,9 +75,7 @@ def check_out(out: Path, *, resume: bool) -> None:
         raise UserError(f"run directory {out} exists: choose a new --out, or pass --resume to go on with it")
     if not _is_run(out):
         raise UserError(f"run directory {out} has no {INPUTS_FILE}: it is no run that could be resumed")
-    if (out / LOCK_FILE).is_file():
-        with at_work(out):
-            """Nobody is."""
+    check_nobody_at_work(out)
 
 
 def _is_run(out: Path) -> bool:
@@ -87,6 +85,17 @@ def _is_run(out: Path) -> bool:
     names = [path.name for path in out.iterdir()]
     temporary = tuple(f".{name}." for name in BEFORE_INPUTS)
     return INPUTS_FILE in names or all(name in BEFORE_INPUTS or name.startswith(temporary) for name in names)
+
+
+def check_nobody_at_work(out: Path) -> None:
+    """Refuse a directory in which another process works.
+
+    Raises:
+        UserError: one does; it is named.
+    """
+    if (out / LOCK_FILE).is_file():
+        with at_work(out):
+            """Nobody does."""
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from edgevl_train.pretrain.captioned import is_bag, photo_files, read_captioned
 from edgevl_train.pretrain.clip_training import build, train
 from edgevl_train.pretrain.settings import Pretraining
 from edgevl_train.progress import RunProgress
-from edgevl_train.run_directory import LOCK_FILE, at_work
+from edgevl_train.run_directory import LOCK_FILE, at_work, check_nobody_at_work
 from edgevl_train.teacher.config import CONFIG_FILE
 from edgevl_train.teacher.weights import WEIGHTS_FILE
 from edgevl_train.training.context import OnProgress, RunContext
@@ -126,9 +126,7 @@ def _learn(
 
 def _check_work(work: Path, resume: bool) -> None:
     """Refuse a pretraining that is not to be gone on with, or that another process is at, before anything slow."""
-    if (work / LOCK_FILE).is_file():
-        with at_work(work):
-            """Nobody is."""
+    check_nobody_at_work(work)
     if work.exists() and not resume:
         raise UserError(f"{work} is a pretraining that was cut off: pass --resume to go on with it, or remove it")
 

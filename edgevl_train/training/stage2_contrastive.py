@@ -9,17 +9,17 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from edgevl_train.data.batches import Batch, make_batches
+from edgevl_train.data.batches import Batch
 from edgevl_train.data.run_data import RunData, calibration_pixels
 from edgevl_train.quantise import QuantStudent, calibrate, fake_quantise, fuse, keep_sums
 from edgevl_train.recipe import Recipe
 from edgevl_train.sections import Stage2Section
 from edgevl_train.student.network import Student
 from edgevl_train.training.context import RunContext
-from edgevl_train.training.loop import Best, Stage, fit
+from edgevl_train.training.distillation import train_stage
+from edgevl_train.training.loop import Best
 from edgevl_train.training.losses import mine_semi_hard, pairwise_distance, triplet_loss
 from edgevl_train.training.objective import make_objective
-from edgevl_train.training.validation import may_choose, validator
 
 
 def quantised_copy(student: Student, data: RunData, section: Stage2Section) -> QuantStudent:
@@ -55,7 +55,6 @@ def contrast(quantised: QuantStudent, data: RunData, recipe: Recipe, context: Ru
     """Train ``quantised`` in place; it ends with the best epoch's weights, epoch 0 (calibrated only) included."""
     section, fabric = recipe.stage2, context.fabric
     objective = make_objective(data, section, recipe.stage1.loss, fabric.device)
-    batches, steps = make_batches(data, recipe, section.batch, 2, fabric)
 
     def loss(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         own = model(batch.pixels)
@@ -72,16 +71,4 @@ def contrast(quantised: QuantStudent, data: RunData, recipe: Recipe, context: Ru
             "triplets": torch.tensor(float(len(triplets.anchor)), device=own.device),
         }
 
-    stage = Stage(
-        name="stage2",
-        section=section,
-        steps=steps,
-        batches=batches,
-        loss=loss,
-        validate=validator(data, fabric.device),
-        may_choose=may_choose(data),
-        score_start=True,
-    )
-    best = fit(quantised, stage, context, seed=recipe.seed, checkpoint_every_s=recipe.checkpoint_every_s)
-    quantised.load_state_dict(best.state)
-    return best
+    return train_stage(2, quantised, loss, data, recipe, context, score_start=True)

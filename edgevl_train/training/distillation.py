@@ -1,0 +1,48 @@
+"""What both stages of the distillation do around their loss: batches, validation, the loop, the best weights kept."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from edgevl_train.data.batches import Batch, make_batches
+from edgevl_train.data.run_data import RunData
+from edgevl_train.recipe import Recipe
+from edgevl_train.training.context import RunContext
+from edgevl_train.training.loop import Best, Stage, fit
+from edgevl_train.training.validation import may_choose, validator
+
+Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
+
+
+def train_stage(
+    number: int,
+    network: nn.Module,
+    loss: Loss,
+    data: RunData,
+    recipe: Recipe,
+    context: RunContext,
+    *,
+    score_start: bool,
+) -> Best:
+    """Train ``network`` in place; it holds the best epoch's weights afterwards.
+
+    Args:
+        number: 1 or 2, of the stage.
+        loss: see :class:`edgevl_train.training.step.Stage`.
+        score_start: whether the weights as they are (epoch 0) may be the best.
+    """
+    section = recipe.stage1 if number == 1 else recipe.stage2
+    batches, steps = make_batches(data, recipe, section.batch, number, context.fabric)
+    stage = Stage(
+        name=f"stage{number}",
+        section=section,
+        steps=steps,
+        batches=batches,
+        loss=loss,
+        validate=validator(data, context.fabric.device),
+        may_choose=may_choose(data),
+        score_start=score_start,
+    )
+    best = fit(network, stage, context, seed=recipe.seed, checkpoint_every_s=recipe.checkpoint_every_s)
+    network.load_state_dict(best.state)
+    return best
