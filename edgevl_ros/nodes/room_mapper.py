@@ -45,7 +45,7 @@ from edgevl_ros.room_map.poses import POSES, Poses
 
 PARAMETERS = (
     Parameter("bundle", "", "student bundle whose words name rooms; empty: the one that scene_classifier runs"),
-    Parameter("directory", "~/.ros/edgevl/room_map", "where the map is kept: one directory for each floor"),
+    Parameter("directory", "~/.ros/edgevl/room_map", "where the map is kept; those of other floors lie below it"),
     Parameter("embedding_topic", "scene_classifier/embedding", "edgevl/Embedding"),
     Parameter("labels_topic", "scene_classifier/labels", "the label set in force, JSON"),
     Parameter("map_topic", "map", "nav_msgs/OccupancyGrid, transient local as map_server and SLAM publish it"),
