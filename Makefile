@@ -60,7 +60,7 @@ $(VENV)/.project: $(BUILD_INPUTS) $(VENV)/.python
 	@touch $@
 
 # An editable install has no data files. The folders are named for files that come or go.
-$(VENV)/.share: edgevl_build/share.py $(wildcard launch config config/* rviz msg srv) $(VENV)/.project
+$(VENV)/.share: edgevl_build/share.py $(wildcard launch config config/* rviz foxglove msg srv) $(VENV)/.project
 	@$(RUN) -m edgevl_build.share
 	@touch $@
 

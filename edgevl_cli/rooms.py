@@ -24,7 +24,9 @@ def command(
     pose: Annotated[
         str | None, typer.Option(help="Pose topic in the frame of the map (default: found by its type).")
     ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the rooms here (- for stdout).")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write frames, drops by reason and rooms here (- for stdout).")
+    ] = None,
 ) -> None:
     """Put names on the rooms of a map: drives in, a labelled map and nav2's files out."""
     from edgevl_core.bundle.student_bundle import load_bundle
@@ -65,7 +67,8 @@ def _show(drive: "Drive") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{len(drive.rooms.rooms())} rooms from {drive.frames} frames", title_justify="left")
+    title = f"{len(drive.rooms.rooms())} rooms from {len(drive.way)} of {drive.frames} frames"
+    table = Table(title=title, title_justify="left")
     for column in ("room", "name", "probability", "m2", "frames that count", "a place inside (x, y)"):
         table.add_column(column, justify="left" if column == "name" else "right")
     for room in drive.rooms.rooms():
@@ -81,4 +84,5 @@ def _as_json(drive: "Drive") -> dict[str, Any]:
     from edgevl_core.room_map.files import goal
 
     rooms = [goal(room) for room in drive.rooms.rooms()]
-    return {"frames": drive.frames, "dropped": dict(drive.rooms.dropped), "notes": drive.notes, "rooms": rooms}
+    counts = {"frames": drive.frames, "frames_used": len(drive.way), "dropped": dict(drive.rooms.dropped)}
+    return {**counts, "notes": drive.notes, "rooms": rooms}

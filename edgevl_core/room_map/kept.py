@@ -12,6 +12,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.vocabulary import check_words
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.room_map.files import KEPT, load, save
+from edgevl_core.room_map.floors import Floor, is_same, of_map
 from edgevl_core.room_map.occupancy import OccupancyMap
 from edgevl_core.room_map.room_map import RoomMap
 from edgevl_core.room_map.rooms import Room
@@ -43,10 +44,15 @@ class KeptMap:
 
     Nothing is added before there are words and a map: what cannot be placed is dropped, by a reason.
 
+    A map whose walls are others than those of before is another floor: the room map of before is saved and laid aside,
+    and taken up again when its map comes back, also after a restart.
+
     Args:
-        directory: where it is kept. What lies there is taken up once the words are known.
+        directory: where it is kept. What lies there is taken up once the words are known. Other floors lie in
+            ``directory/floors``.
 
     Attributes:
+        directory: where this floor is kept.
         changed: whether rooms may differ from those last shown; who shows them sets it back.
         unsaved: whether there is anything that ``save`` has not written.
         problem: why the bundle of the frames that come cannot be followed; empty: it is.
@@ -54,7 +60,7 @@ class KeptMap:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        self.directory = self._first = directory
         self.changed = self.unsaved = False
         self.version = 0
         self.problem = ""
@@ -90,7 +96,7 @@ class KeptMap:
         if self._rooms is None:
             self._rooms = load(self.directory, words) if (self.directory / KEPT).exists() else RoomMap(words)
             if self._occupancy is not None:
-                self._rooms.set_map(self._occupancy)
+                self._lay_on(self._rooms, self._occupancy)
         else:
             self._rooms.set_words(words)
         self._dictionary, self.version, self.changed, self.problem = dictionary, version, True, ""
@@ -122,7 +128,43 @@ class KeptMap:
             return
         self._occupancy, self.changed = occupancy, True
         if self._rooms is not None:
-            self._rooms.set_map(occupancy)
+            self._lay_on(self._rooms, occupancy)
+
+    def _lay_on(self, rooms: RoomMap, occupancy: OccupancyMap) -> None:
+        """Put the map under the room map of its own floor, which may be another one than ``rooms``."""
+        shown, floor = of_map(occupancy), rooms.floor
+        another = floor is None or is_same(floor, shown) is False
+        try:
+            if another and self.unsaved:
+                self.save()
+        finally:  # also with a full disk nothing goes onto the floor of before
+            if another:
+                rooms = self._kept_of(shown, rooms) or (rooms if floor is None else self._begun(rooms))
+            rooms.set_map(occupancy)
+            self._rooms = rooms
+
+    def _kept_of(self, shown: Floor, rooms: RoomMap) -> RoomMap | None:
+        """The room map of another floor that was kept, at its place; None: there is none of this one."""
+        for folder in (self._first, *sorted(self._floors.glob("*"))):
+            try:
+                kept = load(folder, rooms.words) if folder != self.directory and (folder / KEPT).exists() else None
+            except UserError:  # damaged, or of another teacher: it stays where it is
+                continue
+            if kept is not None and kept.floor is not None and is_same(kept.floor, shown):
+                self.directory, self.unsaved = folder, False
+                return kept
+        return None
+
+    def _begun(self, rooms: RoomMap) -> RoomMap:
+        """A new floor, at a new place."""
+        numbers = [int(folder.name) for folder in self._floors.glob("*") if folder.name.isdecimal()]
+        self.directory, self.unsaved = self._floors / str(max(numbers, default=1) + 1), False
+        return RoomMap(rooms.words)
+
+    @property
+    def _floors(self) -> Path:
+        """Where the room maps of all floors but the first lie."""
+        return self._first / "floors"
 
     def add(
         self,

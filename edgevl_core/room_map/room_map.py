@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from edgevl_core.base.errors import UserError
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.room_map.evidence import Evidence
+from edgevl_core.room_map.floors import Floor, of_map, of_rooms
 from edgevl_core.room_map.occupancy import Grid, OccupancyMap
 from edgevl_core.room_map.rooms import LEAST_WEIGHT, Room, Shape, Words, describe, join_alike, known_again, shapes
 from edgevl_core.room_map.segmentation import MIN_ROOM_M2, segment
@@ -173,6 +174,15 @@ class RoomMap:
     def has_map(self) -> bool:
         """Whether there is a map to have rooms on."""
         return self._map is not None
+
+    @property
+    def floor(self) -> Floor | None:
+        """What this floor is known by; None where nothing was seen on it, or it has neither a map nor rooms."""
+        if not self.evidence.weight.size and not self.owner_names:
+            return None
+        if self._map is not None:
+            return of_map(self._map)
+        return of_rooms(self._numbers, self._grid) if self._numbers.size else None
 
     @property
     def occupied(self) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ class MapperParameters(StreamParameters):
     """room_mapper's parameters."""
 
     bundle: str = parameter("", "student bundle whose words name rooms; empty: the one that scene_classifier runs")
-    directory: str = parameter("~/.ros/edgevl/room_map", "where the map is kept: one directory for each floor")
+    directory: str = parameter("~/.ros/edgevl/room_map", "where the map is kept; those of other floors lie below it")
     embedding_topic: str = parameter("scene_classifier/embedding", "edgevl/Embedding")
     labels_topic: str = parameter("scene_classifier/labels", "edgevl/LabelSet, the words in force")
     map_topic: str = parameter("map", "nav_msgs/OccupancyGrid, transient local as map_server and SLAM publish it")

@@ -171,7 +171,22 @@ def to_onnx(
         )
     if program is None:  # as its type has it; only the exporter without dynamo does that
         raise RuntimeError("torch.onnx.export has made no program")
-    return program.model_proto
+    model = program.model_proto
+    _forget_origin(model)
+    return model
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Leave out what the exporter notes of where each node came from.
+
+    It names the files of the machine that trained, which is nobody's business on the robot; and with it the same
+    student would have another hash when it is exported from another directory.
+    """
+    graph = model.graph
+    noted = (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer)
+    for item in noted:
+        del item.metadata_props[:]
+        item.doc_string = ""
 
 
 def _export(network: fx.GraphModule, path: Path, size_px: int) -> None:

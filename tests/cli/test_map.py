@@ -65,7 +65,9 @@ def test_every_frame_is_put_onto_the_map_or_counted(drive: Path, bundle: Path) -
 def test_the_command(drive: Path, bundle: Path, tmp_path: Path) -> None:
     done = edgevl("map", drive, "--bundle", bundle, "--out", tmp_path / "out", "--json", tmp_path / "rooms.json")
     assert done.returncode == 0, done.stderr
-    rooms = json.loads((tmp_path / "rooms.json").read_text())["rooms"]
+    told = json.loads((tmp_path / "rooms.json").read_text())
+    rooms = told["rooms"]
+    assert told["frames"] == told["frames_used"] + sum(told["dropped"].values()) == 16
     assert rooms == json.loads((tmp_path / "out/nav2/rooms.json").read_text())
     picture = cv2.imread(str(tmp_path / "out/rooms.png"))
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > len(rooms)

@@ -37,7 +37,7 @@ def test_every_program_and_file_is_there(install, tmp_path):
     for script in share.console_scripts(ROOT):
         program = prefix / "lib/edgevl" / script.split("=")[0].strip()
         assert run(install, str(program), "--help", cwd=tmp_path)
-    for folder in ("config", "launch", "rviz"):
+    for folder in ("config", "launch", "rviz", "foxglove"):
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 assert (prefix / "share/edgevl" / path.relative_to(ROOT)).read_bytes() == path.read_bytes()

@@ -26,6 +26,7 @@ from edgevl_train.quantise import (
 )
 from edgevl_train.quantise.fake import ActivationQuantiser, QuantisedLayer, weight_scale
 from edgevl_train.student.network import build_student
+from tests.paths import ROOT
 from tests.train.quantise.quantised import cosine, float_kernels, pixels_of, warm_up
 
 pytestmark = pytest.mark.train
@@ -154,6 +155,13 @@ def test_the_file_holds_integers_and_takes_pixels(files):
     assert {tensor.data_type for tensor in large} == {onnx.TensorProto.INT8}
     int8_bytes, fp32_bytes = ((files / name).stat().st_size for name in ("int8.onnx", "fp32.onnx"))
     assert int8_bytes < 0.3 * fp32_bytes
+
+
+@pytest.mark.parametrize("name", ["int8.onnx", "fp32.onnx"])
+def test_the_file_tells_nothing_of_the_machine_that_made_it(files, name):
+    raw = (files / name).read_bytes()
+    for told in (str(ROOT), torch.__file__.rpartition("/torch/")[0], "stack_trace"):
+        assert told.encode() not in raw
 
 
 @pytest.mark.parametrize("name", ["int8.onnx", "fp32.onnx"])
