@@ -45,6 +45,7 @@ class KeptMap:
 
     Args:
         directory: where it is kept. What lies there is taken up once the words are known.
+        trusted: public keys, one of which must have signed the bundles of the frames; empty: any bundle.
 
     Attributes:
         changed: whether rooms may differ from those last shown; who shows them sets it back.
@@ -53,8 +54,8 @@ class KeptMap:
         version: of the label set in force; 0: the bundle's own.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, trusted: Sequence[str] = ()) -> None:
+        self.directory, self._trusted = directory, trusted
         self.changed = self.unsaved = False
         self.version = 0
         self.problem = ""
@@ -110,7 +111,7 @@ class KeptMap:
             return False
         labels, version = self._told[1:] if self._told.bundle_id == sight.bundle_id else ((), 0)
         try:
-            self.use(open_bundle(sight.bundle, sight.bundle_id), labels, version)
+            self.use(open_bundle(sight.bundle, sight.bundle_id, self._trusted), labels, version)
         except UserError as error:
             self.problem, self._refused = str(error), sight.bundle_id
         return self.bundle_id == sight.bundle_id
@@ -190,13 +191,13 @@ class KeptMap:
         return self.directory / KEPT
 
 
-def open_bundle(path: str, bundle_id: str) -> Dictionary:
+def open_bundle(path: str, bundle_id: str, trusted: Sequence[str] = ()) -> Dictionary:
     """The dictionary of the very bundle that scene_classifier has loaded.
 
     Raises:
         UserError: it is not there, or another one is.
     """
-    dictionary = open_dictionary(path)
+    dictionary = open_dictionary(path, trusted)
     if dictionary.manifest.bundle_id != bundle_id:
         raise UserError(
             f"{path} holds bundle {dictionary.manifest.bundle_id}, scene_classifier runs {bundle_id}: set the "

@@ -39,6 +39,8 @@ PARAMETERS = (
         "base_run", "", "run (on remote_host, if set) to begin with; empty: see start_from_current", read_only=True
     ),
     Parameter("start_from_current", True, "begin with the run that the bundle in use goes back to", read_only=True),
+    # With trust of scene_classifier: without a signature the classifier would refuse what the robot learned.
+    Parameter("signing_key", "", "private key (on remote_host, if set) that signs new bundles", read_only=True),
     Parameter("out_dir", "adaptations", "where run directories are made", read_only=True),
     Parameter("run_name", "", "name of the run directory; empty: run_<UTC date and time>", read_only=True),
     Parameter("niceness", 10, "of the child process: 0 as the nodes, 19 only idle time", low=0, high=19),
@@ -117,8 +119,13 @@ class Settings:
             recipe=recipe,
             start_from=start_from,
             reason=reason,
+            signing_key=self._signing_key(),
             **{name: values[name] for name in same},
         )
+
+    def _signing_key(self) -> str:
+        named = self.values["signing_key"]
+        return named if self.remote or not named else str(Path(named).expanduser().absolute())
 
     def _origin(self, current: BundleRef | None) -> Path | None:
         """The run to begin with; None: with a new student.
@@ -166,5 +173,9 @@ def settings(values: Mapping[str, Any]) -> Settings:
             command=values["remote_command"],
         )
         check_remote(remote)
+    if values["signing_key"] and not remote:
+        from edgevl_core.bundle.signing import check_key  # only here is cryptography needed
+
+        check_key(values["signing_key"])
     program = () if remote else tuple(edgevl_command(values["executable"]))
     return Settings(values, make_directory(values["out_dir"], "out_dir"), program, remote, rules)

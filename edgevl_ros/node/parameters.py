@@ -40,6 +40,12 @@ class Parameter:
     read_only: bool = False
 
 
+# Read-only: whoever reaches the graph must not be able to switch it off.
+TRUST = Parameter(
+    "trust", (), "public keys, one of which must have signed a bundle; empty or unsigned: any bundle", read_only=True
+)
+
+
 def descriptor(parameter: Parameter) -> ParameterDescriptor:
     """The ROS descriptor of a parameter: description, range, accepted values, read-only flag."""
     message = ParameterDescriptor(

@@ -23,6 +23,7 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.signature import trusted_keys
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.camera.images import ImageFormatError
 from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
@@ -35,7 +36,7 @@ from edgevl_core.room_map.words import open_dictionary
 from edgevl_ros.node.diagnostics import OK, WARN, Report
 from edgevl_ros.node.images import cv_bridge, to_depth
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.parameters import Parameter
+from edgevl_ros.node.parameters import TRUST, Parameter
 from edgevl_ros.node.qos import LATCHED, SUBSCRIPTION_QOS
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.streams import RawStream, image_type, view
@@ -45,6 +46,7 @@ from edgevl_ros.room_map.poses import POSES, Poses
 
 PARAMETERS = (
     Parameter("bundle", "", "student bundle whose words name rooms; empty: the one that scene_classifier runs"),
+    TRUST,
     Parameter("directory", "~/.ros/edgevl/room_map", "where the map is kept: one directory for each floor"),
     Parameter("embedding_topic", "scene_classifier/embedding", "edgevl/Embedding"),
     Parameter("labels_topic", "scene_classifier/labels", "the label set in force, JSON"),
@@ -88,9 +90,10 @@ class RoomMapper(ManagedNode):
 
     def setup(self) -> None:
         cv_bridge()  # refuses a broken one now, not at the first image
-        self._kept = KeptMap(Path(self.values["directory"]).expanduser())
+        trusted = trusted_keys(self.values["trust"])
+        self._kept = KeptMap(Path(self.values["directory"]).expanduser(), trusted)
         if self.values["bundle"]:
-            self._kept.use(open_dictionary(Path(self.values["bundle"]).expanduser()))
+            self._kept.use(open_dictionary(Path(self.values["bundle"]).expanduser(), trusted))
         self._rooms = self.add_publisher(RoomMap, "~/rooms", LATCHED)
         self._image = self.add_publisher(Image, "~/image", LATCHED)
         self._markers = self.add_publisher(MarkerArray, "~/markers", LATCHED)

@@ -19,6 +19,7 @@ from std_msgs.msg import String
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.recent import Recent
 from edgevl_core.bundle.files import below_roots
+from edgevl_core.bundle.signature import trusted_keys
 from edgevl_core.bundle.student_bundle import PRECISIONS, Bundle
 from edgevl_core.bundle.vocabulary import check_words
 from edgevl_core.classify.classifier import Scene
@@ -32,7 +33,7 @@ from edgevl_ros.classify.messages import to_classification, to_embedding, to_sce
 from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
 from edgevl_ros.node.images import cv_bridge
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.parameters import Parameter
+from edgevl_ros.node.parameters import TRUST, Parameter
 from edgevl_ros.node.qos import LATCHED, SUBSCRIPTION_QOS, result_qos
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.streams import RawStream, image_type
@@ -41,6 +42,7 @@ from edgevl_ros.node.worker import FAILED, NewestWorker, in_thread
 PARAMETERS = (
     Parameter("bundle", "", "student bundle to load at start; empty: wait for ~/load_bundle"),
     Parameter("bundle_roots", (), "directories that ~/load_bundle loads from; empty: any"),
+    TRUST,
     Parameter("labels", (), "label set to start with; empty: all labels of the bundle"),
     Parameter("max_labels", 256, "most labels that ~/set_labels accepts", low=1, high=10_000),
     Parameter("use_rgb", True, "subscribe to RGB"),
@@ -100,6 +102,7 @@ class SceneClassifier(ManagedNode):
             raise UserError("use_rgb and use_depth are both false: at least one must be true")
         cv_bridge()  # refuses a broken one now, not at the first image
         self._model = None
+        self._trusted = trusted_keys(self.values["trust"])
         self._chosen_labels = check_words(self.values["labels"], self.values["max_labels"]) or None
         if self.values["bundle"]:
             self._model = self._load(Path(self.values["bundle"]))
@@ -192,7 +195,7 @@ class SceneClassifier(ManagedNode):
         values = self.values
         smoother = Smoother(values["smoothing_s"], values["hysteresis"], values["reset_after_s"])
         engine = {key: values[key] for key in ("engine", "threads", "providers", "precision")}
-        model = load_model(path, self._chosen_labels, engine, smoother)
+        model = load_model(path, self._chosen_labels, engine, smoother, self._trusted)
         for note in filter(None, (model.bundle.fallback, *model.bundle.notes)):
             self.get_logger().warning(note)
         return model
