@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from edgevl_core.base.errors import UserError, one_line
@@ -38,7 +39,7 @@ def trusted_keys(values: Sequence[str]) -> tuple[str, ...]:
     """The public keys of a parameter ``trust`` or of ``--key``; empty: every bundle is taken, signed or not.
 
     Raises:
-        UserError: something that is no public key, or "unsigned" beside keys.
+        UserError: something that is no public key, or "unsigned" beside keys; no library to check signatures with.
     """
     if list(values) in ([], [UNSIGNED]):
         return ()
@@ -49,6 +50,8 @@ def trusted_keys(values: Sequence[str]) -> tuple[str, ...]:
                 f"trust: {shown!r} is no public key: accepted are {UNSIGNED} alone, or lines that "
                 "`edgevl bundle keys new` prints (ed25519: and 43 characters)"
             )
+    if not find_spec("cryptography"):
+        raise UserError("trust: signatures need cryptography, not installed here: apt install python3-cryptography")
     return tuple(values)
 
 

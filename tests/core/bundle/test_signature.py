@@ -262,6 +262,13 @@ def test_empty_and_unsigned_trust_everybody(public: str) -> None:
     assert trusted_keys([public]) == (public,)
 
 
+def test_keys_without_a_library_to_check_with_are_refused(public: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgevl_core.bundle.signature.find_spec", lambda _name: None)
+    with pytest.raises(UserError, match="apt install python3-cryptography"):
+        trusted_keys([public])
+    assert trusted_keys(["unsigned"]) == ()
+
+
 # -- signing ------------------------------------------------------------------------------------------------------
 
 
