@@ -84,7 +84,8 @@ test-computing: setup
 test-slow: setup
 	@$(TEST_ENV) $(RUN) -m pytest -m slow $(ARGS)
 
-# Processes killed and files cut at random moments, so many of each: make faults ROUNDS=1000
+# Processes killed and files cut at random moments, so many of each: make faults ROUNDS=1000. Of lifecycle cycles and label
+# changes five times as many, of bundle swaps half; a soak of 1.5 s each.
 ROUNDS ?= 200
 faults: setup
 	@$(TEST_ENV) EDGEVL_FAULT_ROUNDS=$(ROUNDS) $(RUN) -m pytest -m faults --timeout=3600 $(ARGS)

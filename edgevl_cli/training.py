@@ -83,6 +83,9 @@ def adapt(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check bags, teacher, labels and recipe; train nothing.")
     ] = False,
+    sign: Annotated[
+        Path | None, typer.Option("--sign", metavar="KEY", help="Private key file that signs the bundle.")
+    ] = None,
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Instead of a bundle: what each step is worth, over several seeds.")
     ] = False,
@@ -137,7 +140,7 @@ def adapt(
         show_ablation(found)
         print(f"all figures: {out}/ablation.json; look at {out}/ablation.png")
         return
-    bundle = run(bags, teacher, labels, out, resolved, resume=resume)
+    bundle = run(bags, teacher, labels, out, resolved, resume=resume, signing_key=sign)
     show_decision(json.loads((out / "report.json").read_text(encoding="utf-8"))["decision"])
     print(f"bundle: {bundle}; all figures: {out}/report.json; look at {out}/report.png")
 

@@ -17,6 +17,7 @@ import torch
 from lightning_fabric import Fabric
 
 from edgevl_core.bundle.fusion import DEFAULT_TRUST
+from edgevl_core.bundle.signing import check_key, sign_bundle
 from edgevl_core.bundle.student_bundle import STUDENT_INT8, read_manifest
 from edgevl_core.engine import Engine
 from edgevl_train.data.coverage import Coverage
@@ -47,6 +48,7 @@ def adapt(
     out: Path | str,
     recipe: Recipe,
     resume: bool = False,
+    signing_key: Path | None = None,
 ) -> Path:
     """Distil the teacher into a student for the places in ``bags``.
 
@@ -57,6 +59,7 @@ def adapt(
         out: run directory: recipe.yaml, inputs.json, status.json, metrics.jsonl, cache/,
             teacher_embeddings.*, checkpoints/, onnx/, report.json, report.png, bundle/, bundle_ptq/ (the
             baseline). A new one, unless ``resume``.
+        signing_key: private key file that signs ``out/bundle``; None: it is not signed.
 
     Returns:
         ``out/bundle``.
@@ -66,6 +69,8 @@ def adapt(
     """
     out = Path(out)
     check_out(out, resume=resume)
+    if signing_key is not None:
+        check_key(signing_key)
     setup = prepare(bags, teacher_spec, labels_path, recipe, out=out)
     fabric = start_fabric(
         recipe, network=setup.student
@@ -80,6 +85,8 @@ def adapt(
     out.mkdir(parents=True, exist_ok=True)
     with at_work(out), terminable(), RunProgress(out / "status.json", _shares(recipe)) as progress:
         bundle = _run(setup, out, progress, fabric)
+        if signing_key is not None:
+            sign_bundle(bundle, signing_key)  # also one that an earlier, interrupted run had made
         manifest = read_manifest(bundle)
         decision = json.loads((out / "report.json").read_text(encoding="utf-8"))["decision"]
         refused = "" if decision["deploy"] else decision["sentence"]

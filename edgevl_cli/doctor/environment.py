@@ -13,7 +13,19 @@ from edgevl_core.base.findings import Finding
 from edgevl_core.base.resources import resource
 from edgevl_ros.node.dds import profile_variables
 
-ROBOT = ("numpy", "cv2", "onnxruntime", "mcap", "rosbags", "pydantic", "yaml", "zstandard", "lz4", "tokenizers")
+ROBOT = (
+    "numpy",
+    "cv2",
+    "onnxruntime",
+    "mcap",
+    "rosbags",
+    "pydantic",
+    "yaml",
+    "zstandard",
+    "lz4",
+    "cryptography",
+    "tokenizers",
+)
 TRAINING = ("torch", "lightning_fabric", "open_clip", "timm", "onnx", "matplotlib")
 SHARED_MEMORY = Path("/dev/shm")
 SEGMENT_BYTES = 1_000_000  # smaller ones are ports and locks

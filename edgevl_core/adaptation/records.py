@@ -51,6 +51,7 @@ class Plan(BaseModel):
         start_from: the run whose student training begins with; None: a new one.
         held_back: bags to compare on, newest last; empty: the bundle is not compared.
         min_gain, max_loss: see :func:`edgevl_core.adaptation.acceptance.verdict`.
+        signing_key: private key, where the adaptation runs, that signs the bundle; "": it is not signed.
         reason: why it was started.
     """
 
@@ -69,6 +70,7 @@ class Plan(BaseModel):
     held_back: tuple[str, ...] = ()
     min_gain: float = 0.0
     max_loss: float = 0.0
+    signing_key: str = ""
     reason: str = ""
 
 
@@ -138,7 +140,13 @@ def write(path: Path, record: BaseModel) -> None:
 
 
 def adapt_arguments(
-    bags: Sequence[str], teacher: str, labels: str, out: str, recipe: str, overrides: Sequence[str]
+    bags: Sequence[str],
+    teacher: str,
+    labels: str,
+    out: str,
+    recipe: str,
+    overrides: Sequence[str],
+    signing_key: str = "",
 ) -> list[str]:
     """Arguments of ``edgevl adapt``; an empty recipe is left to its default.
 
@@ -149,4 +157,6 @@ def adapt_arguments(
         arguments += ["--recipe", recipe]
     for override in overrides:
         arguments += ["--set", override]
+    if signing_key:
+        arguments += ["--sign", signing_key]
     return [*arguments, "--", *bags]

@@ -96,7 +96,7 @@ def adapt(plan: Plan, host: Host, tell: Tell) -> Progress:
         made_here = plan.start_from.parent == plan.run.parent
         start = host.run_path(plan.start_from) if made_here else str(plan.start_from)
         overrides.append(f"student.start_from={start}")
-    arguments = adapt_arguments(bags, plan.teacher, labels, out, recipe, overrides)
+    arguments = adapt_arguments(bags, plan.teacher, labels, out, recipe, overrides, plan.signing_key)
     made = _train(host, [*host.program, *arguments], out, log_file(plan.run), tell)
     if plan.remote:
         made = made.model_copy(update={"bundle_path": str(plan.run / "bundle")})

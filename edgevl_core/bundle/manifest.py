@@ -18,6 +18,7 @@ SCHEMA_VERSION: Literal[3] = 3
 READABLE_VERSIONS = (1, 2, 3)
 MANIFEST_FILE = "manifest.json"
 MAX_MANIFEST_BYTES = 8 << 20
+MAX_FILES = 64  # beside the manifest
 Modality = Literal["rgb", "depth", "rgbd"]
 MODALITIES: tuple[Modality, ...] = ("rgb", "depth", "rgbd")
 # Far beyond what calibration ever finds (0.25..8), and what a teacher has (1..117).
@@ -118,7 +119,7 @@ class Manifest(_Part):
     trust: Trust = Trust()
     metrics: dict[str, JsonValue] = {}
     provenance: Provenance
-    files: dict[FileName, Sha256] = Field(max_length=64)
+    files: dict[FileName, Sha256] = Field(max_length=MAX_FILES)
 
     @property
     def unchecked(self) -> str:
@@ -156,15 +157,19 @@ def read_manifest(bundle: Path | str) -> Manifest:
     return manifest
 
 
-def parse_manifest(bundle: Path | str) -> tuple[Manifest, dict[str, Any]]:
-    """As :func:`read_manifest`, the id not yet checked; and what stood in the file."""
+def parse_manifest(bundle: Path | str, raw: bytes | None = None) -> tuple[Manifest, dict[str, Any]]:
+    """As :func:`read_manifest`, the id not yet checked; and what stood in the file.
+
+    ``raw``: the file's bytes where they were read already, as to check their signature.
+    """
     path = Path(bundle) / MANIFEST_FILE
     if not path.is_file():
         raise UserError(f"{bundle} is not a student bundle: it has no {MANIFEST_FILE}; pass the directory that has one")
     try:
         if (size := path.stat().st_size) > MAX_MANIFEST_BYTES:
             raise ValueError(f"{size} bytes, at most {MAX_MANIFEST_BYTES} are accepted")
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        text = (path.read_bytes() if raw is None else raw).decode("utf-8")
+        content = json.loads(text, parse_constant=_no_number)
         version = content["schema_version"]
     except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
         reason = one_line(f"{type(error).__name__}: {error}", 200)

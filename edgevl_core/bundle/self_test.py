@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.bundle.files import STUDENT_FP32, STUDENT_INT8
+from edgevl_core.bundle.signature import signed_manifest
 from edgevl_core.bundle.student_bundle import Precision, load_bundle
 from edgevl_core.engine import CPU_ONLY, ENGINES
 
@@ -39,6 +40,7 @@ def try_bundle(
     engine: str = ENGINES[0],
     precision: Precision = "auto",
     fall_back: bool = False,
+    trusted: Sequence[str] = (),
     limits: Limits = LIMITS,
 ) -> None:
     """Load a bundle in a child process, both students, as :func:`edgevl_core.bundle.student_bundle.load_bundle` does.
@@ -49,12 +51,15 @@ def try_bundle(
         UserError: it is refused, takes more than ``limits``, or ends its process.
     """
     path = Path(path).resolve()
+    if trusted:
+        signed_manifest(path, trusted)  # no process is started for a stranger's
     on_cpu = tuple(providers) == CPU_ONLY
     request = {
         "path": str(path),
         "engine": engine if on_cpu else ENGINES[0],
         "precision": precision if on_cpu else "float",
         "fall_back": fall_back,
+        "trusted": list(trusted),
     }
     package = str(Path(__file__).resolve().parents[2])
     python_path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))

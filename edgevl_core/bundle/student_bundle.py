@@ -23,6 +23,7 @@ from edgevl_core.bundle.manifest import (
     parse_manifest,
     read_manifest,
 )
+from edgevl_core.bundle.signature import signed_manifest
 from edgevl_core.bundle.text_encoder import TEXT_FILES
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.engine import CPU_ONLY, ENGINES, Engine, takes_int8
@@ -77,6 +78,7 @@ def load_bundle(
     precision: Precision = "auto",
     fall_back: bool = False,
     both: bool = True,
+    trusted: Sequence[str] = (),
 ) -> Bundle:
     """Load a bundle, trusting nothing: every file's size, hash and content, the parts' fit, then the golden inputs.
 
@@ -89,13 +91,15 @@ def load_bundle(
         fall_back: under "auto", whether the float student takes the place of an int8 one that does not load or does
             not give its golden embeddings here; the result's ``fallback`` says so.
         both: whether the student that is not used is verified as well.
+        trusted: public keys, one of which must have signed it, see :mod:`edgevl_core.bundle.signature`; empty: whoever
+            made it, signed or not.
 
     Raises:
         UserError: the bundle is refused; the message, one line, says which file, why, and what to do.
     """
     path = Path(path)
     with _refusing(path):
-        manifest, content, label_bank = _words(path)
+        manifest, content, label_bank = _words(path, trusted)
         golden = read_golden(path / GOLDEN_FILE)
         answering = Answering(
             manifest.preprocess,
@@ -131,15 +135,17 @@ def load_bundle(
     return Bundle(path, manifest, label_bank, opened, fallback, tuple(notes))
 
 
-def load_words(path: Path | str) -> tuple[Manifest, LabelBank]:
+def load_words(path: Path | str, trusted: Sequence[str] = ()) -> tuple[Manifest, LabelBank]:
     """A bundle's manifest and label bank, without its student; every file's size and hash is checked.
+
+    ``trusted``: see :func:`load_bundle`.
 
     Raises:
         UserError: the bundle is refused.
     """
     path = Path(path)
     with _refusing(path):
-        manifest, content, label_bank = _words(path)
+        manifest, content, label_bank = _words(path, trusted)
         check_manifest_id(path, manifest, content)
     return manifest, label_bank
 
@@ -195,9 +201,9 @@ def _students(engine: str, providers: Sequence[str], precision: Precision) -> tu
     return (STUDENT_INT8, STUDENT_FP32) if int8 else (STUDENT_FP32, STUDENT_INT8)
 
 
-def _words(path: Path) -> tuple[Manifest, Any, LabelBank]:
+def _words(path: Path, trusted: Sequence[str]) -> tuple[Manifest, Any, LabelBank]:
     """The manifest, what its file holds, and the label bank; all but the manifest's id is checked."""
-    manifest, content = parse_manifest(path)
+    manifest, content = parse_manifest(path, signed_manifest(path, trusted) if trusted else None)
     check_files(path, manifest)
     label_bank = load_label_bank(path / LABEL_BANK_FILE)
     _check_labels(path, manifest, label_bank)

@@ -63,19 +63,26 @@ class Model:
         return change
 
 
-def load_model(path: Path, labels: Sequence[str] | None, engine: Mapping[str, Any], smoother: Smoother) -> Model:
+def load_model(
+    path: Path,
+    labels: Sequence[str] | None,
+    engine: Mapping[str, Any],
+    smoother: Smoother,
+    trusted: Sequence[str] = (),
+) -> Model:
     """A verified bundle with a label set, its own where ``labels`` is None.
 
     It is first tried in a child process, and only what came out of that well is loaded here. Where its int8 student
     does not work on this processor and "precision" is "auto", the float student answers: ``bundle.fallback``.
 
     ``engine``: "engine", "providers", "threads" and "precision", see
-    :func:`edgevl_core.bundle.student_bundle.load_bundle`.
+    :func:`edgevl_core.bundle.student_bundle.load_bundle`, as for ``trusted``.
 
     Raises:
         UserError: the bundle is refused, or has no vector for one of the labels.
     """
-    try_bundle(path, fall_back=True, **{key: value for key, value in engine.items() if key != "threads"})
-    bundle = load_bundle(path, fall_back=True, both=False, **engine)
+    tried = {key: value for key, value in engine.items() if key != "threads"}
+    try_bundle(path, fall_back=True, trusted=trusted, **tried)
+    bundle = load_bundle(path, fall_back=True, both=False, trusted=trusted, **engine)
     bank = None if labels is None else bank_with(bundle.label_bank, labels, bundle.text_encoder)
     return Model(bundle, Classifier(bundle, labels, bank), smoother)

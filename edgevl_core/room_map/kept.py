@@ -50,6 +50,7 @@ class KeptMap:
     Args:
         directory: where it is kept. What lies there is taken up once the words are known. Other floors lie in
             ``directory/floors``.
+        trusted: public keys, one of which must have signed the bundles of the frames; empty: any bundle.
 
     Attributes:
         directory: where this floor is kept.
@@ -59,8 +60,9 @@ class KeptMap:
         version: of the label set in force; 0: the bundle's own.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, trusted: Sequence[str] = ()) -> None:
         self.directory = self._first = directory
+        self._trusted = trusted
         self.changed = self.unsaved = False
         self.version = 0
         self.problem = ""
@@ -116,7 +118,7 @@ class KeptMap:
             return False
         labels, version = self._told[1:] if self._told.bundle_id == sight.bundle_id else ((), 0)
         try:
-            self.use(open_bundle(sight.bundle, sight.bundle_id), labels, version)
+            self.use(open_bundle(sight.bundle, sight.bundle_id, self._trusted), labels, version)
         except UserError as error:
             self.problem, self._refused = str(error), sight.bundle_id
         return self.bundle_id == sight.bundle_id
@@ -232,13 +234,13 @@ class KeptMap:
         return self.directory / KEPT
 
 
-def open_bundle(path: str, bundle_id: str) -> Dictionary:
+def open_bundle(path: str, bundle_id: str, trusted: Sequence[str] = ()) -> Dictionary:
     """The dictionary of the very bundle that scene_classifier has loaded.
 
     Raises:
         UserError: it is not there, or another one is.
     """
-    dictionary = open_dictionary(path)
+    dictionary = open_dictionary(path, trusted)
     if dictionary.manifest.bundle_id != bundle_id:
         raise UserError(
             f"{path} holds bundle {dictionary.manifest.bundle_id}, scene_classifier runs {bundle_id}: set the "

@@ -50,10 +50,10 @@ class Dictionary:
         return bank_with(self.bank, labels, text_encoder_in(self.path, self.manifest))
 
 
-def open_dictionary(path: Path | str) -> Dictionary:
-    """Of a bundle.
+def open_dictionary(path: Path | str, trusted: Sequence[str] = ()) -> Dictionary:
+    """Of a bundle; ``trusted``: public keys, see :func:`edgevl_core.bundle.student_bundle.load_words`.
 
     Raises:
         UserError: the bundle is refused.
     """
-    return Dictionary(Path(path), *load_words(path))
+    return Dictionary(Path(path), *load_words(path, trusted))

@@ -43,6 +43,8 @@ class AdaptationParameters(NodeParameters):
         "", "run (on remote_host, if set) to begin with; empty: see start_from_current", read_only=True
     )
     start_from_current: bool = parameter(True, "begin with the run that the bundle in use goes back to", read_only=True)
+    # With trust of scene_classifier: without a signature the classifier would refuse what the robot learned.
+    signing_key: str = parameter("", "private key (on remote_host, if set) that signs new bundles", read_only=True)
     out_dir: str = parameter("adaptations", "where run directories are made", read_only=True)
     run_name: str = parameter("", "name of the run directory; empty: run_<UTC date and time>", read_only=True)
     niceness: int = parameter(10, "of the child process: 0 as the nodes, 19 only idle time", low=0, high=19)
@@ -130,8 +132,13 @@ class Settings:
             recipe=recipe,
             start_from=start_from,
             reason=reason,
+            signing_key=self._signing_key(),
             **{name: getattr(parameters, name) for name in same},
         )
+
+    def _signing_key(self) -> str:
+        named = self.parameters.signing_key
+        return named if self.remote or not named else str(Path(named).expanduser().absolute())
 
     def _origin(self, current: BundleRef | None) -> Path | None:
         """The run to begin with; None: with a new student.
@@ -179,5 +186,9 @@ def settings(parameters: AdaptationParameters) -> Settings:
             command=parameters.remote_command,
         )
         check_remote(remote)
+    if parameters.signing_key and not remote:
+        from edgevl_core.bundle.signing import check_key  # only here is cryptography needed
+
+        check_key(parameters.signing_key)
     program = () if remote else tuple(edgevl_command(parameters.executable))
     return Settings(parameters, make_directory(parameters.out_dir, "out_dir"), program, remote, rules)

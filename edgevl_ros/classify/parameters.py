@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from edgevl_core.bundle.student_bundle import PRECISIONS
 from edgevl_core.classify.smoothing import RESET_AFTER_S
 from edgevl_core.engine import CPU_ONLY, ENGINES
-from edgevl_ros.node.parameters import parameter
+from edgevl_ros.node.parameters import TrustParameters, parameter
 from edgevl_ros.node.qos import StreamParameters
 
 
 @dataclass(frozen=True)
-class ClassifierParameters(StreamParameters):
+class ClassifierParameters(StreamParameters, TrustParameters):
     """scene_classifier's parameters."""
 
     bundle: str = parameter("", "student bundle to load at start; empty: wait for ~/load_bundle")

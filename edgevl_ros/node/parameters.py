@@ -66,6 +66,16 @@ class NodeParameters:
     autostart: bool = parameter(True, "activate at start; false: wait for lifecycle requests", read_only=True)
 
 
+@dataclass(frozen=True)
+class TrustParameters(NodeParameters):
+    """Of the nodes that load bundles."""
+
+    # Read-only: whoever reaches the graph must not be able to switch it off.
+    trust: tuple[str, ...] = parameter(
+        (), "public keys, one of which must have signed a bundle; empty or unsigned: any bundle", read_only=True
+    )
+
+
 P = TypeVar("P", bound=NodeParameters)
 
 

@@ -28,6 +28,7 @@ from edgevl_ros.node.runner import run
 from edgevl_ros.node.streams import RawStream, values_of
 from edgevl_ros.node.worker import QueueWorker, in_this_life
 
+SOONEST_SYNC_S = 0.1
 NO_MORE_WRITES = (DiskFloorReached, WriteFailed)
 NEEDED = ("rgb", "depth", "odometry", "pose")  # without these nothing, or not all that should be, is kept
 
@@ -74,9 +75,10 @@ class PairLogger(ManagedNode[LoggerParameters]):
             for stream, topic in self._topics.items()
         }
         self.add_timer(1.0, self._publish_status)
-        if self.parameters.sync_interval_s > 0:
-            # The writer syncs only while messages come; this makes the last ones before a pause durable too.
-            self.add_timer(self.parameters.sync_interval_s, lambda: self._worker.offer(self._sync_if_idle))
+        # The writer syncs only while messages come; this makes the last ones before a pause durable too. At 0 as well:
+        # there they may have come while the disk was busy with the sync before.
+        every_s = max(self.parameters.sync_interval_s, SOONEST_SYNC_S)
+        self.add_timer(every_s, lambda: self._worker.offer(self._sync_if_idle))
 
     def _end_log(self) -> None:
         closed = self._worker.call(self._close)

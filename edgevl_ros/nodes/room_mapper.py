@@ -21,6 +21,7 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.signature import trusted_keys
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.camera.images import ImageFormatError
 from edgevl_core.room_map.kept import KeptMap, LabelSet, Sight
@@ -58,9 +59,10 @@ class RoomMapper(ManagedNode[MapperParameters]):
     def setup(self) -> None:
         cv_bridge()  # refuses a broken one now, not at the first image
         self._intake: Intake | None = None
-        self._kept = KeptMap(Path(self.parameters.directory).expanduser())
+        trusted = trusted_keys(self.parameters.trust)
+        self._kept = KeptMap(Path(self.parameters.directory).expanduser(), trusted)
         if self.parameters.bundle:
-            self._kept.use(open_dictionary(Path(self.parameters.bundle).expanduser()))
+            self._kept.use(open_dictionary(Path(self.parameters.bundle).expanduser(), trusted))
         self._rooms = self.add_publisher(RoomMap, "~/rooms", LATCHED)
         self._image = self.add_publisher(Image, "~/image", LATCHED)
         self._markers = self.add_publisher(MarkerArray, "~/markers", LATCHED)

@@ -18,6 +18,7 @@ from edgevl.srv import LoadBundle, SetLabels
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.recent import Recent
 from edgevl_core.bundle.files import below_roots
+from edgevl_core.bundle.signature import trusted_keys
 from edgevl_core.bundle.student_bundle import Bundle
 from edgevl_core.bundle.vocabulary import check_words
 from edgevl_core.classify.classifier import Scene
@@ -67,6 +68,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
             raise UserError("use_rgb and use_depth are both false: at least one must be true")
         cv_bridge()  # refuses a broken one now, not at the first image
         self.until_cleanup.callback(self._forget)
+        self._trusted = trusted_keys(self.parameters.trust)
         self._chosen_labels = check_words(self.parameters.labels, self.parameters.max_labels) or None
         if self.parameters.bundle:
             self._model = self._load(Path(self.parameters.bundle))
@@ -146,7 +148,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         parameters = self.parameters
         smoother = Smoother(parameters.smoothing_s, parameters.hysteresis, parameters.reset_after_s)
         engine = {key: getattr(parameters, key) for key in ("engine", "threads", "providers", "precision")}
-        model = load_model(path, self._chosen_labels, engine, smoother)
+        model = load_model(path, self._chosen_labels, engine, smoother, self._trusted)
         for note in filter(None, (model.bundle.fallback, *model.bundle.notes)):
             self.get_logger().warning(note)
         return model

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 
-from edgevl_ros.node.parameters import parameter
+from edgevl_ros.node.parameters import TrustParameters, parameter
 from edgevl_ros.node.qos import StreamParameters
 
 POSE_TYPES = {kind.__name__: kind for kind in (PoseStamped, PoseWithCovarianceStamped, Odometry)}
 
 
 @dataclass(frozen=True)
-class MapperParameters(StreamParameters):
+class MapperParameters(StreamParameters, TrustParameters):
     """room_mapper's parameters."""
 
     bundle: str = parameter("", "student bundle whose words name rooms; empty: the one that scene_classifier runs")

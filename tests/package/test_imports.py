@@ -41,7 +41,7 @@ TRAINING = {
     "onnxscript",
     "safetensors",
 }
-CORE = {"numpy", "cv2", "onnxruntime", "mcap", "rosbags", "pydantic", "yaml", "zstandard", "lz4"}
+CORE = {"numpy", "cv2", "onnxruntime", "mcap", "rosbags", "pydantic", "yaml", "zstandard", "lz4", "cryptography"}
 PROJECT = {"edgevl", "edgevl_core", "edgevl_ros", "edgevl_sim", "edgevl_train", "edgevl_cli"}
 
 

@@ -21,7 +21,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     adapting, evaluating = commands.add_parser("adapt"), commands.add_parser("evaluate")
     adapting.add_argument("bags", nargs="+")
-    for name in ("--out", "--recipe"):
+    for name in ("--out", "--recipe", "--sign"):
         adapting.add_argument(name)
     adapting.add_argument("--set", action="append", default=[])
     evaluating.add_argument("bundle")
@@ -56,6 +56,10 @@ def adapt(arguments: argparse.Namespace) -> int:
         while "until" in options and not Path(options["until"]).exists():
             time.sleep(0.02)
         shutil.copytree(options["bundle"], run / "bundle")
+        if arguments.sign:
+            from edgevl_core.bundle.signing import sign_bundle
+
+            sign_bundle(run / "bundle", arguments.sign)
         made = {"bundle_path": str(run / "bundle"), "bundle_id": id_of(run / "bundle")}
         status("succeeded", stage="done", progress=1.0, refused=options.get("refused", ""), **made)
         return 0

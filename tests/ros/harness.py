@@ -100,7 +100,7 @@ class Graph:
         self.nodes: list[NodeProcess] = []
         self._client = Client("probe")
         self.probe = self._client.node
-        self.watch, self.watch_stats = self._client.watch, self._client.watch_stats
+        self.watch, self.watch_stats, self.forget = self._client.watch, self._client.watch_stats, self._client.forget
 
     def start(self, executable: str, /, *arguments: str, **parameters: Any) -> NodeProcess:
         """Start a node with parameters and further ROS arguments; it is stopped at the end."""

@@ -20,6 +20,7 @@ from edgevl_core.adaptation.hosts import SshHost
 from edgevl_core.adaptation.records import BundleRef
 from edgevl_core.adaptation.triggers import PairCount, Rules, Seen, Window, due, parse_window
 from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.signing import new_key
 from edgevl_ros.adaptation.robot_state import docked_at, labels_topic
 from edgevl_ros.adaptation.settings import AdaptationParameters, settings
 
@@ -284,6 +285,7 @@ def values(tmp_path: Path, **given: Any) -> AdaptationParameters:
         ({"remote_host": "host", "remote_command": ()}, "remote_command is empty"),
         ({"remote_host": "host", "remote_command": ("",)}, "remote_command is empty"),
         ({"remote_host": "host", "remote_command": (" ", "edgevl")}, "remote_command is empty"),
+        ({"signing_key": "/no/such/key"}, "key file /no/such/key cannot be used"),
         ({"run_name": "../../x"}, "run_name = '../../x'"),
         ({"run_name": "/tmp/x"}, "run_name"),
         ({"run_name": ".."}, "run_name"),
@@ -315,6 +317,21 @@ def test_a_plan_takes_the_closed_logs_but_for_those_held_back(tmp_path):
     assert (made.current, made.held_back, made.reason, made.remote) == (A, (newest,), "why", None)
     assert made.run == tmp_path / "runs/run"
     assert records.Plan.model_validate_json(made.model_dump_json()) == made
+
+
+def test_the_key_is_where_the_adaptation_runs(tmp_path, monkeypatch):
+    new_key(tmp_path / "key.pem")
+    given = values(tmp_path, bags=("bag",), teacher="T", labels="L", signing_key=str(tmp_path / "key.pem"))
+    assert settings(given).plan(None, "", "why").signing_key == str(tmp_path / "key.pem")
+    for name in ("ssh", "rsync"):
+        (tmp_path / name).touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    # On the workstation it is a path there.
+    given = replace(given, remote_host="host", signing_key="keys/there.pem")
+    assert settings(given).plan(None, "", "why").signing_key == "keys/there.pem"
+    arguments = records.adapt_arguments(["-b"], "T", "L", "out", "", [], "keys/there.pem")
+    assert arguments[-4:] == ["--sign", "keys/there.pem", "--", "-b"]
+    assert "--sign" not in records.adapt_arguments(["-b"], "T", "L", "out", "", [])
 
 
 def test_a_plan_starts_from_the_run_that_made_the_bundle_in_use(tmp_path):

@@ -16,6 +16,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
 from edgevl_core.base.resources import resource
 from edgevl_core.bundle.manifest import read_manifest
+from edgevl_core.bundle.signing import new_key
 from edgevl_core.bundle.student_bundle import load_bundle
 from edgevl_core.bundle.vocabulary import bank_with
 from edgevl_core.classify.classifier import Classifier
@@ -123,6 +124,21 @@ def test_resuming_a_finished_run_changes_nothing(
     assert before == {file: file.stat().st_mtime_ns for file in run.rglob("*.onnx")}
     with pytest.raises(UserError, match="another recipe: resume with the same"):
         adapt([sim_bag], spec, LABELS, run, recipe.model_copy(update={"seed": 5}), resume=True)
+
+
+def test_a_run_signs_its_bundle_also_when_it_was_cut_off_before_that(
+    run: Path, sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    key = tmp_path / "key.pem"
+    spec, out = f"open_clip:@{teacher_directory}", tmp_path / "copy"
+    with pytest.raises(UserError, match=r"key file .*key.pem cannot be used"):
+        adapt([sim_bag], spec, LABELS, tmp_path / "new", recipe, signing_key=key)
+    assert not (tmp_path / "new").exists()
+    public = new_key(key)
+    shutil.copytree(run, out)
+    bundle = adapt([sim_bag], spec, LABELS, out, recipe, resume=True, signing_key=key)
+    load_bundle(bundle, trusted=[public])
+    assert read_manifest(bundle) == read_manifest(run / "bundle")
 
 
 def test_a_cancelled_run_says_so_and_resumes_to_the_same_student(

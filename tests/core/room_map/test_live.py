@@ -10,6 +10,7 @@ import pytest
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import Manifest
+from edgevl_core.bundle.signing import new_key, sign_bundle
 from edgevl_core.pairlog.place_messages import pose_msg, stand_of
 from edgevl_core.room_map.kept import KeptMap, LabelSet, Sight
 from edgevl_core.room_map.live import Account, Awaiting, RecentDepth
@@ -243,3 +244,17 @@ def test_a_dictionary_is_as_careful_as_a_bundle(bundle: Path) -> None:
     (bundle / "label_bank.npz").write_bytes(b"PK")
     with pytest.raises(UserError, match="SHA-256"):
         open_dictionary(bundle)
+
+
+def test_a_frame_of_a_bundle_that_nobody_trusted_signed_names_no_room(tmp_path: Path, bundle: Path) -> None:
+    public = new_key(tmp_path / "key.pem")
+    kept = KeptMap(tmp_path / "kept", [public])
+    kept.set_map(two_rooms())
+    assert kept.add(seen(bundle, RED), Stand(2.0, 1.7, 0.0), lambda: None, None) == "another bundle"
+    assert "is not signed" in kept.problem
+    assert not kept.ready
+    sign_bundle(bundle, tmp_path / "key.pem")
+    again = KeptMap(tmp_path / "kept", [public])
+    again.set_map(two_rooms())
+    drive(again, bundle)
+    assert (again.problem, names(again)) == ("", ["red", "blue"])
