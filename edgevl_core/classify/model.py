@@ -55,6 +55,14 @@ class Model:
             return self.classifier.bank
         return bank_with(self.bundle.label_bank, words, self.bundle.text_encoder)
 
+    def vectors_of(self, words: Sequence[str]) -> NDArray[np.float32]:
+        """(N, D) float32, L2-normalised: where the words lie in the space of the student's embeddings.
+
+        Raises:
+            UserError: a word that neither the bundle's label bank nor its text encoder knows.
+        """
+        return self.bank_for(words).select(words).vectors
+
     def set_labels(self, words: Sequence[str], bank: LabelBank) -> LabelChange:
         """See :meth:`Classifier.set_labels`; what was seen before counts no more."""
         change = self.classifier.set_labels(words, bank)

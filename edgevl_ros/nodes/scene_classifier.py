@@ -7,13 +7,14 @@ moving robot.
 
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from edgevl.msg import Embedding, LabelSet, SceneClass
-from edgevl.srv import LoadBundle, SetLabels
+from edgevl.srv import EncodeText, LoadBundle, SetLabels
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.recent import Recent
@@ -40,7 +41,7 @@ from edgevl_ros.node.worker import FAILED, in_thread
 class SceneClassifier(ManagedNode[ClassifierParameters]):
     """See the module's text. ~/scene, ~/embedding, ~/classification, ~/labels (edgevl/LabelSet, latched).
 
-    Services: ~/set_labels, ~/load_bundle.
+    Services: ~/set_labels, ~/load_bundle, ~/encode_text.
 
     ``~/stats`` accounts for every image: received_rgb + received_depth = 2 pairs + rgb_alone + depth_alone + waiting +
     those dropped unpaired (rgb_unmatched, depth_late, ..., and rgb_unreadable, depth_unreadable: without a header), and
@@ -80,6 +81,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         self._labels = self.add_publisher(LabelSet, "~/labels", LATCHED)
         self._announce()
         self.add_service(SetLabels, "~/set_labels", self._on_set_labels)
+        self.add_service(EncodeText, "~/encode_text", self._on_encode_text)
         self.add_service(LoadBundle, "~/load_bundle", self._on_load_bundle)
 
     def _forget(self) -> None:
@@ -177,6 +179,18 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         response.message = "; ".join(filter(None, (f"loaded {request.path}", model.bundle.fallback)))
         self.get_logger().info(f"bundle {response.bundle_id} loaded from {request.path}")
         self._announce()
+        return response
+
+    async def _on_encode_text(self, request: EncodeText.Request, response: EncodeText.Response) -> EncodeText.Response:
+        model = self._model
+        if model is None:
+            raise UserError("no bundle loaded: call ~/load_bundle first")
+        words = check_words(request.words, self.parameters.max_labels)
+        encode = partial(model.vectors_of, words)
+        vectors = await in_thread(self, encode) if model.must_encode(words) else encode()
+        response.ok, response.bundle_id = True, model.classifier.bundle_id
+        response.dimension = vectors.shape[1]
+        response.embeddings = array("f", vectors.tobytes())
         return response
 
     async def _on_set_labels(self, request: SetLabels.Request, response: SetLabels.Response) -> SetLabels.Response:

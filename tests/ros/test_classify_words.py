@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from edgevl.msg import LabelSet, SceneClass
-from edgevl.srv import LoadBundle, SetLabels
+from edgevl.srv import EncodeText, LoadBundle, SetLabels
 
+from edgevl_core.bundle.student_bundle import load_bundle
 from tests.ros import harness
-from tests.ros.classifying import NODE, listening, stamp_ns, unaccounted, write_speaking_bundle
+from tests.ros.classifying import DIM, NODE, listening, stamp_ns, unaccounted, write_speaking_bundle
 
 pytestmark = pytest.mark.ros
 
@@ -75,6 +76,28 @@ def test_new_words_are_encoded_while_frames_go_on(graph, tmp_path):
     assert "has no text encoder" in refused.message
     assert set(unaccounted(stats).values()) == {0}
     assert stats()["errors"] == "0"
+
+
+def test_words_are_told_as_points_beside_the_embeddings(graph, tmp_path):
+    """The bank's words from any bundle, other words where it has a text encoder, without a frame or a label change."""
+    speaking = write_speaking_bundle(tmp_path / "speaking", seed=0, layers=1)
+    harness.write_test_bundle(tmp_path / "mute")
+    graph.start(NODE, bundle=str(tmp_path / "speaking"))
+    label_set = graph.watch(LabelSet, f"{NODE}/labels")
+    graph.until(lambda: label_set() is not None, "the label set")
+    known = harness.LABELS[0]
+    encoded = graph.call(EncodeText, f"{NODE}/encode_text", words=[known.upper(), "台所"])
+    bundle = load_bundle(tmp_path / "speaking")
+    assert (encoded.ok, encoded.message, encoded.bundle_id, encoded.dimension) == (True, "", speaking, DIM)
+    points = np.array(encoded.embeddings, np.float32).reshape(2, DIM)
+    np.testing.assert_array_equal(points[0], bundle.label_bank.select([known]).vectors[0])
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, atol=1e-5)
+    assert label_set().version == 1
+    assert "blank" in graph.call(EncodeText, f"{NODE}/encode_text", words=[" "]).message
+    assert graph.call(LoadBundle, f"{NODE}/load_bundle", path=str(tmp_path / "mute")).ok
+    refused = graph.call(EncodeText, f"{NODE}/encode_text", words=[known, "spaceship"])
+    assert (refused.ok, list(refused.embeddings)) == (False, [])
+    assert "'spaceship'" in refused.message
 
 
 def test_smoothing_holds_a_label_against_noise(graph, tmp_path):
