@@ -157,4 +157,5 @@ def _way(bag: Path) -> Way:
     legs = [leg[::every] for leg in np.split(points, np.flatnonzero(carried) + 1) if len(leg)]
     drifts = "" if track.frame_id in ("map", "") else ", which is not the map's and may drift"
     note = f"{len(points)} poses of {track.topic} in the frame {track.frame_id or 'without a name'}{drifts}."
+    note += f" {len(legs)} legs: between them the robot was carried, or its pose jumped." if len(legs) > 1 else ""
     return Way([[(float(x), float(y)) for x, y in leg] for leg in legs], float(steps_m[~carried].sum()), note)

@@ -92,7 +92,7 @@ def _scene_strips(content: LogContent) -> list[dict[str, Any]]:
     rooms = [(content.seconds(int(stamp)), room) for stamp, room in zip(content.stamp_ns, content.rooms) if room]
     said = [(content.seconds(scene.stamp_ns), scene.label) for scene in content.scenes]
     names = [name for name, _ in Counter(name for _, name in [*rooms, *said]).most_common()]
-    styles = {name: f"c{place % _COLOURS}" for place, name in enumerate(names)}
+    styles = {name: f"c{min(place, _COLOURS - 1)}" for place, name in enumerate(names)}  # the rare ones share the last
     length = content.seconds(int(content.stamp_ns[-1])) or 1.0
     found = []
     for title, entries in (("True rooms (for evaluation only)", rooms), ("What scene_classifier said", said)):
