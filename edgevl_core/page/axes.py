@@ -46,12 +46,13 @@ class Scale:
 
 @dataclass(frozen=True)
 class Frame:
-    """The area of a chart and what its axes say."""
+    """The area of a chart and what its axes say; ``whole``: x counts something, and has no ticks between."""
 
     x: Scale
     y: Scale
     x_label: str
     y_label: str = ""
+    whole: bool = False
 
     def draw(self) -> str:
         """Grid, ticks and labels."""
@@ -60,7 +61,10 @@ class Frame:
             + _text(self.x.start - 6, self.y(value) + 4, number(value), "end")
             for value in ticks(self.y.low, self.y.high)
         ]
-        parts += [_text(self.x(value), self.y.start + 16, number(value)) for value in ticks(self.x.low, self.x.high, 6)]
+        parts += [
+            _text(self.x(value), self.y.start + 16, number(value))
+            for value in ticks(self.x.low, self.x.high, 6, self.whole)
+        ]
         middle = (self.y.start + self.y.stop) / 2
         parts.append(_text((self.x.start + self.x.stop) / 2, self.y.start + 33, self.x_label))
         if self.y_label:
@@ -75,16 +79,16 @@ def frame(
     x_label: str,
     y_label: str = "",
     y_range: tuple[float, float] | None = None,
-    height: float = HEIGHT,
+    whole: bool = False,
 ) -> Frame:
-    """A frame that holds all points; ``y_range`` where the range of y is given."""
+    """A frame that holds all points; ``y_range`` where the range of y is given; ``whole``: see :class:`Frame`."""
     x_low, x_high = _range(xs)
     y_low, y_high = y_range or _range(ys)
     if y_range is None:
         pad = 0.06 * (y_high - y_low)
         y_low, y_high = (y_low - pad if y_low < 0 or y_low > pad else 0.0), y_high + pad
     x = Scale(x_low, x_high, LEFT, WIDTH - RIGHT)
-    return Frame(x, Scale(y_low, y_high, height - BOTTOM, TOP), x_label, y_label)
+    return Frame(x, Scale(y_low, y_high, HEIGHT - BOTTOM, TOP), x_label, y_label, whole)
 
 
 def svg(content: str, alt: str, height: float = HEIGHT, width: float = WIDTH) -> Html:
@@ -93,14 +97,16 @@ def svg(content: str, alt: str, height: float = HEIGHT, width: float = WIDTH) ->
     return Html(tag("svg", attributes, tag("title", {}, escape(alt)) + content))
 
 
-def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """At most about so many round numbers within low..high."""
+def ticks(low: float, high: float, most: int = 5, whole: bool = False) -> list[float]:
+    """At most about so many round numbers within low..high; ``whole``: no fractions."""
     span = high - low
     if not span > 0 or not math.isfinite(span):
         return [low] if math.isfinite(low) else []
     raw = span / most
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
+    factors = (1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10)
+    step = next(factor * power for factor in factors if factor * power >= raw * 0.999)
+    step = max(1.0, step) if whole else step
     first = math.ceil(low / step - 1e-9)
     return [round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1)]
 

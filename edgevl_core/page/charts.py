@@ -31,6 +31,7 @@ def line_chart(
     y_range: tuple[float, float] | None = None,
     parted_at: float | None = None,
     diagonal: bool = False,
+    whole: bool = False,
     note: str = "",
 ) -> Chart:
     """Lines with their points.
@@ -40,11 +41,12 @@ def line_chart(
         y_range: of the y axis; None: what the points need.
         parted_at: x of a vertical line, such as the end of a stage.
         diagonal: draw y = x, which a calibrated confidence follows.
+        whole: x counts something, such as epochs.
     """
     finite = [replace(line, points=[point for point in line.points if isfinite(point[1])]) for line in lines]
     shown = [line for line in finite if line.points]
     xs, ys = ([point[axis] for line in shown for point in line.points] for axis in (0, 1))
-    area = frame([*xs, 0.0, 1.0] if diagonal else xs, ys, x_label, y_label, y_range)
+    area = frame([*xs, 0.0, 1.0] if diagonal else xs, ys, x_label, y_label, y_range, whole)
     parts = [area.draw()]
     if diagonal:
         parts.append(_polyline([(0.0, 0.0), (1.0, 1.0)], area, "grid strong"))

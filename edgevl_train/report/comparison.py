@@ -133,5 +133,5 @@ def _curves(files: Sequence[RunFiles], names: Sequence[str]) -> list[Chart]:
             ]
             if any(line.points for line in lines):
                 heading = f"Agreement, {MODALITIES[modality]}, {title}"
-                found.append(line_chart(heading, lines, x_label="epoch", y_range=(0.0, 1.0)))
+                found.append(line_chart(heading, lines, x_label="epoch", y_range=(0.0, 1.0), whole=True))
     return found

@@ -43,7 +43,9 @@ def curves(metrics: Sequence[Mapping[str, Any]]) -> list[Chart]:
             parted = last if any(line["stage"] == "stage2" for line in metrics) and last else None
             unit = (0.0, 1.0) if key == "agree" else None
             found.append(
-                line_chart(title, lines, x_label="epoch (stage 1, then stage 2)", y_range=unit, parted_at=parted)
+                line_chart(
+                    title, lines, x_label="epoch (stage 1, then stage 2)", y_range=unit, parted_at=parted, whole=True
+                )
             )
     return found
 

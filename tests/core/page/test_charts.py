@@ -30,6 +30,11 @@ def test_ticks_are_round_and_within(low: float, high: float, expected: list[floa
     assert ticks(low, high) == pytest.approx(expected)
 
 
+def test_what_is_counted_has_whole_ticks() -> None:
+    assert ticks(0, 12, 6, whole=True) == [0, 2, 4, 6, 8, 10, 12]
+    assert ticks(0, 2, 6, whole=True) == [0, 1, 2]
+
+
 def test_names_are_harmless_in_every_drawing() -> None:
     line = Line(EVIL, "rgb", [(0, 0.5), (1, 0.7)])
     counted = Counted("rgb", EVIL, 40, [1, 2])
