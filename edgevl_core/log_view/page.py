@@ -10,7 +10,7 @@ import numpy as np
 from edgevl_core.base.sizes import duration, size
 from edgevl_core.log_view.content import LogContent
 from edgevl_core.log_view.health import signs
-from edgevl_core.page.axes import Chart, Key
+from edgevl_core.page.axes import Axes, Chart, Key
 from edgevl_core.page.charts import way_chart
 from edgevl_core.page.render import write_page
 from edgevl_core.page.strips import Stretch, column_chart, runs, strip
@@ -75,14 +75,8 @@ def _timeline(content: LogContent) -> Chart | None:
     last = float(at_s[-1]) / unit or 1.0
     steps = min(_MOST_STEPS, max(4, len(at_s) // 10))  # with fewer pairs each, a column says nothing
     counts = np.histogram(at_s / unit, bins=steps, range=(0, last))[0]
-    return column_chart(
-        "Pairs over time",
-        counts.tolist(),
-        low=0.0,
-        high=last,
-        x_label=f"{name} since the first pair",
-        y_label=f"pairs in {duration(float(at_s[-1]) / steps)}",
-    )
+    axes = Axes(f"{name} since the first pair", f"pairs in {duration(float(at_s[-1]) / steps)}")
+    return column_chart("Pairs over time", counts.tolist(), axes, low=0.0, high=last)
 
 
 def _scene_strips(content: LogContent) -> list[dict[str, Any]]:

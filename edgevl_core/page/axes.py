@@ -45,14 +45,27 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Axes:
+    """What the axes say.
+
+    Attributes:
+        y_range: of the y axis; None: what the points need.
+        whole: x counts something, such as epochs, and has no ticks between.
+    """
+
+    x_label: str
+    y_label: str = ""
+    y_range: tuple[float, float] | None = None
+    whole: bool = False
+
+
+@dataclass(frozen=True)
 class Frame:
-    """The area of a chart and what its axes say; ``whole``: x counts something, and has no ticks between."""
+    """The area of a chart."""
 
     x: Scale
     y: Scale
-    x_label: str
-    y_label: str = ""
-    whole: bool = False
+    axes: Axes
 
     def draw(self) -> str:
         """Grid, ticks and labels."""
@@ -63,32 +76,25 @@ class Frame:
         ]
         parts += [
             _text(self.x(value), self.y.start + 16, number(value))
-            for value in ticks(self.x.low, self.x.high, 6, self.whole)
+            for value in ticks(self.x.low, self.x.high, 6, self.axes.whole)
         ]
         middle = (self.y.start + self.y.stop) / 2
-        parts.append(_text((self.x.start + self.x.stop) / 2, self.y.start + 33, self.x_label))
-        if self.y_label:
+        parts.append(_text((self.x.start + self.x.stop) / 2, self.y.start + 33, self.axes.x_label))
+        if self.axes.y_label:
             turned = {"x": 0, "y": 0, "text_anchor": "middle", "transform": f"translate(11 {middle}) rotate(-90)"}
-            parts.append(tag("text", turned, escape(self.y_label)))
+            parts.append(tag("text", turned, escape(self.axes.y_label)))
         return "".join(parts)
 
 
-def frame(
-    xs: Iterable[float],
-    ys: Iterable[float],
-    x_label: str,
-    y_label: str = "",
-    y_range: tuple[float, float] | None = None,
-    whole: bool = False,
-) -> Frame:
-    """A frame that holds all points; ``y_range`` where the range of y is given; ``whole``: see :class:`Frame`."""
+def frame(xs: Iterable[float], ys: Iterable[float], axes: Axes) -> Frame:
+    """A frame that holds all points."""
     x_low, x_high = _range(xs)
-    y_low, y_high = y_range or _range(ys)
-    if y_range is None:
+    y_low, y_high = axes.y_range or _range(ys)
+    if axes.y_range is None:
         pad = 0.06 * (y_high - y_low)
         y_low, y_high = (y_low - pad if y_low < 0 or y_low > pad else 0.0), y_high + pad
     x = Scale(x_low, x_high, LEFT, WIDTH - RIGHT)
-    return Frame(x, Scale(y_low, y_high, HEIGHT - BOTTOM, TOP), x_label, y_label, whole)
+    return Frame(x, Scale(y_low, y_high, HEIGHT - BOTTOM, TOP), axes)
 
 
 def svg(content: str, alt: str, height: float = HEIGHT, width: float = WIDTH) -> Html:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 
-from edgevl_core.page.axes import Chart, Frame, Key, frame, number, svg
+from edgevl_core.page.axes import Axes, Chart, Frame, Key, frame, number, svg
 from edgevl_core.page.html import escape, tag
 
 MAP_SIDE = 420.0
@@ -25,28 +25,23 @@ class Line:
 def line_chart(
     title: str,
     lines: Sequence[Line],
+    axes: Axes,
     *,
-    x_label: str,
-    y_label: str = "",
-    y_range: tuple[float, float] | None = None,
     parted_at: float | None = None,
     diagonal: bool = False,
-    whole: bool = False,
     note: str = "",
 ) -> Chart:
     """Lines with their points.
 
     Args:
         lines: at least one with a point; those without one are left out, and points that are no number.
-        y_range: of the y axis; None: what the points need.
         parted_at: x of a vertical line, such as the end of a stage.
         diagonal: draw y = x, which a calibrated confidence follows.
-        whole: x counts something, such as epochs.
     """
     finite = [replace(line, points=[point for point in line.points if isfinite(point[1])]) for line in lines]
     shown = [line for line in finite if line.points]
     xs, ys = ([point[axis] for line in shown for point in line.points] for axis in (0, 1))
-    area = frame([*xs, 0.0, 1.0] if diagonal else xs, ys, x_label, y_label, y_range, whole)
+    area = frame([*xs, 0.0, 1.0] if diagonal else xs, ys, axes)
     parts = [area.draw()]
     if diagonal:
         parts.append(_polyline([(0.0, 0.0), (1.0, 1.0)], area, "grid strong"))

@@ -3,7 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgevl_core.page.axes import HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Frame, Key, Scale, number, svg, ticks
+from edgevl_core.page.axes import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axes,
+    Chart,
+    Frame,
+    Key,
+    Scale,
+    number,
+    svg,
+    ticks,
+)
 from edgevl_core.page.html import Html, escape, tag
 
 _STRIP = 1000.0
@@ -94,7 +109,7 @@ def ridge_chart(title: str, rows: Sequence[tuple[str, Sequence[Counted]]], x_lab
     every = [counted for _, row in rows for counted in row]
     low = min(counted.start for counted in every)
     high = max(counted.start + len(counted.counts) for counted in every)
-    height = TOP + _ROW * len(rows) + 40
+    height = TOP + _ROW * len(rows) + BOTTOM
     scale = Scale(low, high, 12, WIDTH - RIGHT)
     base = TOP + _ROW * len(rows)
     parts = []
@@ -116,14 +131,10 @@ def ridge_chart(title: str, rows: Sequence[tuple[str, Sequence[Counted]]], x_lab
     return Chart(title, svg("".join(parts), f"{title}. {'; '.join(said)}", height), legend, note)
 
 
-def column_chart(title: str, heights: Sequence[float], *, low: float, high: float, x_label: str, y_label: str) -> Chart:
+def column_chart(title: str, heights: Sequence[float], axes: Axes, *, low: float, high: float) -> Chart:
     """Equal steps of low..high as columns, such as pairs over time."""
-    area = Frame(
-        Scale(low, high, LEFT, WIDTH - RIGHT),
-        Scale(0, max(max(heights), 1.0) * 1.05, HEIGHT - 40, TOP),
-        x_label,
-        y_label,
-    )
+    up = Scale(0, max(max(heights), 1.0) * 1.05, HEIGHT - BOTTOM, TOP)
+    area = Frame(Scale(low, high, LEFT, WIDTH - RIGHT), up, axes)
     wide = (area.x.stop - area.x.start) / len(heights)
     columns = "".join(
         tag(
@@ -140,7 +151,7 @@ def column_chart(title: str, heights: Sequence[float], *, low: float, high: floa
         if value
     )
     empty = sum(1 for value in heights if not value)
-    alt = f"{title}: at most {max(heights):g} {y_label}, {empty} of {len(heights)} steps empty"
+    alt = f"{title}: at most {max(heights):g} {axes.y_label}, {empty} of {len(heights)} steps empty"
     return Chart(title, svg(area.draw() + columns, alt))
 
 

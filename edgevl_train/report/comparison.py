@@ -7,7 +7,7 @@ from typing import Any
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.sizes import duration, size
-from edgevl_core.page.axes import Chart
+from edgevl_core.page.axes import Axes, Chart
 from edgevl_core.page.charts import Line, line_chart
 from edgevl_core.page.render import figure, percent, write_page
 from edgevl_train.report.run_files import MODALITIES, STUDENTS, RunFiles, read_run
@@ -133,5 +133,5 @@ def _curves(files: Sequence[RunFiles], names: Sequence[str]) -> list[Chart]:
             ]
             if any(line.points for line in lines):
                 heading = f"Agreement, {MODALITIES[modality]}, {title}"
-                found.append(line_chart(heading, lines, x_label="epoch", y_range=(0.0, 1.0), whole=True))
+                found.append(line_chart(heading, lines, Axes("epoch", y_range=(0.0, 1.0), whole=True)))
     return found

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.page.axes import Chart
+from edgevl_core.page.axes import Axes, Chart
 from edgevl_core.page.charts import Line, line_chart
 from edgevl_core.page.html import Html
 from edgevl_core.page.strips import Counted, dots, ridge_chart
@@ -42,11 +42,8 @@ def curves(metrics: Sequence[Mapping[str, Any]]) -> list[Chart]:
         if any(line.points for line in lines):
             parted = last if any(line["stage"] == "stage2" for line in metrics) and last else None
             unit = (0.0, 1.0) if key == "agree" else None
-            found.append(
-                line_chart(
-                    title, lines, x_label="epoch (stage 1, then stage 2)", y_range=unit, parted_at=parted, whole=True
-                )
-            )
+            axes = Axes("epoch (stage 1, then stage 2)", y_range=unit, whole=True)
+            found.append(line_chart(title, lines, axes, parted_at=parted))
     return found
 
 
@@ -82,7 +79,7 @@ def trust_charts(files: RunFiles) -> list[Chart]:
             ),
         ]
         lines += [Line("chance", "other", [(at, chance) for at in ends], dashed=True)] if chance is not None else []
-        found.append(line_chart(title, lines, x_label=x_label, y_range=(0.0, 1.0)))
+        found.append(line_chart(title, lines, Axes(x_label, y_range=(0.0, 1.0))))
     return found
 
 
@@ -101,9 +98,7 @@ def reliability(asked: Asked, right: Mapping[str, NDArray[np.bool_]]) -> Chart:
     return line_chart(
         "Reliability of the int8 student",
         lines,
-        x_label="confidence of the answer",
-        y_label="share that agrees",
-        y_range=(0.0, 1.0),
+        Axes("confidence of the answer", "share that agrees", (0.0, 1.0)),
         diagonal=True,
         note=note,
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.page.axes import ticks
+from edgevl_core.page.axes import Axes, ticks
 from edgevl_core.page.charts import Line, line_chart, way_chart
 from edgevl_core.page.pictures import depth_uri, rgb_uri
 from edgevl_core.page.render import percent, write_page
@@ -39,9 +39,9 @@ def test_names_are_harmless_in_every_drawing() -> None:
     line = Line(EVIL, "rgb", [(0, 0.5), (1, 0.7)])
     counted = Counted("rgb", EVIL, 40, [1, 2])
     drawn = [
-        line_chart(EVIL, [line], x_label=EVIL, y_label=EVIL).svg,
+        line_chart(EVIL, [line], Axes(EVIL, EVIL)).svg,
         ridge_chart(EVIL, [(EVIL, [counted])], EVIL).svg,
-        column_chart(EVIL, [1, 0, 2], low=0, high=3, x_label=EVIL, y_label=EVIL).svg,
+        column_chart(EVIL, [1, 0, 2], Axes(EVIL, EVIL), low=0, high=3).svg,
         way_chart(EVIL, [[(0, 0), (1, 1)]]).svg,
         strip([Stretch(0, 1, "c0", EVIL)], 1, EVIL),
     ]
@@ -51,14 +51,14 @@ def test_names_are_harmless_in_every_drawing() -> None:
 
 
 def test_a_chart_says_its_ends_in_words() -> None:
-    chart = line_chart("Loss", [Line("RGB", "rgb", [(1, 0.8), (4, 0.2)]), Line("none", "depth", [])], x_label="epoch")
+    chart = line_chart("Loss", [Line("RGB", "rgb", [(1, 0.8), (4, 0.2)]), Line("none", "depth", [])], Axes("epoch"))
     assert 'aria-label="Loss. RGB: 0.8 at 1, 0.2 at 4"' in chart.svg
     assert [key.name for key in chart.legend] == ["RGB"]
 
 
 @pytest.mark.parametrize("points", [[(0.0, 0.5)], [(0.0, 0.5), (0.0, 0.5)], [(1.0, float("nan")), (2.0, 0.3)]])
 def test_a_chart_of_next_to_nothing_is_drawn(points: list[tuple[float, float]]) -> None:
-    svg = line_chart("x", [Line("a", "rgb", points)], x_label="epoch").svg
+    svg = line_chart("x", [Line("a", "rgb", points)], Axes("epoch")).svg
     assert 'viewBox="0 0 420 236"' in svg
     assert "inf" not in svg
     assert "nan" not in svg
