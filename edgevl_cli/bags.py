@@ -1,4 +1,4 @@
-"""Bags on the command line: ``sim``, ``import``, ``log info``, ``log recover``."""
+"""Bags on the command line: ``sim``, ``import``, ``log info``, ``log view``, ``log recover``."""
 
 from enum import Enum
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edgevl_cli.console import progress, size, write_json
+from edgevl_cli.console import html_file, progress, size, write_json
 from edgevl_cli.topics import Depth, MaxSkew, Rgb, checked_skew
 
 
@@ -120,6 +120,30 @@ def info(
     numbers = log_info(bag, checked_skew(max_skew_s) or MAX_SKEW_S, rgb=rgb, depth=depth)
     show_log(numbers)
     write_json(numbers.model_dump(mode="json"), json)
+
+
+@log.command()
+def view(
+    bag: Annotated[Path, typer.Argument(help="A rosbag2 directory or an .mcap file.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE.html", help="The page (default: the bag's name, in this directory)."),
+    ] = None,
+    rgb: Rgb = None,
+    depth: Depth = None,
+    max_skew_s: MaxSkew = None,
+) -> None:
+    """One page to look at a bag: pictures, time line, scenes, the way driven, and its health in words."""
+    from edgevl_core.log_view.content import read_content
+    from edgevl_core.log_view.page import write_log_page
+    from edgevl_core.pairlog.pairs import MAX_SKEW_S
+
+    page = html_file(out or Path(f"{bag.resolve().stem}.html"))
+    with progress("reading") as on_progress:
+        content = read_content(
+            bag, rgb=rgb, depth=depth, max_skew_s=checked_skew(max_skew_s) or MAX_SKEW_S, on_progress=on_progress
+        )
+    print(f"page: {write_log_page(content, page)}")
 
 
 @log.command()

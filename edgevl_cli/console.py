@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.errors import UserError
+from edgevl_core.base.sizes import size
+
+__all__ = ["OnProgress", "html_file", "progress", "size", "write_json"]
 
 OnProgress = Callable[[int, int], None]
 
@@ -24,13 +28,11 @@ def write_json(numbers: Mapping[str, Any], path: Path | None) -> None:
         atomic_write(path, text.encode())
 
 
-def size(n_bytes: float) -> str:
-    """``n_bytes`` in the unit people read: kB, MB, GB (powers of ten, as disks are sold)."""
-    for unit in ("B", "kB", "MB"):
-        if abs(n_bytes) < 1000:
-            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.2f} GB"
+def html_file(path: Path) -> Path:
+    """``path``, where it is one of a page in a directory that is there: said before anything slow is done."""
+    if path.suffix != ".html" or not path.parent.is_dir():
+        raise UserError(f"--out {path}: a file name that ends in .html, in a directory that is there, is accepted")
+    return path
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from edgevl_cli import bags, benchmark, bundles, demo, doctor, rooms, training
+from edgevl_cli import bags, benchmark, bundles, demo, doctor, report, rooms, training
 from edgevl_core.base.errors import UserError
 
 app = typer.Typer(
@@ -27,7 +27,7 @@ app.add_typer(training.teacher, name="teacher")
 app.command("adapt")(training.adapt)
 app.command("evaluate")(training.evaluate)
 app.command("benchmark")(benchmark.command)
-app.command("report")(training.report)
+app.command("report")(report.command)
 app.add_typer(bundles.bundle, name="bundle")
 app.command("map")(rooms.command)
 app.command("doctor")(doctor.command)

@@ -1,4 +1,4 @@
-"""Training on the command line: ``teacher pretrain``, ``adapt``, ``evaluate``, ``report``."""
+"""Training on the command line: ``teacher pretrain``, ``adapt``, ``evaluate``."""
 
 import sys
 from pathlib import Path
@@ -208,11 +208,3 @@ def evaluate(
     write_json(numbers, json)
     if plot is not None:
         write_plot(numbers, plot)
-
-
-def report(run: Annotated[Path, typer.Argument(help="The run directory of edgevl adapt.")]) -> None:
-    """Draw what a run did: losses, validation figures, sizes."""
-    needs_training_extra()
-    from edgevl_train.evaluation.report import write_report
-
-    print(f"report: {write_report(run)}")

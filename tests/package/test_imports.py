@@ -53,7 +53,7 @@ class Layer(NamedTuple):
 
 
 LAYERS = {
-    "edgevl_core": Layer(CORE, late={"tokenizers", "openvino", "PIL"}),
+    "edgevl_core": Layer(CORE, late={"tokenizers", "openvino", "PIL", "jinja2"}),
     "edgevl_sim": Layer({"numpy", "cv2", "edgevl_core"}, late=set()),
     "edgevl_ros": Layer(
         ROS | {"edgevl", "edgevl_core", "numpy", "pydantic", "yaml"}, late={"cv_bridge", "vision_msgs"}
@@ -78,6 +78,8 @@ ROOMS: dict[str, dict[str, str]] = {
         "classify": "base bundle camera",
         "draw": "base",
         "engine": "base",
+        "log_view": "base bundle camera page pairlog room_map",
+        "page": "base",
         "pairlog": "base camera pairing",
         "room_map": "base bundle camera classify pairlog",
     },
@@ -105,6 +107,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "training",
         "quantise": "sections student torchvision_ops",
         "recipe": "sections",
+        "report": "data evaluation export_bundle sections",
         "restore": "quantise recipe run_directory sections student teacher",
         "run_directory": "data recipe sections teacher",
         "sections": "student",

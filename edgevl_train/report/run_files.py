@@ -1,0 +1,96 @@
+"""What a run directory has kept: figures, curves, recipe, manifest. Nothing is computed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.manifest import Manifest, read_manifest
+
+STUDENTS = {"fp32": "float (stage 1)", "ptq": "int8, PTQ", "int8": "int8 (stage 2)"}
+MODALITIES = {"rgb": "RGB", "depth": "depth", "rgbd": "both"}
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Read once; what is not there is empty or None.
+
+    Attributes:
+        report: report.json; metrics: the lines of metrics.jsonl; recipe: recipe.yaml as plain values; ablation:
+            ablation.json; notes: what could not be read, one sentence each.
+    """
+
+    run: Path
+    report: Mapping[str, Any]
+    metrics: list[dict[str, Any]]
+    recipe: Mapping[str, Any]
+    manifest: Manifest | None
+    ablation: Mapping[str, Any] | None
+    notes: list[str]
+
+    @property
+    def name(self) -> str:
+        """The directory's."""
+        return self.run.resolve().name
+
+    @property
+    def students(self) -> dict[str, Mapping[str, Any]]:
+        """Those of STUDENTS that were measured, in that order."""
+        measured = self.report.get("students", {})
+        return {name: measured[name] for name in STUDENTS if name in measured}
+
+    @property
+    def bundle_id(self) -> str:
+        """Of ``bundle/``; "" where there is none."""
+        return self.manifest.bundle_id if self.manifest else ""
+
+
+def read_run(run: Path) -> RunFiles:
+    """Read a finished run of ``edgevl adapt``, or a finished ablation.
+
+    Raises:
+        UserError: ``run`` is neither.
+    """
+    ablation = _json(run / "ablation.json")
+    missing = [name for name in ("metrics.jsonl", "report.json") if not (run / name).is_file()]
+    if missing and ablation is None:
+        raise UserError(f"{run} has no {' and no '.join(missing)}: pass the run directory of a finished `edgevl adapt`")
+    notes, manifest = [], None
+    try:
+        manifest = read_manifest(run / "bundle") if not missing else None
+    except UserError as error:
+        notes.append(f"The bundle cannot be shown: {error}.")
+    recipe = run / "recipe.yaml"
+    return RunFiles(
+        run=run,
+        report=_json(run / "report.json") or {},
+        metrics=_lines(run / "metrics.jsonl"),
+        recipe=(yaml.safe_load(recipe.read_text(encoding="utf-8")) or {}) if recipe.is_file() else {},
+        manifest=manifest,
+        ablation=ablation,
+        notes=notes,
+    )
+
+
+def _json(file: Path) -> dict[str, Any] | None:
+    if not file.is_file():
+        return None
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({error}): the run cannot be shown without it") from error
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    """Whole lines; a last one that was cut off is left out."""
+    found = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
