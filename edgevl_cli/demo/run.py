@@ -66,8 +66,9 @@ def run(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:  # noqa: B
         demo.adapt_and_drive(recorder)
         live = outcome.live_figures(recorder)
         demo.adapt_to_one_home(recorder)
-        with demo.stages.stage("sheet", "the contact sheet"):
+        with demo.stages.stage("sheet", "the contact sheet, and the page of the run"):
             outcome.contact_sheet(recorder, demo.bags / "live", out / "contact_sheet.png")
+            edgevl("report", out / RUN)
     finally:
         recorder.client.close()
 
@@ -79,7 +80,7 @@ def run(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:  # noqa: B
     summary = {**figures, "wall_s": wall_s}
     write_json(summary, out / "summary.json")
     outcome.show(summary)
-    print(f"all figures: {out}/summary.json; look at {out}/contact_sheet.png and {out}/rooms.png")
+    print(f"all figures: {out}/summary.json; look at {out}/contact_sheet.png, {out}/rooms.png, {out}/{RUN}/report.html")
     return summary
 
 
