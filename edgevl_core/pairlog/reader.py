@@ -142,6 +142,8 @@ class BagReader:
             self.losses.insert(0, f"{METADATA_NAME} {fault}: the storage files were read without it")
         if not self.losses:
             self._hold_against(promise, segments)
+        if not self.losses and all(file.name.removesuffix(COMPRESSED).endswith(STORAGE[0]) for file in ordered):
+            self._hold_total_against(promise, segments)
         return segments
 
     def _ordered(self, files: dict[str, Path], promise: Promise) -> list[Path]:
@@ -210,6 +212,18 @@ class BagReader:
                 self.losses.append(
                     f"{_plain(name)}: {there[name]} of the {count} messages that {METADATA_NAME} promises are there"
                 )
+
+    def _hold_total_against(self, promise: Promise, segments: list[Segment]) -> None:
+        """More messages than metadata.yaml counts: it is written last, so the recorder died before it was.
+
+        Of SQLite files that is no sign: what a write-ahead log holds is counted by nobody.
+        """
+        counted, there = sum(promise.by_topic.values()), sum(segment.count for segment in segments)
+        if 0 < counted < there:
+            self.losses.append(
+                f"{METADATA_NAME} counts {counted} messages, the files hold {there}: its recorder did not end "
+                "properly, and what it had not yet written is not there"
+            )
 
 
 def _in_order(blocks: list[Block], wanted: Collection[str]) -> Iterator[Message]:

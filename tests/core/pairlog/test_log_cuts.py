@@ -62,6 +62,19 @@ def test_sigkill_costs_nothing_that_was_synced(tmp_path: Path, seed: int) -> Non
     assert losses  # it was not closed
 
 
+def test_a_recorder_that_died_between_a_segment_and_its_metadata_is_noticed(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "bag", min_free_bytes=0) as bag:
+        add_topics(bag)
+        for number in range(20):
+            add_pair(bag, number)
+    assert read(tmp_path / "bag") == (60, [])
+    metadata = tmp_path / "bag/metadata.yaml"
+    metadata.write_text(metadata.read_text().replace("message_count: 20", "message_count: 18"))
+    count, losses = read(tmp_path / "bag")
+    assert count == 60
+    assert ["counts 5" in loss and "the files hold 60" in loss for loss in losses] == [True]
+
+
 def test_a_file_cut_anywhere_gives_what_was_synced_before_the_cut(tmp_path: Path) -> None:
     synced = [(0, 0)]  # bytes of the file, messages in it
     with BagWriter(tmp_path / "whole", chunk_bytes=20_000, min_free_bytes=0) as bag:
