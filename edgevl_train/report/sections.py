@@ -74,7 +74,7 @@ def decision_table(files: RunFiles) -> list[dict[str, Any]]:
 def _change(row: Mapping[str, Any], column: str) -> str:
     now = f"{100 * row['adapted'][column]:.0f}"
     before = f"{100 * row['base'][column]:.0f}" if "base" in row else now
-    return now if before == now else f"{before} → {now}"
+    return now if before == now else f"{before} →\u00a0{now}"
 
 
 def bag_rows(files: RunFiles, cache: Cache | None) -> list[dict[str, Any]]:
