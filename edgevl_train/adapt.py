@@ -22,7 +22,7 @@ from edgevl_core.bundle.student_bundle import STUDENT_INT8, read_manifest
 from edgevl_core.engine import Engine
 from edgevl_train.data.coverage import Coverage
 from edgevl_train.data.run_data import RunData
-from edgevl_train.evaluation.calibrate import at_a_bound
+from edgevl_train.evaluation.confidence import at_a_bound
 from edgevl_train.evaluation.decision import Decision, Judged, decide
 from edgevl_train.evaluation.predictors import student_on_numpy
 from edgevl_train.evaluation.report import write_report

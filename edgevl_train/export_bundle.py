@@ -16,7 +16,7 @@ from edgevl_core.bundle.writing import BundleContents, write_bundle
 from edgevl_core.camera.preprocess import to_batch
 from edgevl_core.engine import Engine
 from edgevl_train.data.run_data import RunData, calibration_pixels, spread
-from edgevl_train.evaluation.calibrate import Calibration, calibrate_confidence
+from edgevl_train.evaluation.confidence import Calibration, calibrate_confidence
 from edgevl_train.evaluation.predictions import Embedded
 from edgevl_train.evaluation.trust import Embed, measure_trust
 from edgevl_train.prepare import Setup, TrainingInputs

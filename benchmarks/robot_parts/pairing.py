@@ -2,7 +2,7 @@
 
 import time
 
-from edgevl_core.pairing.pairing import Pair, PairMatcher
+from edgevl_core.pairing.pair_matcher import Pair, PairMatcher
 from robot_parts.rows import Row
 from robot_parts.stamp_streams import MS, approximate_time, by_stamp, random_streams
 

@@ -10,7 +10,7 @@ frames of their own.
 from collections import Counter
 from dataclasses import dataclass
 
-from edgevl_core.pairing.pairing import Event, Pair, PairMatcher
+from edgevl_core.pairing.pair_matcher import Event, Pair, PairMatcher
 
 RGB, DEPTH = 0, 1
 NAMES = ("rgb", "depth")

@@ -12,7 +12,7 @@ from mcap.records import Metadata
 from pydantic import BaseModel, ConfigDict
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.pairing.pairing import Dropped, Event, PairMatcher
+from edgevl_core.pairing.pair_matcher import Dropped, Event, PairMatcher
 from edgevl_core.pairlog.calibration import CalibrationReader, bag_registration, info_topics, read_calibration
 from edgevl_core.pairlog.doubts import picture_doubts
 from edgevl_core.pairlog.facts import log_facts

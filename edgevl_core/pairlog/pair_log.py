@@ -20,7 +20,7 @@ from edgevl_core.camera.doubts import DepthWatch
 from edgevl_core.camera.images import ImageFormatError
 from edgevl_core.camera.registration import INFO_OF
 from edgevl_core.pairing.frames import RGB, Received
-from edgevl_core.pairing.pairing import Event, Pair, PairMatcher
+from edgevl_core.pairing.pair_matcher import Event, Pair, PairMatcher
 from edgevl_core.pairlog.calibration import CalibrationReader
 from edgevl_core.pairlog.companions import Companions, Neighbours
 from edgevl_core.pairlog.decoded import Decoded, decoded_depth, decoded_rgb

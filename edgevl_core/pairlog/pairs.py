@@ -16,7 +16,7 @@ from edgevl_core.camera.depth import MeasuredDepth, decode_depth, to_metres
 from edgevl_core.camera.images import ImageFormatError, decode_rgb
 from edgevl_core.camera.registration import Window, cut
 from edgevl_core.pairing.clock import FAR_NS
-from edgevl_core.pairing.pairing import Dropped, Event, Pair, PairMatcher
+from edgevl_core.pairing.pair_matcher import Dropped, Event, Pair, PairMatcher
 from edgevl_core.pairlog.calibration import bag_registration, info_topics, read_calibration
 from edgevl_core.pairlog.doubts import picture_doubts
 from edgevl_core.pairlog.facts import log_facts

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.frames import Received
-from edgevl_core.pairing.pairing import PairMatcher
+from edgevl_core.pairing.pair_matcher import PairMatcher
 from edgevl_core.pairlog.compressing import DEPTH_SUFFIX, RGB_SUFFIX, compress_depth_msg, compress_rgb_msg
 from edgevl_core.pairlog.decoded import Decoded
 from edgevl_core.pairlog.disk import WriteFailed, free_bytes

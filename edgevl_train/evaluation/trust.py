@@ -17,7 +17,7 @@ from torch.nn import functional
 from edgevl_core.bundle.fusion import DEFAULT_TRUST, NOISE, Curve, Trust, mean_luma, probabilities, valid_share
 from edgevl_train.data.augment import under_light
 from edgevl_train.data.run_data import commonest_share
-from edgevl_train.evaluation.calibrate import COLDEST, HOTTEST
+from edgevl_train.evaluation.confidence import COLDEST, HOTTEST
 
 GAINS = (1.0, 0.5, 0.3, 0.2, 0.12, 0.06, 0.03, 0.0)
 HOLES = (0.0, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)

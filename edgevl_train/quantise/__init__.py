@@ -4,12 +4,12 @@
 ``export_float_of`` for runtimes without int8.
 """
 
-from edgevl_train.quantise.calibrate import calibrate, observe_ranges
 from edgevl_train.quantise.export import export_float_of, export_fp32, export_int8
 from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.graph import op_counts
 from edgevl_train.quantise.insert import QuantStudent, fake_quantise, float_copy
 from edgevl_train.quantise.ptq import dynamic_int8, ptq_int8
+from edgevl_train.quantise.ranges import calibrate, observe_ranges
 from edgevl_train.quantise.rounding import keep_sums
 from edgevl_train.quantise.untrained import clip_weights, correct_biases
 

@@ -18,8 +18,8 @@ from edgevl_train.student.network import Student
 from edgevl_train.training.context import RunContext
 from edgevl_train.training.distillation import train_stage
 from edgevl_train.training.loop import Best
-from edgevl_train.training.losses import mine_semi_hard, pairwise_distance, triplet_loss
 from edgevl_train.training.objective import make_objective
+from edgevl_train.training.triplets import mine_semi_hard, pairwise_distance, triplet_loss
 
 
 def quantised_copy(student: Student, data: RunData, section: Stage2Section) -> QuantStudent:

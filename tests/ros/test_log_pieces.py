@@ -10,7 +10,7 @@ import pytest
 
 from edgevl_core.camera import images
 from edgevl_core.pairing.frames import DEPTH, RGB, Received
-from edgevl_core.pairing.pairing import PairMatcher
+from edgevl_core.pairing.pair_matcher import PairMatcher
 from edgevl_core.pairlog.compressing import depth_png_msg, jpeg_msg
 from edgevl_core.pairlog.frame_selection import FrameSelector
 from edgevl_core.pairlog.pair_log import PairLog

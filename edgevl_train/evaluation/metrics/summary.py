@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import Modality
-from edgevl_train.evaluation.calibrate import expected_calibration_error, mean_cosine
+from edgevl_train.evaluation.confidence import expected_calibration_error, mean_cosine
 from edgevl_train.evaluation.metrics.abstention import abstention_curve
 from edgevl_train.evaluation.metrics.angles import angle_statistics
 from edgevl_train.evaluation.metrics.confusion import confusion_matrix, per_class, top1_and_macro

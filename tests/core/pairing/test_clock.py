@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgevl_core.pairing.clock import OUTLIER, StampCheck
 from edgevl_core.pairing.frames import DEPTH, RGB, FrameSource, Received
-from edgevl_core.pairing.pairing import Dropped, Event, Pair, PairMatcher
+from edgevl_core.pairing.pair_matcher import Dropped, Event, Pair, PairMatcher
 
 pytestmark = pytest.mark.unit
 

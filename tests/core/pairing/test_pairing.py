@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from robot_parts.stamp_streams import Message, approximate_time, by_stamp, random_streams
 
-from edgevl_core.pairing.pairing import BACK_IN_TIME, DUPLICATE, LATE, UNMATCHED, Dropped, Event, Pair, PairMatcher
+from edgevl_core.pairing.pair_matcher import BACK_IN_TIME, DUPLICATE, LATE, UNMATCHED, Dropped, Event, Pair, PairMatcher
 
 pytestmark = pytest.mark.unit
 

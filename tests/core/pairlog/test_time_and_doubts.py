@@ -10,7 +10,7 @@ import pytest
 
 from edgevl_core.camera.registration import Status
 from edgevl_core.pairing.frames import DEPTH, RGB, Received
-from edgevl_core.pairing.pairing import PairMatcher
+from edgevl_core.pairing.pair_matcher import PairMatcher
 from edgevl_core.pairlog.frame_selection import FrameSelector
 from edgevl_core.pairlog.info import log_info
 from edgevl_core.pairlog.pair_log import Logged, LoggedTopic, PairLog

@@ -7,16 +7,9 @@ from torch.nn import functional
 
 from edgevl_train.data.run_data import RunData
 from edgevl_train.sections import Stage1Section
-from edgevl_train.training.losses import (
-    DISTANCES,
-    Triplets,
-    label_divergence,
-    mine_semi_hard,
-    multi_positive_infonce,
-    pairwise_distance,
-    triplet_loss,
-)
+from edgevl_train.training.losses import DISTANCES, label_divergence, multi_positive_infonce
 from edgevl_train.training.objective import make_objective
+from edgevl_train.training.triplets import Triplets, mine_semi_hard, pairwise_distance, triplet_loss
 
 pytestmark = pytest.mark.unit
 

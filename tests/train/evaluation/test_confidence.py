@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edgevl_core.bundle.fusion import probabilities
-from edgevl_train.evaluation.calibrate import (
+from edgevl_train.evaluation.confidence import (
     COLDEST,
     HOTTEST,
     at_a_bound,
