@@ -3,7 +3,7 @@
 The optimum is taken over the stamps alone. A decision is given out as soon as no message that may still come
 could change it, so it does not depend on how the two streams' messages interleave on arrival: a live drive
 and its bag read offline give the same pairs. How long a decision may stay open is bounded (``lookahead_s``,
-``horizon_s``, ``max_pending``); see :mod:`edgevl_core.pairing.stamp_matching` for what is decided and why it is optimal.
+``horizon_s``, ``max_pending``); see :mod:`edgevl_core.pairing.stamp_matching`: what is decided, and why it is optimal.
 """
 
 import heapq

@@ -18,12 +18,12 @@ from edgevl_core.pairlog.doubts import picture_doubts
 from edgevl_core.pairlog.facts import log_facts
 from edgevl_core.pairlog.metadata import METADATA_NAME
 from edgevl_core.pairlog.offset import offset_advice
-from edgevl_core.pairlog.pairs import DEPTH, MAX_SKEW_S, RGB, message_stamp_ns
+from edgevl_core.pairlog.pairs import DEPTH, MAX_SKEW_S, RGB
 from edgevl_core.pairlog.reader import BagReader, is_storage
 from edgevl_core.pairlog.segments import CDR
 from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.streams import Streams, find_streams
-from edgevl_core.pairlog.types import COMPRESSED_IMAGE, IMAGE, SCENE_TRUTH, BrokenMessage, deserialize
+from edgevl_core.pairlog.types import COMPRESSED_IMAGE, IMAGE, SCENE_TRUTH, BrokenMessage, deserialize, message_stamp_ns
 
 _STREAM_NAMES = ("rgb", "depth")
 

@@ -1,6 +1,5 @@
 """From a bag to RGB-D pairs: which messages belong together, decoded, with the truth if recorded."""
 
-import struct
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from edgevl_core.pairlog.facts import log_facts
 from edgevl_core.pairlog.offset import offset_advice
 from edgevl_core.pairlog.reader import BagReader, Message
 from edgevl_core.pairlog.streams import Streams, find_streams
-from edgevl_core.pairlog.types import SCENE_TRUTH, BrokenMessage, deserialize, header_stamp_ns
+from edgevl_core.pairlog.types import SCENE_TRUTH, BrokenMessage, deserialize, header_stamp_ns, message_stamp_ns
 
 __all__ = [
     "PairReader",
@@ -34,7 +33,6 @@ __all__ = [
     "Truth",
     "UnreadableImage",
     "find_streams",
-    "message_stamp_ns",
     "read_pairs",
 ]
 
@@ -42,8 +40,6 @@ RGB, DEPTH = 0, 1
 _STREAM_NAMES = ("rgb", "depth")
 _TRUTH_WAIT_NS = 2_000_000_000
 MAX_SKEW_S = 0.02
-_HEADER_BYTES = 12
-_HEADER = {0: struct.Struct(">iI"), 1: struct.Struct("<iI")}  # by the lowest bit of CDR's second byte
 
 
 @dataclass(frozen=True)
@@ -299,14 +295,3 @@ def _image(stream: Literal["rgb", "depth"], message: Message, decode: Callable[[
         return decode(deserialize(message.data, message.msgtype))
     except ImageFormatError as error:
         raise UnreadableImage(stream, str(error)) from error
-
-
-def message_stamp_ns(data: bytes) -> int | None:
-    """Header stamp of a serialised message that begins with a std_msgs/Header; the rest is not decoded.
-
-    None where the bytes are too few to hold one.
-    """
-    if len(data) < _HEADER_BYTES:
-        return None
-    seconds, nanoseconds = _HEADER[data[1] & 1].unpack_from(data, 4)
-    return int(seconds) * 1_000_000_000 + int(nanoseconds)

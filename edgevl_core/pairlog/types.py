@@ -6,6 +6,7 @@ one buffer.
 """
 
 import functools
+import struct
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from edgevl_core.camera.limits import ImageFormatError
+
+_HEADER_BYTES = 12
+_HEADER = {0: struct.Struct(">iI"), 1: struct.Struct("<iI")}  # by the lowest bit of CDR's second byte
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
@@ -165,3 +169,14 @@ def definition(msgtype: str) -> str:
     if msgtype not in typestore().fielddefs:
         raise KeyError(msgtype)
     return typestore().generate_msgdef(msgtype, ros_version=2)[0]
+
+
+def message_stamp_ns(data: bytes) -> int | None:
+    """Header stamp of a serialised message that begins with a std_msgs/Header; the rest is not decoded.
+
+    None where the bytes are too few to hold one.
+    """
+    if len(data) < _HEADER_BYTES:
+        return None
+    seconds, nanoseconds = _HEADER[data[1] & 1].unpack_from(data, 4)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)

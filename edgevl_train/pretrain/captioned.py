@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -176,18 +176,7 @@ def _gather(
                 texts = _sentences(label, labels) if label else _texts(item)
                 caption.append(found.setdefault(name, (len(found), texts))[0])
                 place.append(places.setdefault(item.place, len(places)))
-    if len(unreadable) > MAX_UNREADABLE * (len(caption) + len(unreadable)):
-        raise UserError(
-            f"{len(unreadable)} of {len(caption) + len(unreadable)} images cannot be read, {MAX_UNREADABLE:.0%} may "
-            f"fail (first: {unreadable[0]}): repair these files, or remove them"
-        )
-    if len(found) < 2 or len(places) < 2:
-        raise UserError(
-            f"{', '.join(map(str, paths))}: {len(caption)} images of {len(found)} label(s) "
-            f"({', '.join(found) or 'none'}) in {len(places)} place(s): at least 2 labels and 2 places (homes, or "
-            "photos) are needed; bags need the topic truth, as `edgevl sim` and `edgevl import` write it; photos a "
-            "folder for each label"
-        )
+    _check_enough(paths, found, len(places), len(caption), unreadable)
     names = sorted(found, key=lambda name: found[name][0])
     content = {
         "caption": caption,
@@ -199,6 +188,23 @@ def _gather(
         "losses": [f"{path}: {loss}" for path, source in zip(paths, sources, strict=True) for loss in source.losses],
     }
     atomic_write(store / "captions.json", json.dumps(content).encode())
+
+
+def _check_enough(
+    paths: Sequence[Path], found: Mapping[str, object], places: int, images: int, unreadable: Sequence[str]
+) -> None:
+    if len(unreadable) > MAX_UNREADABLE * (images + len(unreadable)):
+        raise UserError(
+            f"{len(unreadable)} of {images + len(unreadable)} images cannot be read, {MAX_UNREADABLE:.0%} may "
+            f"fail (first: {unreadable[0]}): repair these files, or remove them"
+        )
+    if len(found) < 2 or places < 2:
+        raise UserError(
+            f"{', '.join(map(str, paths))}: {images} images of {len(found)} label(s) "
+            f"({', '.join(found) or 'none'}) in {places} place(s): at least 2 labels and 2 places (homes, or "
+            "photos) are needed; bags need the topic truth, as `edgevl sim` and `edgevl import` write it; photos a "
+            "folder for each label"
+        )
 
 
 def _frames(pairs: PairReader, labels: LabelSet | None) -> Iterator[Item | None]:

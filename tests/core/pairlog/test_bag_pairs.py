@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.pairlog.pairs import Streams, Truth, UnreadableImage, find_streams, message_stamp_ns, read_pairs
+from edgevl_core.pairlog.pairs import Streams, Truth, UnreadableImage, find_streams, read_pairs
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import (
     COMPRESSED_IMAGE,
     IMAGE,
     compressed_image_msg,
     image_msg,
+    message_stamp_ns,
     serialize,
     truth_msg,
 )
