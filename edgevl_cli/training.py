@@ -142,7 +142,7 @@ def adapt(
         return
     bundle = run(bags, teacher, labels, out, resolved, resume=resume, signing_key=sign)
     show_decision(json.loads((out / "report.json").read_text(encoding="utf-8"))["decision"])
-    print(f"bundle: {bundle}; all figures: {out}/report.json; look at {out}/report.png")
+    print(f"bundle: {bundle}; all figures: {out}/report.json; look at {out}/report.png; as a page: edgevl report {out}")
 
 
 def evaluate(
