@@ -22,7 +22,7 @@ def command(
         Path | None, typer.Option("--map", help="map_saver's YAML file (default: the map in the bags).")
     ] = None,
     pose: Annotated[
-        str | None, typer.Option(help="Pose topic in the frame of the map (default: found by its type).")
+        str | None, typer.Option(help="Pose topic in the frame of the map, or tf (default: found).")
     ] = None,
     json: Annotated[
         Path | None, typer.Option("--json", help="Write frames, drops by reason and rooms here (- for stdout).")

@@ -29,16 +29,22 @@ def new_key(file: Path | str) -> str:
     Raises:
         UserError: ``file`` exists, or cannot be written.
     """
-    key = Ed25519PrivateKey.generate()
+    file, key = Path(file).expanduser(), Ed25519PrivateKey.generate()
     content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise UserError(f"key file {file} cannot be made ({error.strerror}): choose another name") from error
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        file.unlink(missing_ok=True)
+        raise UserError(
+            f"key file {file} cannot be written ({error.strerror}): make room, or choose another"
+        ) from error
     return _public_text(key)
 
 
@@ -64,9 +70,12 @@ def sign_bundle(bundle: Path | str, key_file: Path | str) -> str:
     """
     bundle, key = Path(bundle), _private_key(key_file)
     load_words(bundle)
-    manifest = (bundle / MANIFEST_FILE).read_bytes()
     public = _public_text(key)
-    atomic_write(bundle / SIGNATURE_FILE, f"{public} {encoded(key.sign(manifest))}\n".encode())
+    try:
+        manifest = (bundle / MANIFEST_FILE).read_bytes()
+        atomic_write(bundle / SIGNATURE_FILE, f"{public} {encoded(key.sign(manifest))}\n".encode())
+    except OSError as error:
+        raise UserError(f"{bundle} cannot be signed ({error.strerror}): make the directory writable") from error
     if signed_manifest(bundle, [public]) != manifest:
         raise UserError(f"{bundle}: its manifest changed while it was signed: sign it again when nobody writes to it")
     return public

@@ -48,7 +48,8 @@ def map_of_bags(
 
     Args:
         occupancy: the map; None: the bags hold it (nav_msgs/OccupancyGrid).
-        pose_topic: PoseStamped, PoseWithCovarianceStamped or Odometry in the frame of the map; None: found by type.
+        pose_topic: PoseStamped, PoseWithCovarianceStamped or Odometry in the frame of the map, or ``tf``; None: found,
+            see :func:`edgevl_core.room_map.track.read_track`.
         on_progress: called with the number of pairs done.
 
     Raises:
@@ -58,7 +59,8 @@ def map_of_bags(
     drive, classifier = Drive(RoomMap(words_of(bundle.manifest, bundle.label_bank)), occupancy), Classifier(bundle)
     drive.rooms.set_map(occupancy)
     for bag in bags:
-        track, pairs = read_track(bag, pose_topic), read_pairs(bag)
+        pairs = read_pairs(bag)
+        track = read_track(bag, pose_topic, _camera_frame(bag, pairs.streams))
         if track.frame_id not in ("map", ""):
             drive.notes.append(f"{bag}: {track.topic} is in the frame {track.frame_id}, not in map: it may drift")
         camera = camera_of(bag, pairs.streams)
@@ -95,6 +97,13 @@ def _map_in(bags: Sequence[Path]) -> OccupancyMap:
             "bags of one home, or the map that holds for all with --map FILE.yaml"
         )
     return found[-1]
+
+
+def _camera_frame(bag: Path, streams: Streams) -> str:
+    """Of the depth images."""
+    with BagReader(bag) as reader:
+        first = next(iter(reader.messages([streams.depth])), None)
+    return "" if first is None else str(deserialize(first.data, first.msgtype).header.frame_id)
 
 
 def camera_of(bag: Path, streams: Streams) -> Intrinsics | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import NamedTuple
 
 import numpy as np
@@ -12,12 +13,15 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.vocabulary import check_words
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.room_map.files import KEPT, load, save
-from edgevl_core.room_map.floors import Floor, is_same, of_map
+from edgevl_core.room_map.floors import LEAST_M2, Floor, is_same, of_map
 from edgevl_core.room_map.occupancy import OccupancyMap
 from edgevl_core.room_map.room_map import RoomMap
 from edgevl_core.room_map.rooms import Room
 from edgevl_core.room_map.view import Intrinsics, Stand
 from edgevl_core.room_map.words import Dictionary, open_dictionary
+
+LEAST_SHARE = 0.3  # of the floor of before: a map that shows less and may be that floor is waited for
+AGAIN_AFTER_S = 10.0  # a bundle that was refused is looked at again
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,11 @@ class KeptMap:
         self.changed = self.unsaved = False
         self.version = 0
         self.problem = ""
-        self._told, self._refused = LabelSet(), ""
+        self._told, self._refused, self._again_s = LabelSet(), "", 0.0
         self._dictionary: Dictionary | None = None
         self._rooms: RoomMap | None = None
         self._occupancy: OccupancyMap | None = None
+        self._undecided = False  # the map shows too little to say of which floor it is
 
     @property
     def rooms(self) -> RoomMap:
@@ -114,13 +119,14 @@ class KeptMap:
 
     def _follow(self, sight: Sight) -> bool:
         """Take up the bundle of a frame; False where that is refused, which ``problem`` then tells."""
-        if sight.bundle_id == self._refused:
+        if sight.bundle_id == self._refused and monotonic() < self._again_s:
             return False
         labels, version = self._told[1:] if self._told.bundle_id == sight.bundle_id else ((), 0)
         try:
             self.use(open_bundle(sight.bundle, sight.bundle_id, self._trusted), labels, version)
         except UserError as error:
-            self.problem, self._refused = str(error), sight.bundle_id
+            # It may be copied or signed by then.
+            self.problem, self._refused, self._again_s = str(error), sight.bundle_id, monotonic() + AGAIN_AFTER_S
         return self.bundle_id == sight.bundle_id
 
     def set_map(self, occupancy: OccupancyMap) -> None:
@@ -135,7 +141,14 @@ class KeptMap:
     def _lay_on(self, rooms: RoomMap, occupancy: OccupancyMap) -> None:
         """Put the map under the room map of its own floor, which may be another one than ``rooms``."""
         shown, floor = of_map(occupancy), rooms.floor
-        another = floor is None or is_same(floor, shown) is False
+        same = None if floor is None else is_same(floor, shown)
+        # SLAM that begins anew shows a few square metres first, which may be of any floor: they wait until they tell.
+        least_m2 = 0.0 if floor is None else max(LEAST_M2, LEAST_SHARE * floor.free_m2)
+        was_large = floor is not None and floor.free_m2 >= LEAST_M2
+        self._undecided = was_large and same is not False and shown.free_m2 < least_m2
+        if self._undecided:
+            return
+        another = floor is None or same is False
         try:
             if another and self.unsaved:
                 self.save()
@@ -176,12 +189,16 @@ class KeptMap:
         camera: Intrinsics | None,
     ) -> str:
         """Put a frame onto the map; the reason why it was dropped, or "". ``depth`` is called only where it is used."""
-        if sight.bundle_id != self.bundle_id and not self._follow(sight):
+        if sight.bundle_id == self.bundle_id:
+            self.problem = ""
+        elif not self._follow(sight):
             return "another bundle"
         if len(sight.embedding) != self.rooms.evidence.dim:
             return "another bundle"
         if self._occupancy is None:
             return "no map"
+        if self._undecided:
+            return "map too small"
         seen = depth() if stand is not None and sight.known else None
         reason = self.rooms.add_frame(
             stand, sight.embedding, sight.temperature, known=sight.known, depth=seen, camera=camera
@@ -228,7 +245,7 @@ class KeptMap:
     def load(self) -> Path:
         """Go back to what was saved; the file. Raises UserError where that cannot be read, and nothing changed."""
         self._rooms = load(self.directory, self.rooms.words)
-        if self._occupancy is not None:
+        if self._occupancy is not None and not self._undecided:
             self._rooms.set_map(self._occupancy)
         self.changed, self.unsaved = True, False
         return self.directory / KEPT

@@ -13,6 +13,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.place_messages import ODOMETRY, POSE, POSE_WITH_COVARIANCE, stand_of
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import deserialize, header_stamp_ns
+from edgevl_core.room_map.transforms import MAP_FRAME, TF_TOPIC, camera_track
 from edgevl_core.room_map.view import Stand
 
 Pose = tuple[float, float, float]  # x, y, yaw
@@ -92,20 +93,28 @@ class LiveTrack:
         return stand_at(stamp_ns, self._stamps_ns, self._poses)
 
 
-def read_track(bag: Path, topic: str | None = None) -> Track:
-    """All poses of a bag.
+def read_track(bag: Path, topic: str | None = None, camera_frame: str = "") -> Track:
+    """Where the robot, or with transforms its camera, was over a bag.
 
     Args:
-        topic: PoseStamped, PoseWithCovarianceStamped or Odometry; None: the first there is, in this order.
+        topic: PoseStamped, PoseWithCovarianceStamped or Odometry, or ``tf``: the transforms from the map to the camera;
+            None: the first there is of PoseStamped, PoseWithCovarianceStamped, transforms and Odometry.
+        camera_frame: frame_id of the images; empty: transforms are not looked at.
 
     Raises:
-        UserError: none there, or the topic is of another type.
+        UserError: none there, the topic is of another type, or the transforms do not lead to the camera.
     """
     with BagReader(bag) as reader:
         types = {name: found.msgtype for name, found in reader.topics.items() if found.count}
         fitting = sorted((POSE_TYPES.index(kind), name) for name, kind in types.items() if kind in POSE_TYPES)
-        if topic is not None:
-            fitting = [entry for entry in fitting if entry[1].lstrip("/") == topic.lstrip("/")]
+        wanted = None if topic is None else topic.lstrip("/")
+        odometry_alone = all(POSE_TYPES[kind] == ODOMETRY for kind, _ in fitting)
+        if camera_frame and (wanted == TF_TOPIC or (wanted is None and odometry_alone)):
+            found = _from_transforms(reader, camera_frame, asked=wanted == TF_TOPIC or not fitting)
+            if found is not None:
+                return found
+        if wanted is not None:
+            fitting = [entry for entry in fitting if entry[1].lstrip("/") == wanted]
         if not fitting:
             what = f"pose topic {topic}" if topic else "pose"
             raise UserError(
@@ -118,3 +127,14 @@ def read_track(bag: Path, topic: str | None = None) -> Track:
     poses = np.array([stand_of(message) for message in messages], np.float64)
     order = np.argsort(stamps, kind="stable")
     return Track(stamps[order], poses[order], chosen, messages[-1].header.frame_id)
+
+
+def _from_transforms(reader: BagReader, camera_frame: str, *, asked: bool) -> Track | None:
+    """None where there are none, or where they do not lead to the camera and nobody ``asked`` for them."""
+    try:
+        found = camera_track(reader, camera_frame)
+    except UserError as error:
+        if asked:
+            raise UserError(f"{reader.path}: {error}") from error
+        return None
+    return None if found is None else Track(*found, TF_TOPIC, MAP_FRAME)

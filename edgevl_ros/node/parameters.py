@@ -120,7 +120,9 @@ def from_text(name: str, text: str, kind: type[Value]) -> Value:
     """
     value: Any
     try:
-        value = float(text) if kind is float else text if kind is str else yaml.safe_load(text)
+        # In a list of words `no` and `1.0` are words, which plain YAML would read otherwise.
+        loader = yaml.BaseLoader if kind is tuple else yaml.SafeLoader
+        value = float(text) if kind is float else text if kind is str else yaml.load(text, loader)
     except (ValueError, yaml.YAMLError):
         value = None
     if kind is tuple and value is not None and not isinstance(value, dict):

@@ -187,7 +187,11 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
             raise UserError("no bundle loaded: call ~/load_bundle first")
         words = check_words(request.words, self.parameters.max_labels)
         encode = partial(model.vectors_of, words)
-        vectors = await in_thread(self, encode) if model.must_encode(words) else encode()
+        if model.must_encode(words):
+            with self._only("other words are being encoded"):  # each loads the text encoder
+                vectors = await in_thread(self, encode)
+        else:
+            vectors = encode()
         response.ok, response.bundle_id = True, model.classifier.bundle_id
         response.dimension = vectors.shape[1]
         response.embeddings = array("f", vectors.tobytes())

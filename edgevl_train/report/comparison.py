@@ -10,7 +10,7 @@ from edgevl_core.base.sizes import duration, size
 from edgevl_core.page.axes import Axes, Chart
 from edgevl_core.page.charts import Line, line_chart
 from edgevl_core.page.render import figure, percent, write_page
-from edgevl_train.report.run_files import MODALITIES, STUDENTS, RunFiles, read_run
+from edgevl_train.report.run_files import MODALITIES, STUDENTS, RunFiles, read_json, read_run
 
 _TEMPLATE = Path(__file__).with_name("comparison.html.j2")
 _COLOURS = 8
@@ -67,8 +67,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _inputs(files: RunFiles) -> dict[str, str]:
-    file = files.run / "inputs.json"
-    inputs = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    inputs = read_json(files.run / "inputs.json") or {}
     found = {
         key: str(inputs[key])[:12] for key in ("teacher", "labels", "superset", "first_weights") if inputs.get(key)
     }

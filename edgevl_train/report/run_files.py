@@ -55,7 +55,7 @@ def read_run(run: Path) -> RunFiles:
     Raises:
         UserError: ``run`` is neither.
     """
-    ablation = _json(run / "ablation.json")
+    ablation = read_json(run / "ablation.json")
     missing = [name for name in ("metrics.jsonl", "report.json") if not (run / name).is_file()]
     if missing and ablation is None:
         raise UserError(f"{run} has no {' and no '.join(missing)}: pass the run directory of a finished `edgevl adapt`")
@@ -64,25 +64,35 @@ def read_run(run: Path) -> RunFiles:
         manifest = read_manifest(run / "bundle") if not missing else None
     except UserError as error:
         notes.append(f"The bundle cannot be shown: {error}.")
-    recipe = run / "recipe.yaml"
     return RunFiles(
         run=run,
-        report=_json(run / "report.json") or {},
+        report=read_json(run / "report.json") or {},
         metrics=_lines(run / "metrics.jsonl"),
-        recipe=(yaml.safe_load(recipe.read_text(encoding="utf-8")) or {}) if recipe.is_file() else {},
+        recipe=_read_recipe(run / "recipe.yaml"),
         manifest=manifest,
         ablation=ablation,
         notes=notes,
     )
 
 
-def _json(file: Path) -> dict[str, Any] | None:
+def read_json(file: Path) -> dict[str, Any] | None:
+    """What a JSON file of a run holds; None where there is none. Raises UserError where it is damaged."""
     if not file.is_file():
         return None
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise UserError(f"{file} is damaged ({error}): the run cannot be shown without it") from error
+
+
+def _read_recipe(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        return dict(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{file} is damaged ({reason}): the run cannot be shown without it") from error
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:

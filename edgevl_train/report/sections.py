@@ -1,5 +1,7 @@
 """The parts of a run's page that are words and tables."""
 
+import json
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +27,11 @@ SPLIT_KEYS = {
 }
 
 
+def yaml_text(text: str) -> str:
+    """A path as a word of YAML, in quotation marks where it needs them."""
+    return text if re.fullmatch(r"[\w./-]+", text) else json.dumps(text, ensure_ascii=False)
+
+
 def verdict(files: RunFiles) -> dict[str, Any]:
     """Deploy or not, why, and what to do next."""
     decision = files.report.get("decision")
@@ -41,7 +48,7 @@ def verdict(files: RunFiles) -> dict[str, Any]:
         }
     answer, _, why = str(decision["sentence"]).partition(": ")
     if decision["deploy"]:
-        path = shlex.quote(f"{{path: {files.run.resolve()}/bundle}}")
+        path = shlex.quote(f"{{path: {yaml_text(f'{files.run.resolve()}/bundle')}}}")
         following = (
             "Give the robot the bundle (copy the directory there first, and say where it lies):",
             f"ros2 service call /scene_classifier/load_bundle edgevl/srv/LoadBundle {path}",

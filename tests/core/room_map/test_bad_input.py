@@ -201,6 +201,34 @@ def test_another_floor_on_the_same_map_topic(robot: Robot, tmp_path: Path, bundl
     assert again.names() == ["workshop", "blue"]
 
 
+def test_another_floor_that_slam_begins_small(robot: Robot, tmp_path: Path) -> None:
+    """Its first square metres may be of any floor: nothing is placed until they tell, and the floor before stays."""
+    robot.looks(BLUE, RIGHT)
+    robot.kept.rename(1, "workshop")
+    robot.kept.save()
+    whole = upstairs()
+    for columns in (20, 30, 45, 60, 90, 130, 171):
+        percent = np.full_like(whole.percent, -1)
+        percent[:, :columns] = whole.percent[:, :columns]
+        robot.kept.set_map(OccupancyMap(whole.grid, percent))
+        robot.looks(GREEN, (0.9, 0.9), frames=3)
+    assert robot.kept.directory == tmp_path / "kept/floors/2"
+    assert "workshop" not in robot.names()
+    assert robot.dropped().get("map too small", 0) > 0
+    robot.kept.set_map(two_rooms())
+    assert robot.names() == ["workshop", "blue"]
+    assert robot.kept.directory == tmp_path / "kept"
+
+
+def test_a_bundle_that_was_refused_is_looked_at_again(robot: Robot, tmp_path: Path, bundle: Path) -> None:
+    other = tmp_path / "other"
+    sight = replace(robot._sight, bundle_id="another", bundle=str(other))
+    assert robot.kept.add(sight, Stand(*LEFT, 0.0), lambda: None, None) == "another bundle"
+    assert str(other) in robot.kept.problem
+    assert robot.kept.add(robot._sight, Stand(*LEFT, 0.0), lambda: None, None) == ""
+    assert robot.kept.problem == ""
+
+
 def test_a_floor_where_nothing_was_seen_leaves_nothing_behind(robot: Robot, tmp_path: Path) -> None:
     robot.kept.set_map(upstairs())
     robot.kept.set_map(two_rooms())

@@ -1,0 +1,119 @@
+"""Where a camera was on the map, from the transforms of a bag: REP 105's chain map -> odom -> base_link -> camera."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.types import deserialize, header_stamp_ns
+
+TF = "tf2_msgs/msg/TFMessage"
+TF_TOPIC, MAP_FRAME = "tf", "map"
+STATIC_SUFFIX = "_static"
+MAX_GAP_NS = 1_000_000_000  # between two transforms that are farther apart nothing is known
+Matrices = NDArray[np.float64]  # (N, 4, 4)
+
+
+@dataclass
+class _Edge:
+    """A frame in its parent's frame: stamps in nanoseconds, and x, y, z, qx, qy, qz, qw of each."""
+
+    parent: str
+    static: bool
+    stamp_ns: list[int] = field(default_factory=list)
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+
+
+def camera_track(reader: BagReader, camera_frame: str) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+    """Stamps (N,) and (N, 3) x, y, yaw of the direction in which a camera looks, on the map; None without transforms.
+
+    A transform is interpolated between its two neighbours, as tf2 does it. A camera looks along its z axis where that
+    is level (an optical frame, REP 103), otherwise along x.
+
+    Args:
+        camera_frame: frame_id of its images.
+
+    Raises:
+        UserError: there are transforms, but no chain from the map to the camera, or never all of it at one time.
+    """
+    topics = [name for name, topic in reader.topics.items() if topic.msgtype == TF and topic.count]
+    if not topics:
+        return None
+    edges = _edges(reader, topics)
+    chain = _chain(edges, camera_frame.strip("/"))
+    moving = [edge for edge in chain if not edge.static]
+    if not moving:
+        raise UserError(f"the transforms from {MAP_FRAME} to {camera_frame} are all static: record /tf as well")
+    stamps = np.unique(np.array(max(moving, key=lambda edge: len(edge.stamp_ns)).stamp_ns, np.int64))
+    whole = np.broadcast_to(np.eye(4), (len(stamps), 4, 4)).copy()
+    known = np.ones(len(stamps), np.bool_)
+    for edge in chain:
+        matrices, there = _at(edge, stamps)
+        whole, known = whole @ matrices, known & there
+    if not known.any():
+        raise UserError(f"the transforms from {MAP_FRAME} to {camera_frame} are never known all at one time")
+    whole = whole[known]
+    optical = np.hypot(whole[:, 0, 2], whole[:, 1, 2]) > 0.5
+    ahead = np.where(optical[:, None], whole[:, :3, 2], whole[:, :3, 0])
+    poses = np.column_stack([whole[:, 0, 3], whole[:, 1, 3], np.arctan2(ahead[:, 1], ahead[:, 0])])
+    return stamps[known], poses
+
+
+def _edges(reader: BagReader, topics: Iterable[str]) -> dict[str, _Edge]:
+    """Child frame -> its edge."""
+    edges: dict[str, _Edge] = {}
+    for message in reader.messages(list(topics)):
+        for transform in deserialize(message.data, message.msgtype).transforms:
+            child, parent = transform.child_frame_id.strip("/"), transform.header.frame_id.strip("/")
+            edge = edges.get(child)
+            if edge is None or edge.parent != parent:
+                edge = edges[child] = _Edge(parent, message.topic.endswith(STATIC_SUFFIX))
+            move, turn = transform.transform.translation, transform.transform.rotation
+            edge.stamp_ns.append(header_stamp_ns(transform))
+            edge.rows.append((move.x, move.y, move.z, turn.x, turn.y, turn.z, turn.w))
+    return edges
+
+
+def _chain(edges: dict[str, _Edge], frame: str) -> list[_Edge]:
+    """The edges from the map down to ``frame``."""
+    chain: list[_Edge] = []
+    at = frame
+    while at != MAP_FRAME:
+        if at not in edges or len(chain) > len(edges):
+            raise UserError(
+                f"no transforms lead from {MAP_FRAME} to the camera's frame {frame}: they end at {at!r}; frames are "
+                f"{', '.join(sorted({*edges, *(edge.parent for edge in edges.values())}))}"
+            )
+        chain.insert(0, edges[at])
+        at = edges[at].parent
+    return chain
+
+
+def _at(edge: _Edge, stamps: NDArray[np.int64]) -> tuple[Matrices, NDArray[np.bool_]]:
+    """The transform at each stamp, and whether it is known there."""
+    own, order = np.unique(np.array(edge.stamp_ns, np.int64), return_index=True)
+    rows = np.array(edge.rows, np.float64)[order]
+    if edge.static:
+        return _matrices(np.broadcast_to(rows[-1], (len(stamps), 7))), np.ones(len(stamps), np.bool_)
+    after = np.clip(np.searchsorted(own, stamps), 0, len(own) - 1)
+    before = np.where(own[after] == stamps, after, np.maximum(after - 1, 0))
+    span = own[after] - own[before]
+    known = (own[before] <= stamps) & (stamps <= own[after]) & (span <= MAX_GAP_NS)
+    share = np.divide(stamps - own[before], span, out=np.zeros(len(stamps)), where=span > 0)[:, None]
+    a, b = rows[before], rows[after].copy()
+    b[:, 3:] *= np.where((a[:, 3:] * b[:, 3:]).sum(1, keepdims=True) < 0, -1.0, 1.0)  # the shorter way round
+    return _matrices((1 - share) * a + share * b), known
+
+
+def _matrices(rows: NDArray[np.float64]) -> Matrices:
+    """(N, 4, 4) of (N, 7) translations and quaternions; these need not be of length 1."""
+    x, y, z, w = (rows[:, 3:] / np.linalg.norm(rows[:, 3:], axis=1, keepdims=True).clip(min=1e-12)).T
+    found = np.zeros((len(rows), 4, 4))
+    found[:, 0, :3] = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)], 1)
+    found[:, 1, :3] = np.stack([2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)], 1)
+    found[:, 2, :3] = np.stack([2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], 1)
+    found[:, :3, 3], found[:, 3, 3] = rows[:, :3], 1.0
+    return found
