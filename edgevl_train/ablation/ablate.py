@@ -19,6 +19,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_train.ablation.figures import compare, judged, name_of
 from edgevl_train.ablation.plot import draw_ablation
 from edgevl_train.ablation.trial import Trial
+from edgevl_train.data.cache import hash_bag
 from edgevl_train.prepare import gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise.fake import LARGEST_WEIGHT
@@ -89,12 +90,12 @@ def ablate(  # noqa: PLR0913  (the options of the command line)
         gathered = gather(setup, inputs, out, progress, fabric)
         bank = gathered.bank.select(setup.labels.names)
         judge = partial(judged, data=gathered.data, bank=bank, test=test)
-        figures = [
-            Trial(setup, gathered.data, inputs.fingerprint, seed, out / f"seed_{seed}", progress, judge).all_rows(
-                recipe, varied, fewer
-            )
+        hashes = [hash_bag(bag) for bag in test]
+        trials = [
+            Trial(setup, gathered.data, inputs.fingerprint, seed, out / f"seed_{seed}", progress, judge, hashes)
             for seed in seeds
         ]
+        figures = [trial.all_rows(recipe, varied, fewer) for trial in trials]
     names = {row: name_of(row) for row in figures[0]}
     result = {"seeds": list(seeds), "test": [bag.name for bag in test], "names": names} | compare(figures)
     write_json(out / ABLATION_FILE, result)

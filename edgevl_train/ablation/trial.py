@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ FIGURES_FILE = "figures.json"
 
 @dataclass(frozen=True)
 class Trial:
-    """One training seed: where its files lie, and how they are judged."""
+    """One training seed: where its files lie, how they are judged, and the hashes of the bags that do so."""
 
     setup: Setup
     data: RunData
@@ -40,6 +40,7 @@ class Trial:
     directory: Path
     progress: RunProgress
     judge: Callable[[dict[str, Path], Recipe], Figures]
+    test: Sequence[str]
 
     def all_rows(self, recipe: Recipe, varied: Mapping[str, Recipe], fewer: Mapping[str, Recipe]) -> Figures:
         """Row -> figures of the recipe, of its weights with fewer bits, and of its variants, under their names."""
@@ -55,12 +56,14 @@ class Trial:
         """Row -> figures of the files that ``train`` makes; read back where an earlier run has finished them."""
         directory = self.directory if name == "figures" else self.directory / _folder_of(name)
         if (directory / FIGURES_FILE).is_file():
-            return dict(json.loads((directory / FIGURES_FILE).read_text(encoding="utf-8")))
+            known = json.loads((directory / FIGURES_FILE).read_text(encoding="utf-8"))
+            if known.get("test") == list(self.test):  # other bags judge anew, what is trained stays
+                return dict(known["rows"])
         recipe = recipe.model_copy(update={"seed": self.seed})
         files = train(self, recipe, directory)
         self.progress.stage(f"seed {self.seed}, figures")
         figures = self.judge(files, recipe)
-        write_json(directory / FIGURES_FILE, figures)
+        write_json(directory / FIGURES_FILE, {"test": list(self.test), "rows": figures})
         return figures
 
     def stage1(self, recipe: Recipe, directory: Path) -> Student:
