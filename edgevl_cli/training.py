@@ -69,7 +69,7 @@ def pretrain(
     print(f"teacher: {spec}")
 
 
-def adapt(
+def adapt(  # over 50 lines by its options, each of which typer wants as an argument
     bags: Bags,
     teacher: TeacherSpec,
     labels: Labels,
@@ -145,7 +145,7 @@ def adapt(
     print(f"bundle: {bundle}; all figures: {out}/report.json; look at {out}/report.png; as a page: edgevl report {out}")
 
 
-def evaluate(
+def evaluate(  # over 50 lines, as adapt
     model: Annotated[
         str,
         typer.Argument(

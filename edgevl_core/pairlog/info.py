@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.pair_matcher import Dropped, Event, PairMatcher
 from edgevl_core.pairlog.calibration import CalibrationReader, bag_registration, info_topics, read_calibration
+from edgevl_core.pairlog.cdr_header import stamp_ns_or_none
 from edgevl_core.pairlog.doubts import picture_doubts
 from edgevl_core.pairlog.facts import log_facts
 from edgevl_core.pairlog.metadata import METADATA_NAME
@@ -23,7 +24,7 @@ from edgevl_core.pairlog.reader import BagReader, is_storage
 from edgevl_core.pairlog.segments import CDR
 from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.streams import Streams, find_streams
-from edgevl_core.pairlog.types import COMPRESSED_IMAGE, IMAGE, SCENE_TRUTH, BrokenMessage, deserialize, message_stamp_ns
+from edgevl_core.pairlog.types import COMPRESSED_IMAGE, IMAGE, SCENE_TRUTH, BrokenMessage, deserialize
 
 _STREAM_NAMES = ("rgb", "depth")
 
@@ -158,7 +159,7 @@ def _read_through(
         seen.last_ns = message.stamp_ns
         seen.of_topic[message.topic] += 1
         if message.topic in number:
-            stamp_ns = message_stamp_ns(message.data)
+            stamp_ns = stamp_ns_or_none(message.data)
             if stamp_ns is None:
                 seen.unreadable[f"{_STREAM_NAMES[number[message.topic]]} unreadable"] += 1
             else:

@@ -17,12 +17,13 @@ from edgevl_core.camera.registration import Window, cut
 from edgevl_core.pairing.clock import FAR_NS
 from edgevl_core.pairing.pair_matcher import Dropped, Event, Pair, PairMatcher
 from edgevl_core.pairlog.calibration import bag_registration, info_topics, read_calibration
+from edgevl_core.pairlog.cdr_header import stamp_ns_or_none
 from edgevl_core.pairlog.doubts import picture_doubts
 from edgevl_core.pairlog.facts import log_facts
 from edgevl_core.pairlog.offset import offset_advice
 from edgevl_core.pairlog.reader import BagReader, Message
 from edgevl_core.pairlog.streams import Streams, find_streams
-from edgevl_core.pairlog.types import SCENE_TRUTH, BrokenMessage, deserialize, header_stamp_ns, message_stamp_ns
+from edgevl_core.pairlog.types import SCENE_TRUTH, BrokenMessage, deserialize, header_stamp_ns
 
 __all__ = [
     "PairReader",
@@ -217,7 +218,7 @@ class PairReader(Iterator[RgbdPair]):
                     self._add_truth(message)
                 elif message.topic in self._infos:
                     self._add_info(message)
-                elif (stamp_ns := message_stamp_ns(message.data)) is None:
+                elif (stamp_ns := stamp_ns_or_none(message.data)) is None:
                     self.stats[f"{_STREAM_NAMES[number[message.topic]]} unreadable"] += 1
                     self.without_header += 1
                 else:

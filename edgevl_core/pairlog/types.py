@@ -6,7 +6,6 @@ one buffer.
 """
 
 import functools
-import struct
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,8 @@ from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from edgevl_core.camera.encodings import layout
 from edgevl_core.camera.limits import ImageFormatError
-
-_HEADER_BYTES = 12
-_HEADER = {0: struct.Struct(">iI"), 1: struct.Struct("<iI")}  # by the lowest bit of CDR's second byte
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
@@ -35,9 +32,6 @@ float32 furniture_fraction
 
 class BrokenMessage(ImageFormatError):
     """The bytes are no message of the type that they should be."""
-
-
-_CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "rgb16": 3, "bgr16": 3, "mono8": 1, "mono16": 1}
 
 
 @functools.cache
@@ -78,9 +72,9 @@ def image_msg(array: NDArray[Any], encoding: str, stamp_ns: int, frame_id: str) 
         ValueError: shape or dtype does not fit the encoding (a programming error, not a user's).
     """
     array = np.ascontiguousarray(array)
-    bits, channels = _layout(encoding)
+    dtype, channels = layout(encoding)
     shape_channels = 1 if array.ndim == 2 else array.shape[2] if array.ndim == 3 else 0
-    if shape_channels != channels or array.dtype.itemsize * 8 != bits:
+    if shape_channels != channels or array.dtype.itemsize != dtype.itemsize:
         raise ValueError(f"array {array.shape} {array.dtype} is no {encoding} image")
     height, width = array.shape[:2]
     return _type(IMAGE)(
@@ -89,20 +83,9 @@ def image_msg(array: NDArray[Any], encoding: str, stamp_ns: int, frame_id: str) 
         width=width,
         encoding=encoding,
         is_bigendian=int(array.dtype.str.startswith(">")),
-        step=width * channels * bits // 8,
+        step=width * channels * dtype.itemsize,
         data=array.reshape(-1).view(np.uint8),
     )
-
-
-def _layout(encoding: str) -> tuple[int, int]:
-    """Bits per channel and channels of the encodings this module writes."""
-    if encoding in _CHANNELS:
-        return (16 if encoding.endswith("16") else 8), _CHANNELS[encoding]
-    digits = "".join(c for c in encoding.split("C")[0] if c.isdigit())
-    channels = encoding.rpartition("C")[2]
-    if not digits or not channels.isdigit():
-        raise ValueError(f"encoding {encoding!r} cannot be written")
-    return int(digits), int(channels)
 
 
 def compressed_image_msg(data: bytes, image_format: str, stamp_ns: int, frame_id: str) -> Any:
@@ -169,14 +152,3 @@ def definition(msgtype: str) -> str:
     if msgtype not in typestore().fielddefs:
         raise KeyError(msgtype)
     return typestore().generate_msgdef(msgtype, ros_version=2)[0]
-
-
-def message_stamp_ns(data: bytes) -> int | None:
-    """Header stamp of a serialised message that begins with a std_msgs/Header; the rest is not decoded.
-
-    None where the bytes are too few to hold one.
-    """
-    if len(data) < _HEADER_BYTES:
-        return None
-    seconds, nanoseconds = _HEADER[data[1] & 1].unpack_from(data, 4)
-    return int(seconds) * 1_000_000_000 + int(nanoseconds)

@@ -9,7 +9,8 @@ from edgevl_core.bundle.student_bundle import Bundle
 from edgevl_core.classify.classifier import Scene
 from edgevl_core.classify.model import Model
 from edgevl_core.pairing.frames import Received
-from edgevl_ros.node.stamps import frame_id, to_time
+from edgevl_core.pairlog.cdr_header import frame_id
+from edgevl_ros.node.stamps import to_time
 
 
 def to_scene_class(scene: Scene, image: Received, top_k: int) -> SceneClass:

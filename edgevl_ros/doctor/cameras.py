@@ -11,9 +11,9 @@ from edgevl_core.camera.depth import decode_depth
 from edgevl_core.camera.doubts import UNIT_FIX, median_m, turn_doubt, unit_doubt
 from edgevl_core.camera.images import ImageFormatError, decode_rgb
 from edgevl_core.pairing.clock import ONE_STAMP_EACH
+from edgevl_core.pairlog.cdr_header import stamp_ns
 from edgevl_ros.node.client import Client
 from edgevl_ros.node.qos import stream_qos
-from edgevl_ros.node.stamps import stamp_ns
 from edgevl_ros.node.streams import deserialize, image_type
 
 QUEUE = 200

@@ -11,9 +11,9 @@ from edgevl_core.base.counters import StreamCount
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairing.clock import StampCheck
 from edgevl_core.pairlog import types
+from edgevl_core.pairlog.cdr_header import stamp_ns
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import StreamParameters, stream_qos
-from edgevl_ros.node.stamps import stamp_ns
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks

@@ -21,6 +21,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.cdr_header import stamp_ns, with_stamp
 from edgevl_core.pairlog.pairs import find_streams
 from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID, ODOMETRY, POSE, POSE_WITH_COVARIANCE
 from edgevl_core.pairlog.playback import Pace, play
@@ -30,7 +31,7 @@ from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.parameters import NodeParameters, parameter
 from edgevl_ros.node.qos import LATCHED, result_qos, stream_qos
 from edgevl_ros.node.runner import run
-from edgevl_ros.node.stamps import stamp_ns, to_time, with_stamp
+from edgevl_ros.node.stamps import to_time
 
 PLACES = (POSE, POSE_WITH_COVARIANCE, ODOMETRY, OCCUPANCY_GRID)
 KINDS = {

@@ -17,9 +17,9 @@ from edgevl_core.base.counters import StreamCount
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.recent import Recent
 from edgevl_core.pairing.frames import DEPTH, MAX_WAITING, RGB, FrameSource, Received
+from edgevl_core.pairlog import cdr_header
 from edgevl_core.pairlog.pair_log import Companions
 from edgevl_core.pairlog.playback import Pace, play
-from edgevl_ros.node import stamps
 from edgevl_ros.node.images import cv2_to_imgmsg, cv_bridge, imgmsg_to_cv2, to_depth, to_rgb
 from edgevl_ros.node.streams import view
 from edgevl_ros.nodes.label_overlay import Waiting
@@ -38,14 +38,14 @@ def test_stamp_and_frame_are_read_from_the_bytes(kind, frame):
     message.header.stamp.sec, message.header.stamp.nanosec = 1_700_000_000, 987_654_321
     message.header.frame_id = frame
     cdr = serialize_message(message)
-    assert stamps.stamp_ns(cdr) == 1_700_000_000_987_654_321
-    assert stamps.frame_id(cdr) == frame
+    assert cdr_header.stamp_ns(cdr) == 1_700_000_000_987_654_321
+    assert cdr_header.frame_id(cdr) == frame
 
 
 def test_with_stamp_changes_the_stamp_only():
     message = cv2_to_imgmsg(np.arange(60, dtype=np.uint8).reshape(4, 5, 3), "rgb8")
     message.header.frame_id = "camera"
-    changed = deserialize_message(stamps.with_stamp(serialize_message(message), 12_000_000_345), Image)
+    changed = deserialize_message(cdr_header.with_stamp(serialize_message(message), 12_000_000_345), Image)
     assert (changed.header.stamp.sec, changed.header.stamp.nanosec) == (12, 345)
     changed.header.stamp = message.header.stamp
     assert changed == message
@@ -53,14 +53,14 @@ def test_with_stamp_changes_the_stamp_only():
 
 def test_a_message_too_short_for_a_header_is_refused():
     with pytest.raises(ValueError, match="too short"):
-        stamps.stamp_ns(b"\0\1\0\0")
+        cdr_header.stamp_ns(b"\0\1\0\0")
 
 
 def test_big_endian_bytes_are_understood():
     cdr = bytes([0, 0, 0, 0]) + (5).to_bytes(4, "big") + (7).to_bytes(4, "big") + (2).to_bytes(4, "big") + b"a\0"
-    assert stamps.stamp_ns(cdr) == 5_000_000_007
-    assert stamps.frame_id(cdr) == "a"
-    assert stamps.stamp_ns(stamps.with_stamp(cdr, 6_000_000_008)) == 6_000_000_008
+    assert cdr_header.stamp_ns(cdr) == 5_000_000_007
+    assert cdr_header.frame_id(cdr) == "a"
+    assert cdr_header.stamp_ns(cdr_header.with_stamp(cdr, 6_000_000_008)) == 6_000_000_008
 
 
 # -- playback --------------------------------------------------------------------------------------------

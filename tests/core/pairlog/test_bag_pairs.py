@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.cdr_header import stamp_ns_or_none
 from edgevl_core.pairlog.pairs import Streams, Truth, UnreadableImage, find_streams, read_pairs
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import (
@@ -15,7 +16,6 @@ from edgevl_core.pairlog.types import (
     IMAGE,
     compressed_image_msg,
     image_msg,
-    message_stamp_ns,
     serialize,
     truth_msg,
 )
@@ -191,4 +191,4 @@ def test_a_missing_stream_is_named_and_the_topics_are_listed(tmp_path: Path) -> 
 
 def test_header_stamp_of_raw_bytes() -> None:
     data = serialize(image_msg(GREY, "mono8", START_NS + 7, "a frame"))
-    assert message_stamp_ns(data) == START_NS + 7
+    assert stamp_ns_or_none(data) == START_NS + 7
