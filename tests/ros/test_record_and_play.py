@@ -104,7 +104,7 @@ def test_player_keeps_or_replaces_stamps_and_exits_at_the_end(graph, tmp_path):
     bag = harness.write_bag(tmp_path / "bag", frames=5, hz=20)
     received, matched = [], []
     events = SubscriptionEventCallbacks(matched=lambda info: matched.append(info.current_count))
-    qos = stream_qos("best_effort", 500)
+    qos = stream_qos("reliable", 500)  # best effort may lose images on a busy machine, and nobody tells
     graph.probe.create_subscription(Image, harness.RGB_TOPIC, received.append, qos, event_callbacks=events)
     waits = {"wait_rgb_subscribers": 1, "exit_at_end": True}
     for restamp in (False, True):
