@@ -1,6 +1,6 @@
 """What every training over the same inputs shares: bags and teacher checked, pairs, views, targets, curation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +76,7 @@ def prepare(
     recipe: Recipe,
     *,
     out: Path | None = None,
+    variants: Iterable[Recipe] = (),
 ) -> Setup:
     """Load and check the inputs.
 
@@ -84,6 +85,7 @@ def prepare(
 
     Args:
         out: the run directory, where there is to be one.
+        variants: recipes that will learn from the same inputs.
 
     Raises:
         UserError: no bags or one named twice, a bag without RGB or depth, labels, teacher or student that do
@@ -96,8 +98,8 @@ def prepare(
         raise UserError(f"bags given twice: {', '.join(twice)}: name each once")
     labels = load_labels(labels_path)
     superset = load_labels(recipe.curation.superset) if recipe.curation.superset else None
-    learned = recipe.stage1.vocabulary_weight or recipe.stage2.vocabulary_weight
-    vocabulary = load_labels(recipe.vocabulary) if learned else None
+    stages = [stage for each in (recipe, *variants) for stage in (each.stage1, each.stage2)]
+    vocabulary = load_labels(recipe.vocabulary) if any(stage.vocabulary_weight for stage in stages) else None
     for path in paths:
         expected_pairs(path, recipe.cache.pairs)
     chosen = recipe.cache.pairs

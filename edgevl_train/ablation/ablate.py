@@ -75,7 +75,7 @@ def ablate(  # noqa: PLR0913  (the options of the command line)
     varied = {variant: _varied(recipe, variant) for variant in variants}
     fewer = {f"weights of {bits} bits": _with_weight_bits(recipe, bits) for bits in weight_bits}
     check_out(out, resume=resume)
-    setup = prepare(bags, teacher_spec, labels_path, recipe, out=out)
+    setup = prepare(bags, teacher_spec, labels_path, recipe, out=out, variants=varied.values())
     fabric = start_fabric(recipe)
     if fabric.world_size > 1:
         raise UserError(f"--ablate in {fabric.world_size} processes: it runs in one; give seeds to machines instead")

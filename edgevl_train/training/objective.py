@@ -18,12 +18,17 @@ def make_objective(data: RunData, section: ObjectiveSection, distance: str, devi
     It gives ``loss_rgb`` and ``loss_depth``, the distances (EdgeVL, arXiv 2403.04908, equation 1); where their weights
     are not 0, ``loss_labels`` and ``loss_vocabulary``, the divergence of the probabilities over the label set and over
     the large vocabulary; and ``loss``, the weighted sum.
+
+    Raises:
+        ValueError: a weight for a bank without words, which would be learned by in name only.
     """
     far = DISTANCES[distance]
     banks = {"labels": (section.label_weight, data.bank), "vocabulary": (section.vocabulary_weight, data.vocabulary)}
     words = {
         f"loss_{name}": (weight, torch.from_numpy(bank).to(device)) for name, (weight, bank) in banks.items() if weight
     }
+    if empty := [name for name, (_, bank) in words.items() if not len(bank)]:
+        raise ValueError(f"no words for {', '.join(empty)}: prepare() has to be told that they are learned by")
 
     def objective(embedding: Tensor, target: Tensor) -> dict[str, Tensor]:
         rgb, depth = embedding.chunk(2)

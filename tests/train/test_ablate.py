@@ -36,7 +36,7 @@ def test_rows_are_trained_compared_and_resumed(
     sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     spec, out = f"open_clip:@{teacher_directory}", tmp_path / "ablation"
-    variant = "stage1.label_weight=0.5 stage2.label_weight=0.5"
+    variant = "stage1.label_weight=0.5 stage2.vocabulary_weight=0.5"  # the recipe itself learns by no vocabulary
     result = ablate([sim_bag], spec, LABELS, out, recipe, seeds=(3, 4), test=[sim_bag])
     assert json.loads((out / "ablation.json").read_text()) == result
     assert (out / "ablation.png").read_bytes().startswith(b"\x89PNG")
@@ -81,6 +81,10 @@ def test_rows_are_trained_compared_and_resumed(
         list(np.subtract(other, own))
     )
     assert other != own
+    ends = [
+        json.loads(file.read_text().splitlines()[-1]) for file in out.glob("seed_3/variant_*/stage2_int8/metrics.jsonl")
+    ]
+    assert [end["loss_vocabulary"] > 0 for end in ends if "loss_vocabulary" in end] == [True]
     for file in out.glob("seed_*/variant_*/best_ptq_int8.onnx"):
         assert largest_weight(file) == 3
         assert largest_weight(file.parent.parent / "best_ptq_int8.onnx") == 127

@@ -136,5 +136,8 @@ def test_the_objective_adds_what_is_weighted(run_data: RunData) -> None:
         0.5 * (found["loss_rgb"] + found["loss_depth"]) + 0.2 * found["loss_labels"] + 0.1 * found["loss_vocabulary"]
     )
     assert found["loss"].item() == pytest.approx(total.item())
+    nothing = dataclasses.replace(words, vocabulary=words.bank[:0])
+    with pytest.raises(ValueError, match="no words for loss_vocabulary"):
+        make_objective(nothing, section, "cosine", torch.device("cpu"))
     with pytest.raises(ValueError, match="all 0"):
         Stage1Section(distil_weight=0)
