@@ -51,10 +51,12 @@ class Evidence:
         if not len(xy_m):
             return
         self._grow(xy_m)
-        cells, counts = np.unique(self.grid.cells(xy_m), axis=0, return_counts=True)
+        cells, counts = np.unique(
+            np.ravel_multi_index(self.grid.cells(xy_m).T, self.grid.shape, mode="clip"), return_counts=True
+        )
         share = (weight * counts / counts.sum()).astype(np.float32)
-        self.total[cells[:, 0], cells[:, 1]] += share[:, None] * scaled
-        self.weight[cells[:, 0], cells[:, 1]] += share
+        self.total.reshape(-1, self.dim)[cells] += share[:, None] * scaled
+        self.weight.reshape(-1)[cells] += share
 
     def by_region(self, regions: NDArray[np.int32], grid: Grid) -> dict[int, tuple[NDArray[np.float32], float]]:
         """Sum (D,) and weight of each region of a map, (rows, columns), 0: none.

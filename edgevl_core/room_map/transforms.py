@@ -1,7 +1,8 @@
-"""Where a camera was on the map, from the transforms of a bag: REP 105's chain map -> odom -> base_link -> camera."""
+"""Where a camera was on the map, from transforms: REP 105's chain map -> odom -> base_link -> camera."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +10,13 @@ from numpy.typing import NDArray
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import deserialize, header_stamp_ns
+from edgevl_core.room_map.view import Stand
 
 TF = "tf2_msgs/msg/TFMessage"
 TF_TOPIC, MAP_FRAME = "tf", "map"
 STATIC_SUFFIX = "_static"
 MAX_GAP_NS = 1_000_000_000  # between two transforms that are farther apart nothing is known
+MEMORY_NS = 5_000_000_000  # of what comes live; localisation may date its transform a second ahead
 Matrices = NDArray[np.float64]  # (N, 4, 4)
 
 
@@ -42,42 +45,89 @@ def camera_track(reader: BagReader, camera_frame: str) -> tuple[NDArray[np.int64
     topics = [name for name, topic in reader.topics.items() if topic.msgtype == TF and topic.count]
     if not topics:
         return None
-    edges = _edges(reader, topics)
-    chain = _chain(edges, camera_frame.strip("/"))
-    moving = [edge for edge in chain if not edge.static]
-    if not moving:
-        raise UserError(f"the transforms from {MAP_FRAME} to {camera_frame} are all static: record /tf as well")
+    edges: dict[str, _Edge] = {}
+    for message in reader.messages(topics):
+        static = message.topic.endswith(STATIC_SUFFIX)
+        for transform in deserialize(message.data, message.msgtype).transforms:
+            _put(edges, transform, static=static)
+    chain, moving = _chain_to(edges, camera_frame)
     stamps = np.unique(np.array(max(moving, key=lambda edge: len(edge.stamp_ns)).stamp_ns, np.int64))
+    known, poses = _poses(chain, stamps)
+    if not known.any():
+        raise UserError(f"the transforms from {MAP_FRAME} to {camera_frame} are never known all at one time")
+    return stamps[known], poses[known]
+
+
+class LiveTransforms:
+    """The transforms of the last seconds, as they come. A clock that is set back by more than a second begins anew."""
+
+    def __init__(self) -> None:
+        self._edges: dict[str, _Edge] = {}
+        self._told_ns = -1
+
+    def add(self, transforms: Iterable[Any], *, static: bool) -> None:
+        """The geometry_msgs/TransformStamped of one message; ``static``: they hold at any time."""
+        for transform in transforms:
+            edge = _put(self._edges, transform, static=static)
+            stamp_ns, newest_ns = edge.stamp_ns[-1], max(edge.stamp_ns)
+            if static or stamp_ns < newest_ns - MAX_GAP_NS:
+                del edge.stamp_ns[:-1], edge.rows[:-1]
+                self._told_ns = min(self._told_ns, stamp_ns)
+            elif newest_ns - edge.stamp_ns[0] > 2 * MEMORY_NS:
+                old = sum(stamp < newest_ns - MEMORY_NS for stamp in edge.stamp_ns)
+                del edge.stamp_ns[:old], edge.rows[:old]
+
+    def newest(self, camera_frame: str) -> tuple[int, Stand] | None:
+        """The last stamp for which all is known, and where the camera is then; each stamp is told once.
+
+        Raises:
+            UserError: no chain leads from the map to the camera.
+        """
+        chain, moving = _chain_to(self._edges, camera_frame)
+        stamp_ns = min(max(edge.stamp_ns) for edge in moving)
+        if stamp_ns <= self._told_ns:
+            return None
+        known, poses = _poses(chain, np.array([stamp_ns], np.int64))
+        if not known[0]:
+            return None
+        self._told_ns = stamp_ns
+        return stamp_ns, Stand(*map(float, poses[0]))
+
+
+def _put(edges: dict[str, _Edge], transform: Any, *, static: bool) -> _Edge:
+    """A geometry_msgs/TransformStamped into the edge of its child."""
+    child, parent = transform.child_frame_id.strip("/"), transform.header.frame_id.strip("/")
+    edge = edges.get(child)
+    if edge is None or edge.parent != parent:
+        edge = edges[child] = _Edge(parent, static)
+    move, turn = transform.transform.translation, transform.transform.rotation
+    edge.stamp_ns.append(header_stamp_ns(transform))
+    edge.rows.append((move.x, move.y, move.z, turn.x, turn.y, turn.z, turn.w))
+    return edge
+
+
+def _poses(chain: Iterable[_Edge], stamps: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """(N,) whether the whole chain is known at each stamp; (N, 3) x, y, yaw of where the camera looks, valid there."""
     whole = np.broadcast_to(np.eye(4), (len(stamps), 4, 4)).copy()
     known = np.ones(len(stamps), np.bool_)
     for edge in chain:
         matrices, there = _at(edge, stamps)
         whole, known = whole @ matrices, known & there
-    if not known.any():
-        raise UserError(f"the transforms from {MAP_FRAME} to {camera_frame} are never known all at one time")
-    whole = whole[known]
     optical = np.hypot(whole[:, 0, 2], whole[:, 1, 2]) > 0.5
     ahead = np.where(optical[:, None], whole[:, :3, 2], whole[:, :3, 0])
-    poses = np.column_stack([whole[:, 0, 3], whole[:, 1, 3], np.arctan2(ahead[:, 1], ahead[:, 0])])
-    return stamps[known], poses
+    return known, np.column_stack([whole[:, 0, 3], whole[:, 1, 3], np.arctan2(ahead[:, 1], ahead[:, 0])])
 
 
-def _edges(reader: BagReader, topics: Iterable[str]) -> dict[str, _Edge]:
-    """Child frame -> its edge."""
-    edges: dict[str, _Edge] = {}
-    for message in reader.messages(list(topics)):
-        for transform in deserialize(message.data, message.msgtype).transforms:
-            child, parent = transform.child_frame_id.strip("/"), transform.header.frame_id.strip("/")
-            edge = edges.get(child)
-            if edge is None or edge.parent != parent:
-                edge = edges[child] = _Edge(parent, message.topic.endswith(STATIC_SUFFIX))
-            move, turn = transform.transform.translation, transform.transform.rotation
-            edge.stamp_ns.append(header_stamp_ns(transform))
-            edge.rows.append((move.x, move.y, move.z, turn.x, turn.y, turn.z, turn.w))
-    return edges
+def _chain_to(edges: Mapping[str, _Edge], camera_frame: str) -> tuple[list[_Edge], list[_Edge]]:
+    """The edges from the map down to a camera, and those of them that move."""
+    chain = _chain(edges, camera_frame.strip("/"))
+    moving = [edge for edge in chain if not edge.static]
+    if not moving:
+        raise UserError(f"the transforms from {MAP_FRAME} to {camera_frame} are all static: record /tf as well")
+    return chain, moving
 
 
-def _chain(edges: dict[str, _Edge], frame: str) -> list[_Edge]:
+def _chain(edges: Mapping[str, _Edge], frame: str) -> list[_Edge]:
     """The edges from the map down to ``frame``."""
     chain: list[_Edge] = []
     at = frame

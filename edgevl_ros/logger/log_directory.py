@@ -18,8 +18,17 @@ from edgevl_core.pairlog.retention import make_room
 from edgevl_core.pairlog.scaling import scale_depth_msg, scale_info_msg, scale_rgb_msg
 from edgevl_core.pairlog.types import CAMERA_INFO, COMPRESSED_IMAGE, SCENE_TRUTH
 from edgevl_core.pairlog.writer import BagWriter
-from edgevl_ros.logger.parameters import COMPRESSED, KEEP_RULES, POSE_TYPES, SEGMENT_SLACK_MB, LoggerParameters, topics
+from edgevl_ros.logger.parameters import (
+    CAMERA_POSE_TOPIC,
+    COMPRESSED,
+    KEEP_RULES,
+    POSE_TYPES,
+    SEGMENT_SLACK_MB,
+    LoggerParameters,
+    topics,
+)
 from edgevl_ros.node.streams import TYPE_NAMES, image_type
+from edgevl_ros.node.transforms import TRANSFORMS
 
 MB = 1_000_000
 
@@ -132,6 +141,8 @@ def _make(directory: Path) -> None:
 def what_is_logged(parameters: LoggerParameters) -> Logged:
     """The topics and types of a log, and what is done to their messages, from the parameters."""
     names, scale = topics(parameters), parameters.log_scale
+    if "pose" in names and parameters.pose_type == TRANSFORMS:
+        names["pose"] = CAMERA_POSE_TOPIC
 
     def companions(**kinds: str) -> dict[str, LoggedTopic]:
         change = {CAMERA_INFO: partial(scale_info_msg, scale=scale)} if scale < 1.0 else {}

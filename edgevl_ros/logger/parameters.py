@@ -6,9 +6,17 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.place_messages import ODOMETRY, POSE, POSE_WITH_COVARIANCE
 from edgevl_ros.node.parameters import parameter
 from edgevl_ros.node.qos import StreamParameters
+from edgevl_ros.node.transforms import TRANSFORMS
 
 COMPRESSED = "compressed"
-POSE_TYPES = {"PoseStamped": POSE, "PoseWithCovarianceStamped": POSE_WITH_COVARIANCE, "Odometry": ODOMETRY}
+# Of transforms the camera's own pose is logged, on a topic of its own.
+POSE_TYPES = {
+    "PoseStamped": POSE,
+    "PoseWithCovarianceStamped": POSE_WITH_COVARIANCE,
+    "Odometry": ODOMETRY,
+    TRANSFORMS: POSE,
+}
+CAMERA_POSE_TOPIC = "camera_pose"
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,12 @@ class LoggerParameters(StreamParameters):
         "", "nav_msgs/Odometry for min_distance_m and min_turn_rad; not logged; empty: none"
     )
     pose_topic: str = parameter("", "where the robot is on its map, for `edgevl map` of the log; empty: not logged")
-    pose_type: str = parameter("PoseStamped", "type of pose_topic", choices=tuple(POSE_TYPES))
+    pose_type: str = parameter(
+        "PoseStamped",
+        f"type of pose_topic; {TRANSFORMS}: pose_topic is /tf, and where it has the camera is logged as "
+        f"{CAMERA_POSE_TOPIC}",
+        choices=tuple(POSE_TYPES),
+    )
     scene_topic: str = parameter(
         "", "edgevl/SceneClass, to count kept pairs by scene in ~/stats; not logged; empty: none"
     )

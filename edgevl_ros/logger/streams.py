@@ -14,6 +14,7 @@ from edgevl_core.pairing.frames import DEPTH, RGB, Received
 from edgevl_core.pairlog.log_stats import UNKNOWN
 from edgevl_core.pairlog.pair_log import PairLog
 from edgevl_ros.node.streams import image_type
+from edgevl_ros.node.transforms import TRANSFORMS, transform_type
 
 
 def addition(stream: str, stamp_ns: int, cdr: bytes) -> Callable[[PairLog], None]:
@@ -31,6 +32,8 @@ def addition(stream: str, stamp_ns: int, cdr: bytes) -> Callable[[PairLog], None
 
 def message_type(stream: str, topic: str, pose_type: str = "") -> Any:
     """The ROS type of a stream. Raises UserError where a message package is not installed."""
+    if stream == "pose" and pose_type == TRANSFORMS:
+        return transform_type(topic)
     if stream == "pose" and pose_type != "Odometry":
         return {"PoseStamped": PoseStamped, "PoseWithCovarianceStamped": PoseWithCovarianceStamped}[pose_type]
     if stream in ("odometry", "pose"):

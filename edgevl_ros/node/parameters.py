@@ -10,6 +10,7 @@ from rclpy.node import Node
 
 from edgevl_core.base.errors import UserError
 
+SINGLE_THREADED, EVENTS = "single_threaded", "events"
 Value = bool | int | float | str | tuple[str, ...]
 
 IN_WORDS = {
@@ -64,6 +65,12 @@ class NodeParameters:
     """What every node has; those of one node derive from it. Without arguments: the defaults."""
 
     autostart: bool = parameter(True, "activate at start; false: wait for lifecycle requests", read_only=True)
+    executor: str = parameter(
+        SINGLE_THREADED,
+        f"what calls the node back: {EVENTS} is rclpy's experimental one, which takes less of the processor",
+        choices=(SINGLE_THREADED, EVENTS),
+        read_only=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,21 @@ from types import FrameType
 
 import rclpy
 from rclpy.exceptions import ROSInterruptException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
 from edgevl_core.base.errors import UserError
+from edgevl_ros.node.executor import new_executor, signals_wake
 from edgevl_ros.node.exit_guard import exit_within
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.overrides import parameter_files, read_sections
 from edgevl_ros.node.parameters import NodeParameters, accepted, table
 
-# A signal is seen when the wait set wakes up; this bounds the wait.
-WAKE_S = 0.1
+# A signal wakes the executor (signals_wake); this bounds what a wake that got lost would cost.
+LONGEST_WAIT_S = 1.0
 # What is left to do when the node's own work has ended takes a few hundred milliseconds.
 LEAVE_S = 4
 
@@ -74,19 +75,20 @@ def init() -> None:
 
 def _run(create: Callable[[], ManagedNode[NodeParameters]], stopping: list[int]) -> int:
     node = create()
-    executor = SingleThreadedExecutor()
+    executor = new_executor(str(node.get_parameter("executor").value))
     executor.add_node(node)
     try:
         if node.get_parameter("autostart").value and not autostart(node):
             node.exit_code = 2 if node.fault is not None else 1
             return node.exit_code
-        while not stopping and not node.finished:
-            executor.spin_once(timeout_sec=WAKE_S)
+        with signals_wake(executor):
+            while not stopping and not node.finished:
+                executor.spin_once(timeout_sec=LONGEST_WAIT_S)
     except (ExternalShutdownException, ROSInterruptException):
         node.get_logger().info("the ROS context was shut down from outside")
     finally:
         stop(node)
-        executor.shutdown(timeout_sec=0)
+        executor.shutdown(timeout_sec=0.0)
         node.destroy_node()
     return node.exit_code
 

@@ -49,15 +49,24 @@ class RawStream:
     Its counts can be asked for afterwards too. The QoS comes from the node's parameters ``qos_reliability`` and
     ``qos_depth``.
 
+    Args:
+        stamp_of: a serialised message -> its stamp in nanoseconds. Raises ValueError where it has none.
+
     Attributes:
         count: what was received.
         unreadable: how many of these were too short to hold a header; ``callback`` does not get them.
     """
 
     def __init__(
-        self, node: ManagedNode[StreamParameters], kind: type, topic: str, callback: Callable[[int, bytes], None]
+        self,
+        node: ManagedNode[StreamParameters],
+        kind: type,
+        topic: str,
+        callback: Callable[[int, bytes], None],
+        stamp_of: Callable[[bytes], int] = stamp_ns,
     ) -> None:
         self.topic = topic
+        self._stamp_of = stamp_of
         self.count = StreamCount()
         self.unreadable = 0
         self._stamps = StampCheck()
@@ -76,7 +85,7 @@ class RawStream:
     def _on_message(self, cdr: bytes) -> None:
         self.count.add(len(cdr), time.monotonic())
         try:
-            at_ns = stamp_ns(cdr)
+            at_ns = self._stamp_of(cdr)
         except ValueError as error:
             self.unreadable += 1
             raise UserError(f"{self.topic}: {error}: look at what publishes it") from error

@@ -14,9 +14,14 @@ from edgevl.msg import LoggerStatus
 from std_srvs.srv import Trigger
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.cdr_header import frame_id
 from edgevl_core.pairlog.disk import DiskFloorReached, WriteFailed
 from edgevl_core.pairlog.log_stats import ByteRate
 from edgevl_core.pairlog.pair_log import PairLog
+from edgevl_core.pairlog.place_messages import pose_msg
+from edgevl_core.pairlog.types import serialize
+from edgevl_core.room_map.transforms import MAP_FRAME
+from edgevl_core.room_map.view import Stand
 from edgevl_ros.logger.log_directory import LogDirectory
 from edgevl_ros.logger.parameters import LoggerParameters, check, topics
 from edgevl_ros.logger.streams import addition, message_type
@@ -26,6 +31,7 @@ from edgevl_ros.node.names import check_name
 from edgevl_ros.node.qos import LATCHED
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.streams import RawStream, values_of
+from edgevl_ros.node.transforms import TRANSFORMS, CameraTransforms
 from edgevl_ros.node.worker import QueueWorker, in_this_life
 
 SOONEST_SYNC_S = 0.1
@@ -44,6 +50,7 @@ class PairLogger(ManagedNode[LoggerParameters]):
         self._ended_by = ""  # why the last log ended unasked; the diagnostics say it until the next start
         self._refused: Counter[str] = Counter()
         self._streams: dict[str, RawStream] = {}
+        self._transforms: CameraTransforms | None = None
         self._clock_jumps = ClockJumps(self.get_logger().warning)
 
     def setup(self) -> None:
@@ -51,6 +58,8 @@ class PairLogger(ManagedNode[LoggerParameters]):
         self._topics = topics(self.parameters)
         for topic in self._topics.values():
             check_name(self, topic, self.parameters)  # before there is a log
+        self._transforms = None
+        self._leads = "depth" if self.parameters.depth_only else "rgb"  # whose camera transforms lead to
         pose_type = self.parameters.pose_type
         self._kinds = {stream: message_type(stream, topic, pose_type) for stream, topic in self._topics.items()}
         self._shelf = LogDirectory(self.parameters, self.get_logger().info)
@@ -70,10 +79,7 @@ class PairLogger(ManagedNode[LoggerParameters]):
                     self._open()
             except NO_MORE_WRITES as error:  # no reason to leave: ~/start tries again
                 self.add_error("writing", error)
-        self._streams = {
-            stream: RawStream(self, self._kinds[stream], topic, partial(self._on_message, stream))
-            for stream, topic in self._topics.items()
-        }
+        self._streams = {stream: self._listen(stream, topic) for stream, topic in self._topics.items()}
         self.add_timer(1.0, self._publish_status)
         # The writer syncs only while messages come; this makes the last ones before a pause durable too. At 0 as well:
         # there they may have come while the disk was busy with the sync before.
@@ -85,7 +91,19 @@ class PairLogger(ManagedNode[LoggerParameters]):
         self._worker.close()
         closed.result()  # raises what closing the bag raised
 
+    def _listen(self, stream: str, topic: str) -> RawStream:
+        if stream == "pose" and self.parameters.pose_type == TRANSFORMS:
+            self._transforms = CameraTransforms(self, topic, self._on_camera)
+            return self._transforms.stream
+        return RawStream(self, self._kinds[stream], topic, partial(self._on_message, stream))
+
+    def _on_camera(self, stamp_ns: int, stand: Stand) -> None:
+        pose = pose_msg(stand.x, stand.y, 0.0, stand.yaw, stamp_ns, MAP_FRAME)
+        self._on_message("pose", stamp_ns, serialize(pose))
+
     def _on_message(self, stream: str, stamp_ns: int, cdr: bytes) -> None:
+        if self._transforms is not None and stream == self._leads:
+            self._transforms.camera_frame = frame_id(cdr)
         if not self._worker.offer(partial(self._write, addition(stream, stamp_ns, cdr))):
             self._refused[f"{stream} queue full"] += 1
 
@@ -224,6 +242,8 @@ class PairLogger(ManagedNode[LoggerParameters]):
         values.update({f"dropped {reason}": count for reason, count in sorted(self._dropped().items())})
         values.update(removed_logs=self._shelf.removed_logs, removed_mb=self._shelf.removed_bytes / 1e6)
         problems = [self._streams[name].problem() for name in NEEDED if name in self._streams]
+        if self._transforms is not None:
+            problems.append(self._transforms.problem)
         problems = [problem for problem in problems if problem] if state == "logging" else []
         problems += log.doubts if log is not None and state == "logging" else []
         if self._ended_by:

@@ -46,6 +46,8 @@ class RoomMapper(ManagedNode[MapperParameters]):
 
     Services: ~/find_room, ~/room_at, ~/rename_room, ~/save, ~/load.
 
+    The image is drawn only while somebody subscribes: that takes longer than all other work on the map.
+
     ``~/stats`` accounts for every frame: received = used + the sum of "dropped ..." + waiting. "without_view": frames
     without depth or camera_info, which show the place where they were taken and no more.
     """
@@ -55,6 +57,7 @@ class RoomMapper(ManagedNode[MapperParameters]):
         self._account = Account()
         self._map_frame = ""
         self._maps_received = self._found = 0
+        self._undrawn: Header | None = None  # of rooms of which no image was published yet
 
     def setup(self) -> None:
         cv_bridge()  # refuses a broken one now, not at the first image
@@ -132,11 +135,19 @@ class RoomMapper(ManagedNode[MapperParameters]):
 
     def _publish(self) -> None:
         kept = self._kept
-        if not kept.changed or not kept.ready:
+        if not kept.ready:
             return
+        if kept.changed:
+            self._publish_rooms()
+        if self._undrawn is not None and self._image.get_subscription_count():
+            self._image.publish(to_picture(kept.rooms, self._undrawn))
+            self._undrawn = None
+
+    def _publish_rooms(self) -> None:
+        kept = self._kept
         kept.changed = False
         found = kept.rooms.rooms()
-        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._map_frame)
+        header = self._undrawn = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._map_frame)
         counts, dropped = self._account.counts()
         self._found = len(found)
         self._rooms.publish(
@@ -151,7 +162,6 @@ class RoomMapper(ManagedNode[MapperParameters]):
             )
         )
         self._markers.publish(to_markers(found, header))
-        self._image.publish(to_picture(kept.rooms, header))
 
     def _save_if_changed(self) -> None:
         if self._kept.unsaved:

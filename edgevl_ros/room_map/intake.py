@@ -16,7 +16,8 @@ from edgevl_ros.node.streams import RawStream, image_type, values_of
 from edgevl_ros.room_map.parameters import MapperParameters
 from edgevl_ros.room_map.poses import Poses
 
-POLL_S = 0.05
+# How often frames are looked at whose pose or depth has not come: each wake of rclpy's executor costs some 2 ms.
+PATIENCE_CHECK_S = 0.25
 
 
 class Intake:
@@ -41,7 +42,7 @@ class Intake:
         self._without_view = 0
         self._max_skew_ns = round(parameters.max_skew_s * 1e9)
         self._track = LiveTrack()
-        self._poses = Poses(node, self._track)
+        self._poses = Poses(node, self._track, self.hand_on)
         self._depth = RecentDepth(parameters.depth_buffer_length, self._max_skew_ns)
         self._depth_topic = parameters.depth_topic
         self._frames: Awaiting[Embedding] = Awaiting(self._heard_until_ns, parameters.wait_s)
@@ -51,10 +52,10 @@ class Intake:
         }
         if self._depth_topic:
             info_topic = parameters.depth_camera_info_topic or parameters.camera_info_topic
-            self._streams["depth"] = RawStream(node, image_type(self._depth_topic), self._depth_topic, self._depth.put)
+            self._streams["depth"] = RawStream(node, image_type(self._depth_topic), self._depth_topic, self._on_depth)
             self._streams["camera_info"] = RawStream(node, CameraInfo, info_topic, self._on_info)
         node.until_deactivate.callback(self.hand_on)
-        node.add_timer(POLL_S, self.hand_on)
+        node.add_timer(PATIENCE_CHECK_S, self.hand_on)
 
     def hand_on(self) -> None:
         """Hand on the frames whose pose and depth are known, or will not be."""
@@ -72,6 +73,8 @@ class Intake:
         """What is silent, and whether poses are of another map than that of ``map_frame`` (empty: not known yet)."""
         # Any may fall silent, when the robot stands still.
         found = [stream.problem() for stream in self._streams.values() if not stream.count.received]
+        if no_pose := self._poses.problem():
+            found.append(no_pose)
         frame_id = self._poses.frame_id
         if frame_id and map_frame and frame_id != map_frame:
             found.append(f"poses are in frame {frame_id}, the map in {map_frame}: they may drift")
@@ -79,7 +82,13 @@ class Intake:
 
     def _on_embedding(self, stamp_ns: int, cdr: bytes) -> None:
         self._account.receive()
-        self._frames.put(stamp_ns, deserialize_message(cdr, Embedding), time.monotonic())
+        message = deserialize_message(cdr, Embedding)
+        self._poses.of_camera(message.header.frame_id)
+        self._frames.put(stamp_ns, message, time.monotonic())
+        self.hand_on()
+
+    def _on_depth(self, stamp_ns: int, cdr: bytes) -> None:
+        self._depth.put(stamp_ns, cdr)
         self.hand_on()
 
     def _heard_until_ns(self) -> int:

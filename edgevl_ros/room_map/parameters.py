@@ -7,6 +7,7 @@ from nav_msgs.msg import Odometry
 
 from edgevl_ros.node.parameters import TrustParameters, parameter
 from edgevl_ros.node.qos import StreamParameters
+from edgevl_ros.node.transforms import TRANSFORMS
 
 POSE_TYPES = {kind.__name__: kind for kind in (PoseStamped, PoseWithCovarianceStamped, Odometry)}
 
@@ -21,7 +22,11 @@ class MapperParameters(StreamParameters, TrustParameters):
     labels_topic: str = parameter("scene_classifier/labels", "edgevl/LabelSet, the words in force")
     map_topic: str = parameter("map", "nav_msgs/OccupancyGrid, transient local as map_server and SLAM publish it")
     pose_topic: str = parameter("pose", "where the robot is, in the frame of the map, such as AMCL's amcl_pose")
-    pose_type: str = parameter("PoseStamped", "type of pose_topic", choices=tuple(POSE_TYPES))
+    pose_type: str = parameter(
+        "PoseStamped",
+        f"type of pose_topic; {TRANSFORMS}: pose_topic is /tf, and the transforms from the map to the camera count",
+        choices=(*POSE_TYPES, TRANSFORMS),
+    )
     max_pose_sigma_m: float = parameter(
         0.5, "a PoseWithCovarianceStamped less sure than this counts as none", 0.0, 100.0
     )

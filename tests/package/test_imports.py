@@ -56,7 +56,7 @@ LAYERS = {
     "edgevl_core": Layer(CORE, late={"tokenizers", "openvino", "PIL", "jinja2"}),
     "edgevl_sim": Layer({"numpy", "cv2", "edgevl_core"}, late=set()),
     "edgevl_ros": Layer(
-        ROS | {"edgevl", "edgevl_core", "numpy", "pydantic", "yaml"}, late={"cv_bridge", "vision_msgs"}
+        ROS | {"edgevl", "edgevl_core", "numpy", "pydantic", "yaml"}, late={"cv_bridge", "vision_msgs", "tf2_msgs"}
     ),
     # huggingface_hub comes with timm, which downloads with it; h5py and tifffile read NYU's and EuroSAT's files.
     "edgevl_train": Layer(

@@ -1,15 +1,21 @@
 """What the tests of room_mapper share: a home drawn by hand, driven through in a bag, and what it should be called."""
 
+import array
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from edgevl.msg import Embedding
+from nav_msgs.msg import OccupancyGrid
+from numpy.typing import NDArray
 
 from edgevl_core.pairlog import types
 from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID, POSE, occupancy_msg, pose_msg
 from edgevl_core.pairlog.writer import BagWriter
+from edgevl_core.room_map.occupancy import OccupancyMap
+from edgevl_ros.node.stamps import to_time
 from tests.core.room_map.homes import CAMERA, two_rooms
 from tests.core.tiny import colour_image
 from tests.ros import harness
@@ -73,3 +79,24 @@ def balance(stats: dict[str, str]) -> int:
     """Frames that the statistics do not explain."""
     dropped = sum(int(value) for key, value in stats.items() if key.startswith("dropped "))
     return int(stats["received"]) - int(stats["used"]) - dropped - int(stats["waiting"])
+
+
+def grid_message(occupancy: OccupancyMap) -> OccupancyGrid:
+    message = OccupancyGrid()
+    message.header.frame_id = "map"
+    message.info.height, message.info.width = occupancy.percent.shape
+    message.info.resolution = occupancy.grid.resolution_m
+    message.info.origin.position.x, message.info.origin.position.y = occupancy.grid.origin_m
+    message.info.origin.orientation.w = 1.0
+    message.data = array.array("b", occupancy.percent.tobytes())
+    return message
+
+
+def embedding_message(
+    vector: NDArray[np.float32], bundle_id: str, bundle: str, stamp_ns: int, known: bool = True
+) -> Embedding:
+    """As scene_classifier publishes it."""
+    fields: dict[str, Any] = {"bundle_id": bundle_id, "bundle": bundle, "known": known, "temperature": 1.0}
+    message = Embedding(embedding=array.array("f", vector.tobytes()), **fields)
+    message.header.stamp, message.header.frame_id = to_time(stamp_ns), harness.FRAME_ID
+    return message

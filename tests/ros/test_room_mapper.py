@@ -1,6 +1,5 @@
 """room_mapper over DDS: rooms with names from a drive, asked for, renamed, kept over a restart; bad input dropped."""
 
-import array
 import sys
 from typing import Any
 
@@ -26,10 +25,10 @@ from edgevl_ros.node.qos import LATCHED, stream_qos
 from edgevl_ros.node.stamps import to_time
 from edgevl_ros.nodes.bag_player import place_type
 from edgevl_sim import write_bag
-from tests.core.room_map.homes import two_rooms
+from tests.core.room_map.homes import two_rooms, upstairs
 from tests.core.tiny import colour_bank, write_colour_bundle
 from tests.ros import harness
-from tests.ros.room_mapping import NODE, balance, write_home_bag
+from tests.ros.room_mapping import NODE, balance, embedding_message, grid_message, write_home_bag
 
 pytestmark = pytest.mark.ros
 RELIABLE = {"qos_reliability": "reliable", "qos_depth": 100}
@@ -125,17 +124,6 @@ def test_a_drive_becomes_a_map_with_names_that_stays(graph, tmp_path):
     assert graph.call(RoomAt, f"{NODE}/room_at", x=7.0, y=1.0).room.label == "den"  # a new name is saved at once
 
 
-def grid_message(occupancy: OccupancyMap) -> OccupancyGrid:
-    message = OccupancyGrid()
-    message.header.frame_id = "map"
-    message.info.height, message.info.width = occupancy.percent.shape
-    message.info.resolution = occupancy.grid.resolution_m
-    message.info.origin.position.x, message.info.origin.position.y = occupancy.grid.origin_m
-    message.info.origin.orientation.w = 1.0
-    message.data = array.array("b", occupancy.percent.tobytes())
-    return message
-
-
 def test_what_cannot_be_placed_is_dropped_by_its_reason_and_a_new_map_moves_nothing(graph, tmp_path):
     write_colour_bundle(tmp_path / "bundle")
     bundle_id = load_bundle(tmp_path / "bundle").manifest.bundle_id
@@ -157,10 +145,9 @@ def test_what_cannot_be_placed_is_dropped_by_its_reason_and_a_new_map_moves_noth
         poses.publish(message)
 
     def look(seconds: float, vector: np.ndarray, **changes: Any) -> None:
-        fields = {"bundle_id": bundle_id, "bundle": str(tmp_path / "bundle"), "known": True, "temperature": 1.0}
-        message = Embedding(embedding=array.array("f", vector.tobytes()), **{**fields, **changes})
-        message.header.stamp = to_time(harness.START_NS + round(seconds * 1e9))
-        seen.publish(message)
+        fields = {"bundle_id": bundle_id, **changes}
+        stamp_ns = harness.START_NS + round(seconds * 1e9)
+        seen.publish(embedding_message(vector, bundle=str(tmp_path / "bundle"), stamp_ns=stamp_ns, **fields))
 
     def settled(reason: str, count: int) -> None:
         graph.until(lambda: stats().get(reason) == str(count), f"{count} {reason}")
@@ -212,6 +199,18 @@ def test_what_cannot_be_placed_is_dropped_by_its_reason_and_a_new_map_moves_noth
         graph.until(lambda high=side: image() is not None and image().height == high, "a picture of the next map")
         graph.until(lambda: rooms().header == image().header, "its rooms")
         assert {room.label: room.id for room in rooms().rooms} == ids
+
+    # Carried to another floor and back: nothing is smeared over either.
+    maps.publish(grid_message(upstairs()))
+    graph.until(lambda: set(labels(rooms())) == {"unknown"}, "rooms of another floor, of which nothing is known")
+    for number in range(4):
+        pose(50 + number, 1.0 + 0.4 * number, 0.9)
+        look(50 + number, blue)
+    graph.until(lambda: "blue" in labels(rooms()), "what is seen there")
+    assert "red" not in labels(rooms())
+    maps.publish(grid_message(two_rooms()))
+    graph.until(lambda: labels(rooms()) == ["blue", "red"], "the first floor's rooms")
+    assert {room.label: room.id for room in rooms().rooms} == ids
 
 
 def test_a_simulated_drive_gives_the_map_that_its_bag_gives(graph, tmp_path):

@@ -36,6 +36,17 @@ def two_rooms(resolution_m: float = 0.05, door_m: float = 0.9) -> OccupancyMap:
     return OccupancyMap(Grid(percent.shape, resolution_m, (0.0, 0.0)), percent)
 
 
+def upstairs() -> OccupancyMap:
+    """As large as two_rooms, at the same place, with the same outer walls; parted across, and with a stairwell."""
+    ground = two_rooms()
+    percent = ground.percent.copy()
+    percent[4:64, 4:167] = 0
+    percent[33:36, 4:167], percent[33:36, 20:38] = 100, 0
+    percent[4:33, 60:110], percent[36:58, 30:70], percent[36:58, 110:150] = 100, 100, 100
+    percent[14:33, 4:14], percent[4:20, 130:167], percent[58:64, 80:100] = 100, 100, 100
+    return OccupancyMap(ground.grid, percent)
+
+
 def looked_at(rooms: RoomMap, word: str, x: float, y: float, frames: int = 6, wrong: str = "") -> None:
     """Frames around a place, all saying ``word``; every third says ``wrong`` where that is given."""
     vectors = dict(zip(NAMES, words().vectors, strict=True))

@@ -19,7 +19,7 @@ from edgevl_core.room_map.words import open_dictionary
 from edgevl_sim import home_seed
 from edgevl_sim.floorplan import CELL_M
 from edgevl_sim.home_map import home_map
-from tests.core.room_map.homes import CAMERA, two_rooms
+from tests.core.room_map.homes import CAMERA, two_rooms, upstairs
 from tests.core.tiny import colour_bank, write_colour_bundle
 
 pytestmark = pytest.mark.unit
@@ -162,17 +162,6 @@ def test_doors_that_are_closed(robot: Robot) -> None:
 
 
 # -- another floor -------------------------------------------------------------------------------------------
-
-
-def upstairs() -> OccupancyMap:
-    """As large as two_rooms, at the same place, with the same outer walls; parted across, and with a stairwell."""
-    ground = two_rooms()
-    percent = ground.percent.copy()
-    percent[4:64, 4:167] = 0
-    percent[33:36, 4:167], percent[33:36, 20:38] = 100, 0
-    percent[4:33, 60:110], percent[36:58, 30:70], percent[36:58, 110:150] = 100, 100, 100
-    percent[14:33, 4:14], percent[4:20, 130:167], percent[58:64, 80:100] = 100, 100, 100
-    return OccupancyMap(ground.grid, percent)
 
 
 def test_another_floor_on_the_same_map_topic(robot: Robot, tmp_path: Path, bundle: Path) -> None:
