@@ -1,6 +1,6 @@
 # make demo, make test: each does its own set-up in .venv, once. make setup PYTHON=python3.12 picks an interpreter,
 # ROS_WHEELS=jazzy the other ROS 2.
-.PHONY: setup demo test test-computing test-slow faults test-ros test-jazzy lint bench colcon clean
+.PHONY: docs setup demo test test-computing test-slow faults test-ros test-jazzy lint bench colcon clean
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
@@ -132,6 +132,20 @@ colcon: setup $(COLCON_VENV)/.tools
 	-DPython3_EXECUTABLE=$(PREFIX)/bin/python -DCMAKE_PROJECT_INCLUDE=$(CURDIR)/edgevl_build/wheels.cmake
 	@$(TEST_ENV) EDGEVL_COLCON_INSTALL=$(CURDIR)/install $(RUN) -m pytest $(COLCON_TESTS) $(ARGS)
 endif
+
+# --- the documentation site: pages from docs/ and reference from the code; a dead link or a page outside the contents fails
+DOCS_VENV = .venv-docs
+
+$(DOCS_VENV)/.tools: locks/docs.txt $(VENV)/.created
+	@echo "Sphinx in $(DOCS_VENV)"
+	@[ -x $(DOCS_VENV)/bin/python ] || $(RUN) -m venv $(DOCS_VENV)
+	@$(CLEAN_ENV) $(DOCS_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -r locks/docs.txt
+	@touch $(DOCS_VENV)/COLCON_IGNORE $@
+
+docs: setup $(DOCS_VENV)/.tools
+	@$(RUN) -m edgevl_build.docs build/docs
+	@$(CLEAN_ENV) $(DOCS_VENV)/bin/sphinx-build -W --keep-going --quiet build/docs build/site
+	@echo "look at build/site/index.html"
 
 clean:
 	rm -rf build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(VENV)/.project
