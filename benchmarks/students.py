@@ -2,14 +2,14 @@
 
 python benchmarks/students.py [--task sim real] [--only NAME ...] [--epochs N] [--seeds 0] [--size-px 96]
     [--lr LR ...] [--work DIR] [--sim-bags DIR] [--sim-teacher DIR] [--real-bags DIR] [--real-teacher DIR]
-    [--set key=value ...] [--time-s 60] [--write DIR]
+    [--set key=value ...] [--time-s 60] [--write DIR] [--ranking FILE]
 
 Everything is kept in --work (runs/students): a run that was cut off goes on, and several calls with --only or --task
 make one table; rows are those of the last call's settings. --lr: each student is trained with each, and that one stays
 whose float student agrees best with the teacher on validation pairs. Without --sim-bags the demo's homes are rendered
 and its teacher pretrained; without --real-bags and --real-teacher both are made as benchmarks/real_rooms.py makes them.
 --task real, and the row with ImageNet weights, need EDGEVL_REAL_DATA. --write: students.md and students.png into that
-folder.
+folder; --ranking: what `edgevl adapt --budget-ms` chooses by (config/students.json).
 """
 
 import argparse
@@ -52,6 +52,7 @@ def main(command: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], dest="settings", help="over both recipes")
     parser.add_argument("--time-s", type=float, default=60.0, help="about how long times are measured")
     parser.add_argument("--write", type=Path)
+    parser.add_argument("--ranking", type=Path)
     try:
         return measure(parser.parse_args(command))
     except UserError as error:
@@ -84,6 +85,9 @@ def measure(arguments: argparse.Namespace) -> int:
         arguments.write.mkdir(parents=True, exist_ok=True)
         atomic_write(arguments.write / "students.md", table.document(rows, latency, of).encode())
         plot.draw(rows, latency, of, arguments.write / "students.png")
+    if arguments.ranking:
+        found = table.ranking(rows, CANDIDATES, arguments.size_px)
+        atomic_write(arguments.ranking, (json.dumps(found, indent=1) + "\n").encode())
     return 0
 
 

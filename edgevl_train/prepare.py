@@ -13,6 +13,7 @@ from edgevl_core.bundle.label_bank import LabelBank, build_label_bank
 from edgevl_core.bundle.labels import LabelSet, label_file, load_labels
 from edgevl_core.pairlog.doubts import bag_doubts
 from edgevl_core.pairlog.pairs import expected_pairs
+from edgevl_train.budget import load_ranking, within_budget
 from edgevl_train.data import homes
 from edgevl_train.data.cache import INDEX, Cache, build_cache, cache_key, find_bags, open_cache
 from edgevl_train.data.coverage import Coverage, measure_coverage
@@ -42,7 +43,12 @@ RANDOM = (
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that is checked before the first slow step. ``warnings``: as in TrainingInputs, to be said at once."""
+    """Everything that is checked before the first slow step.
+
+    Attributes:
+        warnings: as in TrainingInputs, to be said at once.
+        chosen: why this student, where the recipe gave a budget of time and no run had begun; else empty.
+    """
 
     bags: list[Path]
     teacher: Teacher
@@ -54,6 +60,7 @@ class Setup:
     student: Student
     earlier: list[EarlierRun]
     warnings: list[str]
+    chosen: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,9 @@ def prepare(
         precision=resolve_precision(recipe.teacher.precision, own_device(recipe)),
         device=own_device(recipe),
     )
+    chosen = ""
+    if recipe.student.budget_ms is not None:
+        recipe, chosen = within_budget(recipe, teacher.embed_dim, out, load_ranking())
     student = new_student(recipe.student, teacher, recipe.seed)
     earlier = earlier_runs(recipe, teacher)
     start = recipe.student.start_from
@@ -118,7 +128,7 @@ def prepare(
     if student.origin.startswith("random weights, for"):
         warnings.append(RANDOM.format(student.origin))
     file = label_file(labels_path)
-    return Setup(paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings)
+    return Setup(paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings, chosen)
 
 
 def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:

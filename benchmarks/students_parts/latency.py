@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgevl_cli.benchmark.machine import machine
-from edgevl_cli.benchmark.timing import Task, measure, ratio_quartiles
+from edgevl_core.base.timing import Task, measure, ratio_quartiles
 from edgevl_core.engine import Engine, openvino_installed
 from edgevl_train.quantise.trial import try_student
 from edgevl_train.sections import StudentSection

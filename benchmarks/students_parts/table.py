@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from students_parts.candidates import Candidate
+
 Rows = Sequence[Mapping[str, Any]]
 TITLES = {"sim": "Simulated homes", "real": "Real rooms"}
 
@@ -99,3 +101,25 @@ timed, and quantised, with their branches merged.
 
 def _machine(described: Mapping[str, Any]) -> str:
     return str(described.get("cpu") or described.get("processor") or "this machine")
+
+
+def ranking(rows: Rows, candidates: Sequence[Candidate], size_px: int) -> dict[str, Any]:
+    """config/students.json, for ``edgevl adapt --budget-ms``: the mean score over the tasks, all from random weights.
+
+    A student that lacks a task of the others is left out.
+    """
+    tasks = sorted({row["task"] for row in rows})
+    scored = []
+    for candidate in candidates:
+        found = [by_name(rows, task).get(candidate.name) for task in tasks]
+        if candidate.imagenet or None in found:
+            continue
+        mean = float(np.mean([score(of_seeds) for of_seeds in found if of_seeds]))
+        scored.append({"name": candidate.model, "backbone": candidate.backbone, "score": round(mean, 4)})
+    return {
+        "made_by": "benchmarks/students.py; the figures are in docs/students.md",
+        "tasks": tasks,
+        "seeds": sorted({row["seed"] for row in rows}),
+        "size_px": size_px,
+        "students": sorted(scored, key=lambda each: -each["score"]),
+    }
