@@ -32,6 +32,7 @@ from edgevl_train.run_directory import INPUTS_FILE, Inputs, describe_inputs, ope
 from edgevl_train.student.network import Student
 from edgevl_train.teacher.loading import Teacher, load_teacher
 from edgevl_train.teacher.model import enlarged_views
+from edgevl_train.teacher.text_export import exportable
 from edgevl_train.training.distributed import first_process, own_device
 from edgevl_train.training.precision import resolve_precision
 
@@ -115,6 +116,8 @@ def prepare(
         precision=resolve_precision(recipe.teacher.precision, own_device(recipe)),
         device=own_device(recipe),
     )
+    if recipe.text_encoder:
+        exportable(teacher)
     chosen = ""
     if recipe.student.budget_ms is not None:
         recipe, chosen = within_budget(recipe, teacher.embed_dim, out, load_ranking())
