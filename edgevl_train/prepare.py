@@ -118,9 +118,9 @@ def prepare(
     )
     if recipe.text_encoder:
         exportable(teacher)
-    chosen = ""
+    why = ""
     if recipe.student.budget_ms is not None:
-        recipe, chosen = within_budget(recipe, teacher.embed_dim, out, load_ranking())
+        recipe, why = within_budget(recipe, teacher.embed_dim, out, load_ranking())
     student = new_student(recipe.student, teacher, recipe.seed)
     earlier = earlier_runs(recipe, teacher)
     start = recipe.student.start_from
@@ -131,7 +131,7 @@ def prepare(
     if student.origin.startswith("random weights, for"):
         warnings.append(RANDOM.format(student.origin))
     file = label_file(labels_path)
-    return Setup(paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings, chosen)
+    return Setup(paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings, why)
 
 
 def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:

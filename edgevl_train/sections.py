@@ -149,7 +149,7 @@ class MissingDepthSection(Section):
 
 
 class RgbAugmentSection(Section):
-    """RGB-only augmentation in stage 1 and 2, see :func:`edgevl_train.data.augment.jitter_colour`; all 0: none.
+    """RGB-only augmentation in stage 1 and 2, see :func:`edgevl_train.data.augment.shift_colour`; all 0: none.
 
     The target stays the teacher's embedding of the untouched view.
     """

@@ -61,8 +61,11 @@ def exportable(teacher: Teacher) -> bytes:
             f"teacher {teacher.id}: its text tower of {size / 1e9:.1f} GB does not fit into one ONNX file (2 GB): "
             "leave the text encoder out; the label bank needs none"
         )
-    own = isinstance(teacher.tokenizer, JsonTokenizer)
-    content = own_tokenizer_json(teacher.tokenizer, teacher.id) if own else tokenizer_json(teacher)
+    tokenizer = teacher.tokenizer
+    if isinstance(tokenizer, JsonTokenizer):
+        content = own_tokenizer_json(tokenizer, teacher.id)
+    else:
+        content = tokenizer_json(teacher)
     return json.dumps(content, ensure_ascii=False).encode()
 
 
