@@ -101,11 +101,11 @@ lint: setup
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
-# ARGS are those of `edgevl benchmark`; the scripts after it time single parts. one_home.py, real_rooms.py, rooms.py and backbones.py, which take long,
+# ARGS are those of `edgevl benchmark`; the scripts after it time single parts. one_home.py, real_rooms.py, rooms.py, students.py and backbones.py, which take long,
 # are run by themselves.
 bench: setup
 	@$(CLEAN_ENV) $(VENV)/bin/edgevl benchmark $(ARGS)
-	@set -e; for script in $(filter-out $(addprefix benchmarks/,one_home.py real_rooms.py rooms.py backbones.py remembered.py),$(wildcard benchmarks/*.py)); do echo "$$script"; $(RUN) $$script; done
+	@set -e; for script in $(filter-out $(addprefix benchmarks/,one_home.py real_rooms.py rooms.py students.py backbones.py remembered.py),$(wildcard benchmarks/*.py)); do echo "$$script"; $(RUN) $$script; done
 
 ifneq ($(AMENT_PREFIX_PATH),)
 # An apt ROS 2 is sourced: in place, as `colcon build` in a workspace would.

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.torch import save_file
 
-from edgevl_cli.benchmark.timing import Timing, measure, ratio_quartiles
 from edgevl_core.base.resources import resource
+from edgevl_core.base.timing import Timing, measure, ratio_quartiles
 from edgevl_sim import write_bag
 from edgevl_train.data.batches import make_batches
 from edgevl_train.data.run_data import RunData

@@ -49,6 +49,6 @@ def _report(run: Path) -> None:
 
 
 def _seconds(tasks: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    from edgevl_cli.benchmark.timing import measure
+    from edgevl_core.base.timing import measure
 
     return {name: timing.median_s for name, timing in measure(tasks, seconds=_TIMED_S).items()}

@@ -79,6 +79,10 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
     depth: Depth = None,
     max_skew_s: MaxSkew = None,
     settings: Settings = [],  # noqa: B006  (typer copies it)
+    budget_ms: Annotated[
+        float | None,
+        typer.Option(metavar="MS", help="Choose the most accurate student that takes no longer here for one image."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check bags, teacher, labels and recipe; train nothing.")
@@ -108,7 +112,8 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
     from edgevl_train.data.cache import find_bags
     from edgevl_train.recipe import load_recipe
 
-    resolved = load_recipe(recipe, [*as_settings("cache", rgb, depth, max_skew_s), *settings])
+    budget = [] if budget_ms is None else [f"student.budget_ms={budget_ms}"]
+    resolved = load_recipe(recipe, [*as_settings("cache", rgb, depth, max_skew_s), *settings, *budget])
     # Wrong words and bags are said now, and not after the seconds that torch takes to load.
     load_labels(labels)
     for bag in find_bags(bags):

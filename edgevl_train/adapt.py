@@ -107,6 +107,8 @@ def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path
     inputs = open_inputs(setup, out, fabric)
     if (out / "bundle").exists() and (out / "report.json").is_file():
         return out / "bundle"
+    if setup.chosen:
+        progress.say(setup.chosen)
     for warning in setup.warnings:
         progress.say(f"warning: {warning}")
     gathered = gather(setup, inputs, out, progress, fabric)

@@ -31,6 +31,7 @@ def plan(
         *_split(setup),
         f"teacher {teacher.id}: {teacher.size_px} px, {teacher.embed_dim} dimensions, {recipe.views.count} views",
         f"student {student.name}: {student.size_px} px, {parameters:.1f} M parameters, {student.head} head{origin}",
+        *([setup.chosen] if setup.chosen else []),
         f"labels: {', '.join(setup.labels.names)}",
         f"stage 1: {recipe.stage1.epochs} epochs; stage 2: {recipe.stage2.epochs} epochs; seed {recipe.seed}",
         *(f"warning: {warning}" for warning in setup.warnings),

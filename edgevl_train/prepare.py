@@ -13,6 +13,7 @@ from edgevl_core.bundle.label_bank import LabelBank, build_label_bank
 from edgevl_core.bundle.labels import LabelSet, label_file, load_labels
 from edgevl_core.pairlog.doubts import bag_doubts
 from edgevl_core.pairlog.pairs import expected_pairs
+from edgevl_train.budget import load_ranking, within_budget
 from edgevl_train.data import homes
 from edgevl_train.data.cache import INDEX, Cache, build_cache, cache_key, find_bags, open_cache
 from edgevl_train.data.coverage import Coverage, measure_coverage
@@ -31,6 +32,7 @@ from edgevl_train.run_directory import INPUTS_FILE, Inputs, describe_inputs, ope
 from edgevl_train.student.network import Student
 from edgevl_train.teacher.loading import Teacher, load_teacher
 from edgevl_train.teacher.model import enlarged_views
+from edgevl_train.teacher.text_export import exportable
 from edgevl_train.training.distributed import first_process, own_device
 from edgevl_train.training.precision import resolve_precision
 
@@ -42,7 +44,12 @@ RANDOM = (
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that is checked before the first slow step. ``warnings``: as in TrainingInputs, to be said at once."""
+    """Everything that is checked before the first slow step.
+
+    Attributes:
+        warnings: as in TrainingInputs, to be said at once.
+        chosen: why this student, where the recipe gave a budget of time and no run had begun; else empty.
+    """
 
     bags: list[Path]
     teacher: Teacher
@@ -54,6 +61,7 @@ class Setup:
     student: Student
     earlier: list[EarlierRun]
     warnings: list[str]
+    chosen: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,11 @@ def prepare(
         precision=resolve_precision(recipe.teacher.precision, own_device(recipe)),
         device=own_device(recipe),
     )
+    if recipe.text_encoder:
+        exportable(teacher)
+    why = ""
+    if recipe.student.budget_ms is not None:
+        recipe, why = within_budget(recipe, teacher.embed_dim, out, load_ranking())
     student = new_student(recipe.student, teacher, recipe.seed)
     earlier = earlier_runs(recipe, teacher)
     start = recipe.student.start_from
@@ -120,7 +133,7 @@ def prepare(
     if student.origin.startswith("random weights, for"):
         warnings.append(RANDOM.format(student.origin))
     file = label_file(labels_path)
-    return Setup(paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings)
+    return Setup(paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings, why)
 
 
 def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:

@@ -25,7 +25,8 @@ class StudentSection(Section):
     which an earlier run of ``edgevl adapt`` ended (``start_from``), or of a ``pretrained`` backbone: a file, timm's own
     download, the image tower of a teacher that is the same network, or "auto", see :mod:`edgevl_train.new_student`.
     ``pretrained_mean`` and ``pretrained_std``, of RGB in 0..1, are what that file's weights were made for; left out,
-    timm's for the name.
+    timm's for the name. ``budget_ms`` chooses name and backbone: the most accurate student whose int8 file takes no
+    longer here for one image, see :mod:`edgevl_train.budget`.
     """
 
     name: str = presets.DEFAULT
@@ -36,6 +37,13 @@ class StudentSection(Section):
     pretrained_mean: tuple[float, float, float] | None = None
     pretrained_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     start_from: Path | None = None
+    budget_ms: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _chosen_freely(self) -> "StudentSection":
+        if self.budget_ms is not None and (self.start_from or self.pretrained not in (None, "auto", "timm")):
+            raise ValueError("budget_ms chooses the student, and start_from or pretrained has one: give one of them")
+        return self
 
     @model_validator(mode="after")
     def _one_origin(self) -> "StudentSection":
@@ -141,7 +149,7 @@ class MissingDepthSection(Section):
 
 
 class RgbAugmentSection(Section):
-    """RGB-only augmentation in stage 1 and 2, see :func:`edgevl_train.data.augment.jitter_colour`; all 0: none.
+    """RGB-only augmentation in stage 1 and 2, see :func:`edgevl_train.data.augment.shift_colour`; all 0: none.
 
     The target stays the teacher's embedding of the untouched view.
     """

@@ -15,7 +15,7 @@ from edgevl_cli.benchmark.graph import PEAK_GMACS, PEAK_SIDE, Size, size_of, wri
 from edgevl_cli.benchmark.machine import cores, load, machine
 from edgevl_cli.benchmark.node_path import INFERENCE, PARTS, node_path
 from edgevl_cli.benchmark.node_path import available as ros_available
-from edgevl_cli.benchmark.timing import Task, Timing, measure, ratio, ratio_quartiles
+from edgevl_core.base.timing import Task, Timing, measure, ratio, ratio_quartiles
 from edgevl_core.engine import CPU_ONLY, Engine, open_session, openvino_installed
 
 ONNX_RUNTIME, OPENVINO, PYTORCH = "ONNX Runtime", "OpenVINO", "PyTorch"

@@ -72,6 +72,8 @@ def ablate(  # noqa: PLR0913  (the options of the command line)
         raise UserError(f"seeds {list(seeds)}: at least one is needed, each once")
     if not recipe.stage2.epochs:
         raise UserError("stage2.epochs=0: an ablation of stage 2 needs at least one epoch of it")
+    if recipe.student.budget_ms is not None:
+        raise UserError("student.budget_ms with --ablate: name the student, which edgevl adapt --dry-run finds")
     varied = {variant: _varied(recipe, variant) for variant in variants}
     fewer = {f"weights of {bits} bits": _with_weight_bits(recipe, bits) for bits in weight_bits}
     check_out(out, resume=resume)

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgevl_core.base.errors import UserError
-from edgevl_train.data.augment import DIM_DRAWS, dim, shift_colour
+from edgevl_train.data.augment import COLOUR_DRAWS, DIM_DRAWS, dim, shift_colour
 from edgevl_train.data.missing import MISSING_DRAWS, lose_depth
 from edgevl_train.data.prefetch import one_ahead
 from edgevl_train.data.run_data import RunData, view_pixels
 from edgevl_train.data.views import DEPTH_DRAWS, augment_depth
 from edgevl_train.recipe import Recipe
 
-_DRAWS = [4, DEPTH_DRAWS, DIM_DRAWS, MISSING_DRAWS]  # uniform numbers for each pair
+_DRAWS = [COLOUR_DRAWS, DEPTH_DRAWS, DIM_DRAWS, MISSING_DRAWS]  # uniform numbers for each pair
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgevl_core.base.errors import UserError
-from edgevl_train.data.augment import jitter_colour, random_boxes
+from edgevl_train.data.augment import COLOUR_DRAWS, random_boxes, shift_colour
 from edgevl_train.data.prefetch import one_ahead
 from edgevl_train.data.views import crop
 from edgevl_train.pretrain.captioned import Captioned
@@ -109,10 +109,11 @@ def _stage(
     def batches(epoch: int, first: int) -> Iterator[Batch]:
         generator = np.random.default_rng([settings.seed, phase == "whole", epoch])
         order = generator.permutation(train_rows)
-        seeds = generator.integers(2**63, size=(steps, world))
+        seeds, whole = generator.integers(2**63, size=steps), own * world
+        mine = slice(fabric.global_rank * own, (fabric.global_rank + 1) * own)
         for step in range(first, steps):
-            start = (step * world + fabric.global_rank) * own
-            yield _batch(data, order[start : start + own], tokens, settings, int(seeds[step, fabric.global_rank]))
+            rows = order[step * whole : (step + 1) * whole]
+            yield _batch(data, rows, mine, tokens, settings, int(seeds[step]))
 
     def loss(model: Any, batch: Batch) -> dict[str, Tensor]:
         if phase == "frozen":
@@ -161,18 +162,26 @@ def separate_captions(model: Any, tokens: list[Tensor], settings: Pretraining) -
         optimiser.step()
 
 
-def _batch(data: Captioned, rows: NDArray[np.int64], tokens: list[Tensor], settings: Pretraining, seed: int) -> Batch:
-    """Augmented images, and one sentence for each caption: of all captions, or of the batch's own if there are more."""
+def _batch(
+    data: Captioned, rows: NDArray[np.int64], mine: slice, tokens: list[Tensor], settings: Pretraining, seed: int
+) -> Batch:
+    """Augmented images, and one sentence for each caption: of all captions, or of the batch's own if there are more.
+
+    Args:
+        rows: of the batch of all processes, for which all is drawn, so that each has the same sentences, and an image
+            looks the same whichever process has it; ``mine``: this process's part.
+    """
     generator = torch.Generator().manual_seed(seed)
     boxes, flips = random_boxes(len(rows), settings.min_scale, settings.max_aspect, generator)
-    rows = np.sort(rows)  # in the order of the file they are read from
-    pixels = crop(torch.from_numpy(data.rgb[rows]), boxes, flips, settings.crop_px, nearest=False)
-    pixels = _normalised(jitter_colour(pixels, generator, **settings.colours.model_dump()), settings)
-    captions = data.caption[rows]
-    present = np.arange(len(tokens)) if len(tokens) <= settings.batch else np.unique(captions)
+    colours = torch.rand(COLOUR_DRAWS, len(rows), generator=generator)
     number = int(torch.randint(2**31, (1,), generator=generator))
+    rows = np.sort(rows)  # in the order of the file they are read from
+    present = np.arange(len(tokens)) if len(tokens) <= settings.batch else np.unique(data.caption[rows])
     sentences = torch.stack([tokens[row][number % len(tokens[row])] for row in present])
-    return Batch(pixels, torch.from_numpy(np.searchsorted(present, captions)), sentences)
+    rows = rows[mine]
+    pixels = crop(torch.from_numpy(data.rgb[rows]), boxes[mine], flips[mine], settings.crop_px, nearest=False)
+    pixels = _normalised(shift_colour(pixels, colours[:, mine], **settings.colours.model_dump()), settings)
+    return Batch(pixels, torch.from_numpy(np.searchsorted(present, data.caption[rows])), sentences)
 
 
 @torch.inference_mode()

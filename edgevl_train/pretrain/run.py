@@ -20,13 +20,14 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
 from edgevl_core.bundle.labels import LabelSet, load_labels
 from edgevl_train.data.cache import hash_bag
-from edgevl_train.pretrain.captioned import is_bag, photo_files, read_captioned
+from edgevl_train.pretrain.captioned import Captioned, is_bag, photo_files, read_captioned
 from edgevl_train.pretrain.clip_training import build, train
 from edgevl_train.pretrain.settings import Pretraining
 from edgevl_train.progress import RunProgress
 from edgevl_train.run_directory import LOCK_FILE, at_work, check_nobody_at_work
 from edgevl_train.teacher.config import CONFIG_FILE
 from edgevl_train.teacher.weights import WEIGHTS_FILE
+from edgevl_train.training.checkpoint import Best
 from edgevl_train.training.context import OnProgress, RunContext
 from edgevl_train.training.distributed import first_process, start_fabric
 from edgevl_train.training.signals import terminable
@@ -79,12 +80,12 @@ def pretrain(
         with contextlib.suppress(SystemExit, KeyboardInterrupt), terminable():
             progress = RunProgress(None, shares, stream=io.StringIO())
             _learn(paths, label_set, settings, RunContext(fabric, work, fingerprint, progress.update), progress)
-        raise SystemExit(0)
+        raise SystemExit(0)  # the first process writes the model and what it was made from
     work.mkdir(parents=True, exist_ok=True)
     with at_work(work), terminable(), RunProgress(status_path, shares) as progress:
         context = RunContext(fabric, work, fingerprint, progress.update)
-        model, record = _learn(paths, label_set, settings, context, progress)
-        record["sources"] = hashes
+        model, best, data = _learn(paths, label_set, settings, context, progress)
+        record = _record(data, best, settings, work) | {"sources": hashes}
         with atomic_directory(out) as directory:
             _write(model, record, settings, directory)
         shutil.rmtree(work)
@@ -97,7 +98,7 @@ def _learn(
     settings: Pretraining,
     context: RunContext,
     progress: RunProgress,
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[Any, Best, Captioned]:
     fabric, work = context.fabric, context.directory
     with fabric.rank_zero_first():
         if fabric.is_global_zero:
@@ -110,8 +111,13 @@ def _learn(
         progress.say(f"lost: {loss}")
     progress.stage("train")
     model, best = train(data, settings, context)
+    return model, best, data
+
+
+def _record(data: Captioned, best: Best, settings: Pretraining, work: Path) -> dict[str, Any]:
+    """What metrics.json says."""
     history = [json.loads(line) for line in (work / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    record = {
+    return {
         "settings": settings.model_dump(mode="json"),
         "captions": data.names,
         "places": int(data.place.max()) + 1,
@@ -121,7 +127,6 @@ def _learn(
         "validation": history,
         "best": {"epoch": best.epoch, "top1": best.metrics["score"]},
     }
-    return model, record
 
 
 def _check_work(work: Path, resume: bool) -> None:
@@ -147,7 +152,7 @@ def _open_work(work: Path, fingerprint: str) -> None:
 
 def _read(
     paths: list[Path], labels: LabelSet | None, settings: Pretraining, work: Path, on_progress: OnProgress
-) -> Any:
+) -> Captioned:
     try:
         size_px = round(settings.size_px * _CACHE_SHARE)
         return read_captioned(paths, size_px, work, labels, on_progress, settings.pairs)

@@ -51,12 +51,14 @@ def check_student(section: StudentSection, embed_dim: int) -> None:
     Raises:
         UserError: naming the backbone, what cannot be done with it, and why.
     """
-    deciding = section.model_dump_json(include={"name", "size_px", "head", "backbone"})
-    if (deciding, embed_dim) in _passed:
+    if _key(section, embed_dim) in _passed:
         return
     with tempfile.TemporaryDirectory() as directory:
         try_student(section, embed_dim, Path(directory))
-    _passed.add((deciding, embed_dim))
+
+
+def _key(section: StudentSection, embed_dim: int) -> tuple[str, int]:
+    return section.model_dump_json(include={"name", "size_px", "head", "backbone"}), embed_dim
 
 
 def try_student(section: StudentSection, embed_dim: int, directory: Path) -> Trial:
@@ -96,6 +98,7 @@ def try_student(section: StudentSection, embed_dim: int, directory: Path) -> Tri
     if openvino_installed():
         _agrees(name, size_px, files[1], "openvino", pixels.numpy(), coarse, _LEAST_INT8)
     parameters = sum(parameter.numel() for parameter in student.parameters())
+    _passed.add(_key(section, embed_dim))
     return Trial(parameters, *files, len(quantised.float_layers), _cosine(answer, expected))
 
 

@@ -40,8 +40,9 @@ def tokenizer_json(teacher: Teacher) -> dict[str, Any]:
         or tokenizer.reduction_fn is not None
     ):
         raise UserError(
-            f"teacher {teacher.id}: its tokenizer ({type(tokenizer).__name__}) is not CLIP's plain BPE, which alone "
-            "can be exported: leave the text encoder out; the label bank needs none"
+            f"teacher {teacher.id}: its tokenizer ({type(tokenizer).__name__}) is neither CLIP's plain BPE nor a "
+            "tokenizer.json, which alone can be exported: leave the text encoder out (text_encoder=false); the label "
+            "bank needs none"
         )
     specials = [(text, index) for text, index in tokenizer.encoder.items() if index in tokenizer.all_special_ids]
     start, end = (next(text for text, index in specials if index == wanted) for wanted in tokenizer.all_special_ids[:2])
@@ -93,15 +94,18 @@ def _byte_pair_encoding(tokenizer: SimpleTokenizer) -> dict[str, Any]:
     }
 
 
-def _cleaning() -> list[dict[str, Any]]:
+def repairs() -> list[dict[str, Any]]:
+    """What open_clip's cleaning does first, whatever the tokenizer, as normalizers: ftfy's repairs, and NFC."""
     shapes = [({"String": chr(code)}, text) for code, text in {**LIGATURES, **WIDTH_MAP}.items()]
-    patterns = [*QUOTES.items(), (CONTROL, ""), (FINAL_SIGMA, "ς")]
-    replaced = shapes + [({"Regex": pattern}, text) for pattern, text in patterns]
-    return [
-        *({"type": "Replace", "pattern": pattern, "content": text} for pattern, text in replaced),
-        {"type": "NFC"},
-        {"type": "Lowercase"},
-    ]
+    patterns = [({"Regex": pattern}, text) for pattern, text in (*QUOTES.items(), (CONTROL, ""))]
+    replaced = [{"type": "Replace", "pattern": pattern, "content": text} for pattern, text in shapes + patterns]
+    return [*replaced, {"type": "NFC"}]
+
+
+def _cleaning() -> list[dict[str, Any]]:
+    *replaced, composed = repairs()
+    sigma = {"type": "Replace", "pattern": {"Regex": FINAL_SIGMA}, "content": "ς"}
+    return [*replaced, sigma, composed, {"type": "Lowercase"}]
 
 
 def _added(text: str, index: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgevl_cli.benchmark.timing import MAX_ROUNDS, MIN_ROUNDS, Timing, measure, ratio, ratio_quartiles
+from edgevl_core.base.timing import MAX_ROUNDS, MIN_ROUNDS, Timing, measure, ratio, ratio_quartiles
 
 pytestmark = pytest.mark.unit
 

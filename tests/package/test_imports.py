@@ -97,12 +97,13 @@ ROOMS: dict[str, dict[str, str]] = {
         "ablation": "data evaluation new_student prepare progress quantise recipe run_directory sections student "
         "training",
         "adapt": "data evaluation export_bundle prepare progress recipe restore run_directory training",
+        "budget": "quantise recipe run_directory sections",
         "data": "recipe sections teacher",
         "evaluation": "data recipe restore teacher",
         "export_bundle": "data evaluation prepare quantise recipe run_directory sections student teacher",
         "new_student": "restore sections student teacher",
         "plan": "data prepare recipe run_directory",
-        "prepare": "data new_student progress quantise recipe run_directory student teacher training",
+        "prepare": "budget data new_student progress quantise recipe run_directory student teacher training",
         "pretrain": "data datasets evaluation progress recipe run_directory sections student teacher torchvision_ops "
         "training",
         "quantise": "sections student torchvision_ops",

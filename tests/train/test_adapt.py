@@ -87,6 +87,19 @@ def test_a_bundle_with_the_text_tower_takes_any_word(
     assert bank.vectors[-1] @ expected / np.linalg.norm(expected) > 0.999
 
 
+def test_a_text_tower_that_cannot_be_exported_is_refused_before_the_training(
+    sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    other = shutil.copytree(teacher_directory, tmp_path / "teacher")
+    config = json.loads((other / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["tokenizer_kwargs"] = {"clean": "canonicalize"}
+    (other / "open_clip_config.json").write_text(json.dumps(config))
+    asked = recipe.model_copy(update={"text_encoder": True})
+    with pytest.raises(UserError, match=r"neither CLIP's plain BPE nor a tokenizer\.json"):
+        adapt([sim_bag], f"open_clip:@{other}", LABELS, tmp_path / "run", asked)
+    assert not (tmp_path / "run").exists()
+
+
 def test_two_models_are_compared_in_one_pass_with_one_teacher(
     run: Path, sim_bag: Path, bag_without_truth: Path, teacher_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from edgevl_core.base.errors import UserError
-from edgevl_train.data.augment import jitter_colour, random_boxes
+from edgevl_train.data.augment import COLOUR_DRAWS, random_boxes, shift_colour
 from edgevl_train.pretrain.captioned import Captioned, read_captioned
 from edgevl_train.pretrain.clip_training import train
 from edgevl_train.pretrain.run import pretrain
@@ -67,13 +67,13 @@ def test_it_learns_and_is_deterministic(tmp_path: Path) -> None:
 
 def test_colour_jitter_without_strength_changes_nothing() -> None:
     pixels = torch.rand(4, 3, 8, 8) * 255
-    generator = torch.Generator().manual_seed(0)
-    same = jitter_colour(pixels, generator, brightness=0, contrast=0, saturation=0, hue_rad=0)
+    draw = torch.rand(COLOUR_DRAWS, 4, generator=torch.Generator().manual_seed(0))
+    same = shift_colour(pixels, draw, brightness=0, contrast=0, saturation=0, hue_rad=0)
     assert torch.allclose(same, pixels, atol=0.01)
     grey = torch.full((4, 3, 8, 8), 90.0)
-    hue = jitter_colour(grey, generator, brightness=0, contrast=0, saturation=0.5, hue_rad=1.0)
+    hue = shift_colour(grey, draw, brightness=0, contrast=0, saturation=0.5, hue_rad=1.0)
     assert torch.allclose(hue, grey, atol=0.5)  # grey has no hue
-    bright = jitter_colour(pixels, generator, brightness=0.4, contrast=0, saturation=0, hue_rad=0)
+    bright = shift_colour(pixels, draw, brightness=0.4, contrast=0, saturation=0, hue_rad=0)
     ratio = functional.normalize(bright.flatten(1), dim=1) * functional.normalize(pixels.flatten(1), dim=1)
     assert ratio.sum(1).min() > 0.98
     assert bright.mean((1, 2, 3)).std() > 5

@@ -1,0 +1,149 @@
+"""A student by the time that it may take: the most accurate one that is fast enough on this machine.
+
+Which is more accurate than which was measured once, at equal training (``config/students.json``, made by
+benchmarks/students.py; docs/students.md). How long each takes is measured here and now.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from edgevl_core.base.errors import UserError
+from edgevl_core.base.resources import resource
+from edgevl_core.base.timing import measure
+from edgevl_core.engine import ENGINES, Engine
+from edgevl_train.quantise.trial import try_student
+from edgevl_train.recipe import Recipe, load_recipe
+from edgevl_train.run_directory import INPUTS_FILE
+from edgevl_train.sections import Machine, Section, StudentSection
+
+RANKING_FILE = "config/students.json"
+ENGINE = ENGINES[0]  # what scene_classifier runs a bundle with, unless it is told otherwise
+_MEASURED_S = 0.5
+
+
+class Ranked(Section):
+    """A student of the ranking. ``score``: its accuracy there, which only tells more from less."""
+
+    name: str
+    backbone: dict[str, Any] = Field(default_factory=dict)
+    score: float
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.name} {json.dumps(self.backbone)}" if self.backbone else self.name
+
+
+def load_ranking(path: Path | None = None) -> list[Ranked]:
+    """The students by falling accuracy.
+
+    Args:
+        path: {"students": [{"name", "backbone", "score"}]}; None: the shipped ``config/students.json``.
+
+    Raises:
+        UserError: it is not there, or is no ranking.
+    """
+    path = resource(RANKING_FILE) if path is None else path
+    try:
+        found = [Ranked.model_validate(each) for each in json.loads(path.read_text(encoding="utf-8"))["students"]]
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"ranking {path} cannot be read ({reason}): make it with benchmarks/students.py --write, or name a student"
+        ) from error
+    return sorted(found, key=lambda each: -each.score)
+
+
+def within_budget(recipe: Recipe, embed_dim: int, out: Path | None, ranking: Sequence[Ranked]) -> tuple[Recipe, str]:
+    """The recipe with the student that its ``student.budget_ms`` allows, and a sentence that says why it is that one.
+
+    A run of ``out`` that has begun goes on with its own.
+
+    Raises:
+        UserError: none is fast enough; several processes, which might not choose alike.
+    """
+    section = recipe.student
+    if section.budget_ms is None:
+        return recipe, ""
+    if _processes(recipe) > 1:
+        raise UserError(
+            f"student.budget_ms={section.budget_ms:g} in several processes: each would measure for itself; "
+            "name the student, which edgevl adapt --dry-run in one process finds"
+        )
+    begun = _begun(section, out)
+    if begun is not None:
+        return _with_student(recipe, begun.name, begun.backbone), ""
+
+    def milliseconds(student: Ranked) -> float:
+        return _int8_ms(_with_student(recipe, student.name, student.backbone).student, embed_dim)
+
+    chosen, sentence = choose(ranking, section.budget_ms, milliseconds)
+    where = f" ({section.size_px} px, int8, {ENGINE}, one thread)"
+    return _with_student(recipe, chosen.name, chosen.backbone), sentence + where
+
+
+def choose(ranking: Iterable[Ranked], budget_ms: float, milliseconds: Callable[[Ranked], float]) -> tuple[Ranked, str]:
+    """The first of the ranking that takes no longer than the budget, and why.
+
+    Args:
+        milliseconds: measures one; UserError where it cannot be built, which passes over it.
+
+    Raises:
+        UserError: none does; the fastest is named.
+    """
+    slower: list[tuple[float, str]] = []
+    refused: list[str] = []
+    for student in ranking:
+        try:
+            took_ms = milliseconds(student)
+        except UserError:
+            refused.append(student.label)
+            continue
+        if took_ms <= budget_ms:
+            before = [f"{label} {ms:.2f} ms" for ms, label in slower] + [f"{label} cannot" for label in refused]
+            why = f"; more accurate, but not within it: {', '.join(before)}" if before else "; it is the most accurate"
+            return student, f"student {student.label}: {took_ms:.2f} ms, {budget_ms:g} ms are allowed{why}"
+        slower.append((took_ms, student.label))
+    if not slower:
+        raise UserError(f"budget of {budget_ms:g} ms: no student of the ranking can be built at this size: name one")
+    fastest_ms, fastest = min(slower)
+    raise UserError(
+        f"budget of {budget_ms:g} ms: no student is that fast here, the fastest is {fastest} with {fastest_ms:.2f} ms; "
+        "allow more, or take a smaller student.size_px"
+    )
+
+
+def _processes(recipe: Machine) -> int:
+    return max(recipe.devices * recipe.num_nodes, int(os.environ.get("WORLD_SIZE", 1)))
+
+
+def _begun(section: StudentSection, out: Path | None) -> StudentSection | None:
+    """The student of a run that has begun with the same budget."""
+    if out is None or not (out / INPUTS_FILE).is_file():
+        return None
+    earlier = load_recipe(out / "recipe.yaml").student
+    return earlier if earlier.budget_ms == section.budget_ms else None
+
+
+def _with_student(recipe: Recipe, name: str, backbone: dict[str, Any]) -> Recipe:
+    student = recipe.student.model_copy(update={"name": name, "backbone": backbone})
+    return recipe.model_copy(update={"student": student})
+
+
+def _int8_ms(section: StudentSection, embed_dim: int) -> float:
+    """Median time of one image with one thread, of the student's int8 file with random weights.
+
+    Raises:
+        UserError: it cannot be built or exported.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        engine = Engine(try_student(section, embed_dim, Path(directory)).int8, name=ENGINE)
+    pixels = np.zeros((1, 3, engine.size_px, engine.size_px), np.uint8)
+    return 1e3 * measure({"student": lambda: engine(pixels)}, seconds=_MEASURED_S)["student"].median_s
