@@ -5,7 +5,6 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from edgevl.msg import SceneClass
@@ -16,6 +15,7 @@ from std_srvs.srv import Trigger
 from tests.ros import harness
 from tests.ros.classifying import NODE, accounted, listening, unaccounted
 from tests.ros.harness import Graph, NodeProcess
+from tests.ros.memory import Held, held
 from tests.ros.test_inactive import change
 
 pytestmark = [pytest.mark.ros, pytest.mark.faults]
@@ -28,21 +28,6 @@ LIFE = (
     Transition.TRANSITION_CONFIGURE,
     Transition.TRANSITION_ACTIVATE,
 )
-
-
-class Held(NamedTuple):
-    """What a process holds. ``memory_mb``: its own, without mapped files and memory shared with others."""
-
-    memory_mb: float
-    descriptors: int
-    threads: int
-
-
-def held(node: NodeProcess) -> Held:
-    process = Path(f"/proc/{node.process.pid}")
-    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-    memory_kb, threads = (int(status[name].split()[0]) for name in ("RssAnon", "Threads"))
-    return Held(memory_kb / 1024, sum(1 for _ in (process / "fd").iterdir()), threads)
 
 
 class Growth:
