@@ -3,12 +3,15 @@
 Once in ``make test``; ``make faults`` kills EDGEVL_FAULT_ROUNDS runs, at most 30, every third of them twice.
 """
 
+import contextlib
 import json
 import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +22,6 @@ from tests.paths import ROOT
 
 pytestmark = [pytest.mark.train, pytest.mark.faults]
 ROUNDS = min(30, int(os.environ.get("EDGEVL_FAULT_ROUNDS", "1")))
-START_S = 6.0  # until a process has loaded torch and its inputs
 COMMAND = "import sys, torch; torch.set_num_threads(2); from edgevl_cli.main import main; main()"
 
 
@@ -34,27 +36,33 @@ class Run:
         words += ["--recipe", file, "--out", out]
         self._command = [sys.executable, "-c", COMMAND, *map(str, words)]
 
-    def is_killed(self, after_s: float) -> bool:
-        """Work for so long; whether that was cut off."""
+    def work_until(self, progress: float, later_s: float) -> str:
+        """Work until the run says to have done so much of it, and a moment longer; where it was cut off."""
         child = self._begin()
-        try:
-            child.communicate(timeout=after_s)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
-            return True
-        assert child.returncode == 0
-        return False
+        while self._status().get("progress", -1.0) < progress and child.poll() is None:
+            time.sleep(0.01)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(later_s)
+        child.kill()
+        ended = child.wait()
+        status = self._status()
+        return "finished" if ended == 0 else f"{status.get('stage', 'start')} {status.get('progress', 0.0):.0%}"
 
     def end(self) -> None:
         """Work to the end."""
-        child = self._begin()
-        said, _ = child.communicate()
-        assert child.returncode == 0, said
+        assert self._begin().wait() == 0, self._said().read_text()
 
-    def _begin(self) -> "subprocess.Popen[str]":
+    def _status(self) -> dict[str, Any]:
+        status = self.out / "status.json"
+        return json.loads(status.read_text()) if status.is_file() else {}
+
+    def _said(self) -> Path:
+        return self.out.with_name("said.txt")
+
+    def _begin(self) -> "subprocess.Popen[bytes]":
         command = self._command + (["--resume"] if self.out.exists() else [])
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        with self._said().open("wb") as said:
+            return subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
 
 
 def made(run: Path) -> dict[str, object]:
@@ -68,27 +76,15 @@ def made(run: Path) -> dict[str, object]:
     return {"report": report, "manifest": manifest, "files": hashes, "state": status["state"]}
 
 
-def took_s(run: Path) -> float:
-    """How long a finished run has been at work, with its start."""
-    return START_S + (run / "report.json").stat().st_mtime - (run / "recipe.yaml").stat().st_mtime
-
-
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_a_run_killed_at_a_random_moment_ends_as_an_unbroken_one(
     finished_run: Path, sim_bag: Path, teacher_directory: Path, run_recipe: Recipe, tmp_path: Path, seed: int
 ) -> None:
     draw = random.Random(seed)
     run = Run(tmp_path / "run", sim_bag, teacher_directory, run_recipe)
-    whole_s, done = took_s(finished_run), []
-    for _ in range(2 if seed % 3 == 2 else 1):
-        killed = run.is_killed(after_s := draw.uniform(0.0, whole_s))
-        done.append(f"{after_s:.1f} of {whole_s:.1f} s, {stage(run.out) if killed else 'finished'}")
+    # Below 0: before the run says anything.
+    moments = [(draw.uniform(-0.1, 1.0), draw.uniform(0.0, 1.0)) for _ in range(2 if seed % 3 == 2 else 1)]
+    where = [run.work_until(progress, later_s) for progress, later_s in moments]
     run.end()
-    print(f"round {seed}: {'; '.join(done)}")
+    print(f"round {seed}: killed at {', '.join(where)}")
     assert made(run.out) == made(finished_run)
-
-
-def stage(run: Path) -> str:
-    """Where a run was cut off."""
-    status = run / "status.json"
-    return json.loads(status.read_text()).get("stage", "?") if status.is_file() else "before its status"
