@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
+from edgevl_core.camera.limits import MAX_PIXELS
 from edgevl_core.pairlog import types
 from edgevl_ros.node.qos import stream_qos
 from tests.core.camera.test_hostile_pictures import HEADER, MESSAGES, jpeg_of_size, mutated, png_of_size
@@ -33,6 +34,10 @@ class Sent(NamedTuple):
     depth: bytes
 
 
+def stamp_ns(number: int) -> int:
+    return harness.START_NS + number * 100_000_000
+
+
 def raw(rng: random.Random) -> Iterator[Sent]:
     """Of sensor_msgs/Image: changed bytes, then images of 8 megapixels."""
     images = [bytes(cdr) for kind, cdr in MESSAGES if kind == types.IMAGE]
@@ -50,7 +55,10 @@ def still(height: int, width: int) -> Iterator[Sent]:
     """Four images of that size."""
     colour, depth_mm = np.zeros((height, width, 3), np.uint8), np.full((height, width), 2000, np.uint16)
     for number in range(4):
-        images = types.image_msg(colour, "rgb8", number, "c"), types.image_msg(depth_mm, "16UC1", number, "c")
+        images = (
+            types.image_msg(colour, "rgb8", stamp_ns(number), "c"),
+            types.image_msg(depth_mm, "16UC1", stamp_ns(number), "c"),
+        )
         yield Sent(*(bytes(types.serialize(message)) for message in images))
 
 
@@ -59,13 +67,14 @@ def compressed(rng: random.Random) -> Iterator[Sent]:
     images = [bytes(cdr) for kind, cdr in MESSAGES if kind == types.COMPRESSED_IMAGE]
     for _ in range(20 * ROUNDS):
         yield Sent(mutated(rng.choice(images), rng), mutated(rng.choice(images), rng))
-    liars = [jpeg_of_size(65_000, 65_000), jpeg_of_size(5_000, 4_900), png_of_size(30_000, 30_000)]
-    largest = cv2.imencode(".jpg", np.zeros((5_000, 5_000, 3), np.uint8))[1].tobytes()
+    liars = [jpeg_of_size(65_000, 65_000), jpeg_of_size(5_000, 4_100), png_of_size(30_000, 30_000)]
+    side = int(MAX_PIXELS**0.5)
+    largest = cv2.imencode(".jpg", np.zeros((side, side, 3), np.uint8))[1].tobytes()
     depth = HEADER + cv2.imencode(".png", np.full((2_000, 2_000), 2_000, np.uint16))[1].tobytes()
     for number, picture in enumerate([*liars, *[largest] * 4]):
         images = (
-            types.compressed_image_msg(picture, "jpeg", number, "c"),
-            types.compressed_image_msg(depth, "16UC1; compressedDepth png", number, "c"),
+            types.compressed_image_msg(picture, "jpeg", stamp_ns(number), "c"),
+            types.compressed_image_msg(depth, "16UC1; compressedDepth png", stamp_ns(number), "c"),
         )
         yield Sent(*(bytes(types.serialize(message)) for message in images))
 
@@ -114,6 +123,8 @@ def test_nodes_stay_small_under_any_image(
         if count % 5 == 0 or len(sent.rgb) > 1_000_000:
             wait_for(count)
     wait_for(count)
+    graph.until(lambda: int(stats["scene_classifier"]()["answered"]) > 0, "an answer to the largest")
+    graph.until(lambda: int(stats["label_overlay"]()["drawn"]) > 0, "it to be drawn")
     peaks = {node.name: round(peak_mb(node)) for node in nodes}
     print(f"{send.__name__}: {count} messages of each stream; the most MB a node took: {peaks}")
     for node in nodes:
