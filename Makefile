@@ -1,6 +1,6 @@
 # make demo, make test: each does its own set-up in .venv, once. make setup PYTHON=python3.12 picks an interpreter,
 # ROS_WHEELS=jazzy the other ROS 2.
-.PHONY: docs setup demo test test-computing test-slow faults test-ros test-jazzy lint bench colcon clean
+.PHONY: docs setup demo test test-computing test-slow faults soak test-ros test-jazzy lint bench colcon clean
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
@@ -88,6 +88,11 @@ test-slow: setup
 ROUNDS ?= 200
 faults: setup
 	@$(TEST_ENV) EDGEVL_FAULT_ROUNDS=$(ROUNDS) $(RUN) -m pytest -m faults --timeout=3600 $(ARGS)
+
+# The whole graph with a fault twice a minute: make soak MINUTES=60. What was sent, lost and held in memory is printed.
+MINUTES ?= 60
+soak: setup
+	@$(TEST_ENV) EDGEVL_SOAK_MINUTES=$(MINUTES) $(RUN) -m pytest -s -m faults --timeout=$$((60 * $(MINUTES) + 600)) tests/ros/test_soak.py $(ARGS)
 
 # The nodes alone, on this ROS 2 and on the other one.
 test-ros: setup

@@ -112,14 +112,21 @@ def info(
     max_skew_s: MaxSkew = None,
     json: Json = None,
 ) -> None:
-    """Topics, pairs, skew, losses and coverage of a bag."""
+    """Topics, pairs, skew and coverage of a bag, and its health in words: what is lost, doubtful or fine."""
+    from dataclasses import asdict
+
     from edgevl_cli.tables import show_log
-    from edgevl_core.pairlog.info import log_info
+    from edgevl_core.log_view.content import read_content
+    from edgevl_core.log_view.health import signs
     from edgevl_core.pairlog.pairs import MAX_SKEW_S
 
-    numbers = log_info(bag, checked_skew(max_skew_s) or MAX_SKEW_S, rgb=rgb, depth=depth)
-    show_log(numbers)
-    write_json(numbers.model_dump(mode="json"), json)
+    with progress("reading") as on_progress:
+        content = read_content(
+            bag, rgb=rgb, depth=depth, max_skew_s=checked_skew(max_skew_s) or MAX_SKEW_S, on_progress=on_progress
+        )
+    health = signs(content)
+    show_log(content.info, health)
+    write_json({**content.info.model_dump(mode="json"), "health": [asdict(sign) for sign in health]}, json)
 
 
 @log.command()

@@ -33,18 +33,16 @@ def verify(
     """Check every file, load both students in a process of their own and run their golden inputs."""
     from edgevl_core.bundle.self_test import try_bundle
     from edgevl_core.bundle.signature import SIGNATURE_FILE, trusted_keys
-    from edgevl_core.bundle.student_bundle import read_manifest
 
     trusted = trusted_keys(key)
-    try_bundle(path, trusted=trusted)
-    manifest = read_manifest(path)
-    print(f"{path}: bundle {manifest.bundle_id} is whole; golden inputs agree")
+    tried = try_bundle(path, trusted=trusted)
+    print(f"{path}: bundle {tried.bundle_id} is whole; golden inputs agree")
     if trusted:
         print("signed by a key that was given")
     elif (path / SIGNATURE_FILE).exists():
         print("not checked: who signed it; pass the public keys that you trust with --key")
-    if manifest.unchecked:
-        print(f"not checked: {manifest.unchecked}")
+    if tried.unchecked:
+        print(f"not checked: {tried.unchecked}")
 
 
 @bundle.command()

@@ -13,6 +13,7 @@ from edgevl_cli.console import size
 
 if TYPE_CHECKING:
     from edgevl_core.bundle.manifest import Manifest, Modality
+    from edgevl_core.log_view.health import Sign
     from edgevl_core.pairlog.info import LogInfo
 
 MODALITIES: "dict[Modality, str]" = {"rgb": "RGB", "depth": "depth", "rgbd": "RGB + depth"}
@@ -26,8 +27,10 @@ def figure_table(title: str, *columns: str) -> Table:
     return table
 
 
-def show_log(info: "LogInfo") -> None:
-    """A bag: topics, pairs, coverage, losses."""
+def show_log(info: "LogInfo", signs: "Iterable[Sign]") -> None:
+    """A bag: topics, pairs, coverage, and its health in words."""
+    from edgevl_core.log_view.health import LOST
+
     console = Console()
     start = datetime.fromtimestamp(info.start_ns / 1e9, tz=timezone.utc)
     console.print(
@@ -45,8 +48,6 @@ def show_log(info: "LogInfo") -> None:
         dropped = ", ".join(f"{count} {reason}" for reason, count in p.dropped.items()) or "none left over"
         skew = f"; skew p50 {p.skew_p50_s * 1e3:.2f} ms, p95 {p.skew_p95_s * 1e3:.2f} ms" if p.pairs else ""
         console.print(f"{p.pairs} pairs of {p.rgb} and {p.depth}{skew}; {dropped}", highlight=False)
-        if p.advice:
-            console.print(p.advice, highlight=False)
     if info.coverage:
         coverage = figure_table("true rooms (evaluation only)", "room", "frames")
         for room, frames in info.coverage.items():
@@ -55,11 +56,10 @@ def show_log(info: "LogInfo") -> None:
     if info.facts:
         facts = ", ".join(f"{name} {value}" for name, value in info.facts.items())
         console.print(f"written by pair_logger: {facts}", highlight=False)
-    if info.registered:
-        console.print(f"depth registered to RGB: {info.registered}", highlight=False)
-    for doubt in info.doubts:
-        console.print(Text("doubt: ", style="yellow").append(doubt, style="default"), soft_wrap=True)
-    show_losses(info.losses)
+    for sign in signs:
+        label = LOST if sign.text.startswith(LOST) else "fine: " if sign.fine else "doubt: "
+        text = Text(label, style="green" if sign.fine else "yellow")
+        console.print(text.append(sign.text.removeprefix(LOST), style="default"), soft_wrap=True)
 
 
 def show_losses(losses: Iterable[str], bag: str = "") -> None:

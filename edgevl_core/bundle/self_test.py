@@ -29,7 +29,15 @@ class Limits(NamedTuple):
     memory_bytes: int = 1 << 30
 
 
+class Tried(NamedTuple):
+    """What was verified: the bundle's id, and what of it could not be checked (empty: nothing)."""
+
+    bundle_id: str
+    unchecked: str
+
+
 LIMITS = Limits()
+_OK = "ok "
 _TIMES_STUDENTS = 6  # as stored, as the runtime packs them, and their activations
 
 
@@ -42,10 +50,13 @@ def try_bundle(
     fall_back: bool = False,
     trusted: Sequence[str] = (),
     limits: Limits = LIMITS,
-) -> None:
+) -> Tried:
     """Load a bundle in a child process, both students, as :func:`edgevl_core.bundle.student_bundle.load_bundle` does.
 
     What is meant for a GPU is tried on the CPU.
+
+    Returns:
+        What was verified, as the child read it.
 
     Raises:
         UserError: it is refused, takes more than ``limits``, or ends its process.
@@ -78,8 +89,8 @@ def try_bundle(
     except subprocess.TimeoutExpired as error:
         raise _refused(path, f"took more than {limits.wall_s} s") from error
     answer = done.stdout.decode("utf-8", "replace").splitlines()[-1:]
-    if done.returncode == 0 and answer == ["ok"]:
-        return
+    if done.returncode == 0 and answer and answer[0].startswith(_OK):
+        return Tried(*json.loads(answer[0].removeprefix(_OK)))
     if done.returncode == 2 and answer:
         raise UserError(answer[0])
     if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
@@ -94,17 +105,17 @@ def _refused(path: Path, what: str) -> UserError:
 
 
 def main(request: str) -> int:
-    """The child: exit code 0 and "ok", or 2 and why the bundle is refused."""
+    """The child: exit code 0 and what was verified, or 2 and why the bundle is refused."""
     os.nice(5)  # the robot's own work goes first
     limits, arguments = json.loads(request)
     path = Path(arguments.pop("path"))
     _limit(path, Limits(*limits))
     try:
-        load_bundle(path, **arguments)
+        manifest = load_bundle(path, **arguments).manifest
     except UserError as error:
         print(error)
         return 2
-    print("ok")
+    print(_OK + json.dumps(Tried(manifest.bundle_id, manifest.unchecked)))
     return 0
 
 

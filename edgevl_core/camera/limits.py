@@ -6,9 +6,10 @@ on a topic must not be able to stop the robot, so sizes are checked before memor
 
 from edgevl_core.base.errors import UserError
 
-MAX_PIXELS = 25_000_000
+MAX_PIXELS = 21_000_000
 """More than the cameras of robots have (RGB 20 megapixels, depth 4), and a node that decodes it stays below 300 MB."""
-MAX_DECODED_BYTES = 4 * MAX_PIXELS
+MAX_DECODED_BYTES = 3 * MAX_PIXELS
+"""OpenCV decodes into memory of its own and copies that for Python: twice as much is held for a moment."""
 
 
 class ImageFormatError(UserError, ValueError):

@@ -20,6 +20,7 @@ CAPTION_BAR: Colour = (28, 30, 34)
 PANEL_OPACITY = 0.8
 SHOWN_SCORES = 3
 ROW_SCALE = 0.36  # of the font, in the rows of scores
+LONGEST_SIDE_PX = 1920
 _STROKES = Strokes()
 
 
@@ -60,6 +61,16 @@ class _Pen:
                 break
         wide = self.width(text, scale)
         self.write(text, at, scale * min(1.0, room / wide) if wide else scale, colour, shadow=shadow)
+
+
+def viewable(rgb: RgbImage) -> RgbImage:
+    """(H, W, 3) uint8 as it is, or shrunk to :data:`LONGEST_SIDE_PX`: copies of 20 megapixels would fill the memory."""
+    height, width = rgb.shape[:2]
+    scale = LONGEST_SIDE_PX / max(height, width)
+    if scale >= 1:
+        return rgb
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def draw_scene(rgb: RgbImage, scene: SceneFields, lettering: Lettering = _STROKES) -> RgbImage:

@@ -10,6 +10,7 @@ from edgevl_core.log_view.content import LogContent, ShownPair
 from edgevl_core.page.render import percent
 from edgevl_core.pairlog.info import PairingInfo
 
+LOST = "lost: "
 LOST_SHARE = 0.05  # of the images without a partner, from which on it is worth a word
 THIN_DEPTH, DARK_LUMA = 0.5, 32.0
 FEW_PAIRS = 100
@@ -26,7 +27,7 @@ class Sign:
 def signs(content: LogContent) -> list[Sign]:
     """What can be said of it, the doubts first."""
     info = content.info
-    found = [Sign(False, doubt) for doubt in info.doubts] + [Sign(False, f"lost: {loss}") for loss in info.losses]
+    found = [Sign(False, doubt) for doubt in info.doubts] + [Sign(False, f"{LOST}{loss}") for loss in info.losses]
     if info.pairing is None:
         return [Sign(False, f"No pairs: {info.not_paired_because}"), *found]
     found += _pairing(info.pairing)

@@ -1,11 +1,15 @@
 """Which stamps to believe: a lone one far off is an outlier, a clock that was set goes on from where it was set to.
 
 A driver's glitch (one image stamped 2038), a simulator that starts again and an NTP step all look the same at the first
-message. What follows tells them apart, so a message far from its stream's last one is held back until then:
+message. What follows tells them apart, so a message far from its stream's last one, or before it, is held back until
+then:
 
     stamps    10.0  10.1  9999.0  10.2  10.3      9999.0 is dropped: its stream went back to where it was
     stamps    10.0  10.1  0.0     0.1   0.2       the clock was set back: pairing begins anew at 0.0
+    stamps    10.0  10.1  10.2    9.3   9.4       as well, by a second only
+    stamps    10.0  10.2  10.1    10.3  10.4      10.1 came late
     stamps    10.0  10.1  9999.0  9999.1          the clock was set forward, or nobody drove: goes on at 9999.0
+    stamps    9999.0  10.1  10.2                  the first was wrong: it is believed when a second one agrees
 """
 
 from collections import deque
@@ -69,14 +73,16 @@ Verdict = Believed[Item] | Doubted[Item] | Jump
 class _Held(NamedTuple):
     stamp_ns: int
     is_back: bool
+    is_far: bool
 
 
 class ClockWatch(Generic[Item]):
-    """Watches the stamps of two streams that share a clock. Holds at most one message of each.
+    """Watches the stamps of two streams that share a clock. Holds at most one message of each, of the first ones two.
 
     Args:
-        horizon_ns: how far a stream may go back without its clock having been set.
-        at_once: two streams that jump to the same moment are believed; else a second moment must follow.
+        horizon_ns: a lone message further back than this is an outlier; nearer, it came late.
+        at_once: two streams that begin at the same moment, or jump far to it, are believed; else a second moment must
+            follow.
     """
 
     def __init__(self, horizon_ns: int, at_once: bool) -> None:
@@ -84,14 +90,54 @@ class ClockWatch(Generic[Item]):
         self._ahead_ns = FAR_NS if at_once else horizon_ns
         self._newest: list[int | None] = [None, None]
         self._held: list[tuple[_Held, Item] | None] = [None, None]
+        self._first: list[tuple[int, int, Item]] | None = []  # (stream, stamp, item), until two agree; then None
 
     @property
     def pending(self) -> int:
         """Messages held back."""
-        return sum(held is not None for held in self._held)
+        return len(self._first or ()) + sum(held is not None for held in self._held)
 
     def push(self, stream: int, stamp_ns: int, item: Item) -> list[Verdict[Item]]:
         """Take one message; return what is known now, of it and of those held back, in the order to be used."""
+        if self._first is None:
+            return self._follow(stream, stamp_ns, item)
+        self._first.append((stream, stamp_ns, item))
+        return self._begin(self._first)
+
+    def end(self) -> list[Verdict[Item]]:
+        """What is to become of the messages held back, as nothing follows. Then any stamp is believed again."""
+        verdicts = [verdict for message in self._first or () for verdict in self._follow(*message)]
+        known = [newest for newest in self._newest if newest is not None]
+        for stream, held, item in self._all_held():
+            near = not held.is_far or (not held.is_back and held.stamp_ns - max(known) <= _LONGEST_PAUSE_NS)
+            verdicts.append((Believed if near else Doubted)(stream, held.stamp_ns, item))
+        self._newest, self._first = [None, None], []
+        return verdicts
+
+    def _begin(self, first: list[tuple[int, int, Item]]) -> list[Verdict[Item]]:
+        """Begin where two stamps agree, if the last message is the second of them; then the ones before are wrong."""
+        stream, stamp_ns, _ = first[-1]
+        own = [stamp for number, stamp, _ in first if number == stream]
+        step_ns = stamp_ns - own[-2] if len(own) > 1 else 0
+        is_followed = step_ns != 0 and -self._horizon_ns <= step_ns <= FAR_NS
+        is_shared = self._at_once and any(
+            number != stream and abs(stamp - stamp_ns) <= self._horizon_ns for number, stamp, _ in first
+        )
+        if not (is_followed or is_shared or len(own) == 3):
+            return []
+        self._first = None
+        if not (is_followed or is_shared):  # few and far between, or the same stamp again and again
+            return [verdict for message in first for verdict in self._follow(*message)]
+        wrong = len(own) - (2 if is_followed else 1)
+        verdicts: list[Verdict[Item]] = []
+        mine = [message for message in first if message[0] == stream]
+        verdicts += [Doubted(*message) for message in mine[:wrong]]
+        # The other stream's first ones are measured by this one.
+        for message in mine[wrong:] + [message for message in first if message[0] != stream]:
+            verdicts += self._follow(*message)
+        return verdicts
+
+    def _follow(self, stream: int, stamp_ns: int, item: Item) -> list[Verdict[Item]]:
         verdicts: list[Verdict[Item]] = []
         entry = self._held[stream]
         if entry is not None:
@@ -102,39 +148,30 @@ class ClockWatch(Generic[Item]):
                 verdicts += self._go_on_from(stream)
             else:
                 self._held[stream] = None
-                verdicts.append(Doubted(stream, held.stamp_ns, entry[1]))
+                verdicts.append((Doubted if held.is_far else Believed)(stream, held.stamp_ns, entry[1]))
         return verdicts + self._judge(stream, stamp_ns, item)
-
-    def end(self) -> list[Verdict[Item]]:
-        """What is to become of the messages held back, as nothing follows. Then any stamp is believed again."""
-        known = [newest for newest in self._newest if newest is not None]
-        verdicts: list[Verdict[Item]] = []
-        for stream, held, item in self._all_held():
-            near = not held.is_back and (not known or held.stamp_ns - max(known) <= _LONGEST_PAUSE_NS)
-            verdicts.append((Believed if near else Doubted)(stream, held.stamp_ns, item))
-        self._newest = [None, None]
-        return verdicts
 
     def _judge(self, stream: int, stamp_ns: int, item: Item) -> list[Verdict[Item]]:
         own, other = self._newest[stream], self._newest[1 - stream]
         newest = max((stamp for stamp in (own, other) if stamp is not None), default=stamp_ns)
-        is_back = own is not None and stamp_ns < own - self._horizon_ns
         # A stream without stamps yet, as after a jump, is measured by the other one.
-        is_far = stamp_ns > newest + (self._horizon_ns if own is None else self._ahead_ns)
-        if not (is_back or is_far):
-            self._newest[stream] = stamp_ns if own is None else max(own, stamp_ns)
+        is_back = stamp_ns < (newest - FAR_NS if own is None else own)
+        is_ahead = stamp_ns > newest + (self._horizon_ns if own is None else self._ahead_ns)
+        if not (is_back or is_ahead):
+            self._newest[stream] = stamp_ns
             return [Believed(stream, stamp_ns, item)]
-        self._held[stream] = (_Held(stamp_ns, is_back), item)
+        is_far = is_ahead or own is None or stamp_ns < own - self._horizon_ns
+        self._held[stream] = (_Held(stamp_ns, is_back, is_far), item)
         partner = self._held[1 - stream]
-        if self._at_once and partner is not None and abs(partner[0].stamp_ns - stamp_ns) <= self._horizon_ns:
-            return self._go_on_from(stream)
-        return []
+        is_shared = partner is not None and abs(partner[0].stamp_ns - stamp_ns) <= self._horizon_ns
+        return self._go_on_from(stream) if self._at_once and is_far and is_shared else []
 
     def _is_followed(self, stream: int, held: _Held, stamp_ns: int) -> bool:
         newest = self._newest[stream]
-        if not held.is_back or newest is None:
+        if not held.is_back:
             return stamp_ns > held.stamp_ns
-        return held.stamp_ns < stamp_ns < min(newest - self._horizon_ns, held.stamp_ns + FAR_NS)
+        most_ns = held.stamp_ns + FAR_NS
+        return held.stamp_ns < stamp_ns < (most_ns if newest is None else min(newest, most_ns))
 
     def _go_on_from(self, stream: int) -> list[Verdict[Item]]:
         """The held message of ``stream`` is where the stamps go on; the other stream's is judged by that."""
@@ -147,8 +184,8 @@ class ClockWatch(Generic[Item]):
         is_pause = not held.is_back and known and held.stamp_ns <= max(known) + FAR_NS
         if self._newest[stream] is not None and not is_pause:  # None: it is the stream's beginning
             verdicts.append(Jump(max(known), held.stamp_ns))
-        if held.is_back:
-            self._newest = [None, None]
+            if held.is_back:
+                self._newest = [None, None]
         self._newest[stream] = held.stamp_ns
         for number, other, item in self._all_held():
             believed: list[Verdict[Item]] = [Believed(number, other.stamp_ns, item)]

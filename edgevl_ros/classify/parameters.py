@@ -14,7 +14,9 @@ class ClassifierParameters(StreamParameters, TrustParameters):
     """scene_classifier's parameters."""
 
     bundle: str = parameter("", "student bundle to load at start; empty: wait for ~/load_bundle")
-    bundle_roots: tuple[str, ...] = parameter((), "directories that ~/load_bundle loads from; empty: any")
+    bundle_roots: tuple[str, ...] = parameter(
+        (), "directories that ~/load_bundle loads from; empty: any", read_only=True
+    )
     labels: tuple[str, ...] = parameter((), "label set to start with; empty: all labels of the bundle")
     max_labels: int = parameter(256, "most labels that ~/set_labels accepts", low=1, high=10_000)
     use_rgb: bool = parameter(True, "subscribe to RGB")

@@ -69,12 +69,22 @@ def init() -> None:
         # rclpy's own handlers would invalidate the context before the node could close its bag and say good-bye.
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except rclpy_implementation.RCLError as error:
-        reason = " ".join(str(error).removeprefix("failed to initialize rcl: ").split(", at /")[0].split())
-        raise UserError(f"ROS arguments: {reason}: see --help for the parameters") from error
+        raise UserError(f"ROS arguments: {_reason(error)}: see --help for the parameters") from error
+
+
+def _reason(error: rclpy_implementation.RCLError) -> str:
+    """What rcl says, in one line, without where in its source."""
+    said = str(error).removeprefix("failed to initialize rcl: ").removeprefix("error creating node: ")
+    return " ".join(said.split(", at /")[0].split())
 
 
 def _run(create: Callable[[], ManagedNode[NodeParameters]], stopping: list[int]) -> int:
-    node = create()
+    try:
+        node = create()
+    except rclpy_implementation.RCLError as error:
+        raise UserError(
+            f"this node cannot join the graph: {_reason(error)}: see RMW_IMPLEMENTATION, ROS_SECURITY_*"
+        ) from error
     executor = new_executor(str(node.get_parameter("executor").value))
     executor.add_node(node)
     try:

@@ -17,7 +17,7 @@ from visualization_msgs.msg import Marker
 
 from edgevl_core.camera.images import encode_jpeg
 from edgevl_core.draw.lettering import FontFile, Lettering, Strokes, ascii_text
-from edgevl_core.draw.overlay import draw_scene
+from edgevl_core.draw.overlay import draw_scene, viewable
 from edgevl_ros.node.diagnostics import OK, WARN, Report
 from edgevl_ros.node.images import cv2_to_imgmsg, cv_bridge, to_rgb
 from edgevl_ros.node.lifecycle import ManagedNode
@@ -162,7 +162,7 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
     def _publish_picture(self, cdr: bytes, scene: SceneClass) -> None:
         try:
             source = deserialize(cdr, self.parameters.rgb_topic)
-            picture = draw_scene(to_rgb(source), scene, self._lettering)
+            picture = draw_scene(viewable(to_rgb(source)), scene, self._lettering)
         except Exception:
             self._failed += 1
             raise

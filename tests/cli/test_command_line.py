@@ -178,8 +178,14 @@ def test_doctor_works_and_names_the_python() -> None:
 def test_topics_and_tolerance_of_a_bag_are_options(tmp_path: Path) -> None:
     """log info says how far apart the images are, and pairs them when told to; nonsense is one line."""
     bag = write_bag(tmp_path / "bag", 10, depth_offset_ns=40_000_000)
-    assert "depth is always 40.0 ms later: --max-skew-s 0.05" in edgevl("log", "info", bag).stdout
+    said = edgevl("log", "info", bag).stdout
+    assert "doubt: No RGB image has a depth image near it in time. " in said
+    assert "depth is always 40.0 ms later: --max-skew-s 0.05" in said
     named = ("--rgb", "/camera/rgb/image_raw", "--depth", "camera/depth/image_raw")
-    assert "10 pairs of camera/rgb/image_raw" in edgevl("log", "info", bag, "--max-skew-s", "0.05", *named).stdout
+    said = edgevl("log", "info", bag, "--max-skew-s", "0.05", "--json", "-", *named).stdout
+    assert "10 pairs of camera/rgb/image_raw" in said
+    assert "fine: RGB and depth fit together" in said
+    assert "doubt: 10 pairs are few to adapt from" in said
+    assert '"health"' in said
     assert "--max-skew-s nan: seconds above 0" in refusal("log", "info", bag, "--max-skew-s", "nan")
     assert "no topic '/other'" in refusal("log", "info", bag, "--depth", "/other")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgevl_core.pairlog import types
 from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID, POSE, occupancy_msg, pose_msg
+from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_core.room_map.occupancy import OccupancyMap
 from edgevl_ros.node.stamps import to_time
@@ -73,6 +74,25 @@ def write_home_bag(path: Path) -> int:
             for topic, message in messages:
                 writer.write(topic, types.serialize(message), stamp)
     return len(looks)
+
+
+def with_poses(bag: Path, out: Path) -> Path:
+    """``out``: the same bag with a map, and at each RGB image the pose of a robot that turns round in one room."""
+    occupancy = two_rooms()
+    grid = occupancy.grid
+    with BagReader(bag) as reader, BagWriter(out, min_free_bytes=0) as writer:
+        for topic in reader.topics.values():
+            writer.add_topic(topic.name, topic.msgtype)
+        writer.add_topic("pose", POSE)
+        writer.add_topic("map", OCCUPANCY_GRID)
+        charted = occupancy_msg(occupancy.percent, grid.resolution_m, grid.origin_m, harness.START_NS)
+        writer.write("map", types.serialize(charted), harness.START_NS)
+        for number, message in enumerate(reader.messages(list(reader.topics))):
+            writer.write(message.topic, message.data, message.stamp_ns)
+            if message.topic.strip("/") == harness.RGB_TOPIC:
+                pose = pose_msg(2.0, 1.7, 0.5, 0.1 * number, message.stamp_ns, "map")
+                writer.write("pose", types.serialize(pose), message.stamp_ns)
+    return out
 
 
 def balance(stats: dict[str, str]) -> int:

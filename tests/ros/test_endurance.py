@@ -4,8 +4,11 @@
 """
 
 import os
+import random
+import shutil
+import time
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from edgevl.msg import SceneClass
@@ -16,6 +19,7 @@ from std_srvs.srv import Trigger
 from tests.ros import harness
 from tests.ros.classifying import NODE, accounted, listening, unaccounted
 from tests.ros.harness import Graph, NodeProcess
+from tests.ros.memory import Held, held
 from tests.ros.test_inactive import change
 
 pytestmark = [pytest.mark.ros, pytest.mark.faults]
@@ -28,21 +32,6 @@ LIFE = (
     Transition.TRANSITION_CONFIGURE,
     Transition.TRANSITION_ACTIVATE,
 )
-
-
-class Held(NamedTuple):
-    """What a process holds. ``memory_mb``: its own, without mapped files and memory shared with others."""
-
-    memory_mb: float
-    descriptors: int
-    threads: int
-
-
-def held(node: NodeProcess) -> Held:
-    process = Path(f"/proc/{node.process.pid}")
-    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-    memory_kb, threads = (int(status[name].split()[0]) for name in ("RssAnon", "Threads"))
-    return Held(memory_kb / 1024, sum(1 for _ in (process / "fd").iterdir()), threads)
 
 
 class Growth:
@@ -124,4 +113,32 @@ def test_bundle_swaps_under_load(graph: Graph, tmp_path: Path) -> None:
         assert (loaded.ok, loaded.bundle_id) == (True, ids[which])
         graph.until(lambda before=seen: len(answers) > before, "answers to go on")
         growth.done(number)
+    ends_well(graph, node, stats, player)
+
+
+def test_bad_bundles_under_load(graph: Graph, tmp_path: Path) -> None:
+    """Refused, and answers go on by the last good one without a pause; how long both take is printed."""
+    good = harness.write_test_bundle(tmp_path / "bundle0")
+    node, stats, player, answers = at_work(graph, tmp_path)
+    answered_s: list[float] = []
+    graph.subscribe(SceneClass, f"{NODE}/scene", lambda _scene: answered_s.append(time.monotonic()))
+    draw, refused_s = random.Random(ROUNDS), []
+    for number in range(SWAPS):
+        bad = Path(shutil.copytree(tmp_path / "bundle0", tmp_path / f"bad{number}"))
+        file = draw.choice(sorted(path for path in bad.iterdir() if path.is_file()))
+        content = bytearray(file.read_bytes())
+        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        file.write_bytes(content)
+        begun_s = time.monotonic()
+        loaded = graph.call(LoadBundle, f"{NODE}/load_bundle", path=str(bad))
+        refused_s.append(time.monotonic() - begun_s)
+        assert not loaded.ok, file
+        seen = len(answers)
+        graph.until(lambda before=seen: len(answers) > before, "answers to go on")
+    assert stats()["bundle_id"] == good
+    pauses_s = [after - before for before, after in pairwise(answered_s)]
+    print(
+        f"{SWAPS} bad bundles at 15 Hz: refused after at most {max(refused_s):.2f} s; between two answers at most "
+        f"{max(pauses_s):.2f} s, {sorted(pauses_s)[len(pauses_s) // 2]:.3f} s in the middle"
+    )
     ends_well(graph, node, stats, player)

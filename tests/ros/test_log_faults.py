@@ -179,15 +179,21 @@ def test_started_on_a_full_disk_the_node_lives_and_says_so(graph, small_disk):
     assert "Traceback" not in node.output()
 
 
-def test_a_negative_stamp_costs_no_other_pair(graph, tmp_path):
+def test_wrong_stamps_cost_no_other_pair(graph, tmp_path):
+    """Negative ones, a first pair from 2038, and a clock that is set back by 0.525 s."""
     camera = Camera(graph, tmp_path, name="log")
     camera.drive(3, first_ns=-5_000_000_000)
-    camera.drive(20)
+    camera.drive(1, first_ns=(2**31 - 1) * 1_000_000_000)
+    camera.drive(20, first_ns=harness.START_NS)
+    camera.drive(20, first_ns=harness.START_NS + 20 * PERIOD_NS - 525_000_000)
     camera.stop()
-    assert camera.status().pairs_kept == 20 == readable(tmp_path / "log")
+    assert camera.status().pairs_kept == 40 == readable(tmp_path / "log")
     dropped = dict(zip(camera.status().dropped_reasons, camera.status().dropped_counts))
-    assert dropped == {"rgb negative stamp": 3, "depth negative stamp": 3}
-    assert camera.values()["errors"] == "0"
+    assert dropped == {
+        f"{name} {why}": n for name in ("rgb", "depth") for why, n in (("negative stamp", 3), ("outlier", 1))
+    }
+    assert (camera.values()["errors"], camera.values()["clock_jumps"]) == ("0", "1")
+    assert camera.values()["last_clock_jump"].startswith("the stamps go back by 0.5 s")
 
 
 def test_a_log_that_is_renamed_while_it_is_written_goes_on(graph, tmp_path):

@@ -206,6 +206,10 @@ def test_parameters_are_described_on_the_graph(graph, name):
     numbers = (ParameterType.PARAMETER_DOUBLE, ParameterType.PARAMETER_INTEGER)
     assert [d.name for d in described if d.type in numbers and not (d.floating_point_range or d.integer_range)] == []
     fixed = {d.name for d in described if d.read_only}
-    # What would run and where pictures go cannot be changed over the graph.
-    remote = {"executable", "remote_host", "remote_directory", "remote_command"}
-    assert fixed >= ({"autostart", *remote} if name == "adaptation_manager" else {"autostart"})
+    # What would run, whom to trust and where pictures go cannot be changed over the graph.
+    more = {
+        "adaptation_manager": {"executable", "remote_host", "remote_directory", "remote_command"},
+        "scene_classifier": {"trust", "bundle_roots"},
+        "room_mapper": {"trust"},
+    }
+    assert fixed >= {"autostart"} | more.get(name, set())

@@ -1,6 +1,7 @@
 """The whole graph at 15 Hz with a random fault every so often: every image accounted for, nothing raised, a clean stop.
 
-20 seconds here; ``make faults`` soaks for EDGEVL_FAULT_ROUNDS * 1.5 s, 5 minutes, with several faults a minute.
+20 seconds here; ``make faults`` soaks for EDGEVL_FAULT_ROUNDS * 1.5 s, 5 minutes, with several faults a minute;
+``make soak MINUTES=60`` for so long, with a fault every half minute.
 """
 
 import os
@@ -12,27 +13,32 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from edgevl.msg import LoggerStatus, SceneClass
+from edgevl.msg import LoggerStatus, RoomMap, SceneClass
 from edgevl.srv import LoadBundle, SetLabels
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from edgevl_ros.node.qos import stream_qos
-from tests.ros import harness
+from tests.ros import harness, room_mapping
 from tests.ros.classifying import NODE, accounted, unaccounted
 from tests.ros.harness import Graph, NodeProcess
+from tests.ros.memory import Course
 from tests.ros.test_inactive import activate, deactivate
 from tests.ros.test_log_faults import readable
 
 pytestmark = [pytest.mark.ros, pytest.mark.faults]
 ROUNDS = int(os.environ.get("EDGEVL_FAULT_ROUNDS", "1"))
-SOAK_S = max(20.0, 1.5 * ROUNDS)
+SOAK_S = 60 * float(os.environ.get("EDGEVL_SOAK_MINUTES", "0")) or max(20.0, 1.5 * ROUNDS)
 BETWEEN_S = min(60.0, SOAK_S / 10)
+MOST_GROWTH_MB = 5.0
 RELIABLE = {"qos_reliability": "reliable", "qos_depth": 100}
 
 
+NODES = (NODE, "label_overlay", "pair_logger", room_mapping.NODE)
+
+
 class Robot:
-    """Player, classifier, logger and overlay; what is done to them, one method for each fault."""
+    """Player, classifier, logger, overlay and room_mapper; what is done to them, one method for each fault."""
 
     def __init__(self, graph: Graph, tmp_path: Path) -> None:
         self.graph, self.tmp = graph, tmp_path
@@ -43,20 +49,26 @@ class Robot:
         self.answers = 0
         graph.subscribe(SceneClass, f"{NODE}/scene", self._count)
         graph.subscribe(Image, "label_overlay/image", lambda _picture: None)
-        self.stats = {name: graph.watch_stats(f"{name}/stats") for name in (NODE, "label_overlay", "pair_logger")}
+        self.stats = {name: graph.watch_stats(f"{name}/stats") for name in NODES}
         self.status = graph.watch(LoggerStatus, "pair_logger/status")
         self.started: list[NodeProcess] = []
         self.classifier = self._start(NODE, bundle=str(tmp_path / "bundle0"), **RELIABLE)
         self.overlay, self.logger = self._start_overlay(), self._start_logger()
-        bag = harness.write_bag(tmp_path / "bag", frames=90, hz=15, size=(320, 240))
+        self.rooms = graph.watch(RoomMap, f"{room_mapping.NODE}/rooms")
+        self.mapper = self._start(room_mapping.NODE, directory=str(tmp_path / "rooms"), save_period_s=5.0, **RELIABLE)
+        drive = harness.write_bag(tmp_path / "drive", frames=90, hz=15, size=(320, 240))
+        bag = room_mapping.with_poses(drive, tmp_path / "bag")
         self.player = graph.start_player(
-            bag, loop=True, wait_rgb_subscribers=3, wait_depth_subscribers=2, qos_depth=100
+            bag, loop=True, wait_rgb_subscribers=3, wait_depth_subscribers=3, qos_depth=100
         )
+        self.courses = [Course(node) for node in (self.classifier, self.mapper, graph.nodes[-1])]
         self.foreign = graph.probe.create_publisher(Image, harness.RGB_TOPIC, stream_qos("reliable", 100))
         self.sent_by_probe = 0
         graph.until(lambda: self.foreign.get_subscription_count() == 3, "all to hear the probe")
-        hearers = ((self.stats[NODE], "publishers_rgb", 2), (self.stats[NODE], "publishers_depth", 1))
-        graph.resume_player(*hearers, (self.stats[NODE], "scene_subscribers", 2))
+        classifier, mapper = self.stats[NODE], self.stats[room_mapping.NODE]
+        hearers = [(classifier, f"publishers_{name}", number) for name, number in (("rgb", 2), ("depth", 1))]
+        hearers += [(mapper, f"publishers_{name}", 1) for name in ("embedding", "pose", "depth", "camera_info")]
+        graph.resume_player(*hearers, (classifier, "scene_subscribers", 2))
 
     def _count(self, _scene: SceneClass) -> None:
         self.answers += 1
@@ -81,6 +93,8 @@ class Robot:
     def drives(self, seconds: float) -> None:
         end_s = time.monotonic() + seconds
         self.graph.until(lambda: time.monotonic() > end_s, "time to pass", seconds + harness.TIMEOUT_S)
+        for course in self.courses:
+            course.sample()
 
     # -- faults -------------------------------------------------------------------------------------------
 
@@ -147,6 +161,10 @@ class Robot:
         assert set(unaccounted(stats).values()) == {0}
         fates = ("drawn", "idle", "without_answer", "waiting", "failed", "rgb_unreadable")
         graph.until(lambda: self._balance("label_overlay", fates) == 0, "the overlay's images to add up")
+        mapper = self.stats[room_mapping.NODE]
+        graph.until(lambda: mapper()["waiting"] == "0" and room_mapping.balance(mapper()) == 0, "the frames on the map")
+        assert int(mapper()["used"]) > 0
+        assert self.rooms() is not None
         assert graph.call(Trigger, "pair_logger/stop").success
         graph.until(lambda: self.status().state == "stopped", "the log to be closed")
         assert readable(Path(self.status().path)) == self.status().pairs_kept
@@ -155,8 +173,21 @@ class Robot:
         counts = self.stats[name]()
         return int(counts["received_rgb"]) - sum(int(counts.get(fate, 0)) for fate in fates)
 
+    def table(self) -> str:
+        """What was sent, what has come, and how memory went on."""
+        player, classifier, mapper = self.player(), self.stats[NODE](), self.stats[room_mapping.NODE]()
+        sent = {"rgb": int(player["sent_rgb"]) + self.sent_by_probe, "depth": int(player["sent_depth"])}
+        lost = {name: count - int(classifier[f"received_{name}"]) for name, count in sent.items()}
+        lines = [
+            f"{SOAK_S:g} s; sent: {sent}; lost on the way to the classifier: {lost}; answers: {self.answers}; "
+            f"frames on the map: {mapper['used']} of {mapper['received']}",
+            "| node | MB at a fifth | MB at the end | MB an hour | most MB, with libraries |",
+            "|---|---|---|---|---|",
+        ]
+        return "\n".join(lines + [course.row() for course in self.courses])
+
     def stop(self) -> None:
-        for node in (self.overlay, self.logger, self.classifier):
+        for node in (self.overlay, self.logger, self.classifier, self.mapper):
             assert node.stop() == 0, node.output()
         assert not [node.log for node in self.started if "Traceback" in node.output()]
 
@@ -187,6 +218,8 @@ def test_faults_at_random(graph: Graph, tmp_path: Path) -> None:
         robot.answers_go_on()
         robot.drives(draw.uniform(0.0, BETWEEN_S))
     robot.check()
-    sent = int(robot.player()["sent_rgb"]) + int(robot.player()["sent_depth"]) + robot.sent_by_probe
-    print(f"{SOAK_S:g} s, {sent} images, {robot.answers} answers, faults: {dict(done)}")
+    print(robot.table(), f"faults: {dict(done)}", sep="\n")
+    if SOAK_S >= 300:  # before that, a node still loads what it needs
+        # The player, not a robot's node, keeps 100 images (38 MB) for a reader that was killed until that is noticed.
+        assert max(course.growth_mb() for course in robot.courses[:2]) < MOST_GROWTH_MB
     robot.stop()

@@ -52,6 +52,22 @@ def opened(graph: Graph, node: str) -> Iterator[May]:
         yield from (May(how, name) for name, _types in getattr(graph.probe, ask)(node, "/"))
 
 
+def test_with_security_enforced_and_no_proper_keys_a_node_refuses_in_one_line(graph, tmp_path, monkeypatch):
+    """Also where Fast DDS is built without security, as in the ROS 2 wheels: the node must not go on in the open."""
+    enclave = tmp_path / "enclaves/edgevl/label_overlay"
+    enclave.mkdir(parents=True)
+    for name in ("identity_ca.cert", "cert", "key", "permissions_ca.cert"):
+        (enclave / f"{name}.pem").write_text("no key\n")
+    for name in ("governance", "permissions"):
+        (enclave / f"{name}.p7s").write_text("nothing signed\n")
+    for name, value in (("KEYSTORE", str(tmp_path)), ("ENABLE", "true"), ("STRATEGY", "Enforce")):
+        monkeypatch.setenv(f"ROS_SECURITY_{name}", value)
+    node = graph.start("label_overlay", "--enclave", "/edgevl/label_overlay")
+    assert node.wait() == 2
+    assert "this node cannot join the graph: " in node.output()
+    assert "Traceback" not in node.output()
+
+
 def test_every_node_opens_what_it_may_and_nothing_else(graph, tmp_path):
     start_all(graph, tmp_path)
     for node in NODES:

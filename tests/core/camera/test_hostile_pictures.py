@@ -75,7 +75,7 @@ def taken_mb(job: Callable[[], object]) -> float:
         (packed("png", png_of_size(5_000, 4_000)), "cannot hold"),
         (packed("png", png_of_size(0, 40)), "empty"),
         (packed("jpeg", jpeg_of_size(65_000, 65_000)), "too many"),
-        (packed("jpeg", jpeg_of_size(5_000, 4_900)), "cut off"),
+        (packed("jpeg", jpeg_of_size(5_000, 4_100)), "cut off"),
         (packed("jpeg", jpeg_of_size(0, 40)), "empty"),
         (packed("16UC1; compressedDepth rvl", HEADER + struct.pack("<II", 60_000, 60_000) + bytes(400)), "too many"),
         (packed("16UC1; compressedDepth rvl", HEADER + struct.pack("<II", 5_000, 4_000) + bytes(400)), "too many for"),

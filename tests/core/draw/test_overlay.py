@@ -9,7 +9,7 @@ import pytest
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.draw.lettering import FontFile, Strokes, ascii_text
-from edgevl_core.draw.overlay import KNOWN, TRACK, UNKNOWN, contact_sheet, draw_scene
+from edgevl_core.draw.overlay import KNOWN, LONGEST_SIDE_PX, TRACK, UNKNOWN, contact_sheet, draw_scene, viewable
 
 pytestmark = pytest.mark.unit
 
@@ -40,6 +40,18 @@ def test_drawn_on_a_copy_of_any_size(shape, level):
     assert (rgb == level).all()
     assert not (drawn == level).all()
     assert (drawn[: shape[0] // 4] == level).all() or shape[0] < 96  # the view stays free
+
+
+@pytest.mark.parametrize(
+    ("shape", "shown"),
+    [((480, 640), (480, 640)), ((1920, 1080), (1920, 1080)), ((3648, 5472), (1280, 1920)), ((1, 9999), (1, 1920))],
+)
+def test_a_very_large_picture_is_shrunk_before_it_is_drawn_into(shape, shown):
+    rgb = np.full((*shape, 3), 77, np.uint8)
+    small = viewable(rgb)
+    assert small.shape == (*shown, 3)
+    assert (small is rgb) == (max(shape) <= LONGEST_SIDE_PX)
+    assert (small == 77).all()
 
 
 def test_known_and_unknown_have_their_own_colours():

@@ -42,10 +42,12 @@ def whole(first_ns: int, pairs: int, skew_ns: int = 0) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("wrong_ns", [LATER_YEAR_2038, 0, START - 3600 * S, START + 3600 * S, START - 10 * S, -5 * S])
-@pytest.mark.parametrize("at", [1, 37, 98])
+@pytest.mark.parametrize("at", [0, 1, 37, 98])
 @pytest.mark.parametrize("eager", [False, True])
 def test_one_image_with_a_wrong_stamp_costs_its_own_pair(wrong_ns: int, at: int, eager: bool) -> None:
     for stream in (0, 1):
+        if at == 0 and wrong_ns == START - 10 * S:
+            continue  # a first image that is so little early is one before a pause
         messages = drive(START, 100, 3_000_000)
         messages[2 * at + stream] = (stream, wrong_ns)
         events, matcher = run(messages, eager=eager)
@@ -70,6 +72,36 @@ def test_one_pair_with_a_wrong_stamp_is_left_out(wrong_ns: int) -> None:
     assert (matcher.counts[OUTLIER], matcher.jump_count) == (2, 0)
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.one_of(st.integers(-(2**31), -61), st.integers(3, 2**31)).map(lambda s: START + s * S),
+    st.integers(-15_000_000, 15_000_000),
+    st.integers(-15_000_000, 15_000_000),
+    st.sampled_from([4, 20, 60]),
+)
+def test_a_wrong_first_pair_is_left_out(wrong_ns: int, wrong_skew_ns: int, skew_ns: int, pairs: int) -> None:
+    messages = [(0, wrong_ns), (1, wrong_ns + wrong_skew_ns), *drive(START, pairs, skew_ns)]
+    events, matcher = run(messages)
+    assert stamps_of_pairs(events) == whole(START, pairs, skew_ns)
+    assert (matcher.counts[OUTLIER], matcher.jump_count, matcher.pauses()) == (2, 0, [])
+    assert [said.partition(",")[0] for said in matcher.time_losses()] == [
+        "rgb: 1 images left out",
+        "depth: 1 images left out",
+    ]
+
+
+def test_a_first_pair_that_a_second_one_follows_is_believed() -> None:
+    events, matcher = run(drive(START + 3600 * S, 2) + drive(START, 50))
+    assert stamps_of_pairs(events) == whole(START + 3600 * S, 2) + whole(START, 50)
+    assert (matcher.counts[OUTLIER], matcher.jump_count) == (0, 1)
+
+
+@pytest.mark.parametrize("later_s", [3, 59, 61, 3600])
+def test_two_pairs_alone_are_both_believed(later_s: int) -> None:
+    events, _ = run(drive(START, 1) + drive(START + later_s * S, 1))
+    assert stamps_of_pairs(events) == [(START, START), (START + later_s * S,) * 2]
+
+
 @pytest.mark.parametrize("ahead_s", [3, 10, 59])
 def test_a_stamp_a_little_ahead_costs_little_where_frames_come_at_once(ahead_s: int) -> None:
     """It is taken for a pause at first; the stream that goes back then begins anew."""
@@ -92,6 +124,44 @@ def test_a_clock_set_back_costs_nothing(back_s: int, skew_ns: int, eager: bool) 
     assert said.startswith("the stamps go back by ")
     assert "2023-11-14 22:13:22 UTC" in said
     assert matcher.pauses() == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(250, 4000).map(lambda ms: ms * 1_000_000),
+    st.integers(3, 40),
+    st.integers(-15_000_000, 15_000_000),
+    st.booleans(),
+)
+def test_a_clock_set_back_by_little_costs_nothing(back_ns: int, pairs: int, skew_ns: int, eager: bool) -> None:
+    """Within the horizon, too: stamps that run on from an earlier moment are no late ones."""
+    back_ns = min(back_ns, (pairs - 1) * PERIOD)
+    again = START + pairs * PERIOD - back_ns
+    events, matcher = run(drive(START, pairs, skew_ns) + drive(again, 63, skew_ns), eager=eager)
+    if back_ns > 2 * PERIOD:
+        assert stamps_of_pairs(events) == whole(START, pairs, skew_ns) + whole(again, 63, skew_ns)
+        assert [said.partition(" by ")[0] for said in matcher.time_losses()] == ["the stamps go back"]
+
+
+@pytest.mark.parametrize("lag", [1, 3])
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_clock_set_back_by_little_where_depth_lags(lag: int, eager: bool) -> None:
+    """Both streams' images that were on their way are lost, not the span."""
+    messages = drive(START, 30) + drive(START + 30 * PERIOD - 1_550_000_000, 63)
+    rgb, depth = ([message for message in messages if message[0] == stream] for stream in (0, 1))
+    arrival = rgb[:lag] + [message for both in zip(rgb[lag:], depth) for message in both] + depth[-lag:]
+    events, _ = run(arrival, eager=eager)
+    assert len(stamps_of_pairs(events)) >= 93 - 2 * lag - 1
+
+
+@pytest.mark.parametrize("late_by", [1, 2, 5])
+def test_a_message_that_comes_late_is_no_clock_set_back(late_by: int) -> None:
+    messages = drive(START, 30)
+    messages[22 + 2 * late_by : 22 + 2 * late_by] = messages[20:22]
+    del messages[20:22]
+    events, matcher = run(messages)
+    assert len(stamps_of_pairs(events)) == 29
+    assert (matcher.counts["back_in_time"], matcher.jump_count) == (2, 0)
 
 
 @pytest.mark.parametrize("ahead_s", [3, 61, 3600, 1_000_000_000])

@@ -42,6 +42,8 @@ def drive(first_ns: int, count: int) -> list[int]:
 
 
 ONE_PAIR_FROM_2038 = [*drive(START, 37), YEAR_2038, *drive(START + 38 * PERIOD, 62)]
+FIRST_PAIR_FROM_2038 = [YEAR_2038, *drive(START, 62)]
+CLOCK_SET_BACK_BY_LITTLE = [*drive(START, 20), *drive(START + 450_000_000, 63)]
 CLOCK_SET_BACK = [*drive(START, 20), *drive(START - HOUR, 63)]
 CLOCK_SET_FORWARD = [*drive(START, 20), *drive(START + HOUR, 63)]
 
@@ -62,6 +64,8 @@ def write_bag(path: Path, stamps: list[int], depth: np.ndarray = DEPTH_MM, encod
     ("stamps", "lost", "doubt"),
     [
         (ONE_PAIR_FROM_2038, ["rgb: 1 images left out", "depth: 1 images left out"], ""),
+        (FIRST_PAIR_FROM_2038, ["rgb: 1 images left out", "depth: 1 images left out"], ""),
+        (CLOCK_SET_BACK_BY_LITTLE, ["the stamps go back by 1.4 s after 2023-11-14 22:13:21 UTC"], ""),
         (CLOCK_SET_BACK, ["the stamps go back by 3601.9 s after 2023-11-14 22:13:21 UTC"], ""),
         (CLOCK_SET_FORWARD, [], "the stamps go on 3598.1 s after"),
         ([0] * 20, ["rgb: stamps are 0", "depth: stamps are 0"], ""),
@@ -103,6 +107,8 @@ def add_pair(log: PairLog, stamp_ns: int, depth: bytes | None = None) -> None:
     [
         (ONE_PAIR_FROM_2038, {"rgb outlier": 1, "depth outlier": 1}, 0),
         ([*drive(START, 6), YEAR_2038, *drive(START + 7 * PERIOD, 63)], {"rgb outlier": 1, "depth outlier": 1}, 0),
+        (FIRST_PAIR_FROM_2038, {"rgb outlier": 1, "depth outlier": 1}, 0),
+        (CLOCK_SET_BACK_BY_LITTLE, {}, 1),
         (CLOCK_SET_BACK, {}, 1),
         (CLOCK_SET_FORWARD, {}, 1),
     ],
