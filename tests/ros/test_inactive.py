@@ -151,10 +151,9 @@ def test_clean_up_while_a_log_is_stopped(graph, tmp_path):
 def test_images_without_a_header_have_a_count_of_their_own(graph, tmp_path):
     harness.write_test_bundle(tmp_path / "bundle")
     stats = {name: graph.watch_stats(f"{name}/stats") for name in (NODE, "label_overlay", "pair_logger")}
-    reliable = {"qos_reliability": "reliable", "qos_depth": 100}
-    graph.start(NODE, bundle=str(tmp_path / "bundle"), idle_without_subscribers=False, **reliable)
-    graph.start("label_overlay", **reliable)
-    graph.start("pair_logger", directory=str(tmp_path), name="log", min_free_mb=0.0, **reliable)
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), idle_without_subscribers=False, **harness.RELIABLE)
+    graph.start("label_overlay", **harness.RELIABLE)
+    graph.start("pair_logger", directory=str(tmp_path), name="log", min_free_mb=0.0, **harness.RELIABLE)
     qos = stream_qos("reliable", 100)
     rgb, depth = (graph.probe.create_publisher(Image, topic, qos) for topic in (harness.RGB_TOPIC, harness.DEPTH_TOPIC))
     graph.until(lambda: (rgb.get_subscription_count(), depth.get_subscription_count()) == (3, 2), "the nodes")
