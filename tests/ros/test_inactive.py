@@ -87,10 +87,11 @@ def test_every_node_speaks_while_inactive_and_works_again(graph, tmp_path):
     assert not any(word in node.output() for node in nodes for word in ("Traceback", "ERROR"))
 
 
-@pytest.fixture
-def classifier(graph, tmp_path):
-    harness.write_test_bundle(tmp_path / "slow", size_px=224, convolutions=10)
-    return graph.start(NODE)
+@pytest.fixture(scope="module")
+def slow_bundle(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bundles") / "slow"
+    harness.write_test_bundle(path, size_px=224, convolutions=10)
+    return str(path)
 
 
 def waiting(graph: Graph, kind: type, name: str, **fields: object):
@@ -103,11 +104,12 @@ def waiting(graph: Graph, kind: type, name: str, **fields: object):
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_clean_up_while_a_bundle_is_loaded(graph, tmp_path, classifier, again):
+def test_clean_up_while_a_bundle_is_loaded(graph, slow_bundle, again):
     """Who asked is told that it had no effect; the node lives on, and loads when asked again."""
+    classifier = graph.start(NODE)
     stats = graph.watch_stats(f"{NODE}/stats")
     graph.until(lambda: stats().get("state") == "active", "the classifier")
-    path = str(tmp_path / "slow")
+    path = slow_bundle
     loading = waiting(graph, LoadBundle, f"{NODE}/load_bundle", path=path)
     # Refused as long as the other load is under way: then it has begun.
     graph.until(lambda: "another" in graph.call(LoadBundle, f"{NODE}/load_bundle", path="nowhere").message, "the load")
