@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.ros, pytest.mark.faults]
 ROUNDS = int(os.environ.get("EDGEVL_FAULT_ROUNDS", "1"))
 SOAK_S = max(20.0, 1.5 * ROUNDS)
 BETWEEN_S = min(60.0, SOAK_S / 10)
+RELIABLE = {"qos_reliability": "reliable", "qos_depth": 100}
 
 
 class Robot:
@@ -45,7 +46,7 @@ class Robot:
         self.stats = {name: graph.watch_stats(f"{name}/stats") for name in (NODE, "label_overlay", "pair_logger")}
         self.status = graph.watch(LoggerStatus, "pair_logger/status")
         self.started: list[NodeProcess] = []
-        self.classifier = self._start(NODE, bundle=str(tmp_path / "bundle0"), **harness.RELIABLE)
+        self.classifier = self._start(NODE, bundle=str(tmp_path / "bundle0"), **RELIABLE)
         self.overlay, self.logger = self._start_overlay(), self._start_logger()
         bag = harness.write_bag(tmp_path / "bag", frames=90, hz=15, size=(320, 240))
         self.player = graph.start_player(
@@ -68,10 +69,10 @@ class Robot:
         return self.started[-1]
 
     def _start_overlay(self) -> NodeProcess:
-        return self._start("label_overlay", **harness.RELIABLE)
+        return self._start("label_overlay", **RELIABLE)
 
     def _start_logger(self) -> NodeProcess:
-        return self._start("pair_logger", directory=str(self.logs), min_free_mb=0.0, **harness.RELIABLE)
+        return self._start("pair_logger", directory=str(self.logs), min_free_mb=0.0, **RELIABLE)
 
     def answers_go_on(self) -> None:
         before = self.answers
