@@ -1,6 +1,6 @@
 # make demo, make test: each does its own set-up in .venv, once. make setup PYTHON=python3.12 picks an interpreter,
 # ROS_WHEELS=jazzy the other ROS 2.
-.PHONY: setup demo test test-computing test-training test-slow faults test-ros test-jazzy lint bench colcon clean
+.PHONY: setup demo test test-computing test-slow faults test-ros test-jazzy lint bench colcon clean
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
@@ -82,6 +82,7 @@ test: setup
 test-computing: setup
 	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" --ignore=tests/ros --ignore=tests/train $(ARGS) || [ $$? = 5 ]
 
+.PHONY: test-training
 test-training: setup
 	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" tests/train $(ARGS) || [ $$? = 5 ]
 
