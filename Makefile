@@ -68,17 +68,23 @@ $(VENV)/.share: edgevl_build/share.py $(wildcard launch config config/* rviz fox
 demo: setup
 	@$(CLEAN_ENV) $(VENV)/bin/edgevl demo $(ARGS)
 
-# Tests of nodes wait for processes most of the time; they run beside those that compute, and are shown after them. The
-# targets of WAITING one after the other: all at once they take two thirds of the time, and best-effort images get lost.
-WAITING ?= test-ros
+# Tests of nodes wait for processes most of the time: all targets of BESIDE run at once beside the other tests, and are
+# shown after them.
+BESIDE ?= test-training test-ros
 test: setup
-	@waiting=$$(mktemp); trap 'rm -f "$$waiting"' EXIT; \
-	for target in $(WAITING); do $(MAKE) --no-print-directory $$target || exit 1; done >"$$waiting" 2>&1 & \
-	$(MAKE) --no-print-directory test-computing; computed=$$?; \
-	wait $$!; waited=$$?; cat "$$waiting"; [ $$computed = 0 ] && [ $$waited = 0 ]
+	@shown=$$(mktemp -d); trap 'rm -rf "$$shown"' EXIT; processes=; \
+	for target in $(BESIDE); do $(MAKE) --no-print-directory $$target >"$$shown/$$target" 2>&1 & processes="$$processes $$!"; done; \
+	$(MAKE) --no-print-directory test-computing; failed=$$?; \
+	for process in $$processes; do wait $$process || failed=1; done; \
+	for target in $(BESIDE); do cat "$$shown/$$target"; done; exit $$failed
 
+# What computes, in two halves: those that train share a teacher and a run.
 test-computing: setup
-	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" --ignore=tests/ros $(ARGS) || [ $$? = 5 ]
+	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" --ignore=tests/ros --ignore=tests/train $(ARGS) || [ $$? = 5 ]
+
+.PHONY: test-training
+test-training: setup
+	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" tests/train $(ARGS) || [ $$? = 5 ]
 
 test-slow: setup
 	@$(TEST_ENV) $(RUN) -m pytest -m slow $(ARGS)

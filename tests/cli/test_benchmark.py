@@ -65,7 +65,7 @@ def edgevl(*arguments: object, hidden: str = "") -> subprocess.CompletedProcess[
     hide = f"sys.modules[{hidden!r}] = None; " if hidden else ""
     program = f"import sys; {hide}from edgevl_cli.main import main; sys.argv[0] = 'edgevl'; main()"
     command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_a_row_for_every_file_in_the_same_run(numbers: dict) -> None:

@@ -19,7 +19,7 @@ HOME = str(resource("config/labels/home.yaml"))
 
 def edgevl(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgevl_cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def refusal(*arguments: object) -> str:

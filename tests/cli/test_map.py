@@ -36,7 +36,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def edgevl(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgevl_cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_poses_lie_in_the_true_rooms(drive: Path) -> None:

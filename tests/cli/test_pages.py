@@ -14,7 +14,7 @@ pytestmark = pytest.mark.unit
 
 def edgevl(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgevl_cli.main", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_the_page_of_a_drive_bears_its_name(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from edgevl_train.datasets.kinds import import_collection
 from edgevl_train.pretrain.run import pretrain
 from edgevl_train.pretrain.settings import Pretraining
 from edgevl_train.recipe import parse_recipe
-from tests.ros.harness import Graph, graph, use_profile
+from tests.ros.harness import RELIABLE, Graph, graph, use_profile
 
 pytestmark = [pytest.mark.real, pytest.mark.ros, pytest.mark.train]
 
@@ -59,10 +59,10 @@ def test_real_pairs_from_the_folder_to_the_answers(real_data: Path, robot: Graph
     classifier = robot.watch_stats("scene_classifier/stats")
     player = robot.watch_stats("bag_player/status")
     compressed = {"rgb_topic": "camera/rgb/image_raw/compressed"}
-    robot.start("scene_classifier", bundle=str(bundle), qos_depth=200, **compressed)
+    robot.start("scene_classifier", bundle=str(bundle), **{**RELIABLE, "qos_depth": 200}, **compressed)
     robot.wait_for_hearers(classifier, "scene_subscribers")
     waits = {"wait_rgb_subscribers": 1, "wait_depth_subscribers": 1}
-    robot.start("bag_player", bag=str(real), exit_at_end=False, **waits)
+    robot.start("bag_player", bag=str(real), exit_at_end=False, qos_depth=200, **waits)
     robot.until(lambda: player().get("finished") == "true", "the end of the real drive")
 
     def accounted() -> bool:

@@ -28,10 +28,10 @@ def test_every_frame_is_answered_or_superseded_and_drawn(graph, tmp_path):
     graph.subscribe(Image, "label_overlay/image", lambda m: overlays.__setitem__(stamp_ns(m), m))
     graph.subscribe(Marker, "label_overlay/marker", markers.append)
     stats = graph.watch_stats(f"{NODE}/stats")
-    graph.start(NODE, bundle=str(tmp_path / "bundle"))
-    graph.start("label_overlay")
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), **harness.RELIABLE)
+    graph.start("label_overlay", **harness.RELIABLE)
     overlay_stats = graph.watch_stats("label_overlay/stats")
-    player = graph.start_player(bag, wait_rgb_subscribers=2, wait_depth_subscribers=1, rate=2.0)
+    player = graph.start_player(bag, wait_rgb_subscribers=2, wait_depth_subscribers=1, qos_depth=100, rate=2.0)
     drawn = [(overlay_stats, key, 1) for key in ("image_subscribers", "marker_subscribers", "publishers_rgb")]
     graph.resume_player(*listening(stats, 2), *drawn)
 
@@ -79,7 +79,7 @@ def test_a_slow_student_answers_the_newest_and_counts_the_rest(graph, tmp_path):
     scenes = []
     graph.subscribe(SceneClass, f"{NODE}/scene", scenes.append)
     stats = graph.watch_stats(f"{NODE}/stats")
-    graph.start(NODE, bundle=str(tmp_path / "bundle"), qos_reliability="reliable", qos_depth=100)
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), **harness.RELIABLE)
     player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1, qos_depth=200)
     graph.resume_player(*listening(stats))
     graph.until(lambda: player().get("finished") == "true", "the end of the bag")
@@ -99,8 +99,8 @@ def test_one_stream_is_enough_when_the_other_stops(graph, tmp_path):
     modalities = {}
     graph.subscribe(SceneClass, f"{NODE}/scene", lambda m: modalities.__setitem__(stamp_ns(m), m.modality))
     stats = graph.watch_stats(f"{NODE}/stats")
-    graph.start(NODE, bundle=str(tmp_path / "bundle"), fallback_after_s=0.3)
-    player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1)
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), fallback_after_s=0.3, **harness.RELIABLE)
+    player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1, qos_depth=100)
     graph.resume_player(*listening(stats))
     graph.until(lambda: player().get("finished") == "true", "the end of the bag")
     graph.until(lambda: stats().get("received_rgb") == "40" and accounted(stats), "40 images to be dealt with")

@@ -46,7 +46,7 @@ def test_frames_beyond_the_rate_are_counted(graph, tmp_path):
     graph.subscribe(SceneClass, f"{NODE}/scene", scenes.append)
     stats = graph.watch_stats(f"{NODE}/stats")
     # One frame in 100 s: the first, however slow the machine is.
-    graph.start(NODE, bundle=str(tmp_path / "bundle"), max_rate_hz=0.01, qos_reliability="reliable", qos_depth=100)
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), max_rate_hz=0.01, **harness.RELIABLE)
     player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1, qos_depth=100)
     graph.resume_player(*listening(stats))
     graph.until(lambda: player().get("finished") == "true", "the end of the bag")
@@ -89,8 +89,9 @@ def test_new_words_do_not_wait_for_the_next_frame(graph, tmp_path):
     graph.subscribe(SceneClass, f"{NODE}/scene", scenes.append)
     graph.subscribe(Image, "label_overlay/image", pictures.append)
     stats, overlay = graph.watch_stats(f"{NODE}/stats"), graph.watch_stats("label_overlay/stats")
-    graph.start(NODE, bundle=str(tmp_path / "bundle"), max_rate_hz=0.01, reset_after_s=3600.0)
-    graph.start("label_overlay")
+    slow = {"max_rate_hz": 0.01, "reset_after_s": 3600.0}
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), **slow, **harness.RELIABLE)
+    graph.start("label_overlay", **harness.RELIABLE)
     graph.start_player(bag, wait_rgb_subscribers=2, wait_depth_subscribers=1)
     graph.resume_player(*listening(stats, 2), (overlay, "publishers_rgb", 1), (overlay, "image_subscribers", 1))
     graph.until(lambda: len(scenes) == len(pictures) == 1, "the answer to the only frame that is looked at")
@@ -134,11 +135,11 @@ def test_answers_go_on_while_bundles_and_labels_change(graph, tmp_path):
     # New words make loading slow: they are encoded anew by each bundle.
     ids = [write_speaking_bundle(tmp_path / name, seed=k, layers=200) for k, name in enumerate(("first", "second"))]
     words = [f"level {number}" for number in range(30)]
-    bag = harness.write_bag(tmp_path / "bag", frames=300, hz=10)
+    bag = harness.write_bag(tmp_path / "bag", frames=900, hz=10)  # on a busy machine both loads take half a minute
     heard: list[tuple[float, SceneClass]] = []
     graph.subscribe(SceneClass, f"{NODE}/scene", lambda scene: heard.append((time.monotonic(), scene)))
     stats = graph.watch_stats(f"{NODE}/stats")
-    graph.start(NODE, bundle=str(tmp_path / "first"), labels=words, qos_reliability="reliable", qos_depth=100)
+    graph.start(NODE, bundle=str(tmp_path / "first"), labels=words, **harness.RELIABLE)
     player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1, qos_depth=100)
     # The services are found before the bag plays.
     assert not graph.call(SetLabels, f"{NODE}/set_labels", labels=[" "]).ok

@@ -29,7 +29,7 @@ def install() -> Path:
 def run(install: Path, program: str, *arguments: str, cwd: Path) -> str:
     """What a program prints that is run with the install's set-up."""
     command = [*harness.built_command(install, program), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=True).stdout
 
 
 def test_every_program_and_file_is_there(install, tmp_path):

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.ros
 
 def doctor(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "edgevl_cli.main", "doctor", "--live", "--seconds", "2", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=os.environ)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=os.environ)
 
 
 def without_fix(output: str) -> list[str]:

@@ -72,7 +72,7 @@ def at_work(graph: Graph, tmp_path: Path) -> tuple:
     answers: list[int] = []
     graph.subscribe(SceneClass, f"{NODE}/scene", lambda scene: answers.append(scene.label_set_version))
     stats = graph.watch_stats(f"{NODE}/stats")
-    node = graph.start(NODE, bundle=str(tmp_path / "bundle0"), qos_reliability="reliable", qos_depth=100)
+    node = graph.start(NODE, bundle=str(tmp_path / "bundle0"), **harness.RELIABLE)
     player = graph.start_player(bag, loop=True, wait_rgb_subscribers=1, wait_depth_subscribers=1, qos_depth=100)
     graph.resume_player(*listening(stats))
     graph.until(lambda: answers, "an answer")

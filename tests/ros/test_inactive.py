@@ -87,10 +87,11 @@ def test_every_node_speaks_while_inactive_and_works_again(graph, tmp_path):
     assert not any(word in node.output() for node in nodes for word in ("Traceback", "ERROR"))
 
 
-@pytest.fixture
-def classifier(graph, tmp_path):
-    harness.write_test_bundle(tmp_path / "slow", size_px=224, convolutions=10)
-    return graph.start(NODE)
+@pytest.fixture(scope="module")
+def slow_bundle(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bundles") / "slow"
+    harness.write_test_bundle(path, size_px=224, convolutions=10)
+    return str(path)
 
 
 def waiting(graph: Graph, kind: type, name: str, **fields: object):
@@ -103,11 +104,12 @@ def waiting(graph: Graph, kind: type, name: str, **fields: object):
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_clean_up_while_a_bundle_is_loaded(graph, tmp_path, classifier, again):
+def test_clean_up_while_a_bundle_is_loaded(graph, slow_bundle, again):
     """Who asked is told that it had no effect; the node lives on, and loads when asked again."""
+    classifier = graph.start(NODE)
     stats = graph.watch_stats(f"{NODE}/stats")
     graph.until(lambda: stats().get("state") == "active", "the classifier")
-    path = str(tmp_path / "slow")
+    path = slow_bundle
     loading = waiting(graph, LoadBundle, f"{NODE}/load_bundle", path=path)
     # Refused as long as the other load is under way: then it has begun.
     graph.until(lambda: "another" in graph.call(LoadBundle, f"{NODE}/load_bundle", path="nowhere").message, "the load")
@@ -151,10 +153,9 @@ def test_clean_up_while_a_log_is_stopped(graph, tmp_path):
 def test_images_without_a_header_have_a_count_of_their_own(graph, tmp_path):
     harness.write_test_bundle(tmp_path / "bundle")
     stats = {name: graph.watch_stats(f"{name}/stats") for name in (NODE, "label_overlay", "pair_logger")}
-    reliable = {"qos_reliability": "reliable", "qos_depth": 100}
-    graph.start(NODE, bundle=str(tmp_path / "bundle"), idle_without_subscribers=False, **reliable)
-    graph.start("label_overlay", **reliable)
-    graph.start("pair_logger", directory=str(tmp_path), name="log", min_free_mb=0.0, **reliable)
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), idle_without_subscribers=False, **harness.RELIABLE)
+    graph.start("label_overlay", **harness.RELIABLE)
+    graph.start("pair_logger", directory=str(tmp_path), name="log", min_free_mb=0.0, **harness.RELIABLE)
     qos = stream_qos("reliable", 100)
     rgb, depth = (graph.probe.create_publisher(Image, topic, qos) for topic in (harness.RGB_TOPIC, harness.DEPTH_TOPIC))
     graph.until(lambda: (rgb.get_subscription_count(), depth.get_subscription_count()) == (3, 2), "the nodes")

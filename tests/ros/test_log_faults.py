@@ -32,7 +32,7 @@ class Camera:
         self.graph = graph
         self.stats = graph.watch(DiagnosticStatus, "pair_logger/stats")
         self.status = graph.watch(LoggerStatus, "pair_logger/status")
-        common = {"directory": str(directory), "min_free_mb": 0.0, "qos_reliability": "reliable", "qos_depth": 100}
+        common = {"directory": str(directory), "min_free_mb": 0.0, **harness.RELIABLE}
         self.node = graph.start("pair_logger", **{**common, "camera_info_topic": "", **parameters})
         qos = stream_qos("reliable", 100)
         topics = (harness.RGB_TOPIC, harness.DEPTH_TOPIC)

@@ -32,7 +32,7 @@ MS = 1_000_000
 def start(graph: Graph, directory: Path, **parameters: object):
     """A pair_logger that loses nothing on the way; its statistics."""
     stats = graph.watch_stats("pair_logger/stats")
-    common = {"directory": str(directory), "min_free_mb": 0.0, "qos_reliability": "reliable", "qos_depth": 100}
+    common = {"directory": str(directory), "min_free_mb": 0.0, **harness.RELIABLE}
     graph.start("pair_logger", **{**common, **parameters})
     return stats
 

@@ -20,8 +20,8 @@ MS = 1_000_000
 def play(graph: Graph, bag: Path, **parameters: object) -> dict[str, str]:
     """Play RGB and depth to a pair_logger started with these parameters, and stop it; its last statistics."""
     logger = graph.watch_stats("pair_logger/stats")
-    graph.start("pair_logger", min_free_mb=0.0, camera_info_topic="", **parameters)
-    player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1)
+    graph.start("pair_logger", min_free_mb=0.0, camera_info_topic="", **harness.RELIABLE, **parameters)
+    player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1, qos_depth=100)
     graph.resume_player((logger, "publishers_rgb", 1), (logger, "publishers_depth", 1))
     graph.until(lambda: player().get("finished") == "true", "the end of the bag")
     sent = player()

@@ -138,7 +138,7 @@ def test_a_node_without_its_parameter_file_does_not_start(tmp_path, content):
     if content is not None:
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
     command = [sys.executable, "-m", "edgevl_ros.nodes.pair_logger", "--ros-args", "--params-file", str(file)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 2
     [line] = (done.stdout + done.stderr).strip().splitlines()
     assert str(file) in line

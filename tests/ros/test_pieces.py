@@ -331,5 +331,5 @@ from edgevl_ros.nodes import programs
 importlib.import_module = lambda name: signal.raise_signal({int(number)})
 programs.{node}()
 """
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -24,7 +24,7 @@ def play(graph: Graph, bag, streams, **parameters):
     """Play the bag's streams to pair_logger once both sides have found each other; the player's counts."""
     logger = graph.watch_stats("pair_logger/stats")
     waits = {f"wait_{stream}_subscribers": 1 for stream in streams}
-    player = graph.start_player(bag, **waits, **parameters)
+    player = graph.start_player(bag, qos_depth=100, **waits, **parameters)
     graph.resume_player(*((logger, f"publishers_{stream}", 1) for stream in streams))
     graph.until(lambda: player().get("finished") == "true", "the end of the bag")
     counts = player()
@@ -44,7 +44,9 @@ def contents(path):
 
 def test_the_log_of_a_played_bag_is_the_bag(graph, tmp_path):
     bag = harness.write_bag(tmp_path / "bag", frames=40, hz=20, size=(320, 240), depth_offset_ms=7)
-    graph.start("pair_logger", directory=str(tmp_path), name="log", truth_topic="truth", min_free_mb=0.0)
+    graph.start(
+        "pair_logger", directory=str(tmp_path), name="log", truth_topic="truth", min_free_mb=0.0, **harness.RELIABLE
+    )
     sent = play(graph, bag, ALL)
     assert [sent[f"sent_{stream}"] for stream in ALL] == ["40"] * 4
     answer = graph.call(Trigger, "pair_logger/stop")
@@ -58,7 +60,9 @@ def test_the_log_of_a_played_bag_is_the_bag(graph, tmp_path):
 def test_live_pairs_are_the_offline_pairs_where_streams_have_gaps(graph, tmp_path):
     bag = harness.write_bag(tmp_path / "bag", frames=60, hz=30, depth_offset_ms=12, without_depth=range(20, 60, 7))
     status = graph.watch(LoggerStatus, "pair_logger/status")
-    graph.start("pair_logger", directory=str(tmp_path), name="log", min_free_mb=0.0, camera_info_topic="")
+    graph.start(
+        "pair_logger", directory=str(tmp_path), name="log", min_free_mb=0.0, camera_info_topic="", **harness.RELIABLE
+    )
     play(graph, bag, ALL[:2])
     assert graph.call(Trigger, "pair_logger/stop").success
     assert stamps(tmp_path / "log") == stamps(bag)
@@ -80,6 +84,7 @@ def test_the_rate_rule_keeps_what_it_says_and_logging_starts_and_stops(graph, tm
         min_interval_s=0.2,
         min_free_mb=0.0,
         camera_info_topic="",
+        **harness.RELIABLE,
     )
     assert graph.call(Trigger, "pair_logger/flush").success is False  # not logging yet: told, not ignored
     started = graph.call(Trigger, "pair_logger/start")
@@ -170,7 +175,9 @@ def test_a_full_disk_stops_the_log_and_says_so(graph, tmp_path):
     bag = harness.write_bag(tmp_path / "bag", frames=5, hz=20)
     status = graph.watch(LoggerStatus, "pair_logger/status")
     stats = graph.watch_stats("pair_logger/stats")
-    node = graph.start("pair_logger", directory=str(tmp_path), name="log", min_free_mb=1.0e6)  # 1 TB
+    node = graph.start(
+        "pair_logger", directory=str(tmp_path), name="log", min_free_mb=1.0e6, **harness.RELIABLE
+    )  # 1 TB
     play(graph, bag, ALL[:2])
     graph.until(lambda: status() and status().state == "stopped", "the log to be stopped")
     graph.until(lambda: "lower the floor" in stats().get("last_error", ""), "the reason")

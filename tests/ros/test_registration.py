@@ -51,7 +51,7 @@ def tell_cameras(graph: Graph, stats: Callable[[], dict[str, str]]) -> str:
 
 def test_a_log_holds_what_registers_its_depth(graph: Graph, tmp_path: Path, bag: Path) -> None:
     stats = graph.watch_stats("pair_logger/stats")
-    graph.start("pair_logger", directory=str(tmp_path), name="log", min_free_mb=0.0, **INFOS)
+    graph.start("pair_logger", directory=str(tmp_path), name="log", min_free_mb=0.0, **harness.RELIABLE, **INFOS)
     streams = ("rgb", "depth", "camera_info", "depth_camera_info")
     player = graph.start_player(bag, **{f"wait_{stream}_subscribers": 1 for stream in streams})
     graph.resume_player(*((stats, f"publishers_{stream}", 1) for stream in streams))
@@ -79,7 +79,7 @@ def test_the_classifier_registers_as_its_student_learned(
     graph.subscribe(SceneClass, f"{NODE}/scene", lambda m: scenes.__setitem__(stamp_ns(m), m))
     stats = graph.watch_stats(f"{NODE}/stats")
     report = graph.watch(DiagnosticStatus, f"{NODE}/stats")
-    graph.start(NODE, bundle=str(tmp_path / "bundle"), qos_reliability="reliable", **INFOS)
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), **harness.RELIABLE, **INFOS)
     assert tell_cameras(graph, stats).startswith("by camera_info, columns 25% to 75%")
     player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1)
     graph.resume_player(*listening(stats))

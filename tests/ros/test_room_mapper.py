@@ -31,11 +31,10 @@ from tests.ros import harness
 from tests.ros.room_mapping import NODE, balance, embedding_message, grid_message, write_home_bag
 
 pytestmark = pytest.mark.ros
-RELIABLE = {"qos_reliability": "reliable", "qos_depth": 100}
 
 
 def start_mapper(graph: harness.Graph, directory: Any, **parameters: Any) -> Any:
-    common = {"directory": str(directory), "publish_period_s": 0.2, **RELIABLE}
+    common = {"directory": str(directory), "publish_period_s": 0.2, **harness.RELIABLE}
     return graph.start(NODE, **{**common, **parameters})
 
 
@@ -52,7 +51,7 @@ def test_a_drive_becomes_a_map_with_names_that_stays(graph, tmp_path):
     embeddings = []
     graph.subscribe(Embedding, "scene_classifier/embedding", embeddings.append)
     # Depth would tell the tiny student of another colour.
-    graph.start("scene_classifier", bundle=str(tmp_path / "bundle"), use_depth=False, **RELIABLE)
+    graph.start("scene_classifier", bundle=str(tmp_path / "bundle"), use_depth=False, **harness.RELIABLE)
     mapper = start_mapper(graph, tmp_path / "kept")
     player = graph.start_player(tmp_path / "bag")
     heard = [(stats, f"publishers_{name}", 1) for name in ("embedding", "pose", "depth", "camera_info")]
@@ -219,7 +218,7 @@ def test_a_simulated_drive_gives_the_map_that_its_bag_gives(graph, tmp_path):
     write_bag(tmp_path / "bag", seed=0, split="val", homes=1, frames_per_room=2, hz=2)
     recorded = map_of_bags([tmp_path / "bag"], load_bundle(tmp_path / "bundle"))
     stats, classifier = graph.watch_stats(f"{NODE}/stats"), graph.watch_stats("scene_classifier/stats")
-    graph.start("scene_classifier", bundle=str(tmp_path / "bundle"), **RELIABLE)
+    graph.start("scene_classifier", bundle=str(tmp_path / "bundle"), **harness.RELIABLE)
     # Patience that a loaded machine cannot use up.
     start_mapper(graph, tmp_path / "kept", wait_s=10.0)
     player = graph.start_player(tmp_path / "bag")
@@ -262,7 +261,7 @@ def test_a_log_knows_where_its_pairs_were_taken(graph, tmp_path):
         pose_topic="pose",
         min_free_mb=0.0,
         min_brightness=1.0,
-        **RELIABLE,
+        **harness.RELIABLE,
     )
     player = graph.start_player(tmp_path / "bag", rate=2.0)
     graph.resume_player(*[(stats, f"publishers_{name}", 1) for name in ("rgb", "depth", "pose")])

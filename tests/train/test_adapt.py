@@ -166,11 +166,11 @@ def test_a_cancelled_run_says_so_and_resumes_to_the_same_student(
     )
     root = ROOT
     child = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=root, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (out / "checkpoints/stage1.pt").exists() and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     child.send_signal(signal.SIGTERM)
-    assert child.wait(60) == 128 + signal.SIGTERM
+    assert child.wait(300) == 128 + signal.SIGTERM
     status = json.loads((out / "status.json").read_text())
     assert status["state"] == "cancelled"
     resumed = adapt([sim_bag], arguments[1], LABELS, out, recipe, resume=True)

@@ -105,7 +105,7 @@ def test_the_command_counts_what_it_skips_and_lists_all_of_it(tmp_path: Path) ->
     for number in range(1, 8):
         (tmp_path / f"SUNRGBD/{number:03d}/image/0001.jpg").write_bytes(b"")
     command = [sys.executable, "-m", "edgevl_cli.main", "import", "SUNRGBD", "--out", "bag", "--json", "summary.json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "note: depth of 159 pairs from depth_bfx"

@@ -103,7 +103,7 @@ def test_two_processes_take_the_steps_of_one(
         directory.mkdir()
     (two / "input.pkl").write_bytes(pickle.dumps((data, transformer)))
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*launcher, str(SCRIPT), "both", str(two)], cwd=ROOT, env=environment(), timeout=200, check=True)
+    subprocess.run([*launcher, str(SCRIPT), "both", str(two)], cwd=ROOT, env=environment(), timeout=600, check=True)
     process.run_both(data, transformer, one)
     lines = [
         [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()] for folder in (one, two)
