@@ -22,6 +22,19 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 Kinds = Mapping[str, type[Value]]
 NO_ARGUMENTS: Kinds = MappingProxyType({})
+# Launch arguments whose parameter has another name: scene_classifier's labels are words, adaptation_manager's a file.
+PARAMETER_OF = MappingProxyType({"words": "labels"})
+# A player that has played its bag has ended and not died.
+ENDS_BY_ITSELF = ("bag_player",)
+RESPAWN_DELAY_S = 2.0
+# Of RGB, as the drivers of config/cameras call it.
+FRAME_OF = MappingProxyType(
+    {
+        "realsense": "camera_color_optical_frame",
+        "orbbec": "camera_color_optical_frame",
+        "oakd": "oak_rgb_camera_optical_frame",
+    }
+)
 
 
 def share(*parts: str) -> str:
@@ -32,6 +45,11 @@ def share(*parts: str) -> str:
 def argument(name: str, default: str, description: str) -> DeclareLaunchArgument:
     """A launch argument, as shown by --show-args."""
     return DeclareLaunchArgument(name, default_value=default, description=description)
+
+
+def required(name: str, description: str) -> DeclareLaunchArgument:
+    """A launch argument that must be given."""
+    return DeclareLaunchArgument(name, description=description)
 
 
 def camera_argument() -> DeclareLaunchArgument:
@@ -45,24 +63,32 @@ def edgevl_node(executable: str, arguments: Kinds = NO_ARGUMENTS, **fixed: objec
     """One of edgevl's nodes, named as its executable.
 
     Args:
-        arguments: launch arguments that set the parameter of the same name, as str, float, bool or tuple (a YAML list
-            of strings), unless they are empty: then the parameter file's value stands.
+        arguments: launch arguments that set the parameter of the same name, or of that in PARAMETER_OF, as str, float,
+            bool or tuple (a YAML list of strings), unless they are empty: then the parameter file's value stands.
         fixed: parameters that this launch file sets itself.
     """
 
     def create(context: LaunchContext) -> list[Node]:
         texts = {name: LaunchConfiguration(name).perform(context) for name in arguments}
-        given = {name: launch_value(from_text(name, text, arguments[name])) for name, text in texts.items() if text}
+        given = {
+            PARAMETER_OF.get(name, name): launch_value(from_text(name, text, arguments[name]))
+            for name, text in texts.items()
+            if text
+        }
         use_sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
         camera = LaunchConfiguration("camera", default="").perform(context)
         files = [share("config", "cameras", f"{camera}.yaml")] if camera else []
-        parameters = {"use_sim_time": use_sim_time, **given, **fixed}
+        # A node that has ended says nothing; one that waits tells in its diagnostics what was refused.
+        parameters = {"use_sim_time": use_sim_time, "stay_when_refused": True, **given, **fixed}
+        respawn = from_text("respawn", LaunchConfiguration("respawn").perform(context), bool)
         return [
             Node(
                 package="edgevl",
                 executable=executable,
                 name=executable,
                 output="screen",
+                respawn=bool(respawn) and executable not in ENDS_BY_ITSELF,
+                respawn_delay=RESPAWN_DELAY_S,
                 parameters=[LaunchConfiguration("params_file"), *files, parameters],
             )
         ]
@@ -83,14 +109,29 @@ def only_if(argument_name: str, node: LaunchDescriptionEntity) -> GroupAction:
     return GroupAction([node], scoped=False, condition=IfCondition(LaunchConfiguration(argument_name)))
 
 
-def rviz() -> Node:
-    """rviz2 with edgevl's displays, where the launch argument ``rviz`` is true."""
-    return Node(
-        package="rviz2",
-        executable="rviz2",
-        arguments=["-d", share("rviz", "edgevl.rviz")],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
+def frame_argument() -> DeclareLaunchArgument:
+    """The launch argument ``frame``, which :func:`rviz` takes."""
+    text = "rviz's fixed frame, e.g. map; empty: RGB's frame of the camera's preset, without one camera_optical_frame"
+    return DeclareLaunchArgument("frame", default_value="", description=text)
+
+
+def rviz() -> OpaqueFunction:
+    """rviz2 with edgevl's displays in the launch argument ``frame``, where the launch argument ``rviz`` is true."""
+
+    def create(context: LaunchContext) -> list[Node]:
+        camera = LaunchConfiguration("camera", default="").perform(context)
+        frame = LaunchConfiguration("frame").perform(context) or FRAME_OF.get(camera, "")
+        fixed_frame = ["-f", frame] if frame else []
+        return [
+            Node(
+                package="rviz2",
+                executable="rviz2",
+                arguments=["-d", share("rviz", "edgevl.rviz"), *fixed_frame],
+                condition=IfCondition(LaunchConfiguration("rviz")),
+            )
+        ]
+
+    return OpaqueFunction(function=create)
 
 
 def check(declared: Callable[[], list[str]]) -> OpaqueFunction:
@@ -117,6 +158,7 @@ def description(nodes: list[LaunchDescriptionEntity], arguments: list[DeclareLau
             argument("namespace", "", "namespace of all nodes and relative topics"),
             argument("params_file", share("config", "robot.yaml"), "parameters of the nodes (YAML)"),
             argument("use_sim_time", "false", "take the time from /clock"),
+            argument("respawn", "false", "start a node that died again, after 2 s"),
             *arguments,
             check(lambda: [argument.name for argument in whole.get_launch_arguments()]),
             *(SetEnvironmentVariable(name, profile) for name in profile_variables()),

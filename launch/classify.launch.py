@@ -1,9 +1,9 @@
-"""Name rooms: scene_classifier and label_overlay, with room_mapper (map:=true) and rviz if wanted.
+"""Name rooms: scene_classifier and label_overlay, with room_mapper (rooms:=true) and rviz if wanted.
 
 ros2 launch edgevl classify.launch.py camera:=oakd bundle:=/data/bundle rviz:=true
 """
 
-from edgevl_ros.launching import argument, camera_argument, description, edgevl_node, only_if, rviz
+from edgevl_ros.launching import argument, camera_argument, description, edgevl_node, frame_argument, only_if, rviz
 from launch import LaunchDescription
 
 
@@ -14,14 +14,15 @@ def generate_launch_description() -> LaunchDescription:
         argument("rgb_topic", "", "RGB images; empty: as in params_file or the camera's preset"),
         argument("depth_topic", "", "depth images; empty: likewise"),
         argument("bundle", "", "student bundle; empty: wait for scene_classifier/load_bundle"),
-        argument("labels", "", "label set to start with, a YAML list; empty: all labels of the bundle"),
-        argument("map", "false", "start room_mapper, which needs a map and the robot's pose on it"),
+        argument("words", "", "words to tell apart at first, a YAML list; empty: all labels of the bundle"),
+        argument("rooms", "false", "start room_mapper, which needs a map and the robot's pose on it"),
         argument("rviz", "false", "show the overlay in rviz2"),
+        frame_argument(),
     ]
     nodes = [
-        edgevl_node("scene_classifier", {"bundle": str, "labels": tuple, "rgb_topic": str, "depth_topic": str}),
+        edgevl_node("scene_classifier", {"bundle": str, "words": tuple, "rgb_topic": str, "depth_topic": str}),
         edgevl_node("label_overlay", {"rgb_topic": str}),
-        only_if("map", edgevl_node("room_mapper", {"bundle": str, "depth_topic": str})),
+        only_if("rooms", edgevl_node("room_mapper", {"bundle": str, "depth_topic": str})),
         rviz(),
     ]
     return description(nodes, arguments)

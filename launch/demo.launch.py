@@ -3,26 +3,32 @@
 ros2 launch edgevl demo.launch.py bag:=demo_out/bags/live bundle:=demo_out/run/bundle rviz:=true
 """
 
-from launch.actions import IncludeLaunchDescription
+from launch.actions import IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
-from edgevl_ros.launching import argument, description, edgevl_node, share
+from edgevl_ros.launching import argument, description, edgevl_node, frame_argument, required, share
 from launch import LaunchDescription
 
-PASSED_ON = ("namespace", "params_file", "use_sim_time", "bundle", "directory", "map", "rviz")
+COMMON = ("namespace", "params_file", "use_sim_time", "respawn")
+PASSED_ON = (*COMMON, "bundle", "teacher", "labels", "recipe", "words", "directory", "rooms", "rviz", "frame")
 
 
 def generate_launch_description() -> LaunchDescription:
     """Called by ros2 launch."""
     arguments = [
-        argument("bag", "", "rosbag2 to play"),
+        required("bag", "rosbag2 to play"),
         argument("rate", "1.0", "recorded seconds per second"),
         argument("clock", "false", "publish the recorded time on /clock, for use_sim_time:=true"),
         argument("bundle", "", "student bundle"),
+        argument("teacher", "", "teacher, where adaptation_manager shall adapt to what is logged"),
+        argument("labels", "", "labels file (YAML), likewise"),
+        argument("recipe", "", "training recipe (YAML), likewise; empty: the default one"),
+        argument("words", "", "words to tell apart at first, a YAML list; empty: all labels of the bundle"),
         argument("directory", "", "where pair_logger makes its logs; empty: as in params_file"),
-        argument("map", "false", "start room_mapper, for a bag with a map and poses on it"),
+        argument("rooms", "false", "start room_mapper, for a bag with a map and poses on it"),
         argument("rviz", "false", "show the overlay in rviz2"),
+        frame_argument(),
     ]
     player = edgevl_node(
         "bag_player",
@@ -37,5 +43,6 @@ def generate_launch_description() -> LaunchDescription:
         PythonLaunchDescriptionSource(share("launch", "robot.launch.py")),
         launch_arguments=[(name, LaunchConfiguration(name)) for name in PASSED_ON],
     )
-    whole.add_action(robot)
+    # Behind a function: --show-args would also list robot.launch.py's camera and topics, which a bag has itself.
+    whole.add_action(OpaqueFunction(function=lambda _context: [robot]))
     return whole

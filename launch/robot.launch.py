@@ -1,9 +1,9 @@
-"""The robot's graph: pair_logger, scene_classifier, label_overlay, adaptation_manager; map:=true: room_mapper.
+"""The robot's graph: pair_logger, scene_classifier, label_overlay, adaptation_manager; rooms:=true: room_mapper.
 
 ros2 launch edgevl robot.launch.py camera:=realsense bundle:=/data/bundle
 """
 
-from edgevl_ros.launching import argument, camera_argument, description, edgevl_node, only_if, rviz
+from edgevl_ros.launching import argument, camera_argument, description, edgevl_node, frame_argument, only_if, rviz
 from launch import LaunchDescription
 
 
@@ -17,17 +17,19 @@ def generate_launch_description() -> LaunchDescription:
         argument("directory", "", "where pair_logger makes its logs; empty: as in params_file"),
         argument("bags", "", "bags that adaptation_manager adapts to, a YAML list"),
         argument("teacher", "", "teacher, e.g. open_clip:ViT-B-32/laion2b_s34b_b79k"),
-        argument("labels", "", "labels file (YAML)"),
+        argument("labels", "", "labels file (YAML) that adaptation_manager adapts for"),
+        argument("words", "", "words to tell apart at first, a YAML list; empty: all labels of the bundle"),
         argument("recipe", "", "training recipe (YAML); empty: the default one"),
-        argument("map", "false", "start room_mapper, which needs a map and the robot's pose on it"),
+        argument("rooms", "false", "start room_mapper, which needs a map and the robot's pose on it"),
         argument("rviz", "false", "show the overlay in rviz2"),
+        frame_argument(),
     ]
     nodes = [
         edgevl_node("pair_logger", {"directory": str, "rgb_topic": str, "depth_topic": str}),
-        edgevl_node("scene_classifier", {"bundle": str, "rgb_topic": str, "depth_topic": str}),
+        edgevl_node("scene_classifier", {"bundle": str, "words": tuple, "rgb_topic": str, "depth_topic": str}),
         edgevl_node("label_overlay", {"rgb_topic": str}),
         edgevl_node("adaptation_manager", {"bags": tuple, "teacher": str, "labels": str, "recipe": str}),
-        only_if("map", edgevl_node("room_mapper", {"bundle": str, "depth_topic": str})),
+        only_if("rooms", edgevl_node("room_mapper", {"bundle": str, "depth_topic": str})),
         rviz(),
     ]
     return description(nodes, arguments)

@@ -256,6 +256,8 @@ class ManagedNode(LifecycleNode, Generic[P_co]):
         values = {"state": self.state_label, **report.values, "errors": self.faults.count}
         if self.faults.last:
             values["last_error"] = self.faults.last
+        if self.fault is not None:  # until the next transition
+            return Report(ERROR, f"{self.state_label}; {self.fault}", values)
         if self.faults.recent():
             return Report(ERROR, self.faults.last, values)
         if self.state_label != "active":

@@ -65,6 +65,12 @@ class NodeParameters:
     """What every node has; those of one node derive from it. Without arguments: the defaults."""
 
     autostart: bool = parameter(True, "activate at start; false: wait for lifecycle requests", read_only=True)
+    stay_when_refused: bool = parameter(
+        False,
+        "where parameters or a bundle are refused at start: true: stay, unconfigured, with the reason in the "
+        "diagnostics; false: end with exit code 2",
+        read_only=True,
+    )
     executor: str = parameter(
         SINGLE_THREADED,
         f"what calls the node back: {EVENTS} is rclpy's experimental one, which takes less of the processor",

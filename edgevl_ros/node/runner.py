@@ -88,7 +88,7 @@ def _run(create: Callable[[], ManagedNode[NodeParameters]], stopping: list[int])
     executor = new_executor(str(node.get_parameter("executor").value))
     executor.add_node(node)
     try:
-        if node.get_parameter("autostart").value and not autostart(node):
+        if node.get_parameter("autostart").value and not autostart(node) and not _stays(node):
             node.exit_code = 2 if node.fault is not None else 1
             return node.exit_code
         with signals_wake(executor):
@@ -101,6 +101,18 @@ def _run(create: Callable[[], ManagedNode[NodeParameters]], stopping: list[int])
         executor.shutdown(timeout_sec=0.0)
         node.destroy_node()
     return node.exit_code
+
+
+def _stays(node: ManagedNode[NodeParameters]) -> bool:
+    """Whether a node whose start was refused waits for better parameters; it says how to go on."""
+    if node.fault is None or not node.get_parameter("stay_when_refused").value:
+        return False
+    transition = "activate" if node.state_label == "inactive" else "configure"
+    node.get_logger().warning(
+        f"stays {node.state_label}; once that is mended: "
+        f"ros2 lifecycle set {node.get_fully_qualified_name()} {transition}"
+    )
+    return True
 
 
 def autostart(node: ManagedNode[NodeParameters]) -> bool:

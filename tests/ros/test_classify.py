@@ -3,8 +3,11 @@
 from importlib.util import find_spec
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from edgevl.msg import SceneClass
 from edgevl.srv import LoadBundle, SetLabels
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
@@ -175,6 +178,22 @@ def test_labels_and_bundles_change_live(graph, tmp_path):
     assert "hallway" in scene.labels
     graph.call(Trigger, "bag_player/pause")
     assert int(stats()["errors"]) == 0
+
+
+def test_a_classifier_that_stays_tells_why_its_bundle_was_refused_and_goes_on_with_a_good_one(graph, tmp_path):
+    """As launch files start it."""
+    said = graph.watch(DiagnosticStatus, f"{NODE}/stats")
+    node = graph.start(NODE, bundle=str(tmp_path / "bundle"), stay_when_refused=True)
+    graph.until(lambda: said() and said().message, "the reason")
+    assert said().level == DiagnosticStatus.ERROR
+    assert said().message.startswith("unconfigured; ")
+    assert str(tmp_path / "bundle") in said().message
+
+    harness.write_test_bundle(tmp_path / "bundle")
+    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+        assert graph.call(ChangeState, f"{NODE}/change_state", transition=Transition(id=transition)).success
+    graph.until(lambda: {pair.key: pair.value for pair in said().values}["state"] == "active", "an active classifier")
+    assert node.stop() == 0
 
 
 def test_a_classifier_with_a_bad_bundle_does_not_start(graph, tmp_path):

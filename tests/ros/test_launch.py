@@ -7,6 +7,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from configparser import ConfigParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -37,6 +38,22 @@ PARAMETERS = {
         ("scene_classifier", ClassifierParameters),
     )
 }
+
+
+def constant(tree: ast.Module, name: str) -> Any:
+    """What a module's constant holds: a tuple that may name other constants, or a mapping behind MappingProxyType."""
+    (node,) = (each.value for each in tree.body if isinstance(each, ast.Assign) and each.targets[0].id == name)
+    if isinstance(node, ast.Call):
+        return ast.literal_eval(node.args[0])
+    found = [
+        constant(tree, each.value.id) if isinstance(each, ast.Starred) else (ast.literal_eval(each),)
+        for each in node.elts
+    ]
+    return sum(found, ())
+
+
+LAUNCHING = ast.parse((ROOT / "edgevl_ros/launching.py").read_text())
+PARAMETER_OF = constant(LAUNCHING, "PARAMETER_OF")
 
 
 def calls(tree: ast.AST, function: str) -> list[ast.Call]:
@@ -75,6 +92,8 @@ def test_launch_files_name_what_exists(path):
     for call in calls(tree, "argument"):
         name, _, description = call.args
         declared[ast.literal_eval(name)] = ast.literal_eval(description)
+    for call in calls(tree, "required"):
+        declared[ast.literal_eval(call.args[0])] = ast.literal_eval(call.args[1])
     assert all(declared.values())
     nodes = calls(tree, "edgevl_node")
     assert nodes
@@ -85,9 +104,10 @@ def test_launch_files_name_what_exists(path):
         if len(call.args) > 1:
             keys, kinds = call.args[1].keys, call.args[1].values
             from_arguments = {ast.literal_eval(key): kind.id for key, kind in zip(keys, kinds)}
+        assert set(from_arguments) <= set(declared)
+        from_arguments = {PARAMETER_OF.get(name, name): kind for name, kind in from_arguments.items()}
         fixed = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
         known = PARAMETERS[executable]
-        assert set(from_arguments) <= set(declared)
         assert set(from_arguments) | set(fixed) <= set(known)
         for name, kind in from_arguments.items():
             default = known[name].default
@@ -98,6 +118,7 @@ def test_launch_files_name_what_exists(path):
         assert (ROOT / Path(*map(ast.literal_eval, call.args))).is_file()
     if calls(tree, "rviz"):
         assert "rviz" in declared
+        assert calls(tree, "frame_argument")
     # What drives the graph by a bag needs no camera, everything else takes one.
     assert bool(calls(tree, "camera_argument")) == (path.name != "demo.launch.py")
 
@@ -105,22 +126,42 @@ def test_launch_files_name_what_exists(path):
 def test_demo_passes_on_arguments_that_robot_declares():
     def declared(name: str) -> set[str]:
         tree = ast.parse((ROOT / "launch" / name).read_text())
-        return {ast.literal_eval(call.args[0]) for call in calls(tree, "argument")}
+        frame = {"frame"} if calls(tree, "frame_argument") else set()
+        return {ast.literal_eval(call.args[0]) for call in calls(tree, "argument")} | frame
 
     tree = ast.parse((ROOT / "launch/demo.launch.py").read_text())
-    (passed,) = (
-        ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and node.targets[0].id == "PASSED_ON"
-    )
-    common = {"namespace", "params_file", "use_sim_time"}
+    passed = constant(tree, "PASSED_ON")
+    common = {"namespace", "params_file", "use_sim_time", "respawn"}
     assert common <= set(passed)
     assert set(passed) - common <= declared("demo.launch.py") & declared("robot.launch.py")
 
 
+def test_one_argument_means_one_thing_in_all_launch_files():
+    kinds: dict[str, set[str]] = {}
+    for path in LAUNCH_FILES:
+        for call in calls(ast.parse(path.read_text()), "edgevl_node"):
+            for given in call.args[1:]:
+                for key, kind in zip(given.keys, given.values):
+                    kinds.setdefault(ast.literal_eval(key), set()).add(kind.id)
+    assert kinds["labels"] == {"str"}, "a labels file, as --labels of edgevl"
+    assert kinds["words"] == {"tuple"}
+    assert all(len(each) == 1 for each in kinds.values()), kinds
+
+
+def test_no_argument_is_one_of_nav2s_launch_files():
+    """Who includes both would set both: nav2's map is a file."""
+    nav2 = {"map", "slam", "autostart", "use_composition", "params"}
+    for path in LAUNCH_FILES:
+        declared = {ast.literal_eval(call.args[0]) for call in calls(ast.parse(path.read_text()), "argument")}
+        assert not nav2 & declared
+
+
+def test_each_camera_preset_has_its_frame_for_rviz():
+    assert set(constant(LAUNCHING, "FRAME_OF")) == {path.stem for path in PRESETS}
+
+
 def test_shared_launch_code_names_files_that_exist():
-    tree = ast.parse((ROOT / "edgevl_ros/launching.py").read_text())
-    named = [call for call in calls(tree, "share") if all(isinstance(a, ast.Constant) for a in call.args)]
+    named = [call for call in calls(LAUNCHING, "share") if all(isinstance(a, ast.Constant) for a in call.args)]
     assert len(named) == 4
     for call in named:
         assert (ROOT / Path(*map(ast.literal_eval, call.args))).exists()
