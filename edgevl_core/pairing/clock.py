@@ -23,7 +23,7 @@ OUTLIER = "outlier"
 FAR_NS = 60_000_000_000
 """Where frames are to come at once, only a stamp this far ahead waits for the next one: a camera is never so slow."""
 _LONGEST_PAUSE_NS = 86_400_000_000_000
-"""A last message this far ahead, which nothing follows, is an outlier."""
+"""A last message further ahead, which nothing follows, is an outlier, and so is a first one further behind."""
 REMEMBERED = 100
 
 
@@ -119,7 +119,7 @@ class ClockWatch(Generic[Item]):
         stream, stamp_ns, _ = first[-1]
         own = [stamp for number, stamp, _ in first if number == stream]
         step_ns = stamp_ns - own[-2] if len(own) > 1 else 0
-        is_followed = step_ns != 0 and -self._horizon_ns <= step_ns <= FAR_NS
+        is_followed = step_ns != 0 and -self._horizon_ns <= step_ns <= _LONGEST_PAUSE_NS
         is_shared = self._at_once and any(
             number != stream and abs(stamp - stamp_ns) <= self._horizon_ns for number, stamp, _ in first
         )

@@ -89,7 +89,7 @@ def _launch(words: list[str]) -> str:
     if package != "edgevl" or not (path := ROOT / "launch" / file).is_file():
         return f"{package} {file}: no such launch file"
     source = path.read_text(encoding="utf-8") + (ROOT / "edgevl_ros/launching.py").read_text(encoding="utf-8")
-    declared = {*re.findall(r'argument\("(\w+)"', source), "camera"}
+    declared = set(re.findall(r'(?:argument|required|DeclareLaunchArgument)\("(\w+)"', source))
     return ", ".join(sorted({each.split(":=")[0] for each in arguments if ":=" in each} - declared))
 
 

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.unit
 S = 1_000_000_000
 START = 1_700_000_000 * S
 PERIOD = S // 10
+DAY_NS = 86_400_000_000_000
 LATER_YEAR_2038 = (2**31 - 1) * S
 
 
@@ -46,7 +47,7 @@ def whole(first_ns: int, pairs: int, skew_ns: int = 0) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("eager", [False, True])
 def test_one_image_with_a_wrong_stamp_costs_its_own_pair(wrong_ns: int, at: int, eager: bool) -> None:
     for stream in (0, 1):
-        if at == 0 and wrong_ns == START - 10 * S:
+        if at == 0 and 0 < START - wrong_ns <= DAY_NS:
             continue  # a first image that is so little early is one before a pause
         messages = drive(START, 100, 3_000_000)
         messages[2 * at + stream] = (stream, wrong_ns)
@@ -74,7 +75,7 @@ def test_one_pair_with_a_wrong_stamp_is_left_out(wrong_ns: int) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.one_of(st.integers(-(2**31), -61), st.integers(3, 2**31)).map(lambda s: START + s * S),
+    st.one_of(st.integers(-(2**30), -86_401), st.integers(3, 2**31)).map(lambda s: START + s * S),
     st.integers(-15_000_000, 15_000_000),
     st.integers(-15_000_000, 15_000_000),
     st.sampled_from([4, 20, 60]),
@@ -94,6 +95,14 @@ def test_a_first_pair_that_a_second_one_follows_is_believed() -> None:
     events, matcher = run(drive(START + 3600 * S, 2) + drive(START, 50))
     assert stamps_of_pairs(events) == whole(START + 3600 * S, 2) + whole(START, 50)
     assert (matcher.counts[OUTLIER], matcher.jump_count) == (0, 1)
+
+
+@pytest.mark.parametrize("pause_s", [61, 3600, 86_000])
+def test_a_first_pair_before_a_pause_is_kept(pause_s: int) -> None:
+    """A robot that stands at its dock, or a collection whose first scene has one picture."""
+    events, matcher = run(drive(START, 1) + drive(START + pause_s * S, 20))
+    assert stamps_of_pairs(events) == whole(START, 1) + whole(START + pause_s * S, 20)
+    assert matcher.counts[OUTLIER] == 0
 
 
 @pytest.mark.parametrize("later_s", [3, 59, 61, 3600])
