@@ -1,4 +1,4 @@
-"""Bags on the command line: ``sim``, ``import``, ``log info``, ``log view``, ``log recover``."""
+"""Bags on the command line: ``sim``, ``import``, ``export``, ``log info``, ``log view``, ``log recover``."""
 
 from enum import Enum
 from pathlib import Path
@@ -73,7 +73,9 @@ def sim(
 def import_pairs(
     source: Annotated[
         Path,
-        typer.Argument(help="A folder with pairs.csv, ScanNet, SUN RGB-D, NYU Depth V2 or EuroSAT."),
+        typer.Argument(
+            help="A folder with pairs.csv, ScanNet, SUN RGB-D, NYU Depth V2, EuroSAT, or what edgevl export wrote."
+        ),
     ],
     out: OutBag,
     split: Annotated[
@@ -101,6 +103,32 @@ def import_pairs(
     if len(summary.unreadable) > SHOWN:
         print(f"skipped: {len(summary.unreadable) - SHOWN} more, all of them with --json FILE")
     print(f"{out}: {summary.pairs} pairs, {len(summary.unreadable)} unreadable, {size(summary.bytes)}")
+    write_json(asdict(summary), json)
+
+
+def export_pairs(
+    bag: Annotated[Path, typer.Argument(help="A rosbag2 directory or an .mcap file.")],
+    to: Annotated[str, typer.Option("--to", help="webdataset or lerobot.")],
+    out: Annotated[Path, typer.Option("--out", help="New directory for the files.")],
+    rgb: Rgb = None,
+    depth: Depth = None,
+    max_skew_s: MaxSkew = None,
+    json: Json = None,
+) -> None:
+    """The pairs of a bag for other tools; depth stays as it is, to the bit."""
+    from dataclasses import asdict
+
+    from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairSettings
+    from edgevl_train.datasets.export import export_bag
+
+    settings = PairSettings(rgb, depth, checked_skew(max_skew_s) or MAX_SKEW_S)
+    with progress(f"exporting {bag.name}") as on_progress:
+        summary = export_bag(bag, out, to, settings, on_progress)
+    for note in (*summary.notes, *summary.losses):
+        print(f"note: {note}")
+    for line in summary.unreadable[:SHOWN]:
+        print(f"skipped: {line}")
+    print(f"{out}: {summary.pairs} pairs in {summary.sequences} sequences, {size(summary.bytes)}")
     write_json(asdict(summary), json)
 
 

@@ -20,6 +20,8 @@ def show_evaluation(numbers: Mapping[str, Any]) -> None:
     """What :func:`edgevl_train.evaluation.evaluate.evaluate` found."""
     console = Console()
     console.print(f"{numbers['model']}: {numbers['samples']} pairs, {len(numbers['labels'])} labels")
+    if "note" in numbers:
+        console.print(f"note: {numbers['note']}; what stands under depth says nothing", highlight=False)
     for bag in numbers.get("bags", ()):
         dropped = "".join(f", {count} {reason}" for reason, count in bag["dropped"].items())
         console.print(

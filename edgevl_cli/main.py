@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("demo")(demo.command)
 app.command("sim")(bags.sim)
 app.command("import")(bags.import_pairs)
+app.command("export")(bags.export_pairs)
 app.add_typer(bags.log, name="log")
 app.add_typer(training.teacher, name="teacher")
 app.command("adapt")(training.adapt)

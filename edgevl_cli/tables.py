@@ -77,6 +77,8 @@ def show_bundle(path: Path, manifest: "Manifest") -> None:
     console.print(f"{path}: bundle {manifest.bundle_id}, schema {manifest.schema_version}", highlight=False)
     if manifest.unchecked:
         console.print(f"not checked: {manifest.unchecked}", highlight=False)
+    if manifest.rgb_only:
+        console.print(manifest.rgb_only, highlight=False)
     console.print(
         f"student {manifest.student}, {p.size_px} px, depth as {p.depth_encoding}, {manifest.embedding_dim} dims"
     )

@@ -131,6 +131,13 @@ class Manifest(_Part):
             "those would not be seen; adapt again, or trust where it came from"
         )
 
+    @property
+    def rgb_only(self) -> str:
+        """What a bundle says that knows RGB alone; "" where it knows depth as well."""
+        if self.trust.sees_depth:
+            return ""
+        return "this bundle knows RGB only, depth images are ignored: edgevl adapt makes one that knows both"
+
 
 def manifest_id(content: Mapping[str, Any]) -> str:
     """The ``bundle_id`` for the manifest's content, as JSON has it: 12 hexadecimal digits over all but the id itself.

@@ -122,7 +122,7 @@ def load_bundle(
                 raise
             fallback = f"the float student answers, for the int8 one is refused here: {error}"
             opened = parts.opened(STUDENT_FP32, threads, providers, engine)
-        notes = [note for note in (manifest.unchecked,) if note]
+        notes = [note for note in (manifest.unchecked, manifest.rgb_only) if note]
         if both and not fallback:
             try:
                 parts.opened(other, 1, CPU_ONLY, ENGINES[0], OTHER_INPUTS)

@@ -166,7 +166,8 @@ class Classifier:
         """Name one scene from what its cameras saw.
 
         With both, the cameras are weighed by input quality, and one that sees nothing (lights out, nearly all
-        holes) is left out: ``modality`` says what was used. Where nothing useful is seen at all, ``known`` is False.
+        holes) is left out: ``modality`` says what was used. Where nothing useful is seen at all,
+        ``known`` is False, as for depth alone where the bundle knows RGB only.
 
         Args:
             rgb: (H, W, 3) uint8.
@@ -217,7 +218,7 @@ class Classifier:
         if rgb is not None:
             pixels = to_input(rgb, preprocess)
             seen.append(("rgb", pixels, float(rgb_quality(pixels, self._manifest.trust.rgb))))
-        if depth is not None:
+        if depth is not None and (self._manifest.trust.sees_depth or rgb is None):
             pixels = to_input(depth, preprocess)
             seen.append(("depth", pixels, float(depth_quality(pixels, self._manifest.trust.depth))))
         if not seen:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edgevl_core.base.errors import UserError
-from edgevl_train.datasets import eurosat, folder, nyuv2, scannet, sunrgbd
+from edgevl_train.datasets import eurosat, folder, lerobot, nyuv2, scannet, sunrgbd, webdataset
 from edgevl_train.datasets.sample import Collection
 from edgevl_train.datasets.writer import ImportSummary, OnProgress, write_collection
 
@@ -21,7 +21,7 @@ class Kind(Protocol):
         """Its samples, all of them or those of ``split``; no image is read yet."""
 
 
-KINDS: tuple[Kind, ...] = (folder, nyuv2, scannet, eurosat, sunrgbd)
+KINDS: tuple[Kind, ...] = (folder, webdataset, lerobot, nyuv2, scannet, eurosat, sunrgbd)
 """SUN RGB-D last: it alone has to walk the whole tree to see that a source does not fit."""
 
 

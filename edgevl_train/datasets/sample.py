@@ -36,12 +36,14 @@ class Sample:
         room: the collection's scene label, in words; "" = none.
         scene: the place that was recorded; samples of one place belong on one side of a split.
         stamp_ns: set by the collection, or by :func:`by_scene`.
+        furniture_fraction: of the truth; 1 in a labelled collection, where every frame counts.
     """
 
     read: Callable[[], Pixels]
     room: str = ""
     scene: str = ""
     stamp_ns: int = 0
+    furniture_fraction: float = 1.0
 
 
 @dataclass

@@ -87,7 +87,7 @@ def _write(bag: BagWriter, sample: Sample, pixels: Pixels) -> None:
         DEPTH_TOPIC: image_msg(pixels.depth_mm, "16UC1", stamp_ns, FRAME_ID),
     }
     if sample.room:
-        messages[TRUTH_TOPIC] = truth_msg(sample.room, sample.scene, 1.0, stamp_ns, FRAME_ID)
+        messages[TRUTH_TOPIC] = truth_msg(sample.room, sample.scene, sample.furniture_fraction, stamp_ns, FRAME_ID)
     for topic, message in messages.items():
         bag.write(topic, serialize(message), stamp_ns)
 

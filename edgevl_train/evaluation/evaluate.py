@@ -50,7 +50,7 @@ def evaluate(  # noqa: PLR0913  (one for each option of the command)
         on_progress: called with the number of pairs done.
 
     Returns:
-        The figures of ``model``; with ``against``, that one's under "current".
+        The figures of ``model``; with ``against``, that one's under "current"; "note" where its figures need one.
 
     Raises:
         UserError: no pairs, too many that cannot be decoded, a model that is refused, a teacher without labels.
@@ -73,6 +73,8 @@ def evaluate(  # noqa: PLR0913  (one for each option of the command)
         retrieval_s=retrieval_s,
         on_progress=on_progress,
     )
+    if predictor.note:
+        found["model"]["note"] = predictor.note
     return found["model"] | ({"current": found["current"]} if against is not None else {})
 
 

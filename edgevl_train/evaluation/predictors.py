@@ -37,6 +37,7 @@ class Predictor:
         temperature, unknown_threshold: as in the manifest; a model without calibration has 1 and 0.
         adapted_to: pairs of the last training by the teacher's answer; None where that is not known.
         max_skew_s: tolerance of the pairs that it was trained on; None where that is not known.
+        note: what a reader of the figures must know, one sentence; "" where there is nothing.
         view: how its teacher saw the images that it taught it with; a teacher to compare with sees the same.
     """
 
@@ -49,6 +50,7 @@ class Predictor:
     view: Preprocess = VIEW
     adapted_to: Mapping[str, int] | None = None
     max_skew_s: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def bundle_predictor(
         view=_view_of(manifest),
         adapted_to=_adapted_to(manifest),
         max_skew_s=_max_skew_s(manifest),
+        note=manifest.rgb_only,
     )
 
 

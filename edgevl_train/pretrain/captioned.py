@@ -17,10 +17,10 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.labels import Label, LabelSet, fill_template, normalise_word
 from edgevl_core.pairlog.pairs import PairReader, PairSettings
 from edgevl_core.pairlog.readable import MAX_UNREADABLE
+from edgevl_train.data.photos import is_bag, photo_files, read_photo
 from edgevl_train.evaluation.metrics.summary import MIN_FURNITURE
 from edgevl_train.training.context import OnProgress
 
-PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 COLUMNS = ("image", "caption")
 TEMPLATES = (
     "{}",
@@ -96,19 +96,6 @@ def open_source(path: Path, labels: LabelSet | None, settings: PairSettings) -> 
     else:
         items = _photos(path, labels)
     return Source(iter(items), len(items))
-
-
-def is_bag(path: Path) -> bool:
-    """Whether ``path`` is neither a table of captions nor a folder of photos; a bag may lie beside pictures."""
-    if not path.is_dir():
-        return path.suffix.lower() != ".csv"
-    files = {file.suffix for file in path.iterdir()}
-    return (path / "metadata.yaml").is_file() or bool(files & {".mcap", ".db3", ".zstd"}) or not any(photo_files(path))
-
-
-def photo_files(folder: Path) -> Iterator[Path]:
-    """The picture files in a folder and the folders in it, in order."""
-    return (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in PHOTOS)
 
 
 def read_captioned(
@@ -238,7 +225,7 @@ def _photos(path: Path, labels: LabelSet | None) -> list[Item]:
             f"{', '.join(labels.names)}: add a label or a synonym, or rename the folder"
         )
     return [
-        Item(partial(_read, file), " ".join(folder.name.replace("_", " ").split()), True, str(file))
+        Item(partial(read_photo, file), " ".join(folder.name.replace("_", " ").split()), True, str(file))
         for folder in folders
         for file in photo_files(folder)
     ]
@@ -261,17 +248,9 @@ def _captions_file(path: Path) -> list[Item]:
         if not image or not caption:
             raise UserError(f"{path} line {line}: image {image!r}, caption {caption!r}: both are needed")
     return [
-        Item(partial(_read, path.parent / image), caption, False, str(path.parent / image)) for image, caption in rows
+        Item(partial(read_photo, path.parent / image), caption, False, str(path.parent / image))
+        for image, caption in rows
     ]
-
-
-def _read(file: Path) -> NDArray[np.uint8]:
-    if not file.is_file():
-        raise OSError(f"{file} does not exist")
-    bgr = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise ValueError(f"{file} is no picture")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _kernel(image: NDArray[np.uint8], size_px: int) -> int:

@@ -20,7 +20,8 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
 from edgevl_core.bundle.labels import LabelSet, load_labels
 from edgevl_train.data.cache import hash_bag
-from edgevl_train.pretrain.captioned import Captioned, is_bag, photo_files, read_captioned
+from edgevl_train.data.photos import is_bag, photo_files
+from edgevl_train.pretrain.captioned import Captioned, read_captioned
 from edgevl_train.pretrain.clip_training import build, train
 from edgevl_train.pretrain.settings import Pretraining
 from edgevl_train.progress import RunProgress

@@ -11,6 +11,7 @@ from edgevl_train.quantise.insert import QuantStudent, fake_quantise, float_copy
 from edgevl_train.quantise.ptq import dynamic_int8, ptq_int8
 from edgevl_train.quantise.ranges import calibrate, observe_ranges
 from edgevl_train.quantise.rounding import keep_sums
+from edgevl_train.quantise.search import untrained_students
 from edgevl_train.quantise.untrained import clip_weights, correct_biases
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "observe_ranges",
     "op_counts",
     "ptq_int8",
+    "untrained_students",
 ]

@@ -39,7 +39,8 @@ def fuse(student: Student) -> fx.GraphModule:
     Raises:
         UserError: the backbone's Python code cannot be traced.
     """
-    network = reparameterize_model(copy.deepcopy(student).eval())
+    network: nn.Module = copy.deepcopy(student).eval()
+    network = network if student.merged else reparameterize_model(network)
     tracer = _Tracer()
     try:
         graph = tracer.trace(network)

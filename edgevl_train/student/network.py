@@ -32,6 +32,7 @@ class Student(nn.Module):
     Attributes:
         folded: names of the backbone's BatchNorms that its file had folded away: not to be trained before folded.py
             has restored them.
+        merged: whether re-parameterised branches are merged already; timm's FastViT cannot do it twice.
         origin: where its first weights come from, in words; empty where they are loaded afterwards.
     """
 
@@ -40,8 +41,9 @@ class Student(nn.Module):
         self.name = name
         self.embed_dim = embed_dim
         self.folded: list[str] = []
+        self.merged = False
         self.origin = ""
-        self.normalise = PixelNormalise()
+        self.normalise: nn.Module = PixelNormalise()
         self.backbone = backbone
         self.head = head
 

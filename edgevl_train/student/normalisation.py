@@ -24,7 +24,7 @@ _TOLERANCE = 1e-3  # of the output's length; float32's own error is a hundredth 
 @torch.no_grad()
 def fold_normalisation(
     network: nn.Module, name: str, mean: Sequence[float], std: Sequence[float], size_px: int
-) -> None:
+) -> list[nn.Conv2d]:
     """Change the convolutions that read the pixels, in place, so that (x - 128) / 64 serves for (x / 255 - mean) / std.
 
     With a = 64 / (255 std) and b = (128 / 255 - mean) / std a channel's old input is a times its new one plus b: the
@@ -33,6 +33,9 @@ def fold_normalisation(
 
     Args:
         name: of the backbone, for the error; size_px: side of the images it is tried with.
+
+    Returns:
+        Those convolutions. Where one pads with 0 the border is another colour than before.
 
     Raises:
         UserError: the network reads the pixels in another way than by convolutions, so that the result is not the same;
@@ -67,6 +70,7 @@ def fold_normalisation(
             "that the normalisation its weights were made for cannot be put into them; leave student.pretrained out, "
             "or take another backbone"
         )
+    return list(convolutions)
 
 
 def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d | None, gain: Tensor, shift: Tensor) -> None:

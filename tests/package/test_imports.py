@@ -58,10 +58,11 @@ LAYERS = {
     "edgevl_ros": Layer(
         ROS | {"edgevl", "edgevl_core", "numpy", "pydantic", "yaml"}, late={"cv_bridge", "vision_msgs", "tf2_msgs"}
     ),
-    # huggingface_hub comes with timm, which downloads with it; h5py and tifffile read NYU's and EuroSAT's files.
+    # huggingface_hub comes with timm, which downloads with it; h5py and tifffile read NYU's and EuroSAT's files,
+    # pyarrow LeRobot's.
     "edgevl_train": Layer(
         TRAINING | CORE | {"edgevl_core", "rich"},
-        late={"matplotlib", "tokenizers", "huggingface_hub", "h5py", "tifffile"},
+        late={"matplotlib", "tokenizers", "huggingface_hub", "h5py", "tifffile", "pyarrow"},
     ),
     # Everything, but only when a command needs it: test_the_command_line_starts_light.
     "edgevl_cli": Layer(ROS | TRAINING | CORE | PROJECT | {"typer", "rich", "matplotlib"}, late=set()),
@@ -101,6 +102,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "data": "recipe sections teacher",
         "evaluation": "data recipe restore teacher",
         "export_bundle": "data evaluation prepare quantise recipe run_directory sections student teacher",
+        "first_bundle": "data evaluation quantise run_directory sections student teacher torchvision_ops",
         "new_student": "restore sections student teacher",
         "plan": "data prepare recipe run_directory",
         "prepare": "budget data new_student progress quantise recipe run_directory student teacher training",

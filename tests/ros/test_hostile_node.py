@@ -83,7 +83,7 @@ def compressed(rng: random.Random) -> Iterator[Sent]:
     ("send", "kind", "ends", "most_mb"),
     [
         (raw, Image, ("", ""), 300),
-        (compressed, CompressedImage, ("/compressed", "/compressedDepth"), 300),
+        (compressed, CompressedImage, ("/compressed", "/compressedDepth"), 330),
         (large, Image, ("", ""), 450),  # several of them are on their way through DDS at once
     ],
 )

@@ -1,6 +1,7 @@
 """Nodes that know from transforms where the camera was: tf2's topics over DDS, of a robot that publishes no pose."""
 
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -42,7 +43,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package tf2_msgs."""
     folder = tmp_path_factory.mktemp("tf2")
     command = [sys.executable, str(ROOT / "tests/ros/tf2_messages.py"), str(folder)]
-    done = subprocess.run(command, cwd=ROOT, env=None, text=True, capture_output=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # edgevl_build is no part of an installation
+    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
 

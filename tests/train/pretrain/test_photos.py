@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.labels import load_labels
+from edgevl_train.data.photos import is_bag
 from edgevl_train.new_student import new_student
-from edgevl_train.pretrain.captioned import is_bag, read_captioned
+from edgevl_train.pretrain.captioned import read_captioned
 from edgevl_train.pretrain.clip_training import build
 from edgevl_train.pretrain.run import pretrain
 from edgevl_train.pretrain.settings import Pretraining, load_settings

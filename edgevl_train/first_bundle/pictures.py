@@ -1,0 +1,68 @@
+"""Pictures to calibrate with: from files, folders and bags."""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevl_core.base.errors import UserError
+from edgevl_core.camera.images import ImageFormatError, decode_rgb
+from edgevl_core.pairlog.image_topics import image_topics
+from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.types import BrokenMessage, deserialize
+from edgevl_train.data.photos import PHOTOS, is_bag, photo_files, read_photo
+from edgevl_train.data.run_data import spread
+
+LEAST = 8  # fewer say nothing of what a camera sees
+
+
+def read_pictures(paths: Sequence[Path], most: int) -> list[NDArray[np.uint8]]:
+    """At most ``most`` RGB pictures, each (H, W, 3) uint8, evenly spread over all that ``paths`` hold.
+
+    Args:
+        paths: picture files, folders of them, bags (their RGB images; no depth is needed).
+
+    Raises:
+        UserError: one of them is missing, or fewer than 8 pictures can be read.
+    """
+    each = -(-most // max(len(paths), 1))
+    found = [picture for path in paths for picture in _pictures(path, each)][:most]
+    if len(found) < LEAST:
+        raise UserError(
+            f"--calibrate {', '.join(map(str, paths))}: {len(found)} pictures can be read, at least {LEAST} are "
+            f"needed: name a folder of pictures ({', '.join(PHOTOS)}) or a bag, or leave --calibrate out"
+        )
+    return found
+
+
+def _pictures(path: Path, most: int) -> list[NDArray[np.uint8]]:
+    if not path.exists():
+        raise UserError(f"--calibrate {path} does not exist: a picture, a folder of pictures or a bag is accepted")
+    if path.suffix.lower() not in PHOTOS and is_bag(path):
+        return _of_bag(path, most)
+    files = [path] if path.is_file() else list(photo_files(path))
+    found = []
+    for row in spread(np.arange(len(files)), most):
+        try:
+            found.append(read_photo(files[row]))
+        except (OSError, ValueError, cv2.error):
+            continue
+    return found
+
+
+def _of_bag(path: Path, most: int) -> list[NDArray[np.uint8]]:
+    with BagReader(path) as reader:
+        topics = [topic for role in ("rgb", "grey") for topic in image_topics(reader) if topic.role == role]
+        if not topics:
+            raise UserError(f"--calibrate {path}: the bag has no RGB images; name a folder of pictures or another bag")
+        step = max(1, reader.topics[topics[0].name].count // most)
+        found = []
+        for message in islice(reader.messages([topics[0].name]), 0, None, step):
+            try:
+                found.append(decode_rgb(deserialize(message.data, message.msgtype)))
+            except (BrokenMessage, ImageFormatError):
+                continue
+    return found[:most]

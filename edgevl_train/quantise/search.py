@@ -1,0 +1,49 @@
+"""The int8 students that take no training, one after the other, for who measures them to choose."""
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from edgevl_train.quantise.fake import WEIGHT_BITS
+from edgevl_train.quantise.fuse import fuse
+from edgevl_train.quantise.insert import QuantStudent, fake_quantise
+from edgevl_train.quantise.ranges import calibrate
+from edgevl_train.quantise.rounding import keep_sums
+from edgevl_train.quantise.untrained import clip_weights, correct_biases
+from edgevl_train.student.network import Student
+
+_BIAS_IMAGES = 64  # as many as one forward pass holds
+_BATCH = 64
+_RANGES: dict[str, Callable[..., QuantStudent]] = {
+    "extremes": calibrate,
+    "99.99 %": partial(calibrate, method="percentile", percentile=99.99),
+    "99.9 %": partial(calibrate, method="percentile", percentile=99.9),
+}
+
+
+@torch.no_grad()
+def untrained_students(
+    student: Student, pixels: Tensor, weight_bits: int = WEIGHT_BITS
+) -> Iterator[tuple[str, QuantStudent]]:
+    """Post-training quantisations in eval mode, each with what it was made with; made as they are asked for.
+
+    Ranges by extremes and two percentiles; weights as they are and clipped; biases as they are and corrected. The sums
+    of depthwise filters are kept in all. Weights have one scale a channel, so equalising them across layers would
+    change nothing but the ranges.
+
+    Args:
+        student: float, on the CPU; it stays as it is.
+        pixels: (N, 3, S, S) uint8 to calibrate with, N >= 1.
+    """
+    start = fake_quantise(fuse(student), weight_bits)
+    some = pixels[:: -(-len(pixels) // _BIAS_IMAGES)]
+    for clipped in (False, True):
+        weights = clip_weights(copy.deepcopy(start)) if clipped else start
+        for ranges, set_ranges in _RANGES.items():
+            q = keep_sums(set_ranges(copy.deepcopy(weights), pixels.split(_BATCH))).eval()
+            name = f"ranges: {ranges}" + (", weights clipped" if clipped else "")
+            yield name, q
+            yield f"{name}, biases corrected", correct_biases(copy.deepcopy(q), start, some).eval()
