@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgevl_core.base.findings import Finding
+from edgevl_core.base.requirements import outdated
 from edgevl_core.base.resources import resource
 from edgevl_ros.node.dds import profile_variables
 
@@ -51,6 +52,7 @@ def _libraries() -> Iterator[Finding]:
     yield Finding(
         not missing, f"robot libraries{': missing ' + ', '.join(missing) if missing else ''}", "pip install ."
     )
+    yield from outdated()
     missing = [name for name in TRAINING if not find_spec(name)]
     if missing:
         yield Finding(None, f"training: missing {', '.join(missing)}", "on a workstation: pip install 'edgevl[train]'")

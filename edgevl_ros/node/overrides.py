@@ -29,6 +29,17 @@ FROM_LAUNCH = "launch_params_"
 Sections = Mapping[str, frozenset[str]]
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe, and takes the Python tuples as which launch_ros writes lists; rcl takes them, too."""
+
+
+def _as_list(loader: _Loader, node: yaml.SequenceNode) -> list[Any]:
+    return loader.construct_sequence(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _as_list)
+
+
 def parameter_files(argv: Sequence[str]) -> list[Path]:
     """The files given with --params-file among a command line's ROS arguments."""
     files, ros = [], False
@@ -46,7 +57,7 @@ def read_sections(path: Path) -> Sections:
         UserError: it cannot be read, or is no YAML.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise UserError(
             f"params file {path} cannot be read ({error.strerror}): give a file of parameters (YAML), such as "

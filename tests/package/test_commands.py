@@ -34,6 +34,8 @@ FOREIGN = {
     "python3",
     "openssl",
     "chmod",
+    "apt",
+    "touch",
     "cp",
 }
 

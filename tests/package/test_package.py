@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 import edgevl_core
 from edgevl_build import share
+from edgevl_core.base.requirements import LOWEST, outdated
 from tests.paths import ROOT
 
 pytestmark = pytest.mark.unit
@@ -80,7 +81,7 @@ def test_cmake_names_every_interface_and_package() -> None:
             assert re.search(rf"\b{path.parent.name}\b", CMAKE)
 
 
-@pytest.mark.parametrize("name", ["kilted.txt", "jazzy.txt", "python.txt", "colcon.txt"])
+@pytest.mark.parametrize("name", ["kilted.txt", "jazzy.txt", "python.txt", "colcon.txt", "lowest.txt"])
 def test_a_lock_holds_exact_versions_and_no_place(name: str) -> None:
     for line in (ROOT / "locks" / name).read_text().splitlines():
         assert re.fullmatch(r"#.*|[a-z0-9-]+==[0-9][0-9A-Za-z.]*", line), line
@@ -95,6 +96,62 @@ def test_the_lock_is_within_the_ranges_of_the_metadata() -> None:
         name = canonicalize_name(requirement.name)
         assert name in versions, f"{name} is not locked"
         assert requirement.specifier.contains(versions[name]), f"{text}, locked {versions[name]}"
+
+
+def test_the_oldest_libraries_are_those_of_the_metadata() -> None:
+    least = {}
+    for text in PYPROJECT["project"]["dependencies"]:
+        requirement = Requirement(text)
+        (least[requirement.name],) = (each.version for each in requirement.specifier if each.operator == ">=")
+    del least["opencv-python-headless"]  # apt's OpenCV goes by another name
+    assert dict(LOWEST) == least
+
+
+def test_a_robot_installs_what_the_metadata_says_with_numpy_below_2() -> None:
+    lines = (ROOT / "locks/robot.txt").read_text().splitlines()
+    named = [line for line in lines if not line.startswith("#")]
+    assert [line.removesuffix(",<2") for line in named] == PYPROJECT["project"]["dependencies"]
+    assert [line for line in named if line.endswith(",<2")] == ["numpy>=1.23,<2"]
+
+
+def test_the_lowest_lock_is_the_lowest_that_the_metadata_allows() -> None:
+    """Or the first that has a wheel for that Python, which is said in the file's head."""
+    versions = locked("lowest.txt")
+    for text in PYPROJECT["project"]["dependencies"]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), text
+    assert {name: versions[name] for name in ("pydantic", "typer")} == {"pydantic": "2.5.0", "typer": "0.16.0"}
+
+
+@pytest.mark.parametrize(
+    ("version", "told"), [("1.10.14", True), ("2.4.2+dfsg-1", True), ("2.5", False), ("10.0", False)]
+)
+def test_a_library_that_is_too_old_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, told: bool
+) -> None:
+    folder = tmp_path / "elderly-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: elderly\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    findings = outdated({"elderly": "2.5.0", "not-installed-anywhere": "1"})
+    assert [finding.what for finding in findings] == [f"elderly {version}: at least 2.5.0 is needed"] * told
+
+
+@pytest.mark.parametrize(("arguments", "stream"), [(["doctor"], "stdout"), (["--help"], "stderr")])
+def test_with_typer_of_an_older_debian_doctor_answers_and_the_rest_names_the_fix(
+    tmp_path: Path, arguments: list[str], stream: str
+) -> None:
+    folder = tmp_path / "typer-0.7.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: typer\nVersion: 0.7.0\n")
+    (tmp_path / "typer.py").write_text("raise SystemExit('imported')\n")
+    run = [sys.executable, "-c", "from edgevl_cli.start import main; main()", *arguments]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    result = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    said = getattr(result, stream)
+    assert "typer 0.7.0: at least 0.16 is needed" in said
+    assert "docs/robots.md" in said
 
 
 def test_a_machine_without_what_is_needed_hears_the_debian_package(tmp_path: Path) -> None:

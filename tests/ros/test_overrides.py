@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from edgevl_core.base.errors import UserError
@@ -231,6 +232,15 @@ def test_a_launch_without_parameters_is_refused(tmp_path, content):
         file.write_text(content)
     with pytest.raises(UserError, match=r"robot\.yaml (cannot be read|holds no parameters)"):
         check_launch(str(file), "false")
+
+
+@pytest.mark.unit
+def test_a_list_is_read_as_launch_ros_writes_it(tmp_path):
+    """As a Python tuple, where the launch file set it."""
+    file = tmp_path / "launch_params"
+    file.write_text(yaml.dump({"/a": {"ros__parameters": {"labels": ("kitchen", "hall")}}}))
+    assert "!!python/tuple" in file.read_text()
+    assert read_sections(file) == {"/a": frozenset({"labels"})}
 
 
 @pytest.mark.unit
