@@ -13,7 +13,7 @@ from edgevl_core.base.findings import Finding
 LOWEST: Mapping[str, str] = {
     "numpy": "1.23",
     "onnxruntime": "1.16",
-    "mcap": "1.1",
+    "mcap": "1.5",
     "rosbags": "0.10.9",
     "pydantic": "2.5",
     "PyYAML": "5.4",

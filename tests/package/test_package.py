@@ -108,7 +108,7 @@ def test_the_oldest_libraries_are_those_of_the_metadata() -> None:
 
 
 def test_a_robot_installs_what_the_metadata_says_with_numpy_below_2() -> None:
-    lines = (ROOT / "locks/robot.txt").read_text().splitlines()
+    lines = (ROOT / "locks/robot.in").read_text().splitlines()
     named = [line for line in lines if not line.startswith("#")]
     assert [line.removesuffix(",<2") for line in named] == PYPROJECT["project"]["dependencies"]
     assert [line for line in named if line.endswith(",<2")] == ["numpy>=1.23,<2"]
