@@ -158,7 +158,7 @@ def test_a_log_keeps_the_cameras_pose_that_transforms_tell(graph, robot, tmp_pat
             message.header.stamp, message.header.frame_id = to_time(stamp_ns), harness.FRAME_ID
             publisher.publish(message)
         # Only who knows the camera's frame can follow the chain to it.
-        graph.until(lambda count=number + 1: stats().get("pairs_kept") == str(count), f"pair {number}")
+        graph.until(lambda count=number + 1: stats().get("received_rgb") == str(count), f"picture {number}")
         robot.stand(stamp_ns, 1.0 + 0.1 * number, 2.0)
     graph.until(lambda: stats()["received_pose"] == "10", "all transforms")
     assert graph.call(Trigger, "pair_logger/stop").success
