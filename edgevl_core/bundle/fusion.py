@@ -57,11 +57,6 @@ class Trust(BaseModel):
     rgb: Curve = Curve(at=(8.0, 32.0), weight=(0.0, 1.0))
     depth: Curve = Curve(at=(0.1, 0.4), weight=(0.0, 1.0))
 
-    @property
-    def sees_depth(self) -> bool:
-        """Whether any depth image counts."""
-        return max(self.depth.weight) > 0
-
 
 DEFAULT_TRUST = Trust()
 RGB_ONLY = Trust(depth=Curve(at=(0.0,), weight=(0.0,)))  # for a network that was never shown depth

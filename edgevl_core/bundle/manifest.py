@@ -132,9 +132,14 @@ class Manifest(_Part):
         )
 
     @property
+    def sees_depth(self) -> bool:
+        """Whether its student was shown depth; that of ``edgevl bundle make`` was not."""
+        return "first_bundle" not in self.metrics
+
+    @property
     def rgb_only(self) -> str:
         """What a bundle says that knows RGB alone; "" where it knows depth as well."""
-        if self.trust.sees_depth:
+        if self.sees_depth:
             return ""
         return "this bundle knows RGB only, depth images are ignored: edgevl adapt makes one that knows both"
 

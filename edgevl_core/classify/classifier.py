@@ -218,7 +218,7 @@ class Classifier:
         if rgb is not None:
             pixels = to_input(rgb, preprocess)
             seen.append(("rgb", pixels, float(rgb_quality(pixels, self._manifest.trust.rgb))))
-        if depth is not None and (self._manifest.trust.sees_depth or rgb is None):
+        if depth is not None and (self._manifest.sees_depth or rgb is None):
             pixels = to_input(depth, preprocess)
             seen.append(("depth", pixels, float(depth_quality(pixels, self._manifest.trust.depth))))
         if not seen:
