@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +38,9 @@ class Run:
     def work_until(self, progress: float, later_s: float) -> str:
         """Work until the run says to have done so much of it, and a moment longer; where it was cut off."""
         child = self._begin()
-        while self.status().get("progress", -1.0) < progress and child.poll() is None:
-            time.sleep(0.01)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(later_s)
+        while self.status().get("progress", -1.0) < progress and not _ended(child, 0.01):
+            pass
+        _ended(child, later_s)
         child.kill()
         ended = child.wait()
         status = self.status()
@@ -64,6 +62,12 @@ class Run:
         command = self._command + (["--resume"] if self.out.exists() else [])
         with self._said().open("wb") as said:
             return subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
+
+
+def _ended(child: "subprocess.Popen[bytes]", within_s: float) -> bool:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(within_s)
+    return child.returncode is not None
 
 
 def made(run: Path) -> dict[str, object]:
