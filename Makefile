@@ -64,6 +64,13 @@ $(VENV)/.share: edgevl_build/share.py $(wildcard launch config config/* rviz fox
 	@$(RUN) -m edgevl_build.share
 	@touch $@
 
+# colcon and Sphinx, each in an environment of its own: .venv-colcon, .venv-docs.
+.venv-%/.tools: locks/%.txt $(VENV)/.created
+	@echo "locks/$*.txt in $(@D)"
+	@[ -x $(@D)/bin/python ] || $(RUN) -m venv $(@D)
+	@$(CLEAN_ENV) $(@D)/bin/python -m pip --disable-pip-version-check install --quiet -r $<
+	@touch $(@D)/COLCON_IGNORE $@
+
 # --- what one does with it -------------------------------------------------------------------------------------------
 demo: setup
 	@$(CLEAN_ENV) $(VENV)/bin/edgevl demo $(ARGS)
@@ -130,12 +137,6 @@ COLCON_VENV = .venv-colcon
 COLCON_TESTS = tests/ros/test_colcon.py tests/ros/test_nodes.py tests/ros/test_record_and_play.py
 PREFIX = $(abspath $(VENV))
 
-$(COLCON_VENV)/.tools: locks/colcon.txt $(VENV)/.created
-	@echo "colcon and CMake in $(COLCON_VENV)"
-	@[ -x $(COLCON_VENV)/bin/python ] || $(RUN) -m venv $(COLCON_VENV)
-	@$(CLEAN_ENV) $(COLCON_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -r locks/colcon.txt
-	@touch $(COLCON_VENV)/COLCON_IGNORE $@
-
 colcon: setup $(COLCON_VENV)/.tools
 	rm -rf build/edgevl install
 	$(CLEAN_ENV) AMENT_PREFIX_PATH=$(PREFIX) CMAKE_PREFIX_PATH=$(PREFIX) PATH="$(abspath $(COLCON_VENV))/bin:$$PATH" \
@@ -146,12 +147,6 @@ endif
 
 # --- the documentation site: pages from docs/ and reference from the code; a dead link or a page outside the contents fails
 DOCS_VENV = .venv-docs
-
-$(DOCS_VENV)/.tools: locks/docs.txt $(VENV)/.created
-	@echo "Sphinx in $(DOCS_VENV)"
-	@[ -x $(DOCS_VENV)/bin/python ] || $(RUN) -m venv $(DOCS_VENV)
-	@$(CLEAN_ENV) $(DOCS_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -r locks/docs.txt
-	@touch $(DOCS_VENV)/COLCON_IGNORE $@
 
 docs: setup $(DOCS_VENV)/.tools
 	@$(RUN) -m edgevl_build.docs build/docs

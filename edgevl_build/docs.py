@@ -16,7 +16,7 @@ from typing import Any
 import typer
 
 from edgevl_cli.main import app
-from edgevl_ros.node.parameters import NodeParameters, accepted, table
+from edgevl_ros.node.parameters import NodeParameters, Parameter, accepted, table
 from edgevl_train.recipe import Recipe
 from edgevl_train.sections import Section
 
@@ -99,11 +99,16 @@ def parameters() -> Iterator[str]:
     yield ""
     yield "Written from the code; `NODE --help` says the same. Set them with `-p name:=value` or in a file."
     for node in NODES:
-        module = importlib.import_module(f"edgevl_ros.nodes.{node}")
-        kinds = [each for _, each in inspect.getmembers(module, inspect.isclass) if issubclass(each, NodeParameters)]
         yield from ("", f"## {node}", "", "| parameter | default | accepted | |", "|---|---|---|---|")
-        for row in table(max(kinds, key=lambda kind: len(kind.mro()))):
+        for row in parameters_of(node):
             yield f"| `{row.name}` | {_cell(row.default)} | {_cell(accepted(row))} | {_cell(row.description)} |"
+
+
+def parameters_of(node: str) -> tuple[Parameter, ...]:
+    """The parameters of one of NODES."""
+    module = importlib.import_module(f"edgevl_ros.nodes.{node}")
+    kinds = [each for _, each in inspect.getmembers(module, inspect.isclass) if issubclass(each, NodeParameters)]
+    return table(max(kinds, key=lambda kind: len(kind.mro())))
 
 
 def messages() -> Iterator[str]:

@@ -3,7 +3,6 @@
 That they also do what is said of them is the business of each one's own tests; this finds a word that has changed.
 """
 
-import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,13 +12,12 @@ from typing import Any
 import pytest
 import typer
 
+from edgevl_build.docs import NODES, parameters_of
 from edgevl_cli.main import app
-from edgevl_ros.node.parameters import NodeParameters, table
 from tests.paths import ROOT
 
 pytestmark = pytest.mark.unit
 DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-NODES = ("pair_logger", "scene_classifier", "room_mapper", "label_overlay", "adaptation_manager", "bag_player")
 # Of other projects: what they take is not ours to know.
 FOREIGN = {
     "source",
@@ -66,7 +64,8 @@ def check(words: list[str]) -> str:
         targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
         return "" if all("=" in word or word in targets for word in rest) else f"targets are {targets}"
     if program in NODES:
-        return _parameters(program, [word.split(":=")[0] for word in rest if ":=" in word])
+        known = {row.name for row in parameters_of(program)}
+        return ", ".join(sorted({word.split(":=")[0] for word in rest if ":=" in word} - known))
     if program == "python" or program.endswith("/python"):
         return "" if rest[0].startswith("-") or (ROOT / rest[0]).is_file() else f"{rest[0]} is not there"
     return "" if program in FOREIGN or "=" in program else f"{program}: what is that?"
@@ -101,12 +100,6 @@ def _service(words: list[str]) -> str:
     if kind[0] == "std_srvs":
         return ""
     return "" if kind[0] == "edgevl" and (ROOT / "srv" / f"{kind[2]}.srv").is_file() else f"{words[3]}: no such service"
-
-
-def _parameters(node: str, names: list[str]) -> str:
-    module = importlib.import_module(f"edgevl_ros.nodes.{node}")
-    kinds = [each for each in vars(module).values() if isinstance(each, type) and issubclass(each, NodeParameters)]
-    return ", ".join(sorted(set(names) - {row.name for kind in kinds for row in table(kind)}))
 
 
 ALL = list(commands())

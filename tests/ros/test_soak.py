@@ -31,7 +31,6 @@ ROUNDS = int(os.environ.get("EDGEVL_FAULT_ROUNDS", "1"))
 SOAK_S = 60 * float(os.environ.get("EDGEVL_SOAK_MINUTES", "0")) or max(20.0, 1.5 * ROUNDS)
 BETWEEN_S = min(60.0, SOAK_S / 10)
 MOST_GROWTH_MB = 5.0
-RELIABLE = {"qos_reliability": "reliable", "qos_depth": 100}
 
 
 NODES = (NODE, "label_overlay", "pair_logger", room_mapping.NODE)
@@ -52,10 +51,12 @@ class Robot:
         self.stats = {name: graph.watch_stats(f"{name}/stats") for name in NODES}
         self.status = graph.watch(LoggerStatus, "pair_logger/status")
         self.started: list[NodeProcess] = []
-        self.classifier = self._start(NODE, bundle=str(tmp_path / "bundle0"), **RELIABLE)
+        self.classifier = self._start(NODE, bundle=str(tmp_path / "bundle0"), **harness.RELIABLE)
         self.overlay, self.logger = self._start_overlay(), self._start_logger()
         self.rooms = graph.watch(RoomMap, f"{room_mapping.NODE}/rooms")
-        self.mapper = self._start(room_mapping.NODE, directory=str(tmp_path / "rooms"), save_period_s=5.0, **RELIABLE)
+        self.mapper = self._start(
+            room_mapping.NODE, directory=str(tmp_path / "rooms"), save_period_s=5.0, **harness.RELIABLE
+        )
         drive = harness.write_bag(tmp_path / "drive", frames=90, hz=15, size=(320, 240))
         bag = room_mapping.with_poses(drive, tmp_path / "bag")
         self.player = graph.start_player(
@@ -81,10 +82,10 @@ class Robot:
         return self.started[-1]
 
     def _start_overlay(self) -> NodeProcess:
-        return self._start("label_overlay", **RELIABLE)
+        return self._start("label_overlay", **harness.RELIABLE)
 
     def _start_logger(self) -> NodeProcess:
-        return self._start("pair_logger", directory=str(self.logs), min_free_mb=0.0, **RELIABLE)
+        return self._start("pair_logger", directory=str(self.logs), min_free_mb=0.0, **harness.RELIABLE)
 
     def answers_go_on(self) -> None:
         before = self.answers

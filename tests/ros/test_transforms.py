@@ -35,7 +35,7 @@ from tests.ros.room_mapping import NODE, embedding_message, grid_message
 pytestmark = pytest.mark.ros
 OPTICAL = (-0.5, 0.5, -0.5, 0.5)  # x ahead, y left, z up -> z ahead, x right, y down (REP 103)
 MOUNTED_M, CORRECTION_M = 0.2, (0.4, -0.3)  # of the camera ahead of the robot; of odom on the map
-FROM_TRANSFORMS = {"pose_topic": "/tf", "pose_type": "TFMessage", "qos_reliability": "reliable", "qos_depth": 100}
+FROM_TRANSFORMS = {"pose_topic": "/tf", "pose_type": "TFMessage", **harness.RELIABLE}
 
 
 @pytest.fixture(scope="module")
