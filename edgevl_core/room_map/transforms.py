@@ -17,6 +17,7 @@ TF_TOPIC, MAP_FRAME = "tf", "map"
 STATIC_SUFFIX = "_static"
 MAX_GAP_NS = 1_000_000_000  # between two transforms that are farther apart nothing is known
 MEMORY_NS = 5_000_000_000  # of what comes live; localisation may date its transform a second ahead
+MOST_KEPT = 5_000  # of one frame's, for stamps that stand still
 Matrices = NDArray[np.float64]  # (N, 4, 4)
 
 
@@ -73,8 +74,8 @@ class LiveTransforms:
             if static or stamp_ns < newest_ns - MAX_GAP_NS:
                 del edge.stamp_ns[:-1], edge.rows[:-1]
                 self._told_ns = min(self._told_ns, stamp_ns)
-            elif newest_ns - edge.stamp_ns[0] > 2 * MEMORY_NS:
-                old = sum(stamp < newest_ns - MEMORY_NS for stamp in edge.stamp_ns)
+            elif newest_ns - edge.stamp_ns[0] > 2 * MEMORY_NS or len(edge.stamp_ns) > MOST_KEPT:
+                old = max(sum(stamp < newest_ns - MEMORY_NS for stamp in edge.stamp_ns), len(edge.stamp_ns) - MOST_KEPT)
                 del edge.stamp_ns[:old], edge.rows[:old]
 
     def newest(self, camera_frame: str) -> tuple[int, Stand] | None:

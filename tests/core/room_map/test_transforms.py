@@ -14,7 +14,7 @@ from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import deserialize, header, header_stamp_ns, serialize, typestore
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_core.room_map.track import read_track
-from edgevl_core.room_map.transforms import TF
+from edgevl_core.room_map.transforms import MOST_KEPT, TF, LiveTransforms
 from edgevl_sim import write_bag
 
 pytestmark = pytest.mark.unit
@@ -126,3 +126,33 @@ def test_between_transforms_far_apart_nothing_is_known(tmp_path: Path) -> None:
     track = read_track(tmp_path / "bag", "tf", "camera_link")
     # Corrections of the map come at 1, 2 and 7 s: nothing is known between 2 and 7, and after 7.
     assert (track.stamp_ns / SECOND_NS).tolist() == [1.0, 1.1, 2.0, 7.0]
+
+
+def live(robot: LiveTransforms, stamp_ns: int, x: float, ahead_ns: int = 0) -> None:
+    """map -> odom, dated ahead, and odom -> camera at the stamp."""
+    moving = [transform("map", "odom", (0.0, 0.0, 0.0), STRAIGHT, stamp_ns + ahead_ns)]
+    moving.append(transform("odom", "camera", (x, 0.0, 0.0), STRAIGHT, stamp_ns))
+    robot.add(moving, static=False)
+
+
+def test_live_transforms_tell_each_stamp_once_and_begin_anew_with_the_clock() -> None:
+    robot = LiveTransforms()
+    with pytest.raises(UserError, match="no transforms lead from map"):
+        robot.newest("camera")
+    told = []
+    for first_s in (100, 50):  # the clock is set back
+        for number in range(200):
+            live(robot, first_s * SECOND_NS + number * SECOND_NS // 10, 0.1 * number, ahead_ns=SECOND_NS // 2)
+            told.append(robot.newest("camera"))
+            assert robot.newest("camera") is None
+    assert told[0] is None  # its correction is dated ahead: what was before is not known
+    (stamp_ns, stand) = told[-1]
+    assert (stamp_ns, round(stand.x, 6), stand.y) == (50 * SECOND_NS + 199 * SECOND_NS // 10, 19.9, 0.0)
+    assert sum(each is not None for each in told) > 380
+
+
+def test_live_transforms_whose_stamp_stands_still_take_no_memory() -> None:
+    robot = LiveTransforms()
+    for _ in range(MOST_KEPT + 500):
+        live(robot, SECOND_NS, 1.0)
+    assert all(len(edge.stamp_ns) == len(edge.rows) == MOST_KEPT for edge in robot._edges.values())
