@@ -1,7 +1,7 @@
 """A student by the time that it may take: the most accurate one that is fast enough on this machine.
 
 Which is more accurate than which was measured once, at equal training (``config/students.json``, made by
-benchmarks/students.py; docs/students.md). How long each takes is measured here and now.
+benchmarks/students.py). How long each takes is measured here and now.
 """
 
 import json
@@ -56,7 +56,7 @@ def load_ranking(path: Path | None = None) -> list[Ranked]:
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(
-            f"ranking {path} cannot be read ({reason}): make it with benchmarks/students.py --write, or name a student"
+            f"ranking {path} cannot be read ({reason}): make it with benchmarks/students.py --ranking, or name a student"
         ) from error
     return sorted(found, key=lambda each: -each.score)
 
