@@ -56,7 +56,8 @@ def load_ranking(path: Path | None = None) -> list[Ranked]:
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(
-            f"ranking {path} cannot be read ({reason}): make it with benchmarks/students.py --ranking, or name a student"
+            f"ranking {path} cannot be read ({reason}): "
+            "make it with benchmarks/students.py --ranking, or name a student"
         ) from error
     return sorted(found, key=lambda each: -each.score)
 
