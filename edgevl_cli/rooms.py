@@ -10,6 +10,7 @@ from edgevl_core.base.errors import UserError
 
 if TYPE_CHECKING:
     from edgevl_core.room_map.from_bags import Drive
+    from edgevl_core.room_map.view import Stand
 
 PICTURE, EXPORT = "rooms.png", "nav2"
 
@@ -23,6 +24,13 @@ def command(
     ] = None,
     pose: Annotated[
         str | None, typer.Option(help="Pose topic in the frame of the map, or tf (default: found).")
+    ] = None,
+    start: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="X,Y,YAW (metres, radians) on the map where the drive begins: the poses are odometry, and walls set "
+            "them right. One for all bags, or one for each."
+        ),
     ] = None,
     json: Annotated[
         Path | None, typer.Option("--json", help="Write frames, drops by reason and rooms here (- for stdout).")
@@ -38,9 +46,10 @@ def command(
     if out.exists():
         raise UserError(f"--out {out} exists already: choose a new name, or remove it first")
     occupancy = read_map(map_file) if map_file is not None else None
+    starts = [_stand(each) for each in start or ()]
     total = sum(expected_pairs(bag) for bag in bags)
     with progress("naming rooms") as on_progress:
-        drive = map_of_bags(bags, load_bundle(bundle), occupancy, pose, lambda pairs: on_progress(pairs, total))
+        drive = map_of_bags(bags, load_bundle(bundle), occupancy, pose, starts, lambda pairs: on_progress(pairs, total))
     save(drive.rooms, out)
     export(drive.rooms, out / EXPORT)
     _draw(drive, out / PICTURE)
@@ -48,6 +57,20 @@ def command(
         _show(drive)
         print(f"look at {out / PICTURE}; masks, polygons and goals for nav2: {out / EXPORT}")
     write_json(_as_json(drive), json)
+
+
+def _stand(text: str) -> "Stand":
+    import math
+
+    from edgevl_core.room_map.view import Stand
+
+    try:
+        x, y, yaw = (float(part) for part in text.split(","))
+    except ValueError:
+        x = y = yaw = math.nan
+    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(yaw)):
+        raise UserError(f"--start {text}: X,Y,YAW are three numbers: metres, metres, radians, such as 1.5,0.8,3.14")
+    return Stand(x, y, yaw)
 
 
 def _draw(drive: "Drive", file: Path) -> None:

@@ -14,14 +14,16 @@ from edgevl_core.bundle.student_bundle import Bundle
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.classify.classifier import Classifier
 from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_core.room_map.correction import Correction
 from edgevl_core.room_map.from_bags import camera_of
+from edgevl_core.room_map.occupancy import OccupancyMap
 from edgevl_core.room_map.rooms import Words
 from edgevl_core.room_map.track import read_track
 from edgevl_core.room_map.view import Intrinsics, Stand
 from edgevl_sim import write_bag
 
 LIGHTS = {"lit": "on", "dark": "off"}
-POSES = ("true", "set right", "drifting")
+POSES = ("true", "set right", "drifting", "by walls")
 
 
 @dataclass(frozen=True)
@@ -95,14 +97,19 @@ def seen(bag: Path, bundle: Bundle) -> list[Frame]:
     return frames
 
 
-def believed(frames: Sequence[Frame], poses: str) -> list[Frame]:
+def believed(frames: Sequence[Frame], poses: str, occupancy: OccupancyMap) -> list[Frame]:
     """The same frames where the robot believes them to be, by one of ``POSES``.
 
     true: as they were. drifting: odometry from the drive's beginning to its end, with nothing that corrects it. set
-    right: odometry that is corrected whenever a room is entered, as a robot does that knows its map.
+    right: odometry that is corrected whenever a room is entered, as a robot does that knows its map. by walls: odometry
+    that edgevl sets right by what depth sees of the walls.
     """
     if poses == "true":
         return list(frames)
+    if poses == "by walls":
+        correction = Correction(occupancy)
+        correction.begin(frames[0].odometry, frames[0].stand)
+        return [replace(frame, stand=correction.of(frame.odometry, frame.depth, frame.camera)) for frame in frames]
     moved = [frames[0]]
     for before, frame in pairwise(frames):
         entered = poses == "set right" and frame.room != before.room

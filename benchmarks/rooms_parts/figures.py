@@ -17,8 +17,10 @@ CASES = {
     "as it is": ("true", 0.0),
     "drift, set right": ("set right", 0.0),
     "drift": ("drifting", 0.0),
+    "drift, by walls": ("by walls", 0.0),
     "a fifth wrong": ("true", 0.2),
     "drift, set right, a fifth wrong": ("set right", 0.2),
+    "drift, by walls, a fifth wrong": ("by walls", 0.2),
 }
 FIGURES = ("rooms", "cells", "places", "goals")
 assert {poses for poses, _ in CASES.values()} == set(POSES)
@@ -37,7 +39,7 @@ def figures(
     for case in cases:
         poses, share = CASES[case]
         rng = np.random.default_rng([key[0], key[1], list(LIGHTS).index(key[2])])
-        told = misled(believed(frames, poses), share, words, rng)
+        told = misled(believed(frames, poses, occupancy), share, words, rng)
         alone = float(np.mean([frame.word(words) == frame.room for frame in told]))
         found[case] = {name: of_map(make(told, occupancy, words), true, told) for name, make in METHODS.items()}
         found[case]["frames"] = {

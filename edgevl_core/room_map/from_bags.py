@@ -11,10 +11,11 @@ from edgevl_core.pairlog.pairs import Streams, read_pairs
 from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
+from edgevl_core.room_map.correction import Correction
 from edgevl_core.room_map.occupancy import OccupancyMap, from_message
 from edgevl_core.room_map.room_map import RoomMap
 from edgevl_core.room_map.track import read_track
-from edgevl_core.room_map.view import Intrinsics, intrinsics
+from edgevl_core.room_map.view import Intrinsics, Stand, intrinsics
 from edgevl_core.room_map.words import words_of
 
 
@@ -42,6 +43,7 @@ def map_of_bags(
     bundle: Bundle,
     occupancy: OccupancyMap | None = None,
     pose_topic: str | None = None,
+    starts: Sequence[Stand] = (),
     on_progress: Callable[[int], None] = lambda pairs: None,
 ) -> Drive:
     """Classify every pair of ``bags`` and put what it says onto the map.
@@ -50,23 +52,35 @@ def map_of_bags(
         occupancy: the map; None: the bags hold it (nav_msgs/OccupancyGrid).
         pose_topic: PoseStamped, PoseWithCovarianceStamped or Odometry in the frame of the map, or ``tf``; None: found,
             see :func:`edgevl_core.room_map.track.read_track`.
+        starts: where each bag's drive begins on the map, one for each bag or one for all: its poses are odometry, and
+            are set right by the walls that depth sees. Empty: poses are believed.
         on_progress: called with the number of pairs done.
 
     Raises:
-        UserError: no pairs, no pose, no map or several, a pose topic of another type.
+        UserError: no pairs, no pose, no map or several, a pose topic of another type, as many starts as bags not there.
     """
+    if len(starts) not in (0, 1, len(bags)):
+        raise UserError(f"{len(starts)} starts for {len(bags)} bags: give one for all, or one for each in their order")
     occupancy = occupancy or _map_in(bags)
     drive, classifier = Drive(RoomMap(words_of(bundle.manifest, bundle.label_bank)), occupancy), Classifier(bundle)
     drive.rooms.set_map(occupancy)
-    for bag in bags:
+    for number, bag in enumerate(bags):
         pairs = read_pairs(bag)
         track = read_track(bag, pose_topic, _camera_frame(bag, pairs.streams))
-        if track.frame_id not in ("map", ""):
-            drive.notes.append(f"{bag}: {track.topic} is in the frame {track.frame_id}, not in map: it may drift")
+        correction = Correction(occupancy) if starts else None
+        if correction is not None:
+            correction.begin(Stand(*map(float, track.poses[0])), starts[number % len(starts)])
+        elif track.frame_id not in ("map", ""):
+            drive.notes.append(
+                f"{bag}: {track.topic} is in the frame {track.frame_id}, not in map: it may drift; say where the drive "
+                "begins on the map, and walls set it right: --start X,Y,YAW"
+            )
         camera = camera_of(bag, pairs.streams)
         for pair in pairs:
             scene, stand = classifier.classify(pair.rgb, pair.depth), track.at(pair.stamp_ns)
             warmth = bundle.manifest.temperature.of(scene.modality)
+            if correction is not None and stand is not None and scene.known:
+                stand = correction.of(stand, pair.depth, camera)
             refused = drive.rooms.add_frame(
                 stand, scene.embedding, warmth, known=scene.known, depth=pair.depth, camera=camera
             )
@@ -74,6 +88,11 @@ def map_of_bags(
                 drive.way.append((stand.x, stand.y))
             drive.frames += 1
             on_progress(drive.frames)
+        if correction is not None:
+            drive.notes.append(
+                f"{bag}: {track.topic} was set right by walls in {correction.matched} frames; "
+                f"{correction.unmatched} did not fit the map"
+            )
         drive.notes += [f"{bag}: {loss}" for loss in pairs.losses]
     if not drive.frames:
         raise UserError(f"{', '.join(map(str, bags))}: no RGB-D pairs to make a map of")

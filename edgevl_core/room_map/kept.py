@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.vocabulary import check_words
 from edgevl_core.camera.depth import MeasuredDepth
+from edgevl_core.room_map.correction import Correction
 from edgevl_core.room_map.files import KEPT, load, save
 from edgevl_core.room_map.floors import LEAST_M2, Floor, is_same, of_map
 from edgevl_core.room_map.occupancy import OccupancyMap
@@ -55,6 +56,7 @@ class KeptMap:
         directory: where it is kept. What lies there is taken up once the words are known. Other floors lie in
             ``directory/floors``.
         trusted: public keys, one of which must have signed the bundles of the frames; empty: any bundle.
+        correct_poses: poses are odometry, and are set right by the walls that depth sees.
 
     Attributes:
         directory: where this floor is kept.
@@ -62,9 +64,10 @@ class KeptMap:
         unsaved: whether there is anything that ``save`` has not written.
         problem: why the bundle of the frames that come cannot be followed; empty: it is.
         version: of the label set in force; 0: the bundle's own.
+        correction: None: poses are believed, or there is no map yet.
     """
 
-    def __init__(self, directory: Path, trusted: Sequence[str] = ()) -> None:
+    def __init__(self, directory: Path, trusted: Sequence[str] = (), *, correct_poses: bool = False) -> None:
         self.directory = self._first = directory
         self._trusted = trusted
         self.changed = self.unsaved = False
@@ -74,6 +77,9 @@ class KeptMap:
         self._dictionary: Dictionary | None = None
         self._rooms: RoomMap | None = None
         self._occupancy: OccupancyMap | None = None
+        self._correct_poses = correct_poses
+        self.correction: Correction | None = None
+        self._begin: tuple[Stand | None, Stand] | None = None  # by odometry, and on the map: not taken up yet
         self._undecided = False  # the map shows too little to say of which floor it is
 
     @property
@@ -135,6 +141,10 @@ class KeptMap:
         if before is not None and before.grid == occupancy.grid and np.array_equal(before.percent, occupancy.percent):
             return
         self._occupancy, self.changed = occupancy, True
+        if self.correction is not None:
+            self.correction.set_map(occupancy)
+        elif self._correct_poses:
+            self.correction = Correction(occupancy)
         if self._rooms is not None:
             self._lay_on(self._rooms, occupancy)
 
@@ -200,12 +210,36 @@ class KeptMap:
         if self._undecided:
             return "map too small"
         seen = depth() if stand is not None and sight.known else None
+        if stand is not None and sight.known:
+            stand = self._set_right(stand, seen, camera)
         reason = self.rooms.add_frame(
             stand, sight.embedding, sight.temperature, known=sight.known, depth=seen, camera=camera
         )
         if not reason:
             self.changed = self.unsaved = True
         return reason
+
+    def begin(self, odometry: Stand | None, on_map: Stand) -> None:
+        """The camera that odometry has at ``odometry`` is at ``on_map``; what was seen stays where it was put.
+
+        Args:
+            odometry: None: not known yet; the one of the next frame then counts.
+
+        Raises:
+            UserError: ``on_map`` is no pose.
+        """
+        if not np.isfinite([on_map.x, on_map.y, on_map.yaw]).all():
+            raise UserError(f"initial pose x {on_map.x}, y {on_map.y}, yaw {on_map.yaw}: numbers and a quaternion")
+        self._begin = (odometry, on_map)
+
+    def _set_right(self, stand: Stand, depth: MeasuredDepth | None, camera: Intrinsics | None) -> Stand:
+        if self.correction is None:
+            return stand
+        if self._begin is not None:
+            odometry, on_map = self._begin
+            self.correction.begin(odometry or stand, on_map)
+            self._begin = None
+        return self.correction.of(stand, depth, camera)
 
     def find(self, word: str) -> list[tuple[Room, float]]:
         """Rooms with their scores, best first: see :meth:`RoomMap.find_room`.

@@ -77,6 +77,11 @@ class LiveTrack:
         """Stamp of the newest pose; -1 before the first."""
         return self._stamps_ns[-1] if self._stamps_ns else -1
 
+    @property
+    def newest(self) -> Stand | None:
+        """The newest pose; None before the first."""
+        return Stand(*self._poses[-1]) if self._poses else None
+
     def add(self, stamp_ns: int, pose: Pose) -> None:
         """x, y, yaw on the map."""
         if stamp_ns < self.newest_ns - 1_000_000_000:

@@ -14,6 +14,7 @@ import numpy as np
 from edgevl.msg import Embedding, RoomMap
 from edgevl.msg import LabelSet as LabelSetMessage
 from edgevl.srv import FindRoom, RenameRoom, RoomAt
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import OccupancyGrid
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -32,9 +33,10 @@ from edgevl_core.room_map.words import open_dictionary
 from edgevl_ros.node.diagnostics import OK, WARN, Report
 from edgevl_ros.node.images import cv_bridge, to_depth
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.qos import LATCHED
+from edgevl_ros.node.qos import LATCHED, result_qos
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.streams import view
+from edgevl_ros.node.transforms import TRANSFORMS
 from edgevl_ros.node.worker import QueueWorker
 from edgevl_ros.room_map.intake import Intake
 from edgevl_ros.room_map.messages import to_markers, to_picture, to_room
@@ -63,7 +65,13 @@ class RoomMapper(ManagedNode[MapperParameters]):
         cv_bridge()  # refuses a broken one now, not at the first image
         self._intake: Intake | None = None
         trusted = trusted_keys(self.parameters.trust)
-        self._kept = KeptMap(Path(self.parameters.directory).expanduser(), trusted)
+        correct, pose_type = self.parameters.correct_poses, self.parameters.pose_type
+        if correct and (pose_type == TRANSFORMS or not self.parameters.depth_topic):
+            raise UserError(
+                f"correct_poses with pose_type {pose_type}, depth_topic {self.parameters.depth_topic!r}: it takes an "
+                "Odometry, and a depth image to look at walls; name both, or set correct_poses to false"
+            )
+        self._kept = KeptMap(Path(self.parameters.directory).expanduser(), trusted, correct_poses=correct)
         if self.parameters.bundle:
             self._kept.use(open_dictionary(Path(self.parameters.bundle).expanduser(), trusted))
         self._rooms = self.add_publisher(RoomMap, "~/rooms", LATCHED)
@@ -82,6 +90,10 @@ class RoomMapper(ManagedNode[MapperParameters]):
         self._intake = Intake(self, self._account, self._on_frame)
         self.add_subscription(LabelSetMessage, self.parameters.labels_topic, self._on_labels, LATCHED)
         self.add_subscription(OccupancyGrid, self.parameters.map_topic, self._on_map, LATCHED)
+        if self.parameters.correct_poses:
+            self.add_subscription(
+                PoseWithCovarianceStamped, self.parameters.initialpose_topic, self._on_initialpose, result_qos()
+            )
         self.add_timer(self.parameters.publish_period_s, lambda: self._worker.offer(self._publish))
         self.add_timer(self.parameters.save_period_s, lambda: self._worker.offer(self._save_if_changed))
 
@@ -105,6 +117,11 @@ class RoomMapper(ManagedNode[MapperParameters]):
     def _on_labels(self, message: LabelSetMessage) -> None:
         labels = LabelSet(message.bundle_id, tuple(message.labels), message.version)
         self._worker.call(partial(self._guarded_job, partial(self._kept.use_labels, labels)))
+
+    def _on_initialpose(self, message: PoseWithCovarianceStamped) -> None:
+        assert self._intake is not None
+        odometry, on_map = self._intake.begin(message)
+        self._worker.call(partial(self._guarded_job, partial(self._kept.begin, odometry, on_map)))
 
     def _guarded_job(self, job: Callable[[], None]) -> None:
         try:
@@ -211,6 +228,9 @@ class RoomMapper(ManagedNode[MapperParameters]):
         problems = [kept.problem] if kept.problem else []
         if intake is not None:
             values.update(intake.values())
+            correction = kept.correction
+            if correction is not None:
+                values.update(correction.values())
             problems += intake.problems(self._map_frame)
         if not self._maps_received:
             problems.append(f"{self.parameters.map_topic}: no map yet; it must come transient local")

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from edgevl.msg import Embedding
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo
 
@@ -45,6 +46,7 @@ class Intake:
         self._poses = Poses(node, self._track, self.hand_on)
         self._depth = RecentDepth(parameters.depth_buffer_length, self._max_skew_ns)
         self._depth_topic = parameters.depth_topic
+        self._poses_corrected = parameters.correct_poses
         self._frames: Awaiting[Embedding] = Awaiting(self._heard_until_ns, parameters.wait_s)
         self._streams = {
             "embedding": RawStream(node, Embedding, parameters.embedding_topic, self._on_embedding),
@@ -64,6 +66,10 @@ class Intake:
             self._without_view += depth is None or self._camera is None
             self._take(message, stand, depth, self._camera)
 
+    def begin(self, told: PoseWithCovarianceStamped) -> tuple[Stand | None, Stand]:
+        """Where odometry has the camera now, None: not known; and where it is on the map by what a person told."""
+        return self._track.newest, self._poses.of_robot(told)
+
     def values(self) -> dict[str, object]:
         """For diagnostics."""
         own = {"unsure_poses": self._poses.unsure, "without_view": self._without_view}
@@ -76,8 +82,8 @@ class Intake:
         if no_pose := self._poses.problem():
             found.append(no_pose)
         frame_id = self._poses.frame_id
-        if frame_id and map_frame and frame_id != map_frame:
-            found.append(f"poses are in frame {frame_id}, the map in {map_frame}: they may drift")
+        if frame_id and map_frame and frame_id != map_frame and not self._poses_corrected:
+            found.append(f"poses are in frame {frame_id}, the map in {map_frame}: they may drift; see correct_poses")
         return found
 
     def _on_embedding(self, stamp_ns: int, cdr: bytes) -> None:

@@ -30,6 +30,12 @@ class MapperParameters(StreamParameters, TrustParameters):
     max_pose_sigma_m: float = parameter(
         0.5, "a PoseWithCovarianceStamped less sure than this counts as none", 0.0, 100.0
     )
+    correct_poses: bool = parameter(
+        False, "pose_topic is odometry: set it right by the walls that depth sees, from initialpose_topic on"
+    )
+    initialpose_topic: str = parameter(
+        "initialpose", "where the robot is on the map (rviz's 2D Pose Estimate); without it, where odometry has it"
+    )
     camera_x_m: float = parameter(0.0, "how far the camera is ahead of what pose_topic tells of", -10.0, 10.0)
     camera_y_m: float = parameter(0.0, "how far it is to the left", -10.0, 10.0)
     camera_yaw_rad: float = parameter(0.0, "how far it is turned to the left", -6.3, 6.3)

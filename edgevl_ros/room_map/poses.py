@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.serialization import deserialize_message
@@ -48,6 +49,10 @@ class Poses:
         if self._transforms is not None:
             self._transforms.camera_frame = frame_id
 
+    def of_robot(self, message: Any) -> Stand:
+        """Where the camera is when the robot is where a message with a pose says."""
+        return Stand(*stand_of(message)).of_camera(self._mounted)
+
     def problem(self) -> str:
         """Why transforms tell no pose; empty: they do, or nobody asked for them."""
         return "" if self._transforms is None else self._transforms.problem
@@ -57,7 +62,7 @@ class Poses:
 
     def _on_pose(self, stamp_ns: int, cdr: bytes) -> None:
         message = deserialize_message(cdr, self._kind)
-        stand = Stand(*stand_of(message)).of_camera(self._mounted)
+        stand = self.of_robot(message)
         # Odometry's covariance is of no use: drivers fill in what they like.
         variance = max(message.pose.covariance[0], message.pose.covariance[7]) if self._is_estimate() else 0.0
         if not variance <= self._max_sigma_m**2:

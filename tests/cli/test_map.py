@@ -75,6 +75,21 @@ def test_the_command(drive: Path, bundle: Path, tmp_path: Path) -> None:
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
 
 
+def test_odometry_that_begins_at_a_told_place_is_set_right(drive: Path, bundle: Path, tmp_path: Path) -> None:
+    start = ",".join(str(value) for value in read_track(drive, "pose").poses[0])
+    command = ("map", drive, "--bundle", bundle, "--out", tmp_path / "out", "--pose", "odom", "--json", "-")
+    done = edgevl(*command, "--start", start)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["frames_used"] == 16
+    assert any("odom was set right by walls in 1" in note for note in told["notes"])
+    for starts, said in ((["1,2"], "1,2"), (["1,2,nan"], "nan"), (["1,2,3", "1,2,3"], "2 starts for 1 bags")):
+        options = [part for each in starts for part in ("--start", each)]
+        refused = edgevl("map", drive, "--bundle", bundle, "--out", tmp_path / "no", "--pose", "odom", *options)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert said in refused.stderr
+
+
 def test_what_is_missing_is_said_in_one_line(drive: Path, bundle: Path, tmp_path: Path) -> None:
     write_bag(tmp_path / "two", seed=0, split="val", homes=2, frames_per_room=1)
     for arguments, said in (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from edgevl.msg import Embedding, RoomMap
 from edgevl.srv import FindRoom, RenameRoom, RoomAt, SetLabels
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import OccupancyGrid
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
@@ -20,6 +20,7 @@ from edgevl_core.room_map.files import load
 from edgevl_core.room_map.from_bags import map_of_bags
 from edgevl_core.room_map.occupancy import Grid, OccupancyMap
 from edgevl_core.room_map.track import read_track
+from edgevl_core.room_map.view import Stand
 from edgevl_ros.node.images import to_rgb
 from edgevl_ros.node.qos import LATCHED, stream_qos
 from edgevl_ros.node.stamps import to_time
@@ -234,6 +235,35 @@ def test_a_simulated_drive_gives_the_map_that_its_bag_gives(graph, tmp_path):
     assert live.evidence.grid == recorded.rooms.evidence.grid
     np.testing.assert_allclose(live.evidence.total, recorded.rooms.evidence.total, atol=1e-4)
     assert [room.label for room in live.rooms()] == [room.label for room in recorded.rooms.rooms()]
+
+
+def test_odometry_alone_gives_the_map_that_its_bag_gives(graph, tmp_path):
+    """Odometry in a frame of its own: the start is told, walls set the rest right."""
+    write_colour_bundle(tmp_path / "bundle", threshold=0.0)
+    write_bag(tmp_path / "bag", seed=0, split="val", homes=1, frames_per_room=2, hz=2)
+    start = read_track(tmp_path / "bag", "pose").poses[0]
+    recorded = map_of_bags([tmp_path / "bag"], load_bundle(tmp_path / "bundle"), None, "odom", [Stand(*start)])
+    stats, classifier = graph.watch_stats(f"{NODE}/stats"), graph.watch_stats("scene_classifier/stats")
+    graph.start("scene_classifier", bundle=str(tmp_path / "bundle"), **harness.RELIABLE)
+    asked = {"pose_topic": "odom", "pose_type": "Odometry", "correct_poses": True, "wait_s": 10.0}
+    start_mapper(graph, tmp_path / "kept", **asked)
+    told = graph.probe.create_publisher(PoseWithCovarianceStamped, "initialpose", stream_qos("reliable", 1))
+    graph.until(lambda: told.get_subscription_count() == 1, "room_mapper to listen for where it begins")
+    pose = PoseWithCovarianceStamped()
+    pose.pose.pose.position.x, pose.pose.pose.position.y = float(start[0]), float(start[1])
+    pose.pose.pose.orientation.z, pose.pose.pose.orientation.w = np.sin(start[2] / 2), np.cos(start[2] / 2)
+    told.publish(pose)
+    player = graph.start_player(tmp_path / "bag")
+    heard = [(stats, f"publishers_{name}", 1) for name in ("embedding", "pose", "depth", "camera_info")]
+    heard += [(classifier, name, 1) for name in ("embedding_subscribers", "publishers_rgb", "publishers_depth")]
+    graph.resume_player(*heard)
+    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
+    graph.until(lambda: stats().get("received") == player()["sent_rgb"] and stats()["waiting"] == "0", "all frames")
+    assert int(stats()["poses_set_right"]) >= 4
+    assert graph.call(Trigger, f"{NODE}/save").success
+    live = load(tmp_path / "kept", recorded.rooms.words)
+    live.set_map(recorded.occupancy)
+    np.testing.assert_allclose(live.evidence.total, recorded.rooms.evidence.total, atol=1e-4)
 
 
 def test_a_player_may_leave_poses_and_maps_out(graph, tmp_path):
