@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from edgevl_ros.node.domain import free_ros_domain
 
@@ -12,6 +13,9 @@ from edgevl_ros.node.domain import free_ros_domain
 os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# No test depends on how fast the machine is just now.
+settings.register_profile("edgevl", deadline=None)
+settings.load_profile("edgevl")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ One executor thread runs every callback, so the nodes need no locks among callba
 (inference, writing, pacing, a child process) has a thread of its own in the node that needs it.
 """
 
+import faulthandler
 import gc
 import signal
 import sys
@@ -40,6 +41,7 @@ def run(create: Callable[[], ManagedNode[NodeParameters]], kind: type[NodeParame
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text(about, kind))
         return 0
+    faulthandler.enable()  # a crash in DDS says in which of our calls it was
     stopping: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:

@@ -112,13 +112,15 @@ def test_player_keeps_or_replaces_stamps_and_exits_at_the_end(graph, tmp_path):
     qos = stream_qos("reliable", 500)  # best effort may lose images on a busy machine, and nobody tells
     graph.probe.create_subscription(Image, harness.RGB_TOPIC, received.append, qos, event_callbacks=events)
     waits = {"wait_rgb_subscribers": 1, "exit_at_end": True}
+    resume = graph.probe.create_client(Trigger, "bag_player/resume")
     for restamp in (False, True):
         received.clear()
         matched.clear()
         graph.start_player(bag, restamp=restamp, **waits)
         # Not the graph's list of publishers: that a name is known there does not mean that its images arrive.
         graph.until(lambda: matched and matched[-1] == 1, "the player")
-        graph.resume_player()
+        graph.until(resume.service_is_ready, "the player's service")
+        resume.call_async(Trigger.Request())  # on a busy machine the player may be gone before its answer is heard
         graph.until(lambda: len(received) == 5, "five images")
         assert graph.nodes[-1].wait() == 0
         graph.until(lambda: graph.probe.count_publishers(harness.RGB_TOPIC) == 0, "the player to be gone")

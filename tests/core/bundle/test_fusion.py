@@ -9,7 +9,7 @@ from edgevl_core.bundle.fusion import Curve, Trust, depth_quality, mix, probabil
 from edgevl_core.camera.preprocess import Preprocess, to_input
 
 pytestmark = pytest.mark.unit
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 SCENE = np.random.default_rng(0).integers(60, 256, (32, 32, 3), dtype=np.uint8)
 
 

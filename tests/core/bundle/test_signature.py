@@ -114,7 +114,7 @@ def test_a_forged_manifest_with_all_hashes_put_right(signed: Path, public: str) 
     assert "does not fit" in refusal(signed, public)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(["manifest.json", SIGNATURE_FILE]), where=st.floats(0, 1), bits=st.integers(1, 255))
 def test_any_changed_byte_of_manifest_and_signature(
     signed: Path, public: str, name: str, where: float, bits: int
@@ -129,7 +129,7 @@ def test_any_changed_byte_of_manifest_and_signature(
         (signed / name).write_bytes(whole)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), where=st.floats(0, 1), bits=st.integers(1, 255))
 def test_any_changed_byte_of_a_file(signed: Path, public: str, data: st.DataObject, where: float, bits: int) -> None:
     files = sorted(path for path in signed.iterdir() if path.name not in ("manifest.json", SIGNATURE_FILE))
@@ -144,7 +144,7 @@ def test_any_changed_byte_of_a_file(signed: Path, public: str, data: st.DataObje
         file.write_bytes(whole)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(line=st.binary(max_size=200))
 def test_any_other_content_of_the_signature_file(signed: Path, public: str, line: bytes) -> None:
     (signed / SIGNATURE_FILE).write_bytes(line)

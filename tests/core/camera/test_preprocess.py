@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 SIZES = st.integers(1, 90)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(height=SIZES, width=SIZES, size_px=st.integers(16, 64), rotation=st.sampled_from([0, 90, 180, 270]))
 def test_any_image_becomes_a_square_of_pixels(height, width, size_px, rotation):
     p = Preprocess(size_px=size_px, rotation_deg=rotation)

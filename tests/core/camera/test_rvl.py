@@ -32,7 +32,7 @@ def test_a_picture_worked_out_by_hand() -> None:
     assert (picture.dtype, picture.tolist()) == (np.uint16, [[0, 0, 5, 4]])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays(np.uint16, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.sampled_from([0, 1, 900, 65535]))
 )

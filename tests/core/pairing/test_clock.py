@@ -73,7 +73,7 @@ def test_one_pair_with_a_wrong_stamp_is_left_out(wrong_ns: int) -> None:
     assert (matcher.counts[OUTLIER], matcher.jump_count) == (2, 0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.one_of(st.integers(-(2**30), -86_401), st.integers(3, 2**31)).map(lambda s: START + s * S),
     st.integers(-15_000_000, 15_000_000),
@@ -135,7 +135,7 @@ def test_a_clock_set_back_costs_nothing(back_s: int, skew_ns: int, eager: bool) 
     assert matcher.pauses() == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.integers(250, 4000).map(lambda ms: ms * 1_000_000),
     st.integers(3, 40),
@@ -238,7 +238,7 @@ def test_stamp_check() -> None:
     assert check.problem() == ""
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(st.integers(0, 1), st.integers(0, 400).map(lambda t: t * S)), max_size=40),
     st.booleans(),

@@ -53,21 +53,21 @@ stamps = st.lists(st.integers(0, 60), max_size=6, unique=True).map(sorted)
 skews = st.sampled_from([0, 1, 2, 5, 10, 30])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stamps, stamps, skews)
 def test_most_pairs_then_least_skew(a: list[int], b: list[int], max_skew: int) -> None:
     found = pairs(feed(PairMatcher(max_skew / 1e9), by_stamp(a, b)))
     assert (len(found), -sum(abs(x - y) for x, y in found)) == brute_force(a, b, max_skew)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stamps, stamps, skews, st.randoms(use_true_random=False))
 def test_order_of_arrival_changes_nothing(a: list[int], b: list[int], max_skew: int, rng: random.Random) -> None:
     expected = in_short(feed(PairMatcher(max_skew / 1e9), by_stamp(a, b)))
     assert in_short(feed(PairMatcher(max_skew / 1e9), interleaved(a, b, rng))) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 40)), max_size=25), skews)
 def test_every_message_comes_out_once(messages: list[Message], max_skew: int) -> None:
     matcher = PairMatcher(max_skew / 1e9, horizon_s=20e-9, max_pending=3)
@@ -85,7 +85,7 @@ def test_every_message_comes_out_once(messages: list[Message], max_skew: int) ->
             assert abs(e.a_stamp_ns - e.b_stamp_ns) <= max_skew
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(stamps, stamps, skews, st.randoms(use_true_random=False))
 def test_events_come_in_time_order(a: list[int], b: list[int], max_skew: int, rng: random.Random) -> None:
     events = feed(PairMatcher(max_skew / 1e9), interleaved(a, b, rng))
@@ -142,7 +142,7 @@ def test_a_pair_is_given_out_when_the_next_frame_shows_it_final() -> None:
     assert pairs(matcher.push(0, 133 * MS, None)) == [(100 * MS, 105 * MS)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stamps, stamps, skews, st.randoms(use_true_random=False))
 def test_eager_gives_a_pair_with_its_second_message(
     a: list[int], b: list[int], max_skew: int, rng: random.Random
@@ -158,7 +158,7 @@ def test_eager_gives_a_pair_with_its_second_message(
     assert sorted(seen + [e.item for e in rest]) == list(range(len(a) + len(b)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(stamps, st.integers(-4, 4), st.randoms(use_true_random=False))
 def test_eager_pairs_are_the_same_at_a_constant_skew(a: list[int], skew: int, rng: random.Random) -> None:
     a = [10 * x for x in a]

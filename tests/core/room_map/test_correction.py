@@ -47,7 +47,7 @@ def test_drift_over_a_home_is_taken_back(drive):
     assert correction.matched > 0.9 * len(frames)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(x=st.floats(-50, 50), y=st.floats(-50, 50), yaw=st.floats(-math.pi, math.pi))
 def test_where_odometry_begins_and_looks_changes_nothing(drive, x, y, yaw):
     """The frame of odometry is any: turned and moved, the same frames lead to the same places."""

@@ -181,7 +181,7 @@ def test_the_view_is_as_wide_as_the_camera_and_as_deep_as_its_depth() -> None:
     np.testing.assert_allclose(np.hypot(*(round_about - [1.0, 2.0]).T), 0.8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.floats(-100, 100),
     st.floats(-100, 100),

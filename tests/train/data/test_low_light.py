@@ -21,7 +21,7 @@ def draws(count: int, seed: int = 1) -> torch.Tensor:
     return torch.rand(count, DIM_DRAWS, generator=torch.Generator().manual_seed(seed))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0, 1), st.floats(0.02, 1), st.floats(1, 2), st.floats(0, 8), st.integers(0, 99))
 def test_a_share_of_the_images_gets_darker_and_the_others_stay(
     probability: float, min_gain: float, max_gamma: float, noise: float, seed: int

@@ -167,7 +167,7 @@ sections = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(recordings(), sections, st.integers(0, 5))
 def test_no_validation_pair_is_near_a_training_pair_of_its_bag(
     recording: tuple[np.ndarray, np.ndarray], section: SplitSection, seed: int
@@ -184,7 +184,7 @@ def test_no_validation_pair_is_near_a_training_pair_of_its_bag(
             assert np.abs(stamp_ns[train][:, None] - stamp_ns[val]).min() >= round(section.gap_s * 1e9)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(recordings(), sections, st.integers(0, 5))
 def test_every_pair_is_trained_on_or_validated_or_counted_as_dropped(
     recording: tuple[np.ndarray, np.ndarray], section: SplitSection, seed: int
@@ -200,7 +200,7 @@ def test_every_pair_is_trained_on_or_validated_or_counted_as_dropped(
     assert split.dropped == 0 or split.by in ("time", "sequence and time")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(recordings(), st.floats(0.01, 0.49))
 def test_by_sequence_cuts_no_sequence(recording: tuple[np.ndarray, np.ndarray], fraction: float) -> None:
     """Neighbours in time less than 30 s apart are on one side."""

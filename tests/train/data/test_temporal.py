@@ -17,7 +17,7 @@ def unit(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float16)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 30), st.integers(1, 3), st.sampled_from([0.5, 3.0, 100.0]), st.floats(0.1, 1), st.integers(0, 99))
 def test_against_the_definition(pairs: int, bags: int, window_s: float, weight: float, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -19,7 +19,7 @@ from edgevl_train.evaluation.predictions import Embedded
 
 pytestmark = pytest.mark.unit
 BANK = np.eye(8, 16, dtype=np.float32)
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 confidences = arrays(np.float32, st.integers(1, 80), elements=st.floats(0, 1, width=32))
 
 
@@ -82,7 +82,7 @@ def test_each_modality_has_its_own_temperature_and_threshold() -> None:
     assert 0 < result.cosine.rgbd <= 1
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.floats(0.3, 6), st.integers(0, 1000))
 def test_a_known_temperature_is_recovered(temperature: float, seed: int) -> None:
     """Answers drawn from the probabilities of a temperature are most likely under it."""

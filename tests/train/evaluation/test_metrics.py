@@ -15,7 +15,7 @@ from edgevl_train.evaluation.metrics.unseen import unseen_words
 from edgevl_train.evaluation.predictions import Answers
 
 pytestmark = pytest.mark.unit
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 # Few distinct values: ties are where rank statistics go wrong.
 certainties = st.integers(1, 60).flatmap(
     lambda n: arrays(np.float32, n, elements=st.sampled_from(np.linspace(0, 1, 9)))

@@ -16,7 +16,7 @@ from edgevl_train.student.network import PixelNormalise, Student
 pytestmark = pytest.mark.unit
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrays(np.float32, (5, 9), elements=st.floats(-126, 126, width=32)))
 def test_sums_are_kept_by_going_to_the_other_neighbour(x: np.ndarray) -> None:
     rounded = round_keeping_sums(torch.from_numpy(x)).numpy()
