@@ -1,7 +1,8 @@
 """The rooms of a home: frames in, rooms with names out; asked by word or by place."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
+from statistics import median_low
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from edgevl_core.room_map.rooms import LEAST_WEIGHT, Room, Shape, Words, describ
 from edgevl_core.room_map.segmentation import MIN_ROOM_M2, segment
 from edgevl_core.room_map.view import Intrinsics, Stand, cells_in, outline
 
+REMEMBERED = 101  # frames whose certainty says what is usual
 NEAREST_M = 0.5  # a place this near to a room, such as one beside a table, is in it
 
 
@@ -44,6 +46,7 @@ class RoomMap:
         self._joined = np.zeros((0, 0), np.int32)  # regions that the numbers were made of
         self._shapes: dict[int, Shape] = {}
         self._sums: dict[int, tuple[NDArray[np.float32], float]] = {}  # what was seen in each room, and its weight
+        self._sure: deque[float] = deque(maxlen=REMEMBERED)
         self._next_id = 1
         self._stale = True
         self._rooms: tuple[Room, ...] = ()
@@ -65,6 +68,7 @@ class RoomMap:
                 "of another teacher; begin a new map"
             )
         self.words, self._stale = words, True
+        self._sure.clear()
 
     def set_map(self, occupancy: OccupancyMap) -> None:
         """A new or a changed map. Evidence lies in metres, so a larger or a shifted grid moves nothing."""
@@ -107,9 +111,17 @@ class RoomMap:
         if not len(xy_m):
             self.dropped["shows no floor"] += 1
             return "shows no floor"
-        self.evidence.add(xy_m, embedding / np.float32(temperature), self.evidence.novelty(stand.x, stand.y, stand.yaw))
+        scaled = embedding / np.float32(temperature)
+        scaled *= self._voice(scaled)
+        self.evidence.add(xy_m, scaled, self.evidence.novelty(stand.x, stand.y, stand.yaw))
         self._stale = True
         return ""
+
+    def _voice(self, scaled: NDArray[np.float32]) -> np.float32:
+        """No frame is louder than the median of those before it: a bounded influence (Huber 1964), for wrong ones."""
+        sure = float(np.std(self.words.vectors @ scaled))
+        self._sure.append(sure)
+        return np.float32(min(1.0, median_low(self._sure) / max(sure, 1e-9)))
 
     def rooms(self) -> tuple[Room, ...]:
         """All rooms of at least 1 m2, by number.

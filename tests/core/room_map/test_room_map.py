@@ -18,7 +18,7 @@ from edgevl_core.room_map.room_map import RoomMap
 from edgevl_core.room_map.rooms import LEAST_WEIGHT
 from edgevl_core.room_map.segmentation import segment
 from edgevl_core.room_map.view import Intrinsics, Stand, cells_in, outline
-from tests.core.room_map.homes import CAMERA, DIM, labels, looked_at, two_rooms, words
+from tests.core.room_map.homes import CAMERA, DIM, labels, looked_at, two_rooms, unit, words
 
 pytestmark = pytest.mark.unit
 
@@ -257,3 +257,18 @@ def test_a_kept_map_that_is_damaged_or_of_another_teacher_is_refused(tmp_path: P
         load(tmp_path, words())
     with pytest.raises(UserError, match="cannot be read"):
         load(tmp_path / "nowhere", words())
+
+
+def test_a_frame_that_shouts_counts_no_more_than_others():
+    """Three unsure frames outvote one that is surer than all of them together; and in whichever order they come."""
+    names = words()
+    kitchen, bedroom = names.vectors[0], names.vectors[1]
+    unsure = unit(0.3 * kitchen + 0.95 * words(("study",)).vectors[0])
+    for shout_at in (1, 2, 3):
+        rooms = RoomMap(names)
+        rooms.set_map(two_rooms())
+        frames = [unsure, unsure, unsure]
+        frames.insert(shout_at, bedroom)
+        for number, embedding in enumerate(frames):
+            rooms.add_frame(Stand(1.0 + 0.6 * number, 1.5, 0.0), embedding, 1.0)
+        assert rooms.room_at(1.0, 1.5).label == "kitchen"
