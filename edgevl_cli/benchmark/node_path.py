@@ -30,8 +30,8 @@ def node_path(engine: Engine, preprocess: Preprocess) -> dict[str, Callable[[], 
     from rclpy.serialization import serialize_message
 
     from edgevl_core.classify.classifier import Scene
-    from edgevl_core.pairing.frames import Received
-    from edgevl_ros.classify.messages import to_scene_class
+    from edgevl_core.pairing.frames import Frame, Received
+    from edgevl_ros.classify.messages import heading_of, to_scene_class
     from edgevl_ros.node.images import to_depth, to_rgb
     from edgevl_ros.node.streams import view
 
@@ -53,7 +53,7 @@ def node_path(engine: Engine, preprocess: Preprocess) -> dict[str, Callable[[], 
 
     def answer() -> bytes:
         scene = Scene(labels[0], scores[0], True, labels, scores, "rgbd", embedding)
-        return serialize_message(to_scene_class(scene, Received(0, rgb_cdr, 0.0), 5))
+        return serialize_message(to_scene_class(scene, heading_of(Frame(Received(0, rgb_cdr, 0.0), None)), 5))
 
     batch = np.empty((2, 3, preprocess.size_px, preprocess.size_px), np.uint8)
     messages = deserialise()

@@ -1,20 +1,33 @@
 """Answers as messages: edgevl/SceneClass, and vision_msgs/Classification where that is installed; the label set."""
 
 import array
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgevl.msg import Embedding, LabelSet, SceneClass
 
 from edgevl_core.bundle.student_bundle import Bundle
 from edgevl_core.classify.classifier import Scene
 from edgevl_core.classify.model import Model
-from edgevl_core.pairing.frames import Received
+from edgevl_core.pairing.frames import Frame
 from edgevl_core.pairlog.cdr_header import frame_id
 from edgevl_ros.node.stamps import to_time
 
 
-def to_scene_class(scene: Scene, image: Received, top_k: int) -> SceneClass:
-    """The answer about ``image`` with its stamp and frame_id; bundle, label set and latency are the caller's."""
+class Heading(NamedTuple):
+    """What an answer tells of its frame, without the frame's images: these are large."""
+
+    stamp_ns: int
+    frame_id: str
+    complete_s: float
+
+
+def heading_of(frame: Frame) -> Heading:
+    """Stamp and frame_id of the leading image, and when the last image had come (monotonic clock)."""
+    return Heading(frame.lead.stamp_ns, frame_id(frame.lead.cdr), frame.complete_s)
+
+
+def to_scene_class(scene: Scene, heading: Heading, top_k: int) -> SceneClass:
+    """The answer about a frame with its stamp and frame_id; bundle, label set and latency are the caller's."""
     message = SceneClass(
         label=scene.label,
         confidence=float(scene.confidence),
@@ -23,8 +36,8 @@ def to_scene_class(scene: Scene, image: Received, top_k: int) -> SceneClass:
         scores=[float(score) for score in scene.scores[:top_k]],
         modality=scene.modality,
     )
-    message.header.stamp = to_time(image.stamp_ns)
-    message.header.frame_id = frame_id(image.cdr)
+    message.header.stamp = to_time(heading.stamp_ns)
+    message.header.frame_id = heading.frame_id
     return message
 
 

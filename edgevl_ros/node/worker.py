@@ -95,6 +95,7 @@ class QueueWorker:
                 job()
             except Exception as error:
                 self._on_error(error)
+            job = None
 
 
 class NewestWorker(Generic[Item]):
@@ -153,6 +154,7 @@ class NewestWorker(Generic[Item]):
                 outcome = self._process(item)
             except Exception as error:
                 self._on_error(error)
+            item = None  # images of many megabytes must not wait here for the next
             with self._change:
                 self._busy = False
                 self._counts[outcome] += 1

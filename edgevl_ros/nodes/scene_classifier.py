@@ -28,7 +28,15 @@ from edgevl_core.classify.smoothing import Smoother
 from edgevl_core.pairing.frames import Frame
 from edgevl_ros.classify.decoder import FrameDecoder
 from edgevl_ros.classify.intake import ANSWERED, Intake
-from edgevl_ros.classify.messages import to_classification, to_embedding, to_label_set, to_scene_class, vision_types
+from edgevl_ros.classify.messages import (
+    Heading,
+    heading_of,
+    to_classification,
+    to_embedding,
+    to_label_set,
+    to_scene_class,
+    vision_types,
+)
 from edgevl_ros.classify.parameters import ClassifierParameters
 from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
 from edgevl_ros.node.images import cv_bridge
@@ -56,7 +64,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         # Held while a frame is classified: model and labels change between two frames.
         self._swap = threading.Lock()
         self._under_way = ""
-        self._last: Frame | None = None
+        self._last: Heading | None = None
         self._repeated = 0
         self._intake: Intake | None = None
         self._clock_jumps = ClockJumps(self.get_logger().warning)
@@ -110,21 +118,21 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
                 return FAILED
             depth = decoder.as_learned(depth, self._model.learned)
             scene, bundle_id, version = self._model.classify(rgb, depth, frame.lead.stamp_ns)
-            self._last = frame
+            self._last = heading_of(frame)
             # Within the lock: an answer by the words before never comes after one by the new words.
-            latency_s = self._publish_answer(frame, scene, bundle_id, version, self._model.bundle)
+            latency_s = self._publish_answer(self._last, scene, bundle_id, version, self._model.bundle)
         self._latency_s.add(latency_s)
         self._work_s.add(time.monotonic() - started_s)
         self._overhead_s.add(latency_s - scene.inference_s)
         return ANSWERED
 
     def _publish_answer(
-        self, frame: Frame, scene: Scene, bundle_id: str, version: int, bundle: Bundle | None = None
+        self, heading: Heading, scene: Scene, bundle_id: str, version: int, bundle: Bundle | None = None
     ) -> float:
         """Publish an answer, with ``bundle`` its embedding as well; seconds since the frame's last image had come."""
-        message = to_scene_class(scene, frame.lead, self.parameters.top_k)
+        message = to_scene_class(scene, heading, self.parameters.top_k)
         message.bundle_id, message.label_set_version = bundle_id, version
-        latency_s = time.monotonic() - frame.complete_s
+        latency_s = time.monotonic() - heading.complete_s
         message.latency_ms = latency_s * 1e3
         self._scene.publish(message)
         if bundle is not None and self._embedding.get_subscription_count():
@@ -135,12 +143,12 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
 
     def _answer_again(self, model: Model) -> None:
         """Name the last frame by the new words, so that nobody waits for the next one; the caller holds the lock."""
-        frame = self._last
-        if frame is None or time.monotonic() - frame.complete_s > self.parameters.reset_after_s or not self._wanted():
+        last = self._last
+        if last is None or time.monotonic() - last.complete_s > self.parameters.reset_after_s or not self._wanted():
             return
-        answer = model.reclassify(frame.lead.stamp_ns)
+        answer = model.reclassify(last.stamp_ns)
         if answer is not None:
-            self._publish_answer(frame, *answer)
+            self._publish_answer(last, *answer)
             self._repeated += 1
 
     # -- model and labels -------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ from sensor_msgs.msg import Image
 
 from edgevl_core.classify.classifier import Scene
 from edgevl_core.classify.gate import Gate, RateLimit
-from edgevl_core.pairing.frames import Received
-from edgevl_ros.classify.messages import to_classification, to_scene_class, vision_types
+from edgevl_core.pairing.frames import Frame, Received
+from edgevl_ros.classify.messages import heading_of, to_classification, to_scene_class, vision_types
 from edgevl_ros.node.worker import NewestWorker
 
 pytestmark = pytest.mark.unit
@@ -97,7 +97,7 @@ def answer() -> SceneClass:
     scene = Scene("hall", 0.3, True, ("Küche", "hall", "bath"), scores, "rgbd", np.zeros(2, np.float32))
     image = Image()
     image.header.frame_id, image.header.stamp.sec = "camera", 7
-    return to_scene_class(scene, Received(12_000_000_034, serialize_message(image), 0.0), 2)
+    return to_scene_class(scene, heading_of(Frame(Received(12_000_000_034, serialize_message(image), 0.0), None)), 2)
 
 
 def test_an_answer_carries_its_image_stamp_and_the_best_labels(answer):

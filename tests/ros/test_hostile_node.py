@@ -83,8 +83,8 @@ def compressed(rng: random.Random) -> Iterator[Sent]:
     ("send", "kind", "ends", "most_mb"),
     [
         (raw, Image, ("", ""), 300),
-        (compressed, CompressedImage, ("/compressed", "/compressedDepth"), 330),
-        (large, Image, ("", ""), 450),  # several of them are on their way through DDS at once
+        (compressed, CompressedImage, ("/compressed", "/compressedDepth"), 310),
+        (large, Image, ("", ""), 330),  # 41 MB a pair, in DDS, rclpy and the node at once
     ],
 )
 def test_nodes_stay_small_under_any_image(
