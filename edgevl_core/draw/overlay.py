@@ -27,12 +27,23 @@ _STROKES = Strokes()
 class SceneFields(Protocol):
     """What is drawn: an edgevl_core Scene or an edgevl SceneClass message."""
 
-    label: str
-    confidence: float
-    known: bool
-    labels: Sequence[str]
-    scores: Sequence[float]
-    modality: str
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def confidence(self) -> float: ...
+
+    @property
+    def known(self) -> bool: ...
+
+    @property
+    def labels(self) -> Sequence[str]: ...
+
+    @property
+    def scores(self) -> Sequence[float]: ...
+
+    @property
+    def modality(self) -> str: ...
 
 
 @dataclass(frozen=True)
