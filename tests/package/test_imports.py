@@ -220,6 +220,17 @@ def test_every_package_has_a_layer() -> None:
     assert packages == set(LAYERS)
 
 
+def test_one_file_knows_what_differs_between_releases_of_rclpy() -> None:
+    differing = ("rclpy.impl", "rclpy.experimental", "rclpy.event_handler", "rclpy.qos_event")
+    asking = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("edgevl_ros", "edgevl_cli")
+        for path in (ROOT / package).rglob("*.py")
+        if any(found.module.startswith(differing) for found in imports(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert asking == {"edgevl_ros/node/releases.py"}
+
+
 def test_the_command_line_starts_light() -> None:
     """What a module imports in turn is not in its own text: look at what is loaded."""
     heavy = sorted(ROS | TRAINING | CORE | {"matplotlib"})
