@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_cli.console import size
-from edgevl_cli.demo.sheet import RoomShown, depth_picture, room_sheet
+from edgevl_cli.demo.sheet import RoomShown, room_sheet
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,6 +63,7 @@ def contact_sheet(recorder: "Recorder", live_bag: Path, path: Path) -> None:
     """One column a room: the overlay lit, the overlay in the dark at the same place, and the depth it went by."""
     from edgevl_core.base.atomic import atomic_write
     from edgevl_core.camera.images import decode_rgb, encode_png
+    from edgevl_core.draw.overlay import depth_picture
     from edgevl_core.pairlog.pairs import read_pairs
 
     stamps = sorted(recorder.truths)

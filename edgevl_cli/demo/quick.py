@@ -101,10 +101,10 @@ def _top1(frames: Sequence[_Answered]) -> dict[str, float]:
 
 def _write_picture(answered: Mapping[str, Sequence[_Answered]], plans: NDArray[np.uint8], path: Path) -> None:
     """One column a room from the place that shows most of it, and below the maps."""
-    from edgevl_cli.demo.sheet import RoomShown, depth_picture, room_sheet
+    from edgevl_cli.demo.sheet import RoomShown, room_sheet
     from edgevl_core.base.atomic import atomic_write
     from edgevl_core.camera.images import encode_png
-    from edgevl_core.draw.overlay import draw_scene
+    from edgevl_core.draw.overlay import depth_picture, draw_scene
 
     def most_furniture(each: _Answered) -> float:
         return each.pair.truth.furniture_fraction if each.pair.truth else 0.0

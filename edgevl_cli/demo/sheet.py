@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,15 +16,6 @@ class RoomShown(NamedTuple):
     lit: RgbImage
     dark: RgbImage
     depth: RgbImage
-
-
-def depth_picture(depth_m: NDArray[np.float32]) -> RgbImage:
-    """(H, W) metres as a colour picture (H, W, 3) uint8 RGB: near is warm, far is cold, holes are black."""
-    near_first = np.nan_to_num(255 * (1 - np.clip(depth_m, 0, 5) / 5)).astype(np.uint8)
-    colours = cv2.cvtColor(cv2.applyColorMap(near_first, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    picture = np.asarray(colours, np.uint8)
-    picture[np.isnan(depth_m)] = 0
-    return picture
 
 
 def room_sheet(shown: Mapping[str, RoomShown]) -> RgbImage:
