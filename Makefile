@@ -1,6 +1,6 @@
 # make demo, make test: each does its own set-up in .venv, once. make setup PYTHON=python3.12 picks an interpreter,
 # ROS_WHEELS=jazzy the other ROS 2.
-.PHONY: docs setup demo test test-computing test-slow faults soak test-ros test-jazzy lint bench colcon clean
+.PHONY: docs setup demo test test-computing test-slow faults soak test-ros test-jazzy lint bench colcon extras clean
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
@@ -60,7 +60,7 @@ $(VENV)/.project: $(BUILD_INPUTS) $(VENV)/.python
 	@touch $@
 
 # An editable install has no data files. The folders are named for files that come or go.
-$(VENV)/.share: edgevl_build/share.py $(wildcard launch config config/* rviz foxglove msg srv) $(VENV)/.project
+$(VENV)/.share: edgevl_build/share.py $(wildcard launch config config/* rviz foxglove quick quick/* msg srv) $(VENV)/.project
 	@$(RUN) -m edgevl_build.share
 	@touch $@
 
@@ -114,16 +114,21 @@ test-ros: setup
 test-jazzy:
 	@$(MAKE) --no-print-directory test-ros VENV=.venv-jazzy ROS_WHEELS=jazzy LIBRARIES=robot
 
+# Source archive, wheel, and each extra in a clean environment: make extras ARGS="robot openvino" for some of them.
+extras: setup
+	@$(RUN) -m edgevl_build.extras $(ARGS)
+
 lint: setup
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
-# ARGS are those of `edgevl benchmark`; the scripts after it time single parts. one_home.py, real_rooms.py, rooms.py, students.py and backbones.py, which take long,
-# are run by themselves.
+# ARGS are those of `edgevl benchmark`; the scripts after it time single parts. Those of BY_THEMSELVES take long, or make
+# files.
+BY_THEMSELVES = one_home.py real_rooms.py rooms.py students.py backbones.py remembered.py quick_files.py aarch64.py
 bench: setup
 	@$(CLEAN_ENV) $(VENV)/bin/edgevl benchmark $(ARGS)
-	@set -e; for script in $(filter-out $(addprefix benchmarks/,one_home.py real_rooms.py rooms.py students.py backbones.py remembered.py),$(wildcard benchmarks/*.py)); do echo "$$script"; $(RUN) $$script; done
+	@set -e; for script in $(filter-out $(addprefix benchmarks/,$(BY_THEMSELVES)),$(wildcard benchmarks/*.py)); do echo "$$script"; $(RUN) $$script; done
 
 ifneq ($(AMENT_PREFIX_PATH),)
 # An apt ROS 2 is sourced: in place, as `colcon build` in a workspace would.

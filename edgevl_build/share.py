@@ -7,7 +7,7 @@ import sys
 from configparser import ConfigParser
 from pathlib import Path
 
-FOLDERS = ("launch", "config", "rviz", "foxglove", "msg", "srv")
+FOLDERS = ("launch", "config", "rviz", "foxglove", "quick", "msg", "srv")
 
 # `ros2 run` and `ros2 launch` look for programs in lib/edgevl only, pip puts them into bin.
 SHIM = '#!/bin/sh\nexec "$(dirname "$0")/../../bin/$(basename "$0")" "$@"\n'

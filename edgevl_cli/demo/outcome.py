@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_cli.console import size
+from edgevl_cli.demo.sheet import RoomShown, room_sheet
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,20 +59,11 @@ def live_figures(recorder: "Recorder") -> dict[str, Any]:
     }
 
 
-def depth_picture(depth_m: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(H, W) metres as a colour picture (H, W, 3) uint8 RGB: near is warm, far is cold, holes are black."""
-    near_first = np.nan_to_num(255 * (1 - np.clip(depth_m, 0, 5) / 5)).astype(np.uint8)
-    colours = cv2.cvtColor(cv2.applyColorMap(near_first, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    picture = np.asarray(colours, np.uint8)
-    picture[np.isnan(depth_m)] = 0
-    return picture
-
-
 def contact_sheet(recorder: "Recorder", live_bag: Path, path: Path) -> None:
     """One column a room: the overlay lit, the overlay in the dark at the same place, and the depth it went by."""
     from edgevl_core.base.atomic import atomic_write
-    from edgevl_core.camera.images import decode_rgb
-    from edgevl_core.draw.overlay import contact_sheet as tile
+    from edgevl_core.camera.images import decode_rgb, encode_png
+    from edgevl_core.draw.overlay import depth_picture
     from edgevl_core.pairlog.pairs import read_pairs
 
     stamps = sorted(recorder.truths)
@@ -90,17 +81,8 @@ def contact_sheet(recorder: "Recorder", live_bag: Path, path: Path) -> None:
     def overlay(stamp: int) -> NDArray[np.uint8]:
         return decode_rgb(recorder.overlays[stamp])
 
-    rooms = sorted(best)
-    rows = [
-        [(overlay(best[room][0]), f"{room}, lit") for room in rooms],
-        [(overlay(best[room][1]), f"{room}, dark") for room in rooms],
-        [(depths[best[room][1]], f"{room}, depth") for room in rooms],
-    ]
-    # Eight rooms side by side are too wide for a screen: two bands of up to four columns.
-    columns = 4
-    tiles = [tile_ for start in range(0, len(rooms), columns) for row in rows for tile_ in row[start : start + columns]]
-    sheet = tile([image for image, _ in tiles], [caption for _, caption in tiles], columns=columns)
-    atomic_write(path, cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
+    shown = {room: RoomShown(overlay(lit), overlay(dark), depths[dark]) for room, (lit, dark) in best.items()}
+    atomic_write(path, encode_png(room_sheet(shown)))
 
 
 def _of_one_home(top1: Mapping[str, Mapping[str, Mapping[str, float]]]) -> "Table":

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from edgevl_core.bundle.student_bundle import Bundle
     from edgevl_core.room_map.from_bags import Drive
     from edgevl_sim.home_map import HomeMap
 
@@ -16,25 +17,36 @@ SURE = 0.995  # a name that is this probable stands without a figure
 
 
 def rooms_on_map(bags: Mapping[str, Path], bundle: Path, true: "HomeMap", picture: Path) -> dict[str, Any]:
-    """Make a room map of each drive and draw them side by side.
+    """Make a room map of each drive and draw them side by side into a PNG file; see :func:`judged` and :func:`floors`.
+
+    Returns the figures by drive.
+    """
+    from edgevl_core.base.atomic import atomic_write
+    from edgevl_core.bundle.student_bundle import load_bundle
+    from edgevl_core.camera.images import encode_png
+
+    drives, figures = judged(bags, load_bundle(bundle), true)
+    atomic_write(picture, encode_png(floors(drives, figures, true)))
+    return figures
+
+
+def judged(
+    bags: Mapping[str, Path], bundle: "Bundle", true: "HomeMap"
+) -> tuple[dict[str, "Drive"], dict[str, dict[str, Any]]]:
+    """Room maps of drives through one home, and what they are worth.
 
     Args:
-        bags: drives through one home by what they are called, such as "lit"; each with its map.
+        bags: drives by what they are called, such as "lit"; each with its map.
         true: the home on that day.
-        picture: PNG that is written: the true plan, then each drive.
 
     Returns:
-        By drive: ``named`` of ``rooms`` rightly, ``cells``: share of the free floor that is in the right room,
-        ``frames_used`` of ``frames``, ``wrong``: true room -> the name it got.
+        The drives, and by drive: ``named`` of ``rooms`` rightly, ``cells``: share of the free floor that is in the
+        right room, ``frames_used`` of ``frames``, ``wrong``: true room -> the name it got.
     """
-    from edgevl_core.bundle.student_bundle import load_bundle
     from edgevl_core.room_map.from_bags import map_of_bags
 
-    loaded = load_bundle(bundle)
-    drives = {name: map_of_bags([bag], loaded) for name, bag in bags.items()}
-    figures = {name: _figures(drive, true) for name, drive in drives.items()}
-    _draw(drives, figures, true, picture)
-    return figures
+    drives = {name: map_of_bags([bag], bundle) for name, bag in bags.items()}
+    return drives, {name: _figures(drive, true) for name, drive in drives.items()}
 
 
 class _Drawn(NamedTuple):
@@ -68,10 +80,8 @@ def _figures(drive: "Drive", true: "HomeMap") -> dict[str, Any]:
     }
 
 
-def _draw(drives: Mapping[str, "Drive"], figures: Mapping[str, Any], true: "HomeMap", file: Path) -> None:
-    import cv2
-
-    from edgevl_core.base.atomic import atomic_write
+def floors(drives: Mapping[str, "Drive"], figures: Mapping[str, Any], true: "HomeMap") -> NDArray[np.uint8]:
+    """The true plan and each drive's map side by side, (H, W, 3) uint8 RGB."""
     from edgevl_core.draw.overlay import contact_sheet
 
     plan = [_Drawn(index, name) for index, name in enumerate(true.names, 1)]
@@ -83,8 +93,7 @@ def _draw(drives: Mapping[str, "Drive"], figures: Mapping[str, Any], true: "Home
         panes.append(_pane(drive.rooms.numbers()[0], rooms, way, true))
         told = figures[name]
         captions.append(f"{name} drive: {told['named']} of {told['rooms']} names, {told['cells']:.0%} of the floor")
-    sheet = contact_sheet(panes, captions, columns=len(panes))
-    atomic_write(file, cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
+    return contact_sheet(panes, captions, columns=len(panes))
 
 
 def _pane(

@@ -1,4 +1,4 @@
-"""Where the files of config/, rviz/ and launch/ are: the source tree, or share/edgevl of an installed package."""
+"""Where the files of config/, quick/, rviz/, launch/ are: the source tree, or share/edgevl of an installed package."""
 
 import os
 import sys

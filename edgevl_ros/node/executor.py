@@ -10,13 +10,14 @@ from rclpy.executors import Executor, SingleThreadedExecutor
 
 from edgevl_core.base.errors import UserError
 from edgevl_ros.node.parameters import EVENTS
+from edgevl_ros.node.releases import events_executor
 
 
 def new_executor(name: str) -> Executor:
     """``single_threaded`` or ``events``, both of which call back in the thread that spins.
 
     rclpy's single-threaded one builds its set of things to wait for anew at every message, in Python: some 2 ms each.
-    The other one is called by the middleware; rclpy has it as an experiment since Jazzy (7.1.4) and Kilted.
+    The other one is called by the middleware.
 
     Raises:
         UserError: this rclpy has no events executor.
@@ -24,12 +25,11 @@ def new_executor(name: str) -> Executor:
     if name != EVENTS:
         return SingleThreadedExecutor()
     try:
-        from rclpy.experimental.events_executor import EventsExecutor
+        return events_executor()
     except ImportError as error:
         raise UserError(
             f"parameter executor = {EVENTS}: this rclpy has none ({error}): leave it at its default"
         ) from error
-    return EventsExecutor()
 
 
 @contextmanager

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from contextlib import suppress
 
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
 from edgevl_core.base.errors import UserError
 from edgevl_ros.node.parameters import NodeParameters
+from edgevl_ros.node.releases import RCLError
 
 
 def check_name(node: Node, name: str, parameters: NodeParameters) -> None:
@@ -18,7 +18,7 @@ def check_name(node: Node, name: str, parameters: NodeParameters) -> None:
     """
     try:
         node.resolve_topic_name(name)
-    except rclpy_implementation.RCLError as error:
+    except RCLError as error:
         why = str(error).removeprefix("failed to resolve name: ").split(", at /")[0]
         named = [f"parameter {key} = " for key, value in vars(parameters).items() if value == name]
         raise UserError(
@@ -32,6 +32,6 @@ def topics_of(node: Node, declared: Iterable[str]) -> set[str]:
     found = set()
     for parameter in declared:
         if parameter.endswith("_topic") and (topic := node.get_parameter(parameter).value):
-            with suppress(rclpy_implementation.RCLError):
+            with suppress(RCLError):
                 found.add(node.resolve_topic_name(topic))
     return found

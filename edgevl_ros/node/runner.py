@@ -14,7 +14,6 @@ from types import FrameType
 import rclpy
 from rclpy.exceptions import ROSInterruptException
 from rclpy.executors import ExternalShutdownException
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
@@ -26,6 +25,7 @@ from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.memory import return_large_blocks
 from edgevl_ros.node.overrides import parameter_files, read_sections
 from edgevl_ros.node.parameters import NodeParameters, accepted, table
+from edgevl_ros.node.releases import RCLError
 
 # A signal wakes the executor (signals_wake); this bounds what a wake that got lost would cost.
 LONGEST_WAIT_S = 1.0
@@ -72,11 +72,11 @@ def init() -> None:
     try:
         # rclpy's own handlers would invalidate the context before the node could close its bag and say good-bye.
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    except rclpy_implementation.RCLError as error:
+    except RCLError as error:
         raise UserError(f"ROS arguments: {_reason(error)}: see --help for the parameters") from error
 
 
-def _reason(error: rclpy_implementation.RCLError) -> str:
+def _reason(error: Exception) -> str:
     """What rcl says, in one line, without where in its source."""
     said = str(error).removeprefix("failed to initialize rcl: ").removeprefix("error creating node: ")
     return " ".join(said.split(", at /")[0].split())
@@ -85,7 +85,7 @@ def _reason(error: rclpy_implementation.RCLError) -> str:
 def _run(create: Callable[[], ManagedNode[NodeParameters]], stopping: list[int]) -> int:
     try:
         node = create()
-    except rclpy_implementation.RCLError as error:
+    except RCLError as error:
         raise UserError(
             f"this node cannot join the graph: {_reason(error)}: see RMW_IMPLEMENTATION, ROS_SECURITY_*"
         ) from error

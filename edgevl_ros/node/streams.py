@@ -14,11 +14,7 @@ from edgevl_core.pairlog import types
 from edgevl_core.pairlog.cdr_header import stamp_ns
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import StreamParameters, stream_qos
-
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
-except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
+from edgevl_ros.node.releases import SubscriptionEventCallbacks, publishers_of
 
 # image_transport names its compressed topics so; the names are the only sign of the type before the
 # first message.
@@ -120,12 +116,7 @@ class RawStream:
         return f"{self.topic}: nothing received yet"
 
     def _publishers(self) -> int:
-        """Publishers that this subscription is matched with (on Humble and Jazzy: that the topic has)."""
-        if self._subscription is None:
-            return 0
-        if hasattr(self._subscription, "get_publisher_count"):
-            return int(self._subscription.get_publisher_count())
-        return self._node.count_publishers(self._subscription.topic_name)
+        return 0 if self._subscription is None else publishers_of(self._node, self._subscription)
 
     def values(self, name: str) -> dict[str, object]:
         """Counts for diagnostics, keys ending in ``name``; ``<name>_unreadable`` where there are such."""

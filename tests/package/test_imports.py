@@ -193,6 +193,17 @@ def test_rooms_import_in_no_circle(package: str) -> None:
     assert set(order) <= rooms
 
 
+def test_one_file_knows_what_differs_between_releases_of_rclpy() -> None:
+    differing = ("rclpy.impl", "rclpy.experimental", "rclpy.event_handler", "rclpy.qos_event")
+    asking = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("edgevl_ros", "edgevl_cli")
+        for path in (ROOT / package).rglob("*.py")
+        if any(found.module.startswith(differing) for found in imports(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert asking == {"edgevl_ros/node/releases.py"}
+
+
 def test_a_forbidden_room_is_found() -> None:
     assert room_violations("edgevl_core", "base", "from edgevl_core.camera import depth", "x.py")
     assert room_violations("edgevl_train", "student", "def f():\n    import edgevl_train.adapt", "x.py")

@@ -57,6 +57,7 @@ def test_data_files(tmp_path: Path) -> None:
     assert "package.xml" in files["share/edgevl"]
     assert "config/labels/home.yaml" in files["share/edgevl/config/labels"]
     assert "msg/SceneTruth.msg" in files["share/edgevl/msg"]
+    assert "quick/bundle/student.onnx" in files["share/edgevl/quick/bundle"]
     assert [Path(file).name for file in files["share/ament_index/resource_index/packages"]] == ["edgevl"]
     shims = files["lib/edgevl"]
     assert sorted(Path(shim).name for shim in shims) == sorted(share.node_names(ROOT))

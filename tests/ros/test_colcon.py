@@ -37,7 +37,7 @@ def test_every_program_and_file_is_there(install, tmp_path):
     for script in share.console_scripts(ROOT):
         program = prefix / "lib/edgevl" / script.split("=")[0].strip()
         assert run(install, str(program), "--help", cwd=tmp_path)
-    for folder in ("config", "launch", "rviz", "foxglove"):
+    for folder in ("config", "launch", "rviz", "foxglove", "quick"):
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 assert (prefix / "share/edgevl" / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
@@ -56,3 +56,9 @@ print(ament_index_python.get_package_share_directory("edgevl"))
     places = run(install, sys.executable, "-c", program, cwd=tmp_path).split()
     assert len(places) == len(packages) + 2
     assert all(place.startswith(f"{install}/edgevl/") for place in places)
+
+
+def test_the_ready_made_files_are_found(install, tmp_path):
+    program = str(install / "edgevl/lib/edgevl/edgevl")
+    assert "rooms named rightly" in run(install, program, "demo", "--quick", cwd=tmp_path)
+    assert (tmp_path / "demo_quick/picture.png").is_file()
