@@ -35,6 +35,7 @@ FOREIGN = {
     "apt",
     "touch",
     "cp",
+    "tensorboard",
 }
 
 
@@ -42,8 +43,10 @@ def commands() -> Iterator[tuple[str, list[str]]]:
     """Document and words of each command in a block of shell, comments left out."""
     for document in DOCUMENTS:
         text = document.read_text(encoding="utf-8")
-        for block in re.findall(r"^```(?:sh|bash)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-            if not any(f"{name} " in block for name in ("edgevl", "make", "ros2", "python", "pair_logger")):
+        for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            if language not in ("", "sh", "bash") or not any(
+                f"{name} " in block for name in ("edgevl", "make", "ros2", "python", "pair_logger")
+            ):
                 continue  # a drawing or a listing
             for line in block.replace("\\\n", " ").splitlines():
                 for part in re.split(r"&&|\|", re.sub(r"(^|\s)#.*", "", line)):
