@@ -59,20 +59,12 @@ def live_figures(recorder: "Recorder") -> dict[str, Any]:
     }
 
 
-def depth_picture(depth_m: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(H, W) metres as a colour picture (H, W, 3) uint8 RGB: near is warm, far is cold, holes are black."""
-    near_first = np.nan_to_num(255 * (1 - np.clip(depth_m, 0, 5) / 5)).astype(np.uint8)
-    colours = cv2.cvtColor(cv2.applyColorMap(near_first, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    picture = np.asarray(colours, np.uint8)
-    picture[np.isnan(depth_m)] = 0
-    return picture
-
-
 def contact_sheet(recorder: "Recorder", live_bag: Path, path: Path) -> None:
     """One column a room: the overlay lit, the overlay in the dark at the same place, and the depth it went by."""
     from edgevl_core.base.atomic import atomic_write
     from edgevl_core.camera.images import decode_rgb
     from edgevl_core.draw.overlay import contact_sheet as tile
+    from edgevl_core.draw.overlay import depth_picture
     from edgevl_core.pairlog.pairs import read_pairs
 
     stamps = sorted(recorder.truths)

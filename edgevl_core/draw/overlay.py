@@ -6,6 +6,7 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.draw.lettering import Colour, Lettering, RgbImage, Strokes
@@ -21,6 +22,7 @@ PANEL_OPACITY = 0.8
 SHOWN_SCORES = 3
 ROW_SCALE = 0.36  # of the font, in the rows of scores
 LONGEST_SIDE_PX = 1920
+FAR_M = 5.0
 _STROKES = Strokes()
 
 
@@ -128,6 +130,15 @@ def draw_scene(rgb: RgbImage, scene: SceneFields, lettering: Lettering = _STROKE
             unit,
             colour if row == named else GREY,
         )
+    return picture
+
+
+def depth_picture(depth_m: NDArray[np.float32]) -> RgbImage:
+    """(H, W) metres, NaN = invalid, as colours (H, W, 3) uint8 RGB: near warm, 5 m and more cold, holes black."""
+    near_first = np.nan_to_num(255 * (1 - np.clip(depth_m, 0, FAR_M) / FAR_M)).astype(np.uint8)
+    colours = cv2.cvtColor(cv2.applyColorMap(near_first, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    picture = np.asarray(colours, np.uint8)
+    picture[np.isnan(depth_m)] = 0
     return picture
 
 
