@@ -44,7 +44,9 @@ def _mlflow(out: Path, name: str) -> Iterator[Sink]:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-    out.mkdir(parents=True, exist_ok=True)
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "mlflow.db").open("ab").close()  # MLflow itself would try for minutes where it cannot
     client = MlflowClient(_mlflow_store(out))
     experiment = client.get_experiment_by_name(PROJECT)
     number = experiment.experiment_id if experiment else client.create_experiment(PROJECT)
@@ -70,17 +72,22 @@ def _wandb(out: Path, name: str) -> Iterator[Sink]:
     # Nothing is sent unless WANDB_MODE says so. Standard output stays ours: it has the progress bar.
     settings = wandb.Settings(console="off", silent=True)
     mode = os.environ.get("WANDB_MODE") or "offline"
-    with wandb.init(project=PROJECT, name=name, dir=str(out), mode=mode, settings=settings) as run:
-        stages = set[str]()
+    run = wandb.init(project=PROJECT, name=name, dir=str(out), mode=mode, settings=settings)
+    stages = set[str]()
 
-        def sink(figures: Scalars) -> None:
-            step = f"{figures.stage}/epoch"
-            if figures.stage not in stages:
-                stages.add(figures.stage)
-                run.define_metric(f"{figures.stage}/*", step_metric=step)
-            run.log({step: figures.epoch, **figures.values})
+    def sink(figures: Scalars) -> None:
+        step = f"{figures.stage}/epoch"
+        if figures.stage not in stages:
+            stages.add(figures.stage)
+            run.define_metric(f"{figures.stage}/*", step_metric=step)
+        run.log({step: figures.epoch, **figures.values})
 
+    exit_code = 1
+    try:
         yield sink
+        exit_code = 0
+    finally:  # as a context manager it would print the traceback of what ends the run
+        run.finish(exit_code=exit_code)
 
 
 class Logger(NamedTuple):
