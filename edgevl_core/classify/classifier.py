@@ -238,6 +238,8 @@ class Classifier:
         return self._bundle.engine(to_batch(inputs))
 
     def _embed_frame(self, rgb: NDArray[np.uint8] | None, depth: MeasuredDepth | None) -> _Embedded:
+        if getattr(rgb, "ndim", 0) == 2 or getattr(depth, "ndim", 0) == 3:
+            raise UserError("classify: rgb has the shape of a depth image, or depth that of a colour image: swap them")
         preprocess = self._manifest.preprocess
         seen: list[tuple[Modality, NDArray[np.uint8], float]] = []
         if rgb is not None:

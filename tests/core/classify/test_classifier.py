@@ -94,6 +94,16 @@ def test_no_image_is_refused(classifier):
         classifier.embed([])
 
 
+def test_what_is_no_image_of_that_camera_is_refused(classifier):
+    for wrong in ({"rgb": FAR}, {"depth": colour_image("red")}):
+        with pytest.raises(UserError, match="swap them"):
+            classifier.classify(**wrong)
+    with pytest.raises(UserError, match=r"'kitchen.jpg' is no numpy array: read a picture file with .*read_photo"):
+        classifier.classify("kitchen.jpg")
+    with pytest.raises(UserError, match=r"shape \(24, 32, 4\) and type uint8: RGB"):
+        classifier.classify(np.zeros((24, 32, 4), np.uint8))
+
+
 def test_embed_takes_both_kinds(classifier, bundle):
     images = [colour_image("red"), FAR]
     embeddings = classifier.embed(images)
