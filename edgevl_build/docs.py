@@ -6,6 +6,7 @@ repository, where README.md lies above docs/; on the site all pages are side by 
 
 import importlib
 import inspect
+import json
 import re
 import shutil
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import typer
 
+import edgevl_core
 from edgevl_cli.main import app
 from edgevl_ros.node.parameters import NodeParameters, Parameter, accepted, table
 from edgevl_train.recipe import Recipe
@@ -26,9 +28,9 @@ ABOVE = (HOME, "SECURITY.md", "CONTRIBUTING.md")
 NODES = ("pair_logger", "scene_classifier", "room_mapper", "label_overlay", "adaptation_manager", "bag_player")
 # The site's contents; every page stands in one of them, or Sphinx refuses it.
 CONTENTS = {
-    "Begin": ("tutorial",),
-    "How to": ("use", "how_to", "robots", "rooms", "reports", "teachers", "backbones", "paper"),
-    "Reference": ("nodes", "parameters", "messages", "cli", "recipe", "formats"),
+    "Begin": ("tutorial", "first_look"),
+    "How to": ("use", "how_to", "python", "robots", "rooms", "reports", "teachers", "backbones", "paper"),
+    "Reference": ("nodes", "parameters", "messages", "cli", "recipe", "api", "formats"),
     "Explanation": (
         "method",
         "results",
@@ -58,7 +60,8 @@ def main(command: list[str] | None = None) -> None:
     with home.open("a", encoding="utf-8") as file:
         for heading, names in CONTENTS.items():
             file.write("\n".join(["", "```{toctree}", ":hidden:", f":caption: {heading}", "", *names, "```", ""]))
-    reference = {"cli": cli(), "parameters": parameters(), "messages": messages(), "recipe": recipe()}
+    reference = {"cli": cli(), "parameters": parameters(), "messages": messages(), "recipe": recipe(), "api": api()}
+    reference["first_look"] = notebook(out / "notebooks/first_look.ipynb")
     for name, lines in reference.items():
         (out / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -139,6 +142,35 @@ def _fields(kind: type[Section], names: list[str]) -> Iterator[str]:
     for name in names:
         field = kind.model_fields[name]
         yield f"| `{name}` | {_cell(field.default)} | {_cell(field.description)} |"
+
+
+def api() -> Iterator[str]:
+    """The promised names of edgevl_core, with their arguments and docstrings."""
+    yield "# Python API"
+    yield ""
+    yield "Written from the code: the promised names of `edgevl_core`. Examples, the promise: [In Python](python.md)."
+    for name in edgevl_core.__all__:
+        yield from ("", f"## {name}", "", *_described(name, getattr(edgevl_core, name)))
+        for member, value in vars(getattr(edgevl_core, name)).items():
+            if not member.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
+                yield from ("", f"### {name}.{member}", "", *_described(member, value))
+
+
+def _described(name: str, value: Any) -> Iterator[str]:
+    if callable(value) and not (inspect.isclass(value) and issubclass(value, Exception)):
+        signature = inspect.signature(value)
+        bare = [each.replace(annotation=each.empty) for each in signature.parameters.values() if each.name != "self"]
+        shown = str(signature.replace(parameters=bare, return_annotation=signature.empty))
+        yield from ("```python", name + re.sub(r"<(?:function )?([\w.]+)(?: object)? at \w+>", r"\1", shown), "```", "")
+    yield from ("```text", inspect.getdoc(value) or "", "```")
+
+
+def notebook(file: Path) -> Iterator[str]:
+    """A notebook as a page: its texts, and its cells as blocks of code."""
+    for cell in json.loads(file.read_text(encoding="utf-8"))["cells"]:
+        code = cell["cell_type"] == "code"
+        text = _LINK.sub(_beside, "".join(cell["source"]))
+        yield from ("```python" if code else "", text, "```" if code else "", "")
 
 
 def _is_section(default: Any) -> bool:

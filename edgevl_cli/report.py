@@ -1,4 +1,4 @@
-"""``edgevl report``: a finished run as one picture and one page, or several runs side by side."""
+"""``edgevl report``: a finished run as one picture and one page, several runs side by side, or in a logger."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,18 +18,34 @@ def command(
     compare: Annotated[bool, typer.Option("--compare", help="Put several runs side by side on one page.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE.html", help="With --compare: the page (default: comparison.html)."),
+        typer.Option(
+            metavar="PATH",
+            help="With --compare: the page, FILE.html (default: comparison.html). With --to: the logger's directory "
+            "(default: RUN/LOGGER).",
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="LOGGER", help="Instead: the curves for tensorboard, mlflow or wandb (offline)."),
     ] = None,
 ) -> None:
     """Show what a run did: one page to look at (report.html) and one picture (report.png), in the run's directory."""
     needs_training_extra()
+    if to is not None:
+        from edgevl_train.loggers import forward
+
+        if compare:
+            raise UserError(f"--to {to} and --compare: give one of them")
+        for run in runs:
+            print(f"look: {forward(run, to, out)}")
+        return
     if compare:
         from edgevl_train.report.comparison import write_comparison
 
         print(f"page: {write_comparison(runs, html_file(out or Path('comparison.html')))}")
         return
     if out is not None:
-        raise UserError(f"--out {out}: goes with --compare; the page of a run is RUN/report.html")
+        raise UserError(f"--out {out}: goes with --compare or --to; the page of a run is RUN/report.html")
     for run in runs:
         _report(run)
 

@@ -90,6 +90,10 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
     sign: Annotated[
         Path | None, typer.Option("--sign", metavar="KEY", help="Private key file that signs the bundle.")
     ] = None,
+    logger: Annotated[
+        list[str],
+        typer.Option(help="Tell tensorboard, mlflow or wandb (offline) each epoch's figures; may be repeated."),
+    ] = [],  # noqa: B006
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Instead of a bundle: what each step is worth, over several seeds.")
     ] = False,
@@ -127,6 +131,8 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
         print(plan(bags, teacher, labels, out, resolved))
         return
     if ablate:
+        if logger:
+            raise UserError("--logger and --ablate: after it, `edgevl report DIR --to LOGGER` on its seed directories")
         from edgevl_cli.ablation import parse_numbers, show_ablation
         from edgevl_train.ablation.ablate import ablate as compare
 
@@ -145,7 +151,7 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
         show_ablation(found)
         print(f"all figures: {out}/ablation.json; look at {out}/ablation.png")
         return
-    bundle = run(bags, teacher, labels, out, resolved, resume=resume, signing_key=sign)
+    bundle = run(bags, teacher, labels, out, resolved, resume=resume, signing_key=sign, loggers=logger)
     show_decision(json.loads((out / "report.json").read_text(encoding="utf-8"))["decision"])
     print(f"bundle: {bundle}; all figures: {out}/report.json; look at {out}/report.png; as a page: edgevl report {out}")
 

@@ -27,6 +27,8 @@ from edgevl_train.evaluation.decision import Decision, Judged, decide
 from edgevl_train.evaluation.predictors import student_on_numpy
 from edgevl_train.evaluation.report import write_report
 from edgevl_train.export_bundle import Exported, Measured, Students, deliver, export_students, measure, on_images
+from edgevl_train.loggers import check_logger, following
+from edgevl_train.metrics_file import OnRecord
 from edgevl_train.prepare import Setup, TrainingInputs, gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
@@ -49,6 +51,7 @@ def adapt(
     recipe: Recipe,
     resume: bool = False,
     signing_key: Path | None = None,
+    loggers: Sequence[str] = (),
 ) -> Path:
     """Distil the teacher into a student for the places in ``bags``.
 
@@ -60,6 +63,7 @@ def adapt(
             teacher_embeddings.*, checkpoints/, onnx/, report.json, report.png, bundle/, bundle_ptq/ (the
             baseline). A new one, unless ``resume``.
         signing_key: private key file that signs ``out/bundle``; None: it is not signed.
+        loggers: of :data:`edgevl_train.loggers.LOGGERS`, told of each epoch; each keeps its files in ``out/<name>``.
 
     Returns:
         ``out/bundle``.
@@ -71,6 +75,8 @@ def adapt(
     check_out(out, resume=resume)
     if signing_key is not None:
         check_key(signing_key)
+    for logger in loggers:
+        check_logger(logger)
     setup = prepare(bags, teacher_spec, labels_path, recipe, out=out)
     fabric = start_fabric(
         recipe, network=setup.student
@@ -84,7 +90,8 @@ def adapt(
         raise SystemExit(0)
     out.mkdir(parents=True, exist_ok=True)
     with at_work(out), terminable(), RunProgress(out / "status.json", _shares(recipe)) as progress:
-        bundle = _run(setup, out, progress, fabric)
+        with following(loggers, out, progress.say) as on_record:
+            bundle = _run(setup, out, progress, fabric, on_record)
         if signing_key is not None:
             sign_bundle(bundle, signing_key)  # also one that an earlier, interrupted run had made
         manifest = read_manifest(bundle)
@@ -103,7 +110,9 @@ class _Trained:
     stage2: Best
 
 
-def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path:
+def _run(
+    setup: Setup, out: Path, progress: RunProgress, fabric: Fabric, on_record: OnRecord = lambda record: None
+) -> Path:
     inputs = open_inputs(setup, out, fabric)
     if (out / "bundle").exists() and (out / "report.json").is_file():
         return out / "bundle"
@@ -115,7 +124,8 @@ def _run(setup: Setup, out: Path, progress: RunProgress, fabric: Fabric) -> Path
     progress.say(gathered.coverage.line())
     for warning in gathered.warnings[len(setup.warnings) :]:
         progress.say(f"warning: {warning}")
-    trained = _train(setup, gathered.data, RunContext(fabric, out, inputs.fingerprint, progress.update), progress)
+    context = RunContext(fabric, out, inputs.fingerprint, progress.update, on_record)
+    trained = _train(setup, gathered.data, context, progress)
     progress.stage("export")
     return _deliver(setup, gathered, trained, out, progress) if fabric.is_global_zero else out / "bundle"
 

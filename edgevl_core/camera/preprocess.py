@@ -48,6 +48,8 @@ def to_input(image: NDArray[np.uint8] | MeasuredDepth, p: Preprocess) -> NDArray
     Raises:
         UserError: the image is neither of the two kinds, or empty.
     """
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"{image!r:.60} is no numpy array: read a picture file with edgevl_core.read_photo first")
     if image.size == 0:
         raise UserError(f"image of shape {image.shape} is empty: an image of at least one pixel is needed")
     side = (p.size_px, p.size_px)

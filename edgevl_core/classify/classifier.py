@@ -12,6 +12,7 @@ from edgevl_core.bundle.fusion import depth_quality, mix, probabilities, rgb_qua
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import Modality
 from edgevl_core.bundle.student_bundle import Bundle
+from edgevl_core.bundle.vocabulary import bank_with, new_words
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.camera.preprocess import fill_batch, to_batch, to_input
 
@@ -71,18 +72,22 @@ class LabelChange:
     """Result of :meth:`Classifier.set_labels`.
 
     Attributes:
-        ok: whether the label set was changed.
-        message: one line for people: what was done, or why nothing was.
+        message: one line for people: what was done.
         effective: the label set now in force.
-        unknown: words that the bundle has no vector for.
         version: number of the label set in force; 1 at first.
     """
 
-    ok: bool
     message: str
     effective: tuple[str, ...]
-    unknown: tuple[str, ...]
     version: int
+
+
+class UnknownLabels(UserError):
+    """``words``: those that neither the bundle's label bank nor its text encoder has a vector for."""
+
+    def __init__(self, message: str, words: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.words = words
 
 
 class Classifier:
@@ -97,7 +102,7 @@ class Classifier:
         """``labels``: the label set to start with; None: the one the bundle was made for. ``bank``: see set_labels.
 
         Raises:
-            UserError: ``labels`` is empty or has words that the bank does not know.
+            UserError: as ``set_labels``.
         """
         self.bundle_id = bundle.manifest.bundle_id
         self.label_set_version = 0
@@ -107,9 +112,7 @@ class Classifier:
         size_px = self._manifest.preprocess.size_px
         self._pixels = np.zeros((2, 3, size_px, size_px), dtype=np.uint8)
         self._last: _Embedded | None = None
-        change = self.set_labels(self._manifest.labels if labels is None else labels, bank)
-        if not change.ok:
-            raise UserError(change.message)
+        self.set_labels(self._manifest.labels if labels is None else labels, bank)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -122,24 +125,27 @@ class Classifier:
         return self._bank
 
     def set_labels(self, names: Sequence[str], bank: LabelBank | None = None) -> LabelChange:
-        """Choose the words of the next answers; between two frames, without loading anything.
+        """Choose the words of the next answers.
 
         Names and synonyms count in any case; a synonym becomes its label's name, a repetition is left out and
-        noted. An empty list, or one with unknown words, changes nothing.
+        noted.
 
         Args:
             names: the words.
-            bank: replaces the bank in use where the change is made; from
-                :func:`edgevl_core.bundle.vocabulary.bank_with`, which adds words to it.
+            bank: replaces the bank in use; from :meth:`bank_for`, for who lets that take its time elsewhere. None: it
+                is made here, which takes milliseconds for words of the bundle's label bank, and seconds for others.
+
+        Raises:
+            UnknownLabels: words that have no vector; the label set stays as it is.
+            UserError: no words; the text encoder cannot be used.
         """
-        bank = self._bank if bank is None else bank
-        rows = [bank.find(name) for name in names]
-        unknown = tuple(name for name, row in zip(names, rows) if row is None)
         if not names:
-            return self._unchanged("no labels given: at least one is needed; the label set stays as it is", ())
-        if unknown:
+            raise UserError("no labels given: at least one is needed; the label set stays as it is")
+        bank = self.bank_for(names) if bank is None else bank
+        rows = [bank.find(name) for name in names]
+        if unknown := tuple(name for name, row in zip(names, rows) if row is None):
             without = "" if self._bundle.text_encoder else " and has no text encoder for other words"
-            return self._unchanged(
+            raise UnknownLabels(
                 f"unknown labels: {', '.join(unknown)}; this bundle knows {', '.join(bank.names)}{without}; "
                 "the label set stays as it is",
                 unknown,
@@ -152,10 +158,29 @@ class Classifier:
             message += f" ({repeated} repeated, left out)"
         if len(chosen) == 1:
             message += "; with a single label every scene is called that, with confidence 1"
-        return LabelChange(True, message, chosen, (), self.label_set_version)
+        return LabelChange(message, chosen, self.label_set_version)
 
-    def _unchanged(self, message: str, unknown: tuple[str, ...]) -> LabelChange:
-        return LabelChange(False, message, self.labels, unknown, self.label_set_version)
+    def must_encode(self, words: Sequence[str]) -> bool:
+        """Whether ``bank_for`` would take its time."""
+        return self._bundle.text_encoder is not None and bool(new_words(self._bank, words))
+
+    def bank_for(self, words: Sequence[str]) -> LabelBank:
+        """A bank that knows ``words`` if that is possible; it holds no words of earlier requests, so it cannot grow.
+
+        Raises:
+            UserError: the text encoder cannot be loaded, or is not the one that made the bundle's bank.
+        """
+        if not new_words(self._bank, words):
+            return self._bank
+        return bank_with(self._bundle.label_bank, words, self._bundle.text_encoder)
+
+    def embed_words(self, words: Sequence[str]) -> NDArray[np.float32]:
+        """(N, D) float32, L2-normalised: where the words lie in the space of ``embed``; the label set stays as it is.
+
+        Raises:
+            UserError: a word that neither the bundle's label bank nor its text encoder knows.
+        """
+        return self.bank_for(words).select(words).vectors
 
     def classify(
         self,
@@ -213,6 +238,8 @@ class Classifier:
         return self._bundle.engine(to_batch(inputs))
 
     def _embed_frame(self, rgb: NDArray[np.uint8] | None, depth: MeasuredDepth | None) -> _Embedded:
+        if getattr(rgb, "ndim", 0) == 2 or getattr(depth, "ndim", 0) == 3:
+            raise UserError("classify: rgb has the shape of a depth image, or depth that of a colour image: swap them")
         preprocess = self._manifest.preprocess
         seen: list[tuple[Modality, NDArray[np.uint8], float]] = []
         if rgb is not None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.self_test import try_bundle
 from edgevl_core.bundle.student_bundle import Bundle, load_bundle
-from edgevl_core.bundle.vocabulary import bank_with, new_words
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.camera.registration import Registration, parse_registration
 from edgevl_core.classify.classifier import Classifier, LabelChange, Scene
@@ -45,29 +44,10 @@ class Model:
         scene = self.classifier.reclassify(partial(self.smoother.update, stamp_ns))
         return None if scene is None else (scene, self.classifier.bundle_id, self.classifier.label_set_version)
 
-    def must_encode(self, words: Sequence[str]) -> bool:
-        """Whether ``bank_for`` would take its time."""
-        return self.bundle.text_encoder is not None and bool(new_words(self.classifier.bank, words))
-
-    def bank_for(self, words: Sequence[str]) -> LabelBank:
-        """A bank that knows ``words`` if that is possible; it holds no words of earlier requests, so it cannot grow."""
-        if not new_words(self.classifier.bank, words):
-            return self.classifier.bank
-        return bank_with(self.bundle.label_bank, words, self.bundle.text_encoder)
-
-    def vectors_of(self, words: Sequence[str]) -> NDArray[np.float32]:
-        """(N, D) float32, L2-normalised: where the words lie in the space of the student's embeddings.
-
-        Raises:
-            UserError: a word that neither the bundle's label bank nor its text encoder knows.
-        """
-        return self.bank_for(words).select(words).vectors
-
     def set_labels(self, words: Sequence[str], bank: LabelBank) -> LabelChange:
         """See :meth:`Classifier.set_labels`; what was seen before counts no more."""
         change = self.classifier.set_labels(words, bank)
-        if change.ok:
-            self.smoother.reset()
+        self.smoother.reset()
         return change
 
 
@@ -92,5 +72,4 @@ def load_model(
     tried = {key: value for key, value in engine.items() if key != "threads"}
     try_bundle(path, fall_back=True, trusted=trusted, **tried)
     bundle = load_bundle(path, fall_back=True, both=False, trusted=trusted, **engine)
-    bank = None if labels is None else bank_with(bundle.label_bank, labels, bundle.text_encoder)
-    return Model(bundle, Classifier(bundle, labels, bank), smoother)
+    return Model(bundle, Classifier(bundle, labels), smoother)

@@ -22,7 +22,7 @@ from edgevl_core.bundle.files import below_roots
 from edgevl_core.bundle.signature import trusted_keys
 from edgevl_core.bundle.student_bundle import Bundle
 from edgevl_core.bundle.vocabulary import check_words
-from edgevl_core.classify.classifier import Scene
+from edgevl_core.classify.classifier import Scene, UnknownLabels
 from edgevl_core.classify.model import Model, load_model
 from edgevl_core.classify.smoothing import Smoother
 from edgevl_core.pairing.frames import Frame
@@ -194,8 +194,8 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         if model is None:
             raise UserError("no bundle loaded: call ~/load_bundle first")
         words = check_words(request.words, self.parameters.max_labels)
-        encode = partial(model.vectors_of, words)
-        if model.must_encode(words):
+        encode = partial(model.classifier.embed_words, words)
+        if model.classifier.must_encode(words):
             with self._only("other words are being encoded"):  # each loads the text encoder
                 vectors = await in_thread(self, encode)
         else:
@@ -213,17 +213,18 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         chosen = check_words(request.labels, self.parameters.max_labels) or None
         words = chosen or list(model.bundle.label_bank.names)
         with self._only("other labels are being encoded"):
-            encode = partial(model.bank_for, words)
-            bank = await in_thread(self, encode) if model.must_encode(words) else encode()
+            encode = partial(model.classifier.bank_for, words)
+            bank = await in_thread(self, encode) if model.classifier.must_encode(words) else encode()
             with self._swap:
-                change = model.set_labels(words, bank)
-                if change.ok:
-                    self._answer_again(model)
-        if change.ok:
-            self._chosen_labels = chosen
-        response.ok, response.message = change.ok, change.message
-        response.labels, response.unknown = list(change.effective), list(change.unknown)
-        response.version = change.version
+                try:
+                    change = model.set_labels(words, bank)
+                except UnknownLabels as error:
+                    response.unknown = list(error.words)
+                    raise
+                self._answer_again(model)
+        self._chosen_labels = chosen
+        response.ok, response.message = True, change.message
+        response.labels, response.version = list(change.effective), change.version
         self._announce()
         return response
 

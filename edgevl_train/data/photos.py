@@ -3,10 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
@@ -21,17 +17,3 @@ def is_bag(path: Path) -> bool:
 def photo_files(folder: Path) -> Iterator[Path]:
     """The picture files in a folder and the folders in it, in order."""
     return (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in PHOTOS)
-
-
-def read_photo(file: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB of a picture file.
-
-    Raises:
-        OSError, ValueError: there is none, or it is no picture.
-    """
-    if not file.is_file():
-        raise OSError(f"{file} does not exist")
-    bgr = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise ValueError(f"{file} is no picture")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
+from edgevl_train.metrics_file import METRICS_FILE, read_records
 
 _COLOURS = {"rgb": "#c44e52", "depth": "#4c72b0", "rgbd": "#55a868"}
 _MOST_BARS = 24
@@ -21,13 +22,12 @@ def write_report(run: Path | str) -> Path:
         UserError: ``run`` is no finished run.
     """
     run = Path(run)
-    missing = [name for name in ("metrics.jsonl", "report.json") if not (run / name).is_file()]
+    missing = [name for name in (METRICS_FILE, "report.json") if not (run / name).is_file()]
     if missing:
         raise UserError(f"{run} has no {' and no '.join(missing)}: pass the run directory of a finished `edgevl adapt`")
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     report = json.loads((run / "report.json").read_text())
     path = run / "report.png"
-    atomic_write(path, _draw(lines, report))
+    atomic_write(path, _draw(read_records(run), report))
     return path
 
 

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.camera.images import ImageFormatError, decode_rgb
+from edgevl_core.camera.photo import read_photo
 from edgevl_core.pairlog.image_topics import image_topics
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import BrokenMessage, deserialize
-from edgevl_train.data.photos import PHOTOS, is_bag, photo_files, read_photo
+from edgevl_train.data.photos import PHOTOS, is_bag, photo_files
 from edgevl_train.data.run_data import spread
 
 LEAST = 8  # fewer say nothing of what a camera sees

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.labels import Label, LabelSet, fill_template, normalise_word
+from edgevl_core.camera.photo import read_photo
 from edgevl_core.pairlog.pairs import PairReader, PairSettings
 from edgevl_core.pairlog.readable import MAX_UNREADABLE
-from edgevl_train.data.photos import is_bag, photo_files, read_photo
+from edgevl_train.data.photos import is_bag, photo_files
 from edgevl_train.evaluation.metrics.summary import MIN_FURNITURE
 from edgevl_train.training.context import OnProgress
 

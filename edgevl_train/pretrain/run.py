@@ -21,6 +21,7 @@ from edgevl_core.base.hashing import sha256_file
 from edgevl_core.bundle.labels import LabelSet, load_labels
 from edgevl_train.data.cache import hash_bag
 from edgevl_train.data.photos import is_bag, photo_files
+from edgevl_train.metrics_file import read_records
 from edgevl_train.pretrain.captioned import Captioned, read_captioned
 from edgevl_train.pretrain.clip_training import build, train
 from edgevl_train.pretrain.settings import Pretraining
@@ -117,7 +118,6 @@ def _learn(
 
 def _record(data: Captioned, best: Best, settings: Pretraining, work: Path) -> dict[str, Any]:
     """What metrics.json says."""
-    history = [json.loads(line) for line in (work / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return {
         "settings": settings.model_dump(mode="json"),
         "captions": data.names,
@@ -125,7 +125,7 @@ def _record(data: Captioned, best: Best, settings: Pretraining, work: Path) -> d
         "images": len(data.rgb),
         "images_skipped": data.skipped,
         "images_unreadable": data.unreadable,
-        "validation": history,
+        "validation": read_records(work),
         "best": {"epoch": best.epoch, "top1": best.metrics["score"]},
     }
 

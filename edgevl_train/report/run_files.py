@@ -10,6 +10,7 @@ import yaml
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.manifest import Manifest, read_manifest
+from edgevl_train.metrics_file import METRICS_FILE, read_records
 
 STUDENTS = {"fp32": "float (stage 1)", "ptq": "int8, PTQ", "int8": "int8 (stage 2)"}
 MODALITIES = {"rgb": "RGB", "depth": "depth", "rgbd": "both"}
@@ -56,7 +57,7 @@ def read_run(run: Path) -> RunFiles:
         UserError: ``run`` is neither.
     """
     ablation = read_json(run / "ablation.json")
-    missing = [name for name in ("metrics.jsonl", "report.json") if not (run / name).is_file()]
+    missing = [name for name in (METRICS_FILE, "report.json") if not (run / name).is_file()]
     if missing and ablation is None:
         raise UserError(f"{run} has no {' and no '.join(missing)}: pass the run directory of a finished `edgevl adapt`")
     notes, manifest = [], None
@@ -67,7 +68,7 @@ def read_run(run: Path) -> RunFiles:
     return RunFiles(
         run=run,
         report=read_json(run / "report.json") or {},
-        metrics=_lines(run / "metrics.jsonl"),
+        metrics=read_records(run),
         recipe=_read_recipe(run / "recipe.yaml"),
         manifest=manifest,
         ablation=ablation,
@@ -93,14 +94,3 @@ def _read_recipe(file: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{file} is damaged ({reason}): the run cannot be shown without it") from error
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    """Whole lines; a last one that was cut off is left out."""
-    found = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found

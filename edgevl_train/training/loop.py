@@ -1,18 +1,16 @@
 """The training loop that both stages share: epochs, validation, the best weights, checkpoints, exact resume."""
 
 import contextlib
-import json
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from edgevl_core.base.atomic import atomic_write
+from edgevl_train.metrics_file import write_record
 from edgevl_train.sections import StageSection
 from edgevl_train.training.checkpoint import Best, Checkpoint, Metrics, TrainState
 from edgevl_train.training.context import RunContext
@@ -156,9 +154,9 @@ class _Run:
             self.checkpoint.save(self.standing)
 
     def log(self, epoch: int, metrics: Metrics) -> None:
-        """One line in metrics.jsonl."""
+        """One line in metrics.jsonl, and whoever wants to know of it."""
         if self.context.fabric.is_global_zero:
-            _log(self.context.directory / "metrics.jsonl", self.stage.name, epoch, metrics)
+            self.context.on_record(write_record(self.context.directory, self.stage.name, epoch, metrics))
 
     def show(self, epoch: int, message: str) -> None:
         """Tell whoever waits how far this is."""
@@ -178,13 +176,3 @@ def _average(model: nn.Module, decay: float) -> AveragedModel | None:
 def _exhausted(standing: TrainState, section: StageSection) -> bool:
     """Whether ``patience`` epochs have gone by without a better score."""
     return bool(section.patience) and standing.epoch - max(standing.best.epoch, 0) >= section.patience
-
-
-def _log(path: Path, stage: str, epoch: int, metrics: Metrics) -> None:
-    """One line per stage and epoch; a line that a cut-off run has left for this epoch, or later ones, is replaced."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    kept = [line for line in lines if not ((old := json.loads(line))["stage"] == stage and old["epoch"] >= epoch)]
-    rounded = {name: round(value, 6) for name, value in metrics.items()}
-    kept.append(json.dumps({"stage": stage, "epoch": epoch, **rounded}))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, ("\n".join(kept) + "\n").encode())

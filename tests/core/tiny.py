@@ -118,3 +118,10 @@ def colour_image(name: str, height: int = 24, width: int = 32) -> np.ndarray:
     image[:] = COLOURS[name]
     image[: height // 3] = image[: height // 3] // 2 + 40
     return image
+
+
+def exif(orientation: int) -> bytes:
+    """Of a JPEG: an APP1 segment whose only entry is the orientation."""
+    tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation, 0, 0, 0]) + bytes(4)
+    body = b"Exif\0\0" + tiff
+    return b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body

@@ -1,5 +1,6 @@
 """A text encoder small enough for unit tests: real tokenizers and ONNX files, of letters and their mean direction."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from edgevl_core.bundle.text_encoder import EMBEDDING, TEXT_ENCODER_FILE, TOKENIZER_FILE, TOKENS
+from edgevl_core.bundle.label_bank import build_label_bank
+from edgevl_core.bundle.labels import DEFAULT_TEMPLATES, Label, LabelSet
+from edgevl_core.bundle.text_encoder import EMBEDDING, TEXT_ENCODER_FILE, TOKENIZER_FILE, TOKENS, OnnxTextEncoder
+from tests.core.tiny import write_colour_bundle
 
 CONTEXT_LENGTH = 64
 
@@ -52,6 +56,14 @@ def write_text_encoder(directory: Path, dim: int, *, seed: int = 0, layers: int 
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.save(model, str(directory / TEXT_ENCODER_FILE))
     return directory
+
+
+def write_speaking_bundle(path: Path, names: Sequence[str], templates: Sequence[str] = DEFAULT_TEMPLATES) -> Path:
+    """The bundle of the tiny student with a text encoder, and a label bank that this one made."""
+    text = write_text_encoder(path.with_name(f"{path.name}_text"), 3)
+    labels = LabelSet(templates=tuple(templates), labels=tuple(Label(name=name) for name in names))
+    write_colour_bundle(path, bank=build_label_bank([labels], OnnxTextEncoder(text)), text_encoder=text)
+    return path
 
 
 def _byte_letters() -> list[str]:

@@ -130,5 +130,6 @@ def finished_run(
 ) -> Path:
     """The run directory of a whole adaptation to ``sim_bag``."""
     out, labels = tmp_path_factory.mktemp("runs") / "run", resource("config/labels/home.yaml")
-    assert adapt([sim_bag], f"open_clip:@{teacher_directory}", labels, out, run_recipe) == out / "bundle"
+    teacher = f"open_clip:@{teacher_directory}"
+    assert adapt([sim_bag], teacher, labels, out, run_recipe, loggers=["tensorboard"]) == out / "bundle"
     return out

@@ -26,11 +26,13 @@ from edgevl_train import prepare
 from edgevl_train.adapt import adapt
 from edgevl_train.evaluation import evaluate as evaluation
 from edgevl_train.evaluation.evaluate import confusion_matrix, evaluate, top1_and_macro
+from edgevl_train.metrics_file import read_records
 from edgevl_train.plan import plan
 from edgevl_train.quantise import op_counts
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe, parse_recipe
 from edgevl_train.teacher.loading import load_teacher
 from tests.paths import ROOT
+from tests.train.logged import almost, curves, in_tensorboard
 
 pytestmark = pytest.mark.train
 LABELS = resource("config/labels/home.yaml")
@@ -63,6 +65,12 @@ def test_run_directory_is_complete(run: Path, sim_bag: Path, recipe: Recipe) -> 
     assert (record.name, record.pairs, record.registered) == ("homes", 96, "unknown, no camera_info of depth")
     assert bundle.manifest.provenance.software["torch"]
     assert load_bundle(run / "bundle_ptq").manifest.bundle_id != bundle.manifest.bundle_id
+
+
+def test_a_logger_beside_the_run_has_what_the_run_has(run: Path) -> None:
+    shown = in_tensorboard(run / "tensorboard" / run.name)
+    assert {"stage1/loss", "stage2/loss"} <= shown.keys()
+    assert shown == almost(curves(read_records(run)))
 
 
 def test_bundle_answers_and_runs_in_integers(run: Path, sim_bag: Path) -> None:

@@ -8,16 +8,13 @@ import pytest
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.files import below_roots
 from edgevl_core.bundle.fusion import Trust
-from edgevl_core.bundle.label_bank import build_label_bank
-from edgevl_core.bundle.labels import Label, LabelSet
 from edgevl_core.bundle.manifest import Manifest, manifest_bytes
 from edgevl_core.bundle.student_bundle import load_bundle, read_manifest
-from edgevl_core.bundle.text_encoder import OnnxTextEncoder
 from edgevl_core.bundle.vocabulary import bank_with
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.engine import Engine
 from tests.core.tiny import as_schema, colour_bank, edit_manifest, reseal, write_colour_bundle, write_student
-from tests.core.tiny_text import write_text_encoder
+from tests.core.tiny_text import write_speaking_bundle, write_text_encoder
 
 pytestmark = pytest.mark.unit
 
@@ -200,11 +197,7 @@ def test_engine_refuses_a_network_that_is_no_student(tmp_path):
 @pytest.fixture
 def speaking_bundle(tmp_path):
     """A bundle with a text encoder, and the bank that it made."""
-    text = write_text_encoder(tmp_path / "text", 3)
-    labels = tuple(Label(name=name) for name in ("red", "blue"))
-    bank = build_label_bank([LabelSet(templates=("a {} room", "{}"), labels=labels)], OnnxTextEncoder(text))
-    write_colour_bundle(tmp_path / "bundle", bank=bank, text_encoder=text)
-    return tmp_path / "bundle"
+    return write_speaking_bundle(tmp_path / "bundle", ("red", "blue"), ("a {} room", "{}"))
 
 
 def test_a_text_encoder_is_part_of_the_bundle_and_makes_new_words(speaking_bundle):

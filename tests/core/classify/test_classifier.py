@@ -8,10 +8,12 @@ import pytest
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.fusion import depth_quality, mix, probabilities, rgb_quality
 from edgevl_core.bundle.student_bundle import load_bundle
+from edgevl_core.bundle.text_encoder import OnnxTextEncoder
 from edgevl_core.camera.preprocess import Preprocess, to_input
-from edgevl_core.classify.classifier import Classifier
+from edgevl_core.classify.classifier import Classifier, UnknownLabels
 from edgevl_core.classify.smoothing import Smoother
 from tests.core.tiny import COLOURS, colour_bank, colour_image, write_colour_bundle
+from tests.core.tiny_text import write_speaking_bundle
 
 pytestmark = pytest.mark.unit
 
@@ -92,6 +94,16 @@ def test_no_image_is_refused(classifier):
         classifier.embed([])
 
 
+def test_what_is_no_image_of_that_camera_is_refused(classifier):
+    for wrong in ({"rgb": FAR}, {"depth": colour_image("red")}):
+        with pytest.raises(UserError, match="swap them"):
+            classifier.classify(**wrong)
+    with pytest.raises(UserError, match=r"'kitchen.jpg' is no numpy array: read a picture file with .*read_photo"):
+        classifier.classify("kitchen.jpg")
+    with pytest.raises(UserError, match=r"shape \(24, 32, 4\) and type uint8: RGB"):
+        classifier.classify(np.zeros((24, 32, 4), np.uint8))
+
+
 def test_embed_takes_both_kinds(classifier, bundle):
     images = [colour_image("red"), FAR]
     embeddings = classifier.embed(images)
@@ -102,7 +114,7 @@ def test_embed_takes_both_kinds(classifier, bundle):
 def test_labels_change_between_two_frames(classifier):
     assert classifier.label_set_version == 1
     change = classifier.set_labels(["BLUE", "Crimson", "red"])
-    assert (change.ok, change.effective, change.version) == (True, ("blue", "red"), 2)
+    assert (change.effective, change.version) == (("blue", "red"), 2)
     assert "1 repeated" in change.message
     assert classifier.classify(rgb=colour_image("red")).labels == ("red", "blue")
     assert classifier.labels == ("blue", "red")
@@ -121,20 +133,23 @@ def test_the_last_frame_is_named_again_by_other_words(classifier):
     np.testing.assert_array_equal(again.embedding, first.embedding)
 
 
-@pytest.mark.parametrize(("names", "unknown"), [([], ()), (["red", "pink", "teal"], ("pink", "teal"))])
-def test_a_wrong_label_set_changes_nothing(classifier, names, unknown):
+def test_unknown_words_change_nothing(classifier):
     before = classifier.labels
-    change = classifier.set_labels(names)
-    assert (change.ok, change.unknown, change.version) == (False, unknown, 1)
-    assert change.effective == classifier.labels == before
-    for word in unknown:
-        assert word in change.message
+    with pytest.raises(UnknownLabels, match="pink, teal; this bundle knows red, green, blue and has no") as refused:
+        classifier.set_labels(["red", "pink", "teal"])
+    assert refused.value.words == ("pink", "teal")
+    assert (classifier.labels, classifier.label_set_version) == (before, 1)
+
+
+def test_no_words_change_nothing(classifier):
+    before = classifier.labels
+    with pytest.raises(UserError, match="at least one is needed"):
+        classifier.set_labels([])
+    assert (classifier.labels, classifier.label_set_version) == (before, 1)
 
 
 def test_a_single_label_is_allowed_with_a_warning(classifier):
-    change = classifier.set_labels(["red"])
-    assert change.ok
-    assert "single label" in change.message
+    assert "single label" in classifier.set_labels(["red"]).message
     assert classifier.classify(rgb=colour_image("blue")).confidence == 1
 
 
@@ -142,7 +157,7 @@ def test_starts_with_the_labels_the_bundle_was_made_for(tmp_path):
     write_colour_bundle(tmp_path / "two", labels=["blue", "red"])
     classifier = Classifier(load_bundle(tmp_path / "two"))
     assert classifier.labels == ("blue", "red")
-    assert classifier.set_labels(["green"]).ok
+    assert classifier.set_labels(["green"]).effective == ("green",)
 
 
 def test_starting_with_unknown_labels_is_an_error(bundle):
@@ -191,13 +206,20 @@ def test_a_larger_bank_brings_new_words_between_two_frames(classifier):
     pink = np.array([[1.0, 0.2, 0.4]], np.float32)
     larger = bank.extend(["Pink"], lambda texts: np.repeat(pink / np.linalg.norm(pink), len(texts), axis=0))
     change = classifier.set_labels(["blue", "pink"], larger)
-    assert (change.ok, change.effective, change.version) == (True, ("blue", "Pink"), 2)
+    assert (change.effective, change.version) == (("blue", "Pink"), 2)
     assert classifier.classify(rgb=colour_image("red")).label == "Pink"
-    assert classifier.set_labels(["pink"]).ok  # remembered
+    assert classifier.set_labels(["pink"]).effective == ("Pink",)  # remembered
 
 
-def test_a_refusal_says_that_there_is_no_text_encoder(classifier):
-    assert "has no text encoder" in classifier.set_labels(["台所"]).message
+def test_words_of_the_bank_and_other_words_lie_where_pictures_do(tmp_path):
+    bundle = load_bundle(write_speaking_bundle(tmp_path / "bundle", tuple(COLOURS)))
+    classifier = Classifier(bundle, ["red", "hall"])
+    assert classifier.labels == ("red", "hall")
+    vectors = classifier.embed_words(["blue", "hall", "garage"])
+    np.testing.assert_array_equal(vectors[0], bundle.label_bank.vectors[2])
+    np.testing.assert_allclose(vectors[2], OnnxTextEncoder(bundle.text_encoder)(["a photo of a garage"])[0], atol=1e-6)
+    assert classifier.set_labels(["garage", "GREEN"]).effective == ("garage", "green")
+    assert set(classifier.classify(rgb=colour_image("red")).labels) == {"garage", "green"}
 
 
 def test_quality_is_between_nothing_and_one():

@@ -9,7 +9,16 @@ import pytest
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.draw.lettering import FontFile, Strokes, ascii_text
-from edgevl_core.draw.overlay import KNOWN, LONGEST_SIDE_PX, TRACK, UNKNOWN, contact_sheet, draw_scene, viewable
+from edgevl_core.draw.overlay import (
+    KNOWN,
+    LONGEST_SIDE_PX,
+    TRACK,
+    UNKNOWN,
+    contact_sheet,
+    depth_picture,
+    draw_scene,
+    viewable,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -164,3 +173,13 @@ def test_sheet_holds_every_picture():
 def test_a_sheet_needs_pictures_captions_and_columns(count, captions, columns):
     with pytest.raises(UserError, match="contact sheet"):
         contact_sheet([np.zeros((8, 8, 3), np.uint8)] * count, ["a"] * captions, columns)
+
+
+def test_depth_is_warm_where_it_is_near_and_black_where_nothing_was_measured():
+    picture = depth_picture(np.array([[0.5, 4.5, 5.0, 80.0, np.nan]], np.float32))
+    (near, far, limit, beyond, hole) = picture[0].astype(int)
+    assert near[0] > near[2]
+    assert far[2] > far[0]
+    assert (limit == beyond).all()
+    assert not hole.any()
+    assert near.any()

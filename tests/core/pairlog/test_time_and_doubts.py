@@ -25,6 +25,7 @@ from edgevl_core.pairlog.types import (
     serialize,
 )
 from edgevl_core.pairlog.writer import BagWriter
+from tests.core.tiny import exif
 
 pytestmark = pytest.mark.unit
 
@@ -204,13 +205,6 @@ def test_pictures_that_are_not_what_they_are_called_are_said(tmp_path: Path) -> 
     [doubt] = pairs.doubts
     assert doubt.startswith("camera/depth/compressed: 16 of 16 images looked at cannot be read: format '16UC1; jpeg")
     assert log_info(tmp_path / "bag").doubts == [doubt]
-
-
-def exif(orientation: int) -> bytes:
-    """An APP1 segment whose only entry is the orientation."""
-    tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation, 0, 0, 0]) + bytes(4)
-    body = b"Exif\0\0" + tiff
-    return b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The loop on very small networks: against a loop written out by hand, resume, averages, early stop, divergence."""
 
+import contextlib
 import copy
 import dataclasses
 import json
@@ -16,11 +17,14 @@ from torch import Tensor, nn
 
 from edgevl_core.base.errors import UserError
 from edgevl_train.data.prefetch import one_ahead
+from edgevl_train.loggers import following
+from edgevl_train.metrics_file import read_records
 from edgevl_train.sections import Stage1Section
 from edgevl_train.training.context import OnProgress, RunContext
 from edgevl_train.training.loop import Best, Stage, fit
 from edgevl_train.training.schedule import learning_rate
 from edgevl_train.training.signals import terminable
+from tests.train.logged import almost, curves, in_tensorboard
 
 pytestmark = pytest.mark.train
 STEPS = 6
@@ -179,6 +183,32 @@ def result(directory: Path, model: nn.Module, best: Best) -> tuple[object, ...]:
         best.metrics,
         (directory / "metrics.jsonl").read_text(),
     )
+
+
+def test_a_logger_that_fails_is_told_of_once_and_ends_nothing(tmp_path: Path) -> None:
+    said: list[str] = []
+    run = tmp_path / "logged"
+    run.mkdir()
+    (run / "tensorboard").touch()  # where its directory should be
+    with following(["tensorboard"], run, said.append) as on_record:
+        fit(network(), stage(), dataclasses.replace(context(run), on_record=on_record))
+    fit(network(), stage(), context(tmp_path / "alone"))
+    assert (run / "metrics.jsonl").read_text() == (tmp_path / "alone/metrics.jsonl").read_text()
+    (line,) = said
+    assert "logger tensorboard failed" in line
+    assert f"edgevl report {run} --to tensorboard --out DIR" in line
+
+
+def test_a_logger_of_a_run_that_was_cut_off_has_each_epoch_once(tmp_path: Path) -> None:
+    for on_progress in (cut_at(STEPS + 2, crash), lambda *_: None):
+        with (
+            contextlib.suppress(Stopped),
+            following(["tensorboard"], tmp_path, pytest.fail) as on_record,
+        ):
+            fit(network(), stage(), dataclasses.replace(context(tmp_path, on_progress), on_record=on_record))
+    shown = in_tensorboard(tmp_path / "tensorboard" / tmp_path.name)
+    assert [epoch for epoch, _ in shown["stage1/loss"]] == [1, 2, 3]
+    assert shown == almost(curves(read_records(tmp_path)))
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
