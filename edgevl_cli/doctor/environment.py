@@ -9,6 +9,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from edgevl_cli.doctor.middleware import DEFAULT, middleware
 from edgevl_core.base.findings import Finding
 from edgevl_core.base.requirements import outdated
 from edgevl_core.base.resources import resource
@@ -42,6 +43,7 @@ def environment() -> Iterator[Finding]:
     yield from _ros()
     yield from cv_bridge_clash()
     if find_spec("rclpy"):
+        yield from middleware()
         yield from profile()
         yield from room(shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else 0)
     yield from leftovers(SHARED_MEMORY)
@@ -102,7 +104,7 @@ def cv_bridge_clash() -> Iterator[Finding]:
 
 def profile() -> Iterator[Finding]:
     """Whether processes started from here carry images between them."""
-    if "fastrtps" not in os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp"):
+    if "fastrtps" not in os.environ.get("RMW_IMPLEMENTATION", DEFAULT):
         return
     for variable in profile_variables():
         file = os.environ.get(variable, "")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgevl_cli.doctor.environment import ROOM_BYTES, cv_bridge_clash, environment, leftovers, profile, room
+from edgevl_cli.doctor.middleware import middleware
 from edgevl_ros.node.dds import profile_variables
 
 pytestmark = pytest.mark.unit
@@ -62,6 +63,27 @@ def test_shared_memory_must_hold_images() -> None:
     assert "64 MB" in finding.what
     assert "--shm-size" in finding.fix
     assert not list(room(ROOM_BYTES))
+
+
+def test_each_middleware_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tmp_path / "lib"
+    library.mkdir()
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    for name, ok, said in (
+        ("rmw_fastrtps_cpp", True, ""),
+        ("rmw_cyclonedds_cpp", None, "rmem_max"),
+        ("rmw_zenoh_cpp", None, "rmw_zenohd"),
+        ("rmw_mine_cpp", None, "known are rmw_fastrtps_cpp"),
+    ):
+        monkeypatch.setenv("RMW_IMPLEMENTATION", name)
+        (library / f"lib{name}.so").touch()
+        (finding,) = middleware()
+        assert (finding.ok, name in finding.what) == (ok, True)
+        assert said in finding.fix
+    monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_gone_cpp")
+    (finding,) = middleware()
+    assert finding.ok is False
+    assert "librmw_gone_cpp.so" in finding.what
 
 
 def test_the_fast_dds_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
