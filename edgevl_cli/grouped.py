@@ -7,7 +7,7 @@ from typer.core import TyperCommand, TyperGroup
 
 ARGUMENTS, OPTIONS, COMMANDS = "Arguments", "Options", "Commands"
 # Headings of options that several commands have.
-INPUT, PAIRS, RESULT = "What goes in, what comes out", "Pairs of the bags", "Results"
+NEEDED, PAIRS, LEARNING, RUN = "Needed", "Which pairs of the bags", "How it learns", "The run"
 
 
 class GroupedCommand(TyperCommand):

@@ -10,14 +10,19 @@ from edgevl_cli.console import Json, write_json
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.findings import Finding
 
+LIVE = "The running robot"
 _MARKS = {True: "ok ", False: "BAD", None: "-  "}
 
 
 def command(
-    live: Annotated[bool, typer.Option("--live", help="Look at the running graph too: nodes, QoS, cameras.")] = False,
-    rgb: Annotated[str, typer.Option(help="With --live: RGB topic; empty: the one that edgevl's nodes ask for.")] = "",
-    depth: Annotated[str, typer.Option(help="With --live: depth topic, likewise.")] = "",
-    seconds: Annotated[float, typer.Option(min=1.0, help="With --live: how long to listen.")] = 5.0,
+    live: Annotated[
+        bool, typer.Option("--live", help="Look at the running graph too: nodes, QoS, cameras.", rich_help_panel=LIVE)
+    ] = False,
+    rgb: Annotated[
+        str, typer.Option(help="RGB topic; empty: the one that edgevl's nodes ask for.", rich_help_panel=LIVE)
+    ] = "",
+    depth: Annotated[str, typer.Option(help="Depth topic, likewise.", rich_help_panel=LIVE)] = "",
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long to listen.", rich_help_panel=LIVE)] = 5.0,
     bundle: Annotated[Path | None, typer.Option(help="A student bundle to check as well.")] = None,
     json: Json = None,
 ) -> None:
