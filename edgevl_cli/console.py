@@ -96,7 +96,10 @@ def progress(description: str) -> Iterator[OnProgress]:
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Say on standard error what is waited for, where it takes more than two seconds and tells nothing meanwhile."""
+    """Say on a terminal what is waited for, where it takes more than two seconds and tells nothing meanwhile."""
+    if not sys.stderr.isatty():
+        yield
+        return
     late = threading.Timer(FIRST_LINE_S, lambda: print(f"{what} ...", file=sys.stderr, flush=True))
     late.daemon = True
     late.start()

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from edgevl_cli.console import Json, answer, progress
+from edgevl_cli.console import Json, answer, progress, waiting
 from edgevl_cli.grouped import LEARNING, NEEDED, RUN, GroupedCommand
 from edgevl_cli.resumable import resumable
 from edgevl_cli.topics import Depth, MaxSkew, Rgb, as_settings, checked_skew
 from edgevl_core.base.errors import UserError
 
+LOADING = "loading PyTorch"
 ABLATION, COMPARED, FURTHER = "With --ablate: what each step is worth", "Compared with", "Further questions"
 
 Bags = Annotated[list[Path], typer.Argument(help="rosbag2 directories or .mcap files.")]
@@ -90,8 +91,9 @@ def pretrain(
     of_bags = as_settings("", rgb, depth, max_skew_s)
     given = [f"seed={seed}", *([] if epochs is None else [f"epochs={epochs}"]), *of_bags, *settings]
     with resumable():
-        from edgevl_train.pretrain.run import pretrain as run
-        from edgevl_train.pretrain.settings import load_settings
+        with waiting(LOADING):
+            from edgevl_train.pretrain.run import pretrain as run
+            from edgevl_train.pretrain.settings import load_settings
 
         spec = run(sources, out, labels=labels, settings=load_settings(backbone, size_px, given), resume=resume)
     answer({"teacher": spec, **_figures(out / "metrics.json")}, json, lambda: print(f"teacher: {spec}"))
@@ -179,13 +181,15 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
 
         numbers = {"seeds": parse_numbers("--seeds", seeds), "weight_bits": parse_numbers("--weight-bits", weight_bits)}
         with resumable():
-            from edgevl_train.ablation.ablate import ablate as compare
+            with waiting(LOADING):
+                from edgevl_train.ablation.ablate import ablate as compare
 
             found = compare(bags, teacher, labels, out, resolved, test=test, variants=variant, resume=resume, **numbers)
         answer(found, json, lambda: show_ablation(found, out))
         return
     with resumable():
-        from edgevl_train.adapt import adapt as run
+        with waiting(LOADING):
+            from edgevl_train.adapt import adapt as run
 
         bundle = run(bags, teacher, labels, out, resolved, resume=resume, signing_key=sign)
     decision = _figures(out / "report.json")["decision"]
