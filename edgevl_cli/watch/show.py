@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -17,7 +18,9 @@ from edgevl_cli.watch.screen import screen
 from edgevl_core.base.errors import UserError
 from edgevl_core.watch.heard import SILENT_S
 from edgevl_core.watch.seen import Seen, as_json
-from edgevl_ros.watch.listener import Listener
+
+if TYPE_CHECKING:
+    from edgevl_ros.watch.listener import Listener
 
 EVERY_S = 1.0
 ONCE_S = 2.0  # rates and all latched topics have come by then, where anybody speaks
@@ -56,7 +59,10 @@ def _interrupted() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _listener(namespace: str) -> Iterator[Listener]:
+def _listener(namespace: str) -> Iterator["Listener"]:
+    # Here, where Ctrl-C cannot break it off: half an rclpy says that ROS 2 is not installed well.
+    from edgevl_ros.watch.listener import Listener
+
     listener = Listener(namespace)
     try:
         yield listener
@@ -64,14 +70,14 @@ def _listener(namespace: str) -> Iterator[Listener]:
         listener.close()
 
 
-def _each(listener: Listener, stop: Callable[[], bool], write: Callable[[Seen], None]) -> None:
+def _each(listener: "Listener", stop: Callable[[], bool], write: Callable[[Seen], None]) -> None:
     while not stop():
         seen = listener.listen(EVERY_S, stop)
         if not stop():
             write(seen)
 
 
-def _once(listener: Listener, stop: Callable[[], bool], json: bool) -> None:
+def _once(listener: "Listener", stop: Callable[[], bool], json: bool) -> None:
     seen = listener.listen(ONCE_S, stop)
     while not seen.nodes and seen.watched_s < SILENT_S and not stop():
         seen = listener.listen(EVERY_S, stop)
@@ -86,7 +92,7 @@ def _once(listener: Listener, stop: Callable[[], bool], json: bool) -> None:
         print(_line(row))
 
 
-def _live(listener: Listener, stop: Callable[[], bool], namespace: str) -> None:
+def _live(listener: "Listener", stop: Callable[[], bool], namespace: str) -> None:
     with Live(Text("listening ..."), screen=True, auto_refresh=False, console=Console()) as live:
         while not stop():
             seen = listener.listen(EVERY_S, stop)
