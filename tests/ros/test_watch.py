@@ -49,6 +49,7 @@ def test_the_nodes_own_figures_are_told(graph, tmp_path):
     stats = graph.watch_stats("scene_classifier/stats")
     graph.start("scene_classifier", bundle=str(tmp_path / "bundle"))
     graph.start("pair_logger", directory=str(tmp_path), min_free_mb=0.0, min_interval_s=0.1)
+    graph.start("adaptation_manager", out_dir=str(tmp_path / "runs"))
     graph.start_player(bag, loop=True, start_paused=False)
     with watching("--json") as process:
         # An answer, although nobody else asks for any; both cameras at their rate; pairs in the log; who is not there.
@@ -60,7 +61,8 @@ def test_the_nodes_own_figures_are_told(graph, tmp_path):
                 and min(seen["cameras"].get(stream, 0) for stream in ("rgb", "depth")) > 10
                 and seen["log"]
                 and seen["log"]["pairs_kept"] > 0
-                and "adaptation_manager" in seen["not_heard"]
+                and seen["adaptation"]
+                and "room_mapper" in seen["not_heard"]
             ),
         )
         assert seen["scene"]["label"] in harness.LABELS
@@ -70,7 +72,8 @@ def test_the_nodes_own_figures_are_told(graph, tmp_path):
         assert seen["log"]["state"] == "logging"
         assert seen["log"]["path"].startswith(str(tmp_path))
         assert {"scene_classifier", "pair_logger", "bag_player"} <= set(seen["nodes"])
-        assert (seen["adaptation"], seen["rooms"], seen["elsewhere"]) == (None, None, [])
+        assert (seen["adaptation"]["state"], seen["adaptation"]["eta_s"]) == ("idle", None)
+        assert (seen["rooms"], seen["elsewhere"]) == (None, [])
         # It listens to the classifier's answers as a viewer does, and no more once it has ended.
         graph.until(lambda: stats().get("scene_subscribers") == "1", "the watcher among the listeners")
         process.send_signal(signal.SIGINT)
