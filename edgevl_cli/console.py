@@ -95,16 +95,19 @@ def progress(description: str) -> Iterator[OnProgress]:
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Say on a terminal what is waited for, where it takes more than two seconds and tells nothing meanwhile."""
+def waiting(what: str) -> Iterator[Callable[[], None]]:
+    """Say on a terminal what is waited for, where it takes more than two seconds and tells nothing meanwhile.
+
+    Yields a function that ends the wait before the block does.
+    """
     if not sys.stderr.isatty():
-        yield
+        yield lambda: None
         return
     late = threading.Timer(FIRST_LINE_S, lambda: print(f"{what} ...", file=sys.stderr, flush=True))
     late.daemon = True
     late.start()
     try:
-        yield
+        yield late.cancel
     finally:
         late.cancel()
 

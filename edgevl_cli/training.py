@@ -187,11 +187,10 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
             found = compare(bags, teacher, labels, out, resolved, test=test, variants=variant, resume=resume, **numbers)
         answer(found, json, lambda: show_ablation(found, out))
         return
-    with resumable():
-        with waiting(LOADING):
-            from edgevl_train.adapt import adapt as run
+    with resumable(), waiting(f"{LOADING}, checking bags, teacher and student") as ready:
+        from edgevl_train.adapt import adapt as run
 
-        bundle = run(bags, teacher, labels, out, resolved, resume=resume, signing_key=sign)
+        bundle = run(bags, teacher, labels, out, resolved, resume=resume, signing_key=sign, on_ready=ready)
     decision = _figures(out / "report.json")["decision"]
     answer({"bundle": bundle, "run": out, "decision": decision}, json, lambda: _show_run(bundle, out, decision))
 

@@ -8,7 +8,7 @@ are never read.
 import contextlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ def adapt(
     recipe: Recipe,
     resume: bool = False,
     signing_key: Path | None = None,
+    on_ready: Callable[[], None] = lambda: None,
 ) -> Path:
     """Distil the teacher into a student for the places in ``bags``.
 
@@ -60,6 +61,7 @@ def adapt(
             teacher_embeddings.*, checkpoints/, onnx/, report.json, report.png, bundle/, bundle_ptq/ (the
             baseline). A new one, unless ``resume``.
         signing_key: private key file that signs ``out/bundle``; None: it is not signed.
+        on_ready: called once all inputs are checked; from then on the run itself tells how far it is.
 
     Returns:
         ``out/bundle``.
@@ -72,6 +74,7 @@ def adapt(
     if signing_key is not None:
         check_key(signing_key)
     setup = prepare(bags, teacher_spec, labels_path, recipe, out=out)
+    on_ready()
     fabric = start_fabric(
         recipe, network=setup.student
     )  # from here on several processes, where the recipe or torchrun says so

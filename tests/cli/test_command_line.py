@@ -6,11 +6,13 @@ import resource as resource_usage
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from edgevl_cli import console
 from edgevl_cli.console import ProgressLines
 from edgevl_core.base.resources import resource
 from tests.core.bags import write_bag
@@ -134,6 +136,32 @@ def test_progress_without_a_terminal_is_a_line_now_and_then() -> None:
         "[ 35%] exporting, 13 s left",
         "[ 60%] exporting, 8 s left",
     ]
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is one, and tells when something was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = threading.Event()
+
+    def isatty(self) -> bool:
+        return True
+
+    def flush(self) -> None:
+        self.written.set()
+
+
+def test_a_terminal_is_told_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with console.waiting("loading"):  # for less than two seconds: nothing to say
+        pass
+    assert terminal.getvalue() == ""
+    monkeypatch.setattr(console, "FIRST_LINE_S", 0.0)
+    with console.waiting("loading"):
+        assert terminal.written.wait(60)
+    assert terminal.getvalue() == "loading ...\n"
 
 
 def test_help_imports_nothing_heavy() -> None:
