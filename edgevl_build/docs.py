@@ -18,6 +18,7 @@ import typer
 
 import edgevl_core
 from edgevl_cli.main import app
+from edgevl_core.watch.heard import NODES
 from edgevl_ros.node.parameters import NodeParameters, Parameter, accepted, table
 from edgevl_train.recipe import Recipe
 from edgevl_train.sections import Section
@@ -25,7 +26,6 @@ from edgevl_train.sections import Section
 ROOT = Path(__file__).resolve().parent.parent
 HOME = "README.md"
 ABOVE = (HOME, "SECURITY.md", "CONTRIBUTING.md")
-NODES = ("pair_logger", "scene_classifier", "room_mapper", "label_overlay", "adaptation_manager", "bag_player")
 # The site's contents; every page stands in one of them, or Sphinx refuses it.
 CONTENTS = {
     "Begin": ("tutorial", "first_look"),

@@ -1,6 +1,7 @@
 """The table of ``edgevl adapt --ablate``."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -23,8 +24,8 @@ def parse_numbers(option: str, text: str) -> list[int]:
         ) from error
 
 
-def show_ablation(result: Mapping[str, Any]) -> None:
-    """One line per row, mean +- standard deviation over the seeds; then the paired gains."""
+def show_ablation(result: Mapping[str, Any], out: Path) -> None:
+    """One line per row, mean +- standard deviation over the seeds; then the paired gains, and where all figures are."""
     figures = list(result["rows"]["stage1_fp32"])
     where = f"test: {', '.join(result['test'])}" if result["test"] else "validation pairs, against the teacher"
     table = Table(title=f"ablation over seeds {', '.join(map(str, result['seeds']))} ({where})", title_justify="left")
@@ -41,6 +42,7 @@ def show_ablation(result: Mapping[str, Any]) -> None:
     console = Console()
     console.print(table)
     console.print("a gain smaller than its spread is no gain")
+    print(f"all figures: {out}/ablation.json; look at {out}/ablation.png")
 
 
 def _spread(figure: Mapping[str, Any], signed: bool = False) -> str:

@@ -2,12 +2,17 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgevl_cli.console import html_file, progress, size, write_json
+from edgevl_cli.console import Json, answer, html_file, progress, size
+from edgevl_cli.grouped import NEEDED, GroupedCommand
 from edgevl_cli.topics import Depth, MaxSkew, Rgb, checked_skew
+
+if TYPE_CHECKING:
+    from edgevl_train.datasets.exported import ExportSummary
+    from edgevl_train.datasets.writer import ImportSummary
 
 
 class Lights(str, Enum):
@@ -27,30 +32,50 @@ class Split(str, Enum):
     test = "test"
 
 
-OutBag = Annotated[Path, typer.Option("--out", help="Directory of the new rosbag2; must not exist.")]
+OutBag = Annotated[
+    Path, typer.Option("--out", help="Directory of the new rosbag2; must not exist.", rich_help_panel=NEEDED)
+]
+HOMES, DRIVE = "Which homes", "How they are driven through"
 SHOWN = 5  # names of unreadable pairs
-Json = Annotated[Path | None, typer.Option("--json", help="Write the numbers here (- for standard output).")]
+Bag = Annotated[Path, typer.Argument(help="A rosbag2 directory or an .mcap file.")]
 
 log = typer.Typer(no_args_is_help=True, help="Look into a bag, or save what a damaged one still holds.")
 
 
 def sim(
     out: OutBag,
-    seed: Annotated[int, typer.Option(help="Another seed, other homes.")] = 0,
-    homes: Annotated[int, typer.Option(min=1, help="Number of apartments, each with all eight rooms.")] = 4,
-    split: Annotated[Split, typer.Option(help="Homes of different splits are never the same.")] = Split.train,
-    first_home: Annotated[int, typer.Option(min=0, help="Index of the first home within the split.")] = 0,
-    drive: Annotated[
-        int, typer.Option(help="1, 2, ...: the same homes on another day: other ways and light, some furniture moved.")
+    seed: Annotated[int, typer.Option(help="Another seed, other homes.", rich_help_panel=HOMES)] = 0,
+    homes: Annotated[
+        int, typer.Option(min=1, help="Number of apartments, each with all eight rooms.", rich_help_panel=HOMES)
+    ] = 4,
+    split: Annotated[
+        Split, typer.Option(help="Homes of different splits are never the same.", rich_help_panel=HOMES)
+    ] = Split.train,
+    first_home: Annotated[
+        int, typer.Option(min=0, help="Index of the first home within the split.", rich_help_panel=HOMES)
     ] = 0,
-    frames_per_room: Annotated[int, typer.Option(min=1, help="Frames along the path through a room.")] = 8,
-    hz: Annotated[float, typer.Option(min=0.1, max=60.0, help="Frames a second of bag time.")] = 1.0,
+    drive: Annotated[
+        int,
+        typer.Option(
+            help="1, 2, ...: the same homes on another day: other ways and light, some furniture moved.",
+            rich_help_panel=DRIVE,
+        ),
+    ] = 0,
+    frames_per_room: Annotated[
+        int, typer.Option(min=1, help="Frames along the path through a room.", rich_help_panel=DRIVE)
+    ] = 8,
+    hz: Annotated[
+        float, typer.Option(min=0.1, max=60.0, help="Frames a second of bag time.", rich_help_panel=DRIVE)
+    ] = 1.0,
     lights: Annotated[
-        Lights, typer.Option(help="halfway: every home once lit, then once more in the dark.")
+        Lights, typer.Option(help="halfway: every home once lit, then once more in the dark.", rich_help_panel=DRIVE)
     ] = Lights.on,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
+    json: Json = None,
 ) -> None:
     """Drive through procedural apartments and write an ordinary rosbag2: RGB, depth, camera_info, truth."""
+    from dataclasses import asdict
+
     from edgevl_sim import write_bag
 
     with progress(f"rendering {homes} homes") as on_progress:
@@ -67,7 +92,8 @@ def sim(
             workers=workers,
             on_progress=on_progress,
         )
-    print(f"{out}: {summary.frames} frames of {homes} {split.value} homes, {size(summary.message_bytes)}")
+    said = f"{out}: {summary.frames} frames of {homes} {split.value} homes, {size(summary.message_bytes)}"
+    answer(asdict(summary), json, lambda: print(said))
 
 
 def import_pairs(
@@ -94,6 +120,10 @@ def import_pairs(
 
     with progress(f"importing {source.name}") as on_progress:
         summary = import_collection(source, out, split=split, on_progress=on_progress)
+    answer(asdict(summary), json, lambda: _show_import(out, summary))
+
+
+def _show_import(out: Path, summary: "ImportSummary") -> None:
     for note in summary.notes:
         print(f"note: {note}")
     for reason, count in summary.left_out.items():
@@ -103,13 +133,12 @@ def import_pairs(
     if len(summary.unreadable) > SHOWN:
         print(f"skipped: {len(summary.unreadable) - SHOWN} more, all of them with --json FILE")
     print(f"{out}: {summary.pairs} pairs, {len(summary.unreadable)} unreadable, {size(summary.bytes)}")
-    write_json(asdict(summary), json)
 
 
 def export_pairs(
-    bag: Annotated[Path, typer.Argument(help="A rosbag2 directory or an .mcap file.")],
-    to: Annotated[str, typer.Option("--to", help="webdataset or lerobot.")],
-    out: Annotated[Path, typer.Option("--out", help="New directory for the files.")],
+    bag: Bag,
+    to: Annotated[str, typer.Option("--to", help="webdataset or lerobot.", rich_help_panel=NEEDED)],
+    out: Annotated[Path, typer.Option("--out", help="New directory for the files.", rich_help_panel=NEEDED)],
     rgb: Rgb = None,
     depth: Depth = None,
     max_skew_s: MaxSkew = None,
@@ -124,23 +153,26 @@ def export_pairs(
     settings = PairSettings(rgb, depth, checked_skew(max_skew_s) or MAX_SKEW_S)
     with progress(f"exporting {bag.name}") as on_progress:
         summary = export_bag(bag, out, to, settings, on_progress)
+    answer(asdict(summary), json, lambda: _show_export(out, summary))
+
+
+def _show_export(out: Path, summary: "ExportSummary") -> None:
     for note in (*summary.notes, *summary.losses):
         print(f"note: {note}")
     for line in summary.unreadable[:SHOWN]:
         print(f"skipped: {line}")
     print(f"{out}: {summary.pairs} pairs in {summary.sequences} sequences, {size(summary.bytes)}")
-    write_json(asdict(summary), json)
 
 
-@log.command()
+@log.command(cls=GroupedCommand)
 def info(
-    bag: Annotated[Path, typer.Argument(help="A rosbag2 directory or an .mcap file.")],
+    bag: Bag,
     rgb: Rgb = None,
     depth: Depth = None,
     max_skew_s: MaxSkew = None,
     json: Json = None,
 ) -> None:
-    """Topics, pairs, skew and coverage of a bag, and its health in words: what is lost, doubtful or fine."""
+    """What is in a bag, and its health in words. Topics, pairs, skew, coverage; what is lost, doubtful or fine."""
     from dataclasses import asdict
 
     from edgevl_cli.tables import show_log
@@ -153,13 +185,13 @@ def info(
             bag, rgb=rgb, depth=depth, max_skew_s=checked_skew(max_skew_s) or MAX_SKEW_S, on_progress=on_progress
         )
     health = signs(content)
-    show_log(content.info, health)
-    write_json({**content.info.model_dump(mode="json"), "health": [asdict(sign) for sign in health]}, json)
+    result = {**content.info.model_dump(mode="json"), "health": [asdict(sign) for sign in health]}
+    answer(result, json, lambda: show_log(content.info, health))
 
 
-@log.command()
+@log.command(cls=GroupedCommand)
 def view(
-    bag: Annotated[Path, typer.Argument(help="A rosbag2 directory or an .mcap file.")],
+    bag: Bag,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE.html", help="The page (default: the bag's name, in this directory)."),
@@ -167,9 +199,13 @@ def view(
     rgb: Rgb = None,
     depth: Depth = None,
     max_skew_s: MaxSkew = None,
+    json: Json = None,
 ) -> None:
-    """One page to look at a bag: pictures, time line, scenes, the way driven, and its health in words."""
+    """One page to look at a bag: pictures, time line, scenes, health. And the way driven."""
+    from dataclasses import asdict
+
     from edgevl_core.log_view.content import read_content
+    from edgevl_core.log_view.health import signs
     from edgevl_core.log_view.page import write_log_page
     from edgevl_core.pairlog.pairs import MAX_SKEW_S
 
@@ -178,18 +214,28 @@ def view(
         content = read_content(
             bag, rgb=rgb, depth=depth, max_skew_s=checked_skew(max_skew_s) or MAX_SKEW_S, on_progress=on_progress
         )
-    print(f"page: {write_log_page(content, page)}")
+    written = write_log_page(content, page)
+    health = [asdict(sign) for sign in signs(content)]
+    answer({"page": written, "health": health}, json, lambda: print(f"page: {written}"))
 
 
-@log.command()
+@log.command(cls=GroupedCommand)
 def recover(
     bag: Annotated[Path, typer.Argument(help="The damaged bag; it is not changed.")],
     out: OutBag,
+    json: Json = None,
 ) -> None:
-    """Write a healthy bag with everything a damaged one still holds, and say what was lost."""
+    """Save what a damaged bag still holds into a healthy one. What was lost is said."""
+    from dataclasses import asdict
+
     from edgevl_core.pairlog.info import recover as recover_bag
 
-    summary = recover_bag(bag, out)
-    for loss in summary.losses:
-        print(f"lost: {loss}")
-    print(f"{out}: {summary.messages} messages")
+    with progress("saving messages") as on_progress:
+        summary = recover_bag(bag, out, on_progress)
+
+    def show() -> None:
+        for loss in summary.losses:
+            print(f"lost: {loss}")
+        print(f"{out}: {summary.messages} messages")
+
+    answer({"path": out, **asdict(summary)}, json, show)

@@ -1,31 +1,63 @@
-"""How the command line shows things: progress with ETA, tables, numbers for machines."""
+"""How the command line shows things: progress with the time left, results for people or for machines."""
 
-import json
+import json as json_module
+import math
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TextIO
+
+import typer
 
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
-from edgevl_core.base.sizes import size
+from edgevl_core.base.sizes import duration, size
 
-__all__ = ["OnProgress", "html_file", "progress", "size", "write_json"]
+__all__ = ["Json", "OnProgress", "answer", "html_file", "progress", "size", "to_json", "waiting", "write_json"]
 
 OnProgress = Callable[[int, int], None]
+Json = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write the result here as JSON (-: to standard output, and no more)."),
+]
+FIRST_LINE_S, LINE_EVERY_S = 2.0, 5.0
+
+
+def answer(result: Mapping[str, Any], json: Path | None, show: Callable[[], None]) -> None:
+    """A command's result: ``show`` tells people, unless standard output is for the JSON alone; see :data:`Json`."""
+    if str(json) != "-":
+        show()
+    write_json(result, json)
 
 
 def write_json(numbers: Mapping[str, Any], path: Path | None) -> None:
-    """Write ``numbers`` to ``path`` ("-": standard output; None: nowhere) as indented JSON."""
+    """Write ``numbers`` to ``path`` ("-": standard output; None: nowhere) as indented JSON; paths become strings."""
     if path is None:
         return
-    text = json.dumps(numbers, indent=2, ensure_ascii=False) + "\n"
+    text = to_json(numbers, indent=2) + "\n"
     if str(path) == "-":
         sys.stdout.write(text)
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, text.encode())
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """``value`` as JSON of any reader: paths as strings, and null for what is no number, which JSON has no word for."""
+    return json_module.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
 
 
 def html_file(path: Path) -> Path:
@@ -37,7 +69,13 @@ def html_file(path: Path) -> Path:
 
 @contextmanager
 def progress(description: str) -> Iterator[OnProgress]:
-    """A progress bar with ETA on standard error, drawn from its first step on; yields ``on_progress(done, total)``."""
+    """How far something is and the time left, on standard error; yields ``on_progress(done, total)``.
+
+    A bar on a terminal, from the first step on; elsewhere a line now and then, for what takes more than two seconds.
+    """
+    if not sys.stderr.isatty():
+        yield ProgressLines(description, sys.stderr)
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -54,3 +92,39 @@ def progress(description: str) -> Iterator[OnProgress]:
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[Callable[[], None]]:
+    """Say on a terminal what is waited for, where it takes more than two seconds and tells nothing meanwhile.
+
+    Yields a function that ends the wait before the block does.
+    """
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    late = threading.Timer(FIRST_LINE_S, lambda: print(f"{what} ...", file=sys.stderr, flush=True))
+    late.daemon = True
+    late.start()
+    try:
+        yield late.cancel
+    finally:
+        late.cancel()
+
+
+class ProgressLines:
+    """Progress where there is no terminal: after two seconds a line, then every five. ``clock``: seconds, monotonic."""
+
+    def __init__(self, description: str, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._description, self._stream, self._clock = description, stream, clock
+        self._start_s = clock()
+        self._next_s = self._start_s + FIRST_LINE_S
+
+    def __call__(self, done: int, total: int) -> None:
+        """So much of it is done."""
+        now_s = self._clock()
+        if now_s < self._next_s or not 0 < done <= total:
+            return
+        self._next_s = now_s + LINE_EVERY_S
+        left = f", {duration((now_s - self._start_s) * (total - done) / done)} left" if done < total else ""
+        print(f"[{done / total:4.0%}] {self._description}{left}", file=self._stream, flush=True)

@@ -3,35 +3,46 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
 import typer
 
-from edgevl_cli import bags, benchmark, bundles, demo, doctor, report, rooms, training
+from edgevl_cli import bags, benchmark, bundles, demo, doctor, report, rooms, training, watch
+from edgevl_cli.grouped import GroupedCommand, GroupedCommands
 from edgevl_core.base.errors import UserError
 
 app = typer.Typer(
     name="edgevl",
+    cls=GroupedCommands,
     help="A robot teaches itself to name the place it is in: drive, log, adapt, run.",
+    epilog="edgevl COMMAND --help tells more. Exit code 2: wrong input, said in one line.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("demo")(demo.command)
-app.command("sim")(bags.sim)
-app.command("import")(bags.import_pairs)
-app.command("export")(bags.export_pairs)
-app.add_typer(bags.log, name="log")
-app.add_typer(training.teacher, name="teacher")
-app.command("adapt")(training.adapt)
-app.command("evaluate")(training.evaluate)
-app.command("benchmark")(benchmark.command)
-app.command("report")(report.command)
-app.add_typer(bundles.bundle, name="bundle")
-app.command("map")(rooms.command)
-app.command("doctor")(doctor.command)
+
+FIRST, BAGS, LEARNING, ROBOT = "First steps", "Drives: bags of RGB and depth", "Teacher and student", "On the robot"
+# Each on one line of 80 columns.
+_COMMANDS: tuple[tuple[str, Callable[..., None], str, str], ...] = (
+    ("demo", demo.command, FIRST, "The whole loop on a simulated robot, with a table at the end."),
+    ("doctor", doctor.command, FIRST, "What is wrong with this machine, or the running robot (--live)."),
+    ("sim", bags.sim, BAGS, "Make a bag of a drive through simulated homes."),
+    ("import", bags.import_pairs, BAGS, "Make a bag of a public RGB-D collection, or a folder of pairs."),
+    ("export", bags.export_pairs, BAGS, "Write a bag's pairs for other tools: webdataset, lerobot."),
+    ("adapt", training.adapt, LEARNING, "Distil the teacher into a student for the places in bags."),
+    ("evaluate", training.evaluate, LEARNING, "How often a student or teacher is right, on bags."),
+    ("report", report.command, LEARNING, "A run as a page: deploy the student or not, and why."),
+    ("benchmark", benchmark.command, LEARNING, "How fast teachers, students and a bundle are on this machine."),
+    ("map", rooms.command, ROBOT, "Put names on the rooms of a map; files for nav2."),
+    ("watch", watch.command, ROBOT, "Watch a running robot: scene, log, adaptation, room."),
+)
+for _name, _command, _heading, _short in _COMMANDS:
+    app.command(_name, cls=GroupedCommand, rich_help_panel=_heading, short_help=_short)(_command)
+app.add_typer(bags.log, name="log", rich_help_panel=BAGS)
+app.add_typer(training.teacher, name="teacher", rich_help_panel=LEARNING)
+app.add_typer(bundles.bundle, name="bundle", rich_help_panel=LEARNING)
 
 
 def main() -> None:

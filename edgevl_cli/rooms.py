@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgevl_cli.console import progress, write_json
+from edgevl_cli.console import Json, answer, progress
+from edgevl_cli.grouped import NEEDED
 from edgevl_core.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,8 +18,13 @@ PICTURE, EXPORT = "rooms.png", "nav2"
 
 def command(
     bags: Annotated[list[Path], typer.Argument(help="rosbag2 directories or .mcap files with RGB, depth and pose.")],
-    bundle: Annotated[Path, typer.Option("--bundle", help="The student bundle that names the frames.")],
-    out: Annotated[Path, typer.Option("--out", help="New directory for picture, masks, polygons and goals.")],
+    bundle: Annotated[
+        Path, typer.Option("--bundle", help="The student bundle that names the frames.", rich_help_panel=NEEDED)
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="New directory for picture, masks, polygons and goals.", rich_help_panel=NEEDED),
+    ],
     map_file: Annotated[
         Path | None, typer.Option("--map", help="map_saver's YAML file (default: the map in the bags).")
     ] = None,
@@ -32,9 +38,7 @@ def command(
             "them right. One for all bags, or one for each."
         ),
     ] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write frames, drops by reason and rooms here (- for stdout).")
-    ] = None,
+    json: Json = None,
 ) -> None:
     """Put names on the rooms of a map: drives in, a labelled map and nav2's files out."""
     from edgevl_core.bundle.student_bundle import load_bundle
@@ -53,10 +57,7 @@ def command(
     save(drive.rooms, out)
     export(drive.rooms, out / EXPORT)
     _draw(drive, out / PICTURE)
-    if str(json) != "-":
-        _show(drive)
-        print(f"look at {out / PICTURE}; masks, polygons and goals for nav2: {out / EXPORT}")
-    write_json(_as_json(drive), json)
+    answer(_as_json(drive), json, lambda: _show(drive, out))
 
 
 def _stand(text: str) -> "Stand":
@@ -86,7 +87,7 @@ def _draw(drive: "Drive", file: Path) -> None:
     atomic_write(file, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
 
 
-def _show(drive: "Drive") -> None:
+def _show(drive: "Drive", out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -101,6 +102,7 @@ def _show(drive: "Drive") -> None:
     Console().print(table)
     for note in drive.notes:
         print(f"note: {note}")
+    print(f"look at {out / PICTURE}; masks, polygons and goals for nav2: {out / EXPORT}")
 
 
 def _as_json(drive: "Drive") -> dict[str, Any]:

@@ -11,6 +11,13 @@ NEEDED = ("typer", "pydantic")
 
 def main() -> None:
     """Run the command line; with libraries that are too old for it only ``edgevl doctor`` answers, and exits 2."""
+    try:
+        _run()
+    except KeyboardInterrupt:  # while modules are imported; later ones are the commands' own
+        sys.exit(130)
+
+
+def _run() -> None:
     old = [finding.what for finding in outdated() if finding.what.split()[0] in NEEDED]
     missing = [f"{name} is not installed" for name in NEEDED if not find_spec(name)]
     if not old and not missing:

@@ -4,15 +4,22 @@ from typing import Annotated
 
 import typer
 
+from edgevl_cli.grouped import PAIRS
 from edgevl_core.base.errors import UserError
 
-Rgb = Annotated[str | None, typer.Option("--rgb", metavar="TOPIC", help="RGB topic of the bags (default: found).")]
+Rgb = Annotated[
+    str | None,
+    typer.Option("--rgb", metavar="TOPIC", help="RGB topic of the bags (default: found).", rich_help_panel=PAIRS),
+]
 Depth = Annotated[
-    str | None, typer.Option("--depth", metavar="TOPIC", help="Depth topic of the bags (default: found).")
+    str | None,
+    typer.Option("--depth", metavar="TOPIC", help="Depth topic of the bags (default: found).", rich_help_panel=PAIRS),
 ]
 MaxSkew = Annotated[
     float | None,
-    typer.Option("--max-skew-s", metavar="SECONDS", help="Stamps of RGB and depth may differ by so much."),
+    typer.Option(
+        "--max-skew-s", metavar="SECONDS", help="Stamps of RGB and depth may differ by so much.", rich_help_panel=PAIRS
+    ),
 ]
 MOST_S = 60.0
 

@@ -2,23 +2,39 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from edgevl_cli.console import progress, write_json
+from edgevl_cli.console import Json, answer, progress, waiting
+from edgevl_cli.grouped import LEARNING, NEEDED, RUN, GroupedCommand
+from edgevl_cli.resumable import resumable
 from edgevl_cli.topics import Depth, MaxSkew, Rgb, as_settings, checked_skew
 from edgevl_core.base.errors import UserError
+
+LOADING = "loading PyTorch"
+ABLATION, COMPARED, FURTHER = "With --ablate: what each step is worth", "Compared with", "Further questions"
 
 Bags = Annotated[list[Path], typer.Argument(help="rosbag2 directories or .mcap files.")]
 TeacherSpec = Annotated[
     str,
-    typer.Option("--teacher", help="open_clip:<name>/<pretrained> or open_clip:<config>@<checkpoint file>."),
+    typer.Option(
+        "--teacher",
+        help="open_clip:<name>/<pretrained> or open_clip:<config>@<checkpoint file>.",
+        rich_help_panel=NEEDED,
+    ),
 ]
-Labels = Annotated[Path, typer.Option("--labels", help="YAML file of the labels to tell apart.")]
-Recipe = Annotated[Path | None, typer.Option("--recipe", help="YAML recipe (default: config/train/edgevl.yaml).")]
-Settings = Annotated[list[str], typer.Option("--set", help="key=value, over the recipe; may be repeated.")]
-Out = Annotated[Path, typer.Option("--out", help="New directory for what this makes.")]
+Labels = Annotated[
+    Path, typer.Option("--labels", help="YAML file of the labels to tell apart.", rich_help_panel=NEEDED)
+]
+Recipe = Annotated[
+    Path | None,
+    typer.Option("--recipe", help="YAML recipe (default: config/train/edgevl.yaml).", rich_help_panel=LEARNING),
+]
+Settings = Annotated[
+    list[str], typer.Option("--set", help="key=value, over the recipe; may be repeated.", rich_help_panel=LEARNING)
+]
+Out = Annotated[Path, typer.Option("--out", help="New directory for what this makes.", rich_help_panel=NEEDED)]
 
 teacher = typer.Typer(no_args_is_help=True, help="A teacher for machines without CLIP weights.")
 
@@ -35,7 +51,7 @@ def needs_training_extra() -> None:
         )
 
 
-@teacher.command()
+@teacher.command(cls=GroupedCommand)
 def pretrain(
     sources: Annotated[
         list[Path],
@@ -43,30 +59,50 @@ def pretrain(
     ],
     out: Out,
     labels: Annotated[
-        Path | None, typer.Option("--labels", help="Label file: words, synonyms and prompts for folders and rooms.")
+        Path | None,
+        typer.Option(
+            "--labels", help="Label file: words, synonyms and prompts for folders and rooms.", rich_help_panel=LEARNING
+        ),
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option(metavar="NAME@FILE", help="Image tower: a timm model and a .safetensors file of its weights."),
+        typer.Option(
+            metavar="NAME@FILE",
+            help="Image tower: a timm model and a .safetensors file of its weights.",
+            rich_help_panel=LEARNING,
+        ),
     ] = None,
-    size_px: Annotated[int | None, typer.Option(min=32, max=1024, help="Side of the model's input.")] = None,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
+    size_px: Annotated[
+        int | None, typer.Option(min=32, max=1024, help="Side of the model's input.", rich_help_panel=LEARNING)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed.", rich_help_panel=LEARNING)] = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.", rich_help_panel=LEARNING)] = None,
     rgb: Rgb = None,
     depth: Depth = None,
     max_skew_s: MaxSkew = None,
     settings: Settings = [],  # noqa: B006  (typer copies it)
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a pretraining that was cut off.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a pretraining that was cut off.", rich_help_panel=RUN)
+    ] = False,
+    json: Json = None,
 ) -> None:
-    """Train a small open_clip model on captioned images: frames of bags, photos, or both."""
+    """Train a small open_clip model on captioned images. Frames of bags, photos, or both."""
     needs_training_extra()
-    from edgevl_train.pretrain.run import pretrain as run
-    from edgevl_train.pretrain.settings import load_settings
-
     of_bags = as_settings("", rgb, depth, max_skew_s)
     given = [f"seed={seed}", *([] if epochs is None else [f"epochs={epochs}"]), *of_bags, *settings]
-    spec = run(sources, out, labels=labels, settings=load_settings(backbone, size_px, given), resume=resume)
-    print(f"teacher: {spec}")
+    with resumable():
+        with waiting(LOADING):
+            from edgevl_train.pretrain.run import pretrain as run
+            from edgevl_train.pretrain.settings import load_settings
+
+        spec = run(sources, out, labels=labels, settings=load_settings(backbone, size_px, given), resume=resume)
+    answer({"teacher": spec, **_figures(out / "metrics.json")}, json, lambda: print(f"teacher: {spec}"))
+
+
+def _figures(file: Path) -> dict[str, Any]:
+    import json
+
+    return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 def adapt(  # over 50 lines by its options, each of which typer wants as an argument
@@ -81,36 +117,55 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
     settings: Settings = [],  # noqa: B006  (typer copies it)
     budget_ms: Annotated[
         float | None,
-        typer.Option(metavar="MS", help="Choose the most accurate student that takes no longer here for one image."),
+        typer.Option(
+            metavar="MS",
+            help="Choose the most accurate student that takes no longer here for one image.",
+            rich_help_panel=LEARNING,
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was cut off.", rich_help_panel=RUN)
+    ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check bags, teacher, labels and recipe; train nothing.")
+        bool,
+        typer.Option("--dry-run", help="Check bags, teacher, labels and recipe; train nothing.", rich_help_panel=RUN),
     ] = False,
     sign: Annotated[
-        Path | None, typer.Option("--sign", metavar="KEY", help="Private key file that signs the bundle.")
+        Path | None,
+        typer.Option("--sign", metavar="KEY", help="Private key file that signs the bundle.", rich_help_panel=RUN),
     ] = None,
     logger: Annotated[
         list[str],
-        typer.Option(help="Tell tensorboard, mlflow or wandb (offline) each epoch's figures; may be repeated."),
+        typer.Option(
+            help="Tell tensorboard, mlflow or wandb (offline) each epoch's figures; may be repeated.",
+            rich_help_panel=RUN,
+        ),
     ] = [],  # noqa: B006
     ablate: Annotated[
-        bool, typer.Option("--ablate", help="Instead of a bundle: what each step is worth, over several seeds.")
+        bool,
+        typer.Option(
+            "--ablate",
+            help="Make no bundle, but this comparison, over several seeds.",
+            rich_help_panel=ABLATION,
+        ),
     ] = False,
-    seeds: Annotated[str, typer.Option(help="With --ablate: training seeds.")] = "0,1,2",
+    seeds: Annotated[str, typer.Option(help="Training seeds.", rich_help_panel=ABLATION)] = "0,1,2",
     test: Annotated[
-        list[Path], typer.Option(help="With --ablate: a bag with truth, of other places; may be repeated.")
+        list[Path], typer.Option(help="A bag with truth, of other places; may be repeated.", rich_help_panel=ABLATION)
     ] = [],  # noqa: B006
     variant: Annotated[
         list[str],
-        typer.Option(help="With --ablate: settings of stage1, stage2 or augmentation to compare; may be repeated."),
+        typer.Option(
+            help="Settings of stage1, stage2 or augmentation to compare; may be repeated.", rich_help_panel=ABLATION
+        ),
     ] = [],  # noqa: B006
-    weight_bits: Annotated[str, typer.Option(help="With --ablate: weights of fewer bits too, such as 4,3.")] = "",
+    weight_bits: Annotated[
+        str, typer.Option(help="Weights of fewer bits too, such as 4,3.", rich_help_panel=ABLATION)
+    ] = "",
+    json: Json = None,
 ) -> None:
     """Distil the teacher into a small int8 student for the places in these bags, without a label."""
     needs_training_extra()
-    import json
-
     from edgevl_core.bundle.labels import load_labels
     from edgevl_core.pairlog.pairs import expected_pairs
     from edgevl_train.data.cache import find_bags
@@ -122,37 +177,38 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
     load_labels(labels)
     for bag in find_bags(bags):
         expected_pairs(bag, resolved.cache.pairs)
-
-    from edgevl_cli.decision_table import show_decision
-    from edgevl_train.adapt import adapt as run
-    from edgevl_train.plan import plan
-
     if dry_run:
-        print(plan(bags, teacher, labels, out, resolved))
+        from edgevl_train.plan import plan
+
+        planned = plan(bags, teacher, labels, out, resolved)
+        answer({"plan": planned.splitlines()}, json, lambda: print(planned))
         return
     if ablate:
         if logger:
             raise UserError("--logger and --ablate: after it, `edgevl report DIR --to LOGGER` on its seed directories")
         from edgevl_cli.ablation import parse_numbers, show_ablation
-        from edgevl_train.ablation.ablate import ablate as compare
 
-        found = compare(
-            bags,
-            teacher,
-            labels,
-            out,
-            resolved,
-            seeds=parse_numbers("--seeds", seeds),
-            test=test,
-            variants=variant,
-            weight_bits=parse_numbers("--weight-bits", weight_bits),
-            resume=resume,
-        )
-        show_ablation(found)
-        print(f"all figures: {out}/ablation.json; look at {out}/ablation.png")
+        numbers = {"seeds": parse_numbers("--seeds", seeds), "weight_bits": parse_numbers("--weight-bits", weight_bits)}
+        with resumable():
+            with waiting(LOADING):
+                from edgevl_train.ablation.ablate import ablate as compare
+
+            found = compare(bags, teacher, labels, out, resolved, test=test, variants=variant, resume=resume, **numbers)
+        answer(found, json, lambda: show_ablation(found, out))
         return
-    bundle = run(bags, teacher, labels, out, resolved, resume=resume, signing_key=sign, loggers=logger)
-    show_decision(json.loads((out / "report.json").read_text(encoding="utf-8"))["decision"])
+    with resumable(), waiting(f"{LOADING}, checking bags, teacher and student") as ready:
+        from edgevl_train.adapt import adapt as run
+
+        how: dict[str, Any] = {"resume": resume, "signing_key": sign, "loggers": logger, "on_ready": ready}
+        bundle = run(bags, teacher, labels, out, resolved, **how)
+    decision = _figures(out / "report.json")["decision"]
+    answer({"bundle": bundle, "run": out, "decision": decision}, json, lambda: _show_run(bundle, out, decision))
+
+
+def _show_run(bundle: Path, out: Path, decision: dict[str, Any]) -> None:
+    from edgevl_cli.decision_table import show_decision
+
+    show_decision(decision)
     print(f"bundle: {bundle}; all figures: {out}/report.json; look at {out}/report.png; as a page: edgevl report {out}")
 
 
@@ -167,23 +223,37 @@ def evaluate(  # over 50 lines, as adapt
     bags: Bags,
     against: Annotated[
         str | None,
-        typer.Option(metavar="CURRENT", help="Another model, on the very same pairs in the same pass."),
+        typer.Option(
+            metavar="CURRENT", help="Another model, on the very same pairs in the same pass.", rich_help_panel=COMPARED
+        ),
     ] = None,
-    labels: Annotated[Path | None, typer.Option("--labels", help="Labels (default: the bundle's own).")] = None,
-    teacher: Annotated[str | None, typer.Option("--teacher", help="Compare with this teacher as well.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="Labels (default: the bundle's own).", rich_help_panel=COMPARED)
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option("--teacher", help="Compare with this teacher as well.", rich_help_panel=COMPARED)
+    ] = None,
     leave_out: Annotated[
         list[str],
-        typer.Option("--leave-out", help="Label taken out: are its frames called unknown? May be repeated."),
+        typer.Option(
+            "--leave-out",
+            help="Label taken out: are its frames called unknown? May be repeated.",
+            rich_help_panel=FURTHER,
+        ),
     ] = [],  # noqa: B006  (typer copies it)
     retrieval: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="How often the teacher's RGB within so many seconds is retrieved first."),
+        typer.Option(
+            metavar="SECONDS",
+            help="How often the teacher's RGB within so many seconds is retrieved first.",
+            rich_help_panel=FURTHER,
+        ),
     ] = None,
     rgb: Rgb = None,
     depth: Depth = None,
     max_skew_s: MaxSkew = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the figures into this .png file.")] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the numbers here (- for stdout).")] = None,
+    json: Json = None,
 ) -> None:
     """Top-1 where the bags carry truth, agreement with the teacher where they do not."""
     needs_training_extra()
@@ -214,8 +284,6 @@ def evaluate(  # over 50 lines, as adapt
             max_skew_s=max_skew_s,
             on_progress=lambda pairs: on_progress(pairs, total),
         )
-    if str(json) != "-":
-        show_evaluation(numbers)
-    write_json(numbers, json)
+    answer(numbers, json, lambda: show_evaluation(numbers))
     if plot is not None:
         write_plot(numbers, plot)

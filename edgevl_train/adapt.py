@@ -8,7 +8,7 @@ are never read.
 import contextlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ from edgevl_train.training.stage1_distillation import distil
 from edgevl_train.training.stage2_contrastive import contrast, quantised_copy
 
 
-def adapt(
+def adapt(  # noqa: PLR0913 - what a run is made of, where it goes, and who hears of it
     bags: Sequence[Path | str],
     teacher_spec: str,
     labels_path: Path | str,
@@ -52,6 +52,7 @@ def adapt(
     resume: bool = False,
     signing_key: Path | None = None,
     loggers: Sequence[str] = (),
+    on_ready: Callable[[], None] = lambda: None,
 ) -> Path:
     """Distil the teacher into a student for the places in ``bags``.
 
@@ -64,6 +65,7 @@ def adapt(
             baseline). A new one, unless ``resume``.
         signing_key: private key file that signs ``out/bundle``; None: it is not signed.
         loggers: of :data:`edgevl_train.loggers.LOGGERS`, told of each epoch; each keeps its files in ``out/<name>``.
+        on_ready: called once all inputs are checked; from then on the run itself tells how far it is.
 
     Returns:
         ``out/bundle``.
@@ -78,6 +80,7 @@ def adapt(
     for logger in loggers:
         check_logger(logger)
     setup = prepare(bags, teacher_spec, labels_path, recipe, out=out)
+    on_ready()
     fabric = start_fabric(
         recipe, network=setup.student
     )  # from here on several processes, where the recipe or torchrun says so

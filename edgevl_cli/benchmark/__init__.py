@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgevl_cli.console import progress, write_json
+from edgevl_cli.console import Json, answer, progress
+from edgevl_cli.grouped import PAIRS
 from edgevl_cli.topics import Depth, MaxSkew, Rgb, checked_skew
 from edgevl_core.base.errors import UserError
 
 if TYPE_CHECKING:
     from edgevl_cli.benchmark.files import Model
 
+TIMED = "What is timed"
 TEACHERS = ("ViT-B-32", "MobileCLIP2-S0")
 SLOW_TEACHERS = ("ViT-B-16",)
 STUDENTS = ("mobilenetv4_conv_small", "mobilenetv4_conv_medium", "resnet18")
@@ -26,22 +28,36 @@ STUDENTS = ("mobilenetv4_conv_small", "mobilenetv4_conv_medium", "resnet18")
 
 def command(
     bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A student bundle to time as well.")] = None,
-    bag: Annotated[Path | None, typer.Option(help="With a BUNDLE: its top-1 on this bag with true rooms.")] = None,
+    bag: Annotated[
+        Path | None, typer.Option(help="With a BUNDLE: its top-1 on this bag with true rooms.", rich_help_panel=PAIRS)
+    ] = None,
     rgb: Rgb = None,
     depth: Depth = None,
     max_skew_s: MaxSkew = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the numbers here (- for stdout).")] = None,
+    json: Json = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw latency against size into this .png file.")] = None,
-    students: Annotated[bool, typer.Option("--students", help="Compare all students, without teachers.")] = False,
+    students: Annotated[
+        bool, typer.Option("--students", help="Compare all students, without teachers.", rich_help_panel=TIMED)
+    ] = False,
     budget_ms: Annotated[
-        float | None, typer.Option(metavar="MS", help="As --students: name the largest that is fast enough.")
+        float | None,
+        typer.Option(metavar="MS", help="As --students: name the largest that is fast enough.", rich_help_panel=TIMED),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All students, and ViT-B-16; takes minutes.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All students, and ViT-B-16; takes minutes.", rich_help_panel=TIMED)
+    ] = False,
     profile: Annotated[
-        str | None, typer.Option(metavar="STUDENT", help="Only show where a student's time goes, by operator.")
+        str | None,
+        typer.Option(
+            metavar="STUDENT", help="Only show where a student's time goes, by operator.", rich_help_panel=TIMED
+        ),
     ] = None,
-    all_threads: Annotated[bool, typer.Option("--all-threads", help="Time everything on all cores as well.")] = False,
-    seconds: Annotated[float, typer.Option(help="About how long the timing itself takes.")] = 20.0,
+    all_threads: Annotated[
+        bool, typer.Option("--all-threads", help="Time everything on all cores as well.", rich_help_panel=TIMED)
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option(help="About how long the timing itself takes.", rich_help_panel=TIMED)
+    ] = 20.0,
     work: Annotated[
         Path | None, typer.Option(help="Keep the exported files here for the next time (default: nowhere).")
     ] = None,
@@ -69,9 +85,7 @@ def command(
     chosen = None if budget_ms is None else choose(found, budget_ms)
     budget = None if budget_ms is None else {"ms": budget_ms, "student": chosen and chosen["model"]}
     numbers |= {"accuracy": accuracy, "students": found, "budget": budget}
-    if str(json) != "-":
-        show(numbers)
-    write_json(numbers, json)
+    answer(numbers, json, lambda: show(numbers))
     if plot is not None:
         write_plot(numbers, plot)
 
@@ -152,9 +166,7 @@ def _profile(name: str, folder: Path, json: Path | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model = student(name, folder)
     found = {precision: by_operator(model.files[precision]) for precision in (FLOAT, model.on_robot)}
-    if str(json) != "-":
-        show_operators(name, found)
-    write_json({"model": name, "operators": found}, json)
+    answer({"model": name, "operators": found}, json, lambda: show_operators(name, found))
 
 
 def _on_robot(models: "list[Model]") -> "Model":

@@ -6,28 +6,55 @@ from typing import Annotated
 
 import typer
 
+from edgevl_cli.console import Json, write_json
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.findings import Finding
 
+LIVE = "The running robot"
 _MARKS = {True: "ok ", False: "BAD", None: "-  "}
 
 
 def command(
-    live: Annotated[bool, typer.Option("--live", help="Look at the running graph too: nodes, QoS, cameras.")] = False,
-    rgb: Annotated[str, typer.Option(help="With --live: RGB topic; empty: the one that edgevl's nodes ask for.")] = "",
-    depth: Annotated[str, typer.Option(help="With --live: depth topic, likewise.")] = "",
-    seconds: Annotated[float, typer.Option(min=1.0, help="With --live: how long to listen.")] = 5.0,
+    live: Annotated[
+        bool, typer.Option("--live", help="Look at the running graph too: nodes, QoS, cameras.", rich_help_panel=LIVE)
+    ] = False,
+    rgb: Annotated[
+        str, typer.Option(help="RGB topic; empty: the one that edgevl's nodes ask for.", rich_help_panel=LIVE)
+    ] = "",
+    depth: Annotated[str, typer.Option(help="Depth topic, likewise.", rich_help_panel=LIVE)] = "",
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long to listen.", rich_help_panel=LIVE)] = 5.0,
     bundle: Annotated[Path | None, typer.Option(help="A student bundle to check as well.")] = None,
+    json: Json = None,
 ) -> None:
     """Look at this machine and, with --live, at the running robot; each finding comes with its fix."""
-    bad = False
+    found = []
     for finding in _findings(live, rgb, depth, seconds, bundle):
-        print(f"{_MARKS[finding.ok]} {finding.what}", flush=True)
-        if finding.ok is not True:
-            print(f"      fix: {finding.fix}", flush=True)
-        bad |= finding.ok is False
-    if bad:
+        found.append(finding)
+        if str(json) != "-":  # as they come: the live ones take a while
+            _show(finding)
+    write_json({"findings": [finding._asdict() for finding in found]}, json)
+    if any(finding.ok is False for finding in found):
         raise typer.Exit(2)
+
+
+def _show(finding: Finding) -> None:
+    print(f"{_MARKS[finding.ok]} {finding.what}", flush=True)
+    if finding.ok is not True:
+        print(f"      fix: {finding.fix}", flush=True)
+
+
+def needs_ros(command: str) -> None:
+    """Say what is missing before an import fails.
+
+    Raises:
+        UserError: ROS 2's Python library or edgevl's messages are not here.
+    """
+    from importlib.util import find_spec
+
+    if not find_spec("rclpy") or not find_spec("edgevl"):
+        raise UserError(
+            f"edgevl {command} needs ROS 2's rclpy and edgevl's messages in this Python: edgevl doctor says what to do"
+        )
 
 
 def _findings(live: bool, rgb: str, depth: str, seconds: float, bundle: Path | None) -> Iterator[Finding]:
@@ -37,10 +64,7 @@ def _findings(live: bool, rgb: str, depth: str, seconds: float, bundle: Path | N
     if bundle is not None:
         yield _bundle(bundle)
     if live:
-        from importlib.util import find_spec
-
-        if not find_spec("rclpy") or not find_spec("edgevl"):
-            raise UserError("--live needs ROS 2's rclpy and edgevl's messages in this Python: see the findings above")
+        needs_ros("doctor --live")
         from edgevl_ros.doctor.inspection import inspect
 
         yield from inspect(rgb, depth, seconds)

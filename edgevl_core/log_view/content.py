@@ -102,7 +102,8 @@ def read_content(
     Raises:
         UserError: as :func:`edgevl_core.pairlog.info.log_info`.
     """
-    info = log_info(bag, max_skew_s, rgb=rgb, depth=depth)
+    # Two readings, the first of which tells how many pairs there are: each counts as one half.
+    info = log_info(bag, max_skew_s, rgb=rgb, depth=depth, on_progress=lambda done, total: on_progress(done, 2 * total))
     stamps: list[int] = []
     rooms: list[str] = []
     shown: list[ShownPair] = []
@@ -117,7 +118,7 @@ def read_content(
                     shown.append(_shown(recorded.decode(), stamps[0]))
                 except UnreadableImage:
                     wanted.add(number + 1)  # health says that some cannot be read
-            on_progress(number + 1, info.pairing.pairs)
+            on_progress(info.pairing.pairs + number + 1, 2 * info.pairing.pairs)
     order = np.argsort(np.array(stamps, np.int64), kind="stable")
     return LogContent(
         info,

@@ -1,7 +1,7 @@
 """What is in a bag, and a healthy bag from a damaged one."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +21,14 @@ from edgevl_core.pairlog.metadata import METADATA_NAME
 from edgevl_core.pairlog.offset import offset_advice
 from edgevl_core.pairlog.pairs import DEPTH, MAX_SKEW_S, RGB
 from edgevl_core.pairlog.reader import BagReader, is_storage
-from edgevl_core.pairlog.segments import CDR
+from edgevl_core.pairlog.segments import CDR, Message
 from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.streams import Streams, find_streams
 from edgevl_core.pairlog.types import COMPRESSED_IMAGE, IMAGE, SCENE_TRUTH, BrokenMessage, deserialize
 
 _STREAM_NAMES = ("rgb", "depth")
+TOLD_EVERY = 100  # messages
+OnProgress = Callable[[int, int], None]
 
 
 class TopicInfo(BaseModel):
@@ -92,13 +94,19 @@ class RecoverSummary:
 
 
 def log_info(
-    path: Path | str, max_skew_s: float = MAX_SKEW_S, *, rgb: str | None = None, depth: str | None = None
+    path: Path | str,
+    max_skew_s: float = MAX_SKEW_S,
+    *,
+    rgb: str | None = None,
+    depth: str | None = None,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> LogInfo:
     """Read a whole bag once, decode a few images, and describe it.
 
     Args:
         max_skew_s: largest difference of stamps within a pair, inclusive.
         rgb, depth: topics, found by type when None.
+        on_progress: called with the messages read so far, and how many there should be.
 
     Raises:
         UserError: there is no such bag, or nothing can be read from it; a named topic is not in it.
@@ -107,7 +115,7 @@ def log_info(
         streams, reason = _streams(reader, rgb, depth)
         calibration = read_calibration(reader, streams) if streams else None
         doubts = picture_doubts(reader, streams) if streams else []
-        seen = _read_through(reader, streams, calibration, max_skew_s)
+        seen = _read_through(reader, streams, calibration, max_skew_s, on_progress)
         files = _storage_files(reader.path)
         facts = log_facts(reader)
         registered = facts.pop("registered", "")
@@ -148,13 +156,17 @@ class _Seen:
 
 
 def _read_through(
-    reader: BagReader, streams: Streams | None, calibration: CalibrationReader | None, max_skew_s: float
+    reader: BagReader,
+    streams: Streams | None,
+    calibration: CalibrationReader | None,
+    max_skew_s: float,
+    on_progress: OnProgress,
 ) -> _Seen:
     """Read every message once; ``calibration`` gets those of its topics."""
     number = {streams.rgb: RGB, streams.depth: DEPTH} if streams else {}
     infos = info_topics(reader, streams) if streams else {}
     seen = _Seen(PairMatcher(max_skew_s))
-    for message in reader.messages():
+    for message in _told(reader.messages(), reader, on_progress):
         seen.first_ns = seen.first_ns if seen.of_topic else message.stamp_ns
         seen.last_ns = message.stamp_ns
         seen.of_topic[message.topic] += 1
@@ -176,8 +188,20 @@ def _read_through(
     return seen
 
 
-def recover(source: Path | str, out: Path | str) -> RecoverSummary:
+def _told(messages: Iterable[Message], reader: BagReader, on_progress: OnProgress) -> Iterator[Message]:
+    """The messages; every so many, ``on_progress`` is told."""
+    total = sum(topic.count for topic in reader.topics.values())
+    for number, message in enumerate(messages):
+        if number % TOLD_EVERY == 0:
+            on_progress(min(number, total), total)
+        yield message
+
+
+def recover(source: Path | str, out: Path | str, on_progress: OnProgress = lambda done, total: None) -> RecoverSummary:
     """Write what can be read from ``source`` to the new, healthy bag ``out``; ``source`` stays as it is.
+
+    Args:
+        on_progress: called with the messages saved so far, and how many there should be.
 
     Raises:
         UserError: ``source`` is no bag, no message of it can be saved, or ``out`` exists.
@@ -194,7 +218,7 @@ def recover(source: Path | str, out: Path | str) -> RecoverSummary:
             else:
                 names.append(topic.name)
         messages = 0
-        for message in reader.messages(names):
+        for message in _told(reader.messages(names), reader, on_progress):
             bag.write(message.topic, message.data, message.stamp_ns)
             messages += 1
         if not messages:

@@ -1,5 +1,6 @@
 """Regions of the map become rooms: joined where evidence says so, named, and known again when the map changes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -39,6 +40,13 @@ class Room:
     pose_m: tuple[float, float]
     named_by_owner: bool
     weight: float
+
+
+def room_around(rooms: Iterable[Room], x: float, y: float) -> Room | None:
+    """The room whose outline has this place inside, metres in the frame of the map; None: there is none."""
+    outlines = ((room, room.polygon_m.astype(np.float32)) for room in rooms)
+    inside = (room for room, outline in outlines if len(outline) and cv2.pointPolygonTest(outline, (x, y), False) >= 0)
+    return next(inside, None)
 
 
 @dataclass(frozen=True)

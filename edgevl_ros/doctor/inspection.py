@@ -11,10 +11,10 @@ from rclpy.qos import QoSCompatibility, qos_check_compatible
 
 from edgevl_core.base.findings import Finding
 from edgevl_core.camera.registration import Status, parse_registration
+from edgevl_core.watch.heard import NODES
 from edgevl_ros.doctor.cameras import CameraCheck
 from edgevl_ros.node.client import Client
 
-NODES = ("pair_logger", "scene_classifier", "label_overlay", "room_mapper", "adaptation_manager", "bag_player")
 LISTENERS = ("pair_logger", "scene_classifier", "label_overlay", "room_mapper")
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 DISCOVERY_S, MOST_DISCOVERY_S = 2.0, 10.0
@@ -64,7 +64,7 @@ def inspect(rgb_topic: str, depth_topic: str, seconds: float) -> Iterator[Findin
             if topic and name not in checks and (rgb_topic if name == "rgb" else depth_topic):
                 yield Finding(False, f"{topic}: nobody publishes it", _image_topics(publishers))
         if checks:
-            _spin(client, seconds)
+            client.spin(seconds)
             for check in checks.values():
                 yield from check.findings(seconds)
             if len(checks) == 2:
@@ -91,11 +91,6 @@ def _discovered(client: Client) -> dict[str, str]:
     return seen
 
 
-def _spin(client: Client, seconds: float) -> None:
-    until_s = time.monotonic() + seconds
-    client.until(lambda: time.monotonic() > until_s, "the time to pass", seconds + ANSWER_S)
-
-
 def _states(client: Client, ours: Mapping[str, str]) -> Iterator[Finding]:
     for full in ours:
         try:
@@ -112,7 +107,7 @@ def _reports(client: Client, ours: Mapping[str, str]) -> Iterator[Finding]:
     """What the nodes say of themselves on their latched statistics."""
     topics = [(full, f"{full}/{'status' if name == 'bag_player' else 'stats'}") for full, name in ours.items()]
     latest = {full: client.watch(DiagnosticStatus, topic) for full, topic in topics}
-    _spin(client, DISCOVERY_S)
+    client.spin(DISCOVERY_S)
     for full, seen in latest.items():
         report = seen()
         said = {} if report is None else {pair.key: pair.value for pair in report.values}

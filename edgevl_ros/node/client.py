@@ -21,12 +21,20 @@ SPIN_S = 0.05
 
 
 class Client:
-    """One node with its executor, in a context of its own. Nothing happens but while it waits."""
+    """One node with its executor, in a context of its own. Nothing happens but while it waits.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        options: as rclpy's Node takes them, such as ``namespace``.
+    """
+
+    def __init__(self, name: str, **options: Any) -> None:
         self._context = Context()
         rclpy.init(context=self._context)
-        self.node = Node(name, context=self._context)
+        try:
+            self.node = Node(name, context=self._context, **options)
+        except Exception:
+            rclpy.try_shutdown(context=self._context)
+            raise
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._latest: dict[str, Any] = {}
@@ -75,6 +83,12 @@ class Client:
             alive()
             self._executor.spin_once(timeout_sec=SPIN_S)
         return value
+
+    def spin(self, seconds: float, stop: Callable[[], object] = lambda: False) -> None:
+        """Handle messages for so long, or until ``stop`` says so."""
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s and not stop():
+            self._executor.spin_once(timeout_sec=SPIN_S)
 
     def call(self, kind: Any, name: str, timeout_s: float, /, **fields: Any) -> Any:
         """Call a service with a request of these fields; its response.

@@ -28,6 +28,7 @@ from edgevl_core.camera.images import ImageFormatError
 from edgevl_core.room_map.kept import KeptMap, LabelSet, Sight
 from edgevl_core.room_map.live import Account
 from edgevl_core.room_map.occupancy import from_message
+from edgevl_core.room_map.rooms import Room, room_around
 from edgevl_core.room_map.view import Intrinsics, Stand
 from edgevl_core.room_map.words import open_dictionary
 from edgevl_ros.node.diagnostics import OK, WARN, Report
@@ -51,14 +52,18 @@ class RoomMapper(ManagedNode[MapperParameters]):
     The image is drawn only while somebody subscribes: that takes longer than all other work on the map.
 
     ``~/stats`` accounts for every frame: received = used + the sum of "dropped ..." + waiting. "without_view": frames
-    without depth or camera_info, which show the place where they were taken and no more.
+    without depth or camera_info, which show the place where they were taken and no more. "room": the name of the one
+    where the camera was last known to be.
     """
 
     def __init__(self) -> None:
         super().__init__("room_mapper", MapperParameters)
         self._account = Account()
         self._map_frame = ""
-        self._maps_received = self._found = 0
+        self._maps_received = 0
+        # Of the worker's thread: the rooms published last, and where the camera was last known to stand.
+        self._found: tuple[Room, ...] = ()
+        self._stand: Stand | None = None
         self._undrawn: Header | None = None  # of rooms of which no image was published yet
 
     def setup(self) -> None:
@@ -132,6 +137,7 @@ class RoomMapper(ManagedNode[MapperParameters]):
     # -- the map; these run in the worker's thread --------------------------------------------------------
 
     def _add(self, message: Embedding, stand: Stand | None, depth: bytes | None, camera: Intrinsics | None) -> None:
+        self._stand = stand or self._stand
         embedding = np.frombuffer(message.embedding, np.float32)
         sight = Sight(embedding, message.temperature, message.known, message.bundle_id, message.bundle)
         reason = "failed"
@@ -166,7 +172,7 @@ class RoomMapper(ManagedNode[MapperParameters]):
         found = kept.rooms.rooms()
         header = self._undrawn = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._map_frame)
         counts, dropped = self._account.counts()
-        self._found = len(found)
+        self._found = found
         self._rooms.publish(
             RoomMap(
                 header=header,
@@ -222,8 +228,10 @@ class RoomMapper(ManagedNode[MapperParameters]):
         counts, dropped = self._account.counts()
         values: dict[str, object] = dict(counts)
         values.update({f"dropped {reason}": count for reason, count in sorted(dropped.items())})
-        kept, intake = self._kept, self._intake
-        values.update(maps_received=self._maps_received, rooms=self._found, bundle_id=kept.bundle_id)
+        kept, intake, found, stand = self._kept, self._intake, self._found, self._stand
+        here = None if stand is None else room_around(found, stand.x, stand.y)
+        values.update(room="" if here is None else here.label)
+        values.update(maps_received=self._maps_received, rooms=len(found), bundle_id=kept.bundle_id)
         values.update(label_set_version=kept.version, directory=kept.directory, unsaved=kept.unsaved)
         problems = [kept.problem] if kept.problem else []
         if intake is not None:
@@ -234,7 +242,7 @@ class RoomMapper(ManagedNode[MapperParameters]):
             problems += intake.problems(self._map_frame)
         if not self._maps_received:
             problems.append(f"{self.parameters.map_topic}: no map yet; it must come transient local")
-        doing = f"{self._found} rooms from {counts['used']} frames"
+        doing = f"{len(found)} rooms from {counts['used']} frames"
         return Report(WARN if problems else OK, "; ".join(problems) or doing, values)
 
 

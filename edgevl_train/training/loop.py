@@ -126,8 +126,9 @@ class _Run:
             raise
         metrics = {name: total / self.stage.steps for name, total in standing.sums.items()} | scores
         standing.epoch, standing.batch, standing.sums = standing.epoch + 1, 0, {}
-        self.log(standing.epoch, metrics)
-        self.save()
+        with signals_held():  # an epoch that metrics.jsonl tells of is kept
+            self.log(standing.epoch, metrics)
+            self.save()
         self.show(standing.epoch, f"loss {metrics['loss']:.4f}, validation {metrics['score']:.3f}")
 
     def validate(self, epoch: int) -> Metrics:

@@ -24,6 +24,7 @@ from edgevl_cli.benchmark.picture import draw
 from edgevl_cli.benchmark.run import ONNX_RUNTIME, OPENVINO, PYTORCH, run
 from edgevl_cli.benchmark.students import choose, compare
 from edgevl_cli.benchmark.table import show, show_operators
+from edgevl_cli.console import to_json
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.pairs import PairSettings
 from edgevl_train.student.pixels import PixelNormalise
@@ -193,6 +194,11 @@ def test_files_are_made_once(model: Model) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert student("resnet10t", folder, Preset(32, "linear", "tests")) == model
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_figures_are_json_of_any_reader(numbers: dict) -> None:
+    # The same helper writes them for every command.
+    assert set(json.loads(to_json(numbers))) == set(numbers)
 
 
 def test_table_and_picture_show_every_model(numbers: dict) -> None:

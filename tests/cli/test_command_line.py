@@ -1,14 +1,19 @@
 """The command line's promises: fast help, one line and exit 2 where the user's input is wrong, nothing lost."""
 
+import io
+import os
 import resource as resource_usage
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from edgevl_cli import console
+from edgevl_cli.console import ProgressLines
 from edgevl_core.base.resources import resource
 from tests.core.bags import write_bag
 
@@ -76,6 +81,87 @@ def test_help_costs_less_than_300_ms_of_processor_time() -> None:
 
     # Processor time, the best of some runs: what the command needs, without what else the machine does meanwhile.
     assert min(seconds() for _ in range(5)) < 0.3
+
+
+def test_help_is_one_screen_with_every_command_in_whole_sentences() -> None:
+    environment = {**os.environ, "COLUMNS": "80"}
+    command = [sys.executable, "-m", "edgevl_cli.main", "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True, env=environment).stdout
+    lines = said.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    assert "..." not in said.replace("[ARGS]...", "")
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings == [
+        *("Options:", "First steps:", "Drives: bags of RGB and depth:", "Teacher and student:", "On the robot:")
+    ]
+
+
+@pytest.mark.parametrize("group", ["log", "teacher", "bundle"])
+def test_a_groups_commands_are_told_in_whole_sentences(group: str) -> None:
+    assert "..." not in edgevl(group, "--help").stdout.replace("[ARGS]...", "")
+
+
+def test_options_stand_under_headings() -> None:
+    said = edgevl("adapt", "--help").stdout
+    order = [
+        said.index(f"\n{heading}:\n") for heading in ("Arguments", "Needed", "How it learns", "The run", "Options")
+    ]
+    assert order == sorted(order)
+    assert said.index("Which pairs of the bags:") < said.index("--max-skew-s") < said.index("The run:")
+
+
+@pytest.mark.parametrize(
+    ("words", "found"), [("edgevl ev", ["evaluate"]), ("edgevl log ", ["info", "view", "recover"])]
+)
+def test_a_shell_completes_commands(words: str, found: list[str]) -> None:
+    """As the script that ``edgevl --install-completion`` puts into bash asks for it."""
+    position = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    program = "import sys; sys.argv[0] = 'edgevl'; from edgevl_cli.start import main; main()"
+    environment = {**os.environ, "_EDGEVL_COMPLETE": "complete_bash", **position}
+    command = [sys.executable, "-c", program]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True, env=environment).stdout
+    assert said.split() == found
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then() -> None:
+    now_s, stream = 0.0, io.StringIO()
+    lines = ProgressLines("exporting", stream, lambda: now_s)
+    for second in range(13):
+        now_s = float(second)
+        lines(second, 20)
+    # After two seconds, then every five; the time left is that of what is left at the pace so far.
+    assert stream.getvalue().splitlines() == [
+        "[ 10%] exporting, 18 s left",
+        "[ 35%] exporting, 13 s left",
+        "[ 60%] exporting, 8 s left",
+    ]
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is one, and tells when something was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = threading.Event()
+
+    def isatty(self) -> bool:
+        return True
+
+    def flush(self) -> None:
+        self.written.set()
+
+
+def test_a_terminal_is_told_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with console.waiting("loading"):  # for less than two seconds: nothing to say
+        pass
+    assert terminal.getvalue() == ""
+    monkeypatch.setattr(console, "FIRST_LINE_S", 0.0)
+    with console.waiting("loading"):
+        assert terminal.written.wait(60)
+    assert terminal.getvalue() == "loading ...\n"
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -182,10 +268,10 @@ def test_topics_and_tolerance_of_a_bag_are_options(tmp_path: Path) -> None:
     assert "doubt: No RGB image has a depth image near it in time. " in said
     assert "depth is always 40.0 ms later: --max-skew-s 0.05" in said
     named = ("--rgb", "/camera/rgb/image_raw", "--depth", "camera/depth/image_raw")
-    said = edgevl("log", "info", bag, "--max-skew-s", "0.05", "--json", "-", *named).stdout
+    said = edgevl("log", "info", bag, "--max-skew-s", "0.05", "--json", tmp_path / "info.json", *named).stdout
     assert "10 pairs of camera/rgb/image_raw" in said
     assert "fine: RGB and depth fit together" in said
     assert "doubt: 10 pairs are few to adapt from" in said
-    assert '"health"' in said
+    assert '"health"' in (tmp_path / "info.json").read_text()
     assert "--max-skew-s nan: seconds above 0" in refusal("log", "info", bag, "--max-skew-s", "nan")
     assert "no topic '/other'" in refusal("log", "info", bag, "--depth", "/other")

@@ -84,6 +84,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "page": "base",
         "pairlog": "base camera pairing",
         "room_map": "base bundle camera classify pairlog",
+        "watch": "base",
     },
     "edgevl_ros": {
         "adaptation": "node",
@@ -94,6 +95,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "logger": "node",
         "nodes": "adaptation classify logger node room_map",
         "room_map": "node",
+        "watch": "node",
     },
     "edgevl_train": {
         "ablation": "data evaluation new_student prepare progress quantise recipe run_directory sections student "

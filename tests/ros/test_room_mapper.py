@@ -1,5 +1,7 @@
 """room_mapper over DDS: rooms with names from a drive, asked for, renamed, kept over a restart; bad input dropped."""
 
+import json
+import subprocess
 import sys
 from typing import Any
 
@@ -30,6 +32,7 @@ from tests.core.room_map.homes import two_rooms, upstairs
 from tests.core.tiny import colour_bank, write_colour_bundle
 from tests.ros import harness
 from tests.ros.room_mapping import NODE, balance, embedding_message, grid_message, write_home_bag
+from tests.ros.test_watch import COMMAND as WATCH
 
 pytestmark = pytest.mark.ros
 
@@ -89,6 +92,11 @@ def test_a_drive_becomes_a_map_with_names_that_stays(graph, tmp_path):
     picture = to_rgb(image())
     assert picture.shape[0] == 4 * two_rooms().grid.shape[0]
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 5
+
+    # The last pose is that of a covered lens, back on the left.
+    graph.until(lambda: stats()["room"] == "red", "the room where the camera was last known to be")
+    seen = json.loads(subprocess.run([*WATCH, "--once", "--json"], capture_output=True, text=True, check=True).stdout)
+    assert seen["rooms"] == {"names": [room.label for room in rooms().rooms], "here": "red"}
 
     best = graph.call(FindRoom, f"{NODE}/find_room", word="Crimson")
     assert best.ok, best.message
