@@ -3,6 +3,7 @@
 import io
 import os
 import resource as resource_usage
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 
 from edgevl_cli import console
 from edgevl_cli.console import ProgressLines
+from edgevl_cli.resumable import resumable
 from edgevl_core.base.resources import resource
 from tests.core.bags import write_bag
 
@@ -136,6 +139,19 @@ def test_progress_without_a_terminal_is_a_line_now_and_then() -> None:
         "[ 35%] exporting, 13 s left",
         "[ 60%] exporting, 8 s left",
     ]
+
+
+@pytest.mark.parametrize("given", [["adapt", "my bag"], ["adapt", "--resume", "my bag"]])
+def test_ctrl_c_says_the_command_that_goes_on(
+    given: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a real run: tests/train/test_interrupted.py."""
+    monkeypatch.setattr(sys, "argv", ["edgevl", *given])
+    with pytest.raises(typer.Exit) as ended, resumable():
+        raise KeyboardInterrupt
+    assert ended.value.exit_code == 130
+    said = shlex.split(capsys.readouterr().err.strip().removeprefix("edgevl: interrupted; to go on: "))
+    assert sorted(said) == ["--resume", "adapt", "edgevl", "my bag"]
 
 
 class Terminal(io.StringIO):
