@@ -65,6 +65,7 @@ class KeptMap:
         problem: why the bundle of the frames that come cannot be followed; empty: it is.
         version: of the label set in force; 0: the bundle's own.
         correction: None: poses are believed, or there is no map yet.
+        stand: where the camera was last known to be, on the map.
     """
 
     def __init__(self, directory: Path, trusted: Sequence[str] = (), *, correct_poses: bool = False) -> None:
@@ -79,6 +80,7 @@ class KeptMap:
         self._occupancy: OccupancyMap | None = None
         self._correct_poses = correct_poses
         self.correction: Correction | None = None
+        self.stand: Stand | None = None
         self._begin: tuple[Stand | None, Stand] | None = None  # by odometry, and on the map: not taken up yet
         self._undecided = False  # the map shows too little to say of which floor it is
 
@@ -210,8 +212,8 @@ class KeptMap:
         if self._undecided:
             return "map too small"
         seen = depth() if stand is not None and sight.known else None
-        if stand is not None and sight.known:
-            stand = self._set_right(stand, seen, camera)
+        if stand is not None:
+            stand = self.stand = self._set_right(stand, seen, camera)
         reason = self.rooms.add_frame(
             stand, sight.embedding, sight.temperature, known=sight.known, depth=seen, camera=camera
         )
@@ -220,10 +222,7 @@ class KeptMap:
         return reason
 
     def begin(self, odometry: Stand | None, on_map: Stand) -> None:
-        """The camera that odometry has at ``odometry`` is at ``on_map``; what was seen stays where it was put.
-
-        Args:
-            odometry: None: not known yet; the one of the next frame then counts.
+        """The camera that odometry has at ``odometry`` (None: at that of the next frame) is at ``on_map``.
 
         Raises:
             UserError: ``on_map`` is no pose.

@@ -61,9 +61,7 @@ class RoomMapper(ManagedNode[MapperParameters]):
         self._account = Account()
         self._map_frame = ""
         self._maps_received = 0
-        # Of the worker's thread: the rooms published last, and where the camera was last known to stand.
-        self._found: tuple[Room, ...] = ()
-        self._stand: Stand | None = None
+        self._found: tuple[Room, ...] = ()  # published last
         self._undrawn: Header | None = None  # of rooms of which no image was published yet
 
     def setup(self) -> None:
@@ -137,7 +135,6 @@ class RoomMapper(ManagedNode[MapperParameters]):
     # -- the map; these run in the worker's thread --------------------------------------------------------
 
     def _add(self, message: Embedding, stand: Stand | None, depth: bytes | None, camera: Intrinsics | None) -> None:
-        self._stand = stand or self._stand
         embedding = np.frombuffer(message.embedding, np.float32)
         sight = Sight(embedding, message.temperature, message.known, message.bundle_id, message.bundle)
         reason = "failed"
@@ -228,8 +225,8 @@ class RoomMapper(ManagedNode[MapperParameters]):
         counts, dropped = self._account.counts()
         values: dict[str, object] = dict(counts)
         values.update({f"dropped {reason}": count for reason, count in sorted(dropped.items())})
-        kept, intake, found, stand = self._kept, self._intake, self._found, self._stand
-        here = None if stand is None else room_around(found, stand.x, stand.y)
+        kept, intake, found = self._kept, self._intake, self._found
+        here = None if kept.stand is None else room_around(found, kept.stand.x, kept.stand.y)
         values.update(room="" if here is None else here.label)
         values.update(maps_received=self._maps_received, rooms=len(found), bundle_id=kept.bundle_id)
         values.update(label_set_version=kept.version, directory=kept.directory, unsaved=kept.unsaved)

@@ -268,6 +268,8 @@ def test_odometry_alone_gives_the_map_that_its_bag_gives(graph, tmp_path):
     graph.until(lambda: player().get("finished") == "true", "the end of the bag")
     graph.until(lambda: stats().get("received") == player()["sent_rgb"] and stats()["waiting"] == "0", "all frames")
     assert int(stats()["poses_set_right"]) >= 4
+    here = recorded.rooms.room_at(*recorded.way[-1])
+    graph.until(lambda: stats()["room"] == here.label, "the room where the robot is by now")
     assert graph.call(Trigger, f"{NODE}/save").success
     live = load(tmp_path / "kept", recorded.rooms.words)
     live.set_map(recorded.occupancy)
