@@ -96,3 +96,31 @@ def test_a_file_cut_anywhere_gives_what_was_synced_before_the_cut(tmp_path: Path
         assert count >= max(messages for size, messages in synced if size <= at), at
         assert losses, at
         cut.unlink()
+
+
+def test_a_changed_byte_anywhere_changes_no_message_without_a_word(tmp_path: Path) -> None:
+    """Every message that comes out is one that was written, and of those that do not the loss is said."""
+    with BagWriter(tmp_path / "whole", chunk_bytes=20_000, min_free_bytes=0) as bag:
+        add_topics(bag)
+        for number in range(30):
+            add_pair(bag, number)
+    content = (tmp_path / "whole/whole_0.mcap").read_bytes()
+
+    def told(file: Path) -> tuple[list[tuple[str, bytes]], list[str]]:
+        try:
+            with BagReader(file) as reader:
+                return [(message.topic, bytes(message.data)) for message in reader.messages()], list(reader.losses)
+        except UserError as error:
+            return [], [str(error)]
+
+    file = tmp_path / "changed.mcap"
+    file.write_bytes(content)
+    written, none = told(file)
+    assert (len(written), none) == (90, [])
+    draw = random.Random(0)
+    for _ in range(10 * ROUNDS):
+        at, bits = draw.randrange(len(content)), draw.randrange(1, 256)
+        file.write_bytes(content[:at] + bytes([content[at] ^ bits]) + content[at + 1 :])
+        found, losses = told(file)
+        assert losses or found == written, (at, bits)
+        assert not set(found) - set(written), (at, bits)
