@@ -5,6 +5,7 @@ index that is missing or wrong. The summary at its end, where there is one, name
 without it the file is read once to count. Behind a damaged record the summary tells where to go on.
 """
 
+import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -48,6 +49,9 @@ def open_mcap(path: Path) -> Segment:
         topics, counts = summary.topics, Counter(summary.counts)
     else:
         topics, counts = _scan(path, walk, {} if summary is None else summary.topics)
+        if summary is not None and not summary.topics and not walk.losses:
+            promises = {channel: count for channel, count in summary.counts.items() if channel in topics}
+            counts = Counter({**counts, **promises})
     trusted = {channel for piece in walk.pieces for channel in piece.channels or ()}
     if not {channel for channel, count in counts.items() if count} <= trusted:  # an index that leaves channels out
         for piece in walk.pieces:
@@ -187,12 +191,15 @@ def _summary(file: IO[bytes], size: int) -> _Summary | None:
     tail = read_at(file, max(0, size - _FOOTER_BYTES), _FOOTER_BYTES)
     if len(tail) < _FOOTER_BYTES or not tail.endswith(MAGIC) or tail[0] != Opcode.FOOTER:
         return None
-    start = Footer.read(ReadDataStream(BytesIO(tail[RECORD.size :]))).summary_start
-    summary = _Summary()
+    footer = Footer.read(ReadDataStream(BytesIO(tail[RECORD.size :])))
+    start, summary = footer.summary_start, _Summary()
     if not len(MAGIC) < start <= size - _FOOTER_BYTES:
         return summary
+    body = read_at(file, start, size - _FOOTER_BYTES - start)
+    # Of all from the summary's first byte to the footer's own check sum; 0: the writer made none.
+    changed = footer.summary_crc not in (0, zlib.crc32(tail[: -len(MAGIC) - 4], zlib.crc32(body)))
     schemas: dict[int, Schema] = {}
-    for opcode, content in _split(memoryview(read_at(file, start, size - _FOOTER_BYTES - start))):
+    for opcode, content in _split(memoryview(body)):
         if opcode == Opcode.SCHEMA and (schema := _parsed(Schema, content)) is not None:
             schemas[schema.id] = schema
         elif opcode == Opcode.CHANNEL and (channel := _parsed(Channel, content)) is not None:
@@ -203,4 +210,5 @@ def _summary(file: IO[bytes], size: int) -> _Summary | None:
         elif opcode == Opcode.STATISTICS and (statistics := _parsed(Statistics, content)) is not None:
             counts = statistics.channel_message_counts
             summary.counts = counts if sum(counts.values()) == statistics.message_count else {}
-    return summary
+    # What is left of a changed one is a promise that has to be kept; what it says of topics and places is not believed.
+    return _Summary(counts=summary.counts) if changed else summary
