@@ -8,6 +8,7 @@ import typer
 
 from edgevl_cli.console import Json, answer, html_file, progress, size
 from edgevl_cli.grouped import NEEDED, GroupedCommand
+from edgevl_cli.resumable import unfinished
 from edgevl_cli.topics import Depth, MaxSkew, Rgb, checked_skew
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def sim(
 
     from edgevl_sim import write_bag
 
-    with progress(f"rendering {homes} homes") as on_progress:
+    with unfinished(out), progress(f"rendering {homes} homes") as on_progress:
         summary = write_bag(
             out,
             seed=seed,
@@ -118,7 +119,7 @@ def import_pairs(
 
     from edgevl_train.datasets.kinds import import_collection
 
-    with progress(f"importing {source.name}") as on_progress:
+    with unfinished(out), progress(f"importing {source.name}") as on_progress:
         summary = import_collection(source, out, split=split, on_progress=on_progress)
     answer(asdict(summary), json, lambda: _show_import(out, summary))
 

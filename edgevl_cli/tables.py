@@ -83,6 +83,7 @@ def show_bundle(path: Path, manifest: "Manifest") -> None:
         f"student {manifest.student}, {p.size_px} px, depth as {p.depth_encoding}, {manifest.embedding_dim} dims"
     )
     console.print(f"teacher {manifest.teacher}")
+    console.print(f"labels {', '.join(manifest.labels)}", highlight=False)
     files = figure_table("files", "file", "size", "sha256")
     for name, digest in manifest.files.items():
         file = path / name

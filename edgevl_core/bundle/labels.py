@@ -74,11 +74,13 @@ def normalise_word(word: str) -> str:
 def label_file(path: Path | str) -> Path:
     """``path``, or the shipped ``config/labels/<name>.yaml`` where it is a bare name such as "home".
 
+    A directory of that name, a bag perhaps, does not hide the shipped file.
+
     Raises:
         UserError: no file of that name is shipped.
     """
     path = Path(path)
-    if path.suffix or len(path.parts) > 1 or path.exists():
+    if path.suffix or len(path.parts) > 1 or path.is_file():
         return path
     folder = resource("config/labels")
     if not (shipped := folder / f"{path}.yaml").is_file():

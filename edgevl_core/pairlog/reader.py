@@ -132,7 +132,10 @@ class BagReader:
         except OSError as error:
             raise UserError(f"{self.path} cannot be read ({error.strerror}): make it readable first") from error
         if not files:
-            raise UserError(f"{self.path} is no bag: it holds no .mcap or .db3 files: give a rosbag2 directory")
+            raise UserError(
+                f"{self.path} is no bag: it holds no .mcap or .db3 files: give a rosbag2 directory; "
+                "of a folder of image pairs `edgevl import` makes one"
+            )
         promise, fault = read_promise(self.path / METADATA_NAME)
         ordered = self._ordered(files, promise)
         by_file = promise.by_file

@@ -89,9 +89,11 @@ def map_of_bags(
             drive.frames += 1
             on_progress(drive.frames)
         if correction is not None:
+            lost = correction.unmatched > correction.matched
             drive.notes.append(
                 f"{bag}: {track.topic} was set right by walls in {correction.matched} frames; "
                 f"{correction.unmatched} did not fit the map"
+                + ("; most did not: see that --start is where the drive begins" if lost else "")
             )
         drive.notes += [f"{bag}: {loss}" for loss in pairs.losses]
     if not drive.frames:

@@ -291,3 +291,30 @@ def test_topics_and_tolerance_of_a_bag_are_options(tmp_path: Path) -> None:
     assert '"health"' in (tmp_path / "info.json").read_text()
     assert "--max-skew-s nan: seconds above 0" in refusal("log", "info", bag, "--max-skew-s", "nan")
     assert "no topic '/other'" in refusal("log", "info", bag, "--depth", "/other")
+
+
+def test_a_folder_of_pictures_is_no_bag_but_becomes_one(tmp_path: Path) -> None:
+    (tmp_path / "kitchen.jpg").write_bytes(b"")
+    assert "`edgevl import`" in refusal("log", "info", tmp_path)
+
+
+def test_ctrl_c_in_sim_says_that_its_bag_is_a_part(tmp_path: Path) -> None:
+    bag = tmp_path / "drive"
+    words = ["sim", "--out", str(bag), "--homes", "9", "--frames-per-room", "99", "--workers", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "edgevl_cli.main", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as run:
+        deadline_s = time.monotonic() + 120
+        while not bag.exists():
+            assert run.poll() is None
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+        time.sleep(1)  # until it renders
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=120)
+    assert run.returncode == 130, said
+    assert "Traceback" not in said
+    assert f"edgevl: interrupted; {bag} is only a part: remove it" in said

@@ -83,6 +83,11 @@ def test_odometry_that_begins_at_a_told_place_is_set_right(drive: Path, bundle: 
     told = json.loads(done.stdout)
     assert set(told["dropped"]) <= {"nothing to see"}
     assert any(f"odom was set right by walls in {told['frames_used']} frames" in note for note in told["notes"])
+    assert not any("--start" in note for note in told["notes"])
+    x, y, yaw = read_track(drive, "pose").poses[0]
+    astray = ("map", drive, "--bundle", bundle, "--out", tmp_path / "astray", "--pose", "odom", "--json", "-")
+    told = json.loads(edgevl(*astray, "--start", f"{x + 9},{y + 9},{yaw + 1}").stdout)
+    assert any("see that --start is where the drive begins" in note for note in told["notes"]), told["notes"]
     for starts, said in ((["1,2"], "1,2"), (["1,2,nan"], "nan"), (["1,2,3", "1,2,3"], "2 starts for 1 bags")):
         options = [part for each in starts for part in ("--start", each)]
         refused = edgevl("map", drive, "--bundle", bundle, "--out", tmp_path / "no", "--pose", "odom", *options)

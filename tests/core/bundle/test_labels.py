@@ -87,6 +87,9 @@ def test_a_shipped_set_is_found_by_name_and_a_wrong_name_lists_them(tmp_path, mo
     with pytest.raises(UserError, match=r"'hoem'.*eurosat, home, indoor_superset"):
         load_labels("hoem")
     monkeypatch.chdir(tmp_path)
+    Path("home").mkdir()  # a bag that `edgevl sim --out home` made
+    assert load_labels("home").names == ROOMS
+    Path("home").rmdir()
     Path("home").write_text("labels: [cave]")
     assert load_labels("home").names == ("cave",)
 
