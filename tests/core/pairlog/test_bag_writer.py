@@ -161,7 +161,7 @@ def test_a_failing_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def broken(descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
-    bag = BagWriter(tmp_path / "bag")
+    bag = BagWriter(tmp_path / "bag", sync_interval_s=3600.0)  # not by itself, with the disk still whole
     add_topics(bag)
     add_pair(bag, 0)
     with monkeypatch.context() as patch:
