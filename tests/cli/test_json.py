@@ -23,6 +23,7 @@ HERE = {
     "log view": ("log view BAG --out OUT.html", {"page", "health"}),
     "log recover": ("log recover BAG --out OUT", {"path", "messages", "losses"}),
     "map": ("map BAG --bundle BUNDLE --out OUT", {"frames", "rooms"}),
+    "classify": ("classify BAG --bundle BUNDLE", {"bundle_id", "frames", "lost"}),
     "bundle keys new": ("bundle keys new OUT.pem", {"public_key", "fingerprint"}),
     "bundle keys show": ("bundle keys show KEY", {"public_key", "fingerprint"}),
     "bundle sign": ("bundle sign BUNDLE --key KEY", {"bundle", "public_key"}),

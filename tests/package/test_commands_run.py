@@ -37,6 +37,7 @@ EXECUTED = (
     "edgevl log recover",
     "edgevl map",
     "edgevl evaluate run/bundle BAG",
+    "edgevl classify",
     "edgevl bundle show",
     "edgevl export BAG --to webdataset",
 )
