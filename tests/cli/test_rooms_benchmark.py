@@ -45,11 +45,13 @@ def test_odometry_drifts_until_a_room_is_entered() -> None:
     way = [
         frame("kitchen" if x < 3 else "bedroom", Stand(x, 0.0, 0.0), Stand(0.0, 1.1 * x, math.pi / 2)) for x in metres
     ]
-    assert [told.stand.x for told in believed(way, "true")] == list(metres)
-    drifting = believed(way, "drifting")
+    assert [told.stand.x for told in believed(way, "true", two_rooms())] == list(metres)
+    drifting = believed(way, "drifting", two_rooms())
     np.testing.assert_allclose([told.stand.x for told in drifting], 1.1 * np.arange(6))
     np.testing.assert_allclose([(told.stand.y, told.stand.yaw) for told in drifting], 0, atol=1e-12)
-    np.testing.assert_allclose([told.stand.x for told in believed(way, "set right")], [0, 1.1, 2.2, 3, 4.1, 5.2])
+    np.testing.assert_allclose(
+        [told.stand.x for told in believed(way, "set right", two_rooms())], [0, 1.1, 2.2, 3, 4.1, 5.2]
+    )
 
 
 def test_a_share_of_the_frames_says_something_else() -> None:
