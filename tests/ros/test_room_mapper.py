@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,11 +37,22 @@ from tests.ros.room_mapping import NODE, balance, embedding_message, grid_messag
 from tests.ros.test_watch import COMMAND as WATCH
 
 pytestmark = pytest.mark.ros
+Stats = Callable[[], dict[str, str]]
 
 
 def start_mapper(graph: harness.Graph, directory: Any, **parameters: Any) -> Any:
     common = {"directory": str(directory), "publish_period_s": 0.2, **harness.RELIABLE}
     return graph.start(NODE, **{**common, **parameters})
+
+
+def play_to_the_end(graph: harness.Graph, bag: Path, stats: Stats, classifier: Stats) -> None:
+    """Play a drive of both streams until room_mapper has dealt with each of its frames."""
+    player = graph.start_player(bag)
+    heard = [(stats, f"publishers_{name}", 1) for name in ("embedding", "pose", "depth", "camera_info")]
+    heard += [(classifier, name, 1) for name in ("embedding_subscribers", "publishers_rgb", "publishers_depth")]
+    graph.resume_player(*heard)
+    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
+    graph.until(lambda: stats().get("received") == player()["sent_rgb"] and stats()["waiting"] == "0", "all frames")
 
 
 def labels(message: RoomMap | None) -> list[str]:
@@ -230,12 +243,7 @@ def test_a_simulated_drive_gives_the_map_that_its_bag_gives(graph, tmp_path):
     graph.start("scene_classifier", bundle=str(tmp_path / "bundle"), **harness.RELIABLE)
     # Patience that a loaded machine cannot use up.
     start_mapper(graph, tmp_path / "kept", wait_s=10.0)
-    player = graph.start_player(tmp_path / "bag")
-    heard = [(stats, f"publishers_{name}", 1) for name in ("embedding", "pose", "depth", "camera_info")]
-    heard += [(classifier, name, 1) for name in ("embedding_subscribers", "publishers_rgb", "publishers_depth")]
-    graph.resume_player(*heard)
-    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
-    graph.until(lambda: stats().get("received") == player()["sent_rgb"] and stats()["waiting"] == "0", "all frames")
+    play_to_the_end(graph, tmp_path / "bag", stats, classifier)
     assert (stats()["used"], stats()["without_view"]) == (str(recorded.frames - recorded.rooms.dropped.total()), "0")
     assert graph.call(Trigger, f"{NODE}/save").success
     live = load(tmp_path / "kept", recorded.rooms.words)
@@ -261,12 +269,7 @@ def test_odometry_alone_gives_the_map_that_its_bag_gives(graph, tmp_path):
     pose.pose.pose.position.x, pose.pose.pose.position.y = float(start[0]), float(start[1])
     pose.pose.pose.orientation.z, pose.pose.pose.orientation.w = np.sin(start[2] / 2), np.cos(start[2] / 2)
     told.publish(pose)
-    player = graph.start_player(tmp_path / "bag")
-    heard = [(stats, f"publishers_{name}", 1) for name in ("embedding", "pose", "depth", "camera_info")]
-    heard += [(classifier, name, 1) for name in ("embedding_subscribers", "publishers_rgb", "publishers_depth")]
-    graph.resume_player(*heard)
-    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
-    graph.until(lambda: stats().get("received") == player()["sent_rgb"] and stats()["waiting"] == "0", "all frames")
+    play_to_the_end(graph, tmp_path / "bag", stats, classifier)
     assert int(stats()["poses_set_right"]) >= 4
     here = recorded.rooms.room_at(*recorded.way[-1])
     graph.until(lambda: stats()["room"] == here.label, "the room where the robot is by now")
