@@ -9,6 +9,7 @@ frames of their own.
 
 from collections import Counter
 from dataclasses import dataclass
+from operator import attrgetter
 
 from edgevl_core.pairing.pair_matcher import Event, Pair, PairMatcher
 
@@ -25,6 +26,11 @@ class Received:
     stamp_ns: int
     cdr: bytes
     received_s: float
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.cdr)
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class FrameSource:
         self.counts: Counter[str] = Counter()
         self._both = use_rgb and use_depth
         self._matcher: PairMatcher[Received] = PairMatcher(
-            max_skew_s, horizon_s=HORIZON_S, max_pending=MAX_WAITING, eager=True
+            max_skew_s, horizon_s=HORIZON_S, max_pending=MAX_WAITING, eager=True, size_of=attrgetter("size")
         )
         self._fallback_after_s = fallback_after_s
         self._alone_since_s: list[float | None] = [None, None]

@@ -8,10 +8,11 @@ and its bag read offline give the same pairs. How long a decision may stay open 
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from edgevl_core.base.waiting import too_large
 from edgevl_core.pairing.clock import OUTLIER, REMEMBERED, Believed, ClockWatch, Doubted, Jump, StampCheck, Verdict
 from edgevl_core.pairing.stamp_matching import Prefix, certain_prefix, forced_prefix
 
@@ -70,6 +71,7 @@ class PairMatcher(Generic[Item]):
             then.
         max_pending: undecided messages kept per stream. Where it is reached, the horizon is in effect
             shorter.
+        size_of: the bytes of a message; undecided ones that are ``too_large`` shorten the horizon as well.
         eager: a pair is decided as soon as both its messages are there, even if a closer partner might still come.
             For those who answer about the present and cannot wait a frame for certainty. With equal stamps, or a
             skew that always is the same and below half a frame period, the pairs are the same.
@@ -86,6 +88,7 @@ class PairMatcher(Generic[Item]):
         lookahead_s: float = 0.5,
         max_pending: int = 200,
         eager: bool = False,
+        size_of: Callable[[Item], int] = lambda item: 0,
     ) -> None:
         if max_skew_s < 0 or horizon_s <= 0 or lookahead_s <= 0 or max_pending < 1:
             raise ValueError("max_skew_s must be >= 0, horizon_s and lookahead_s > 0, max_pending >= 1")
@@ -95,6 +98,7 @@ class PairMatcher(Generic[Item]):
         self._lookahead_ns = max(round(lookahead_s * _NS), 2 * self._max_skew_ns)
         self._max_pending = max_pending
         self._eager = eager
+        self._size_of = size_of
         self.jumps: deque[Jump] = deque(maxlen=REMEMBERED)
         self.jump_count = 0
         self._outliers = [0, 0]
@@ -146,7 +150,7 @@ class PairMatcher(Generic[Item]):
         self._stamps[stream].append(stamp_ns)
         self._items[stream].append(item)
         self._decide()
-        while len(self._stamps[stream]) > self._max_pending:
+        while self._is_full(self._items[stream]):
             oldest = self._stamps[stream][0]
             self._next[1 - stream] = max(self._next[1 - stream], oldest + self._max_skew_ns + 1)
             self._decide()
@@ -189,6 +193,9 @@ class PairMatcher(Generic[Item]):
     def pending(self) -> int:
         """Messages that wait for their decision."""
         return len(self._stamps[0]) + len(self._stamps[1]) + self._clock.pending
+
+    def _is_full(self, items: list[Item]) -> bool:
+        return len(items) > self._max_pending or too_large([self._size_of(item) for item in items])
 
     def _decide(self) -> None:
         """Commit decisions until the earliest open message has to wait for more."""

@@ -5,6 +5,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from edgevl_core.base.waiting import too_large
+
 Item = TypeVar("Item")
 
 
@@ -71,7 +73,7 @@ class RecentDepth:
     """The bytes of the last depth images, by stamp.
 
     Args:
-        length: images that are held.
+        length: images that are held, fewer where they are ``too_large``.
         max_skew_ns: how far a frame's stamp may be from its depth's.
     """
 
@@ -87,6 +89,8 @@ class RecentDepth:
     def put(self, stamp_ns: int, cdr: bytes) -> None:
         """An image has come."""
         self._images.append((stamp_ns, cdr))
+        while too_large([len(waiting) for _, waiting in self._images]):
+            self._images.popleft()
 
     def take(self, stamp_ns: int) -> bytes | None:
         """The image nearest to a frame's stamp, None where none is near enough; older ones are let go."""

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from edgevl_core.base.errors import UserError
@@ -77,7 +78,7 @@ class LogDirectory:
         self.make_room()
         parameters = self._parameters
         path = self._new_path(next_part)
-        matcher: PairMatcher[Received] = PairMatcher(parameters.max_skew_s)
+        matcher = PairMatcher[Received](parameters.max_skew_s, size_of=attrgetter("size"))
         keep = FrameSelector(**{rule: getattr(parameters, rule) or None for rule in KEEP_RULES})
         try:
             log = PairLog(path, what_is_logged(parameters), matcher, keep, self._open_writer)

@@ -85,6 +85,7 @@ class LoggerParameters(StreamParameters):
         choices=("zstd", "lz4", "none"),
     )
     queue_length: int = parameter(200, "messages that may wait for the disk", low=10, high=100000)
+    queue_mb: float = parameter(100.0, "what these may hold; a message alone may always wait", low=1.0, high=65536.0)
 
 
 STREAMS = ("rgb", "depth", "camera_info", "depth_camera_info", "truth", "odometry", "pose", "scene")

@@ -1,5 +1,6 @@
 """Threads beside the executor: one that does queued jobs in order, one that only ever does the newest."""
 
+import math
 import queue
 import threading
 from collections import Counter
@@ -58,30 +59,36 @@ class QueueWorker:
     Args:
         on_error: called in the thread with each exception a job raised.
         max_pending: jobs waiting beyond which ``offer`` refuses.
+        max_bytes: what the jobs that wait and the one in progress may hold together; a job alone may always wait.
     """
 
-    def __init__(self, node: Node, on_error: Callable[[Exception], None], max_pending: int) -> None:
+    def __init__(
+        self, node: Node, on_error: Callable[[Exception], None], max_pending: int, max_bytes: float = math.inf
+    ) -> None:
         self._node = node
         self._on_error = on_error
-        self._max_pending = max_pending
-        self._jobs: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
+        self._max_pending, self._max_bytes = max_pending, max_bytes
+        self._offered_bytes = self._done_bytes = 0  # each counted by one thread
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], int] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="queue worker", daemon=True)
         self._thread.start()
 
     def pending(self) -> int:
         return self._jobs.qsize()
 
-    def offer(self, job: Callable[[], Any]) -> bool:
-        """Queue a job; False, and nothing done, where the queue is full."""
-        if self._jobs.qsize() >= self._max_pending:
+    def offer(self, job: Callable[[], Any], size: int = 0) -> bool:
+        """Queue a job that holds ``size`` bytes, from one thread; False, and nothing done, where the queue is full."""
+        held_bytes = self._offered_bytes - self._done_bytes
+        if self._jobs.qsize() >= self._max_pending or (held_bytes and held_bytes + size > self._max_bytes):
             return False
-        self._jobs.put(job)
+        self._offered_bytes += size
+        self._jobs.put((job, size))
         return True
 
     def call(self, job: Callable[[], Any]) -> "Future[Any]":
         """Queue a job behind the others, whatever their number; the future gets its result or exception."""
         future: Future[Any] = Future()
-        self._jobs.put(lambda: _run_into(self._node, future, job))
+        self._jobs.put((lambda: _run_into(self._node, future, job), 0))
         return future
 
     def close(self) -> None:
@@ -90,12 +97,14 @@ class QueueWorker:
         self._thread.join()
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (queued := self._jobs.get()) is not None:
+            job, size = queued
             try:
                 job()
             except Exception as error:
                 self._on_error(error)
-            job = None
+            del queued, job
+            self._done_bytes += size
 
 
 class NewestWorker(Generic[Item]):

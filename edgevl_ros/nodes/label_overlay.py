@@ -7,6 +7,7 @@ Fast DDS can get stuck in (see exit_guard).
 
 import array
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from edgevl.msg import LabelSet, SceneClass
 from sensor_msgs.msg import CompressedImage, Image
 from visualization_msgs.msg import Marker
 
+from edgevl_core.base.waiting import too_large
 from edgevl_core.camera.images import encode_jpeg
 from edgevl_core.draw.lettering import FontFile, Lettering, Strokes, ascii_text
 from edgevl_core.draw.overlay import draw_scene, viewable
@@ -53,17 +55,17 @@ UNKNOWN_RGBA = (1.0, 0.6, 0.1, 1.0)
 
 
 class Waiting(OrderedDict[int, Any]):
-    """Things by stamp (ns), in the order they came; the oldest is given up beyond ``length``."""
+    """Things by stamp (ns), in the order they came; the oldest is given up beyond ``length`` or ``too_large``."""
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, size_of: Callable[[Any], int] = lambda item: 0) -> None:
         super().__init__()
         self.given_up = 0
-        self._length = length
+        self._length, self._size_of = length, size_of
 
     def put(self, stamp_ns: int, item: Any) -> None:
         self.given_up += stamp_ns in self  # a stamp that comes twice
         self[stamp_ns] = item
-        while len(self) > self._length:
+        while len(self) > self._length or too_large([self._size_of(waiting) for waiting in self.values()]):
             self.popitem(last=False)
             self.given_up += 1
 
@@ -109,7 +111,7 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
         self._drawn = self._redrawn = self._idle = self._failed = self._scenes_received = 0
         self._last = None
         length = self.parameters.buffer_length
-        self._frames, self._scenes = Waiting(length), Waiting(length)
+        self._frames, self._scenes = Waiting(length, len), Waiting(length)
         topic = self.parameters.rgb_topic
         self._rgb = RawStream(self, image_type(topic), topic, self._on_rgb)
         self.add_subscription(SceneClass, self.parameters.scene_topic, self._on_scene, result_qos())

@@ -70,7 +70,8 @@ class PairLogger(ManagedNode[LoggerParameters]):
         self.add_service(Trigger, "~/flush", self._on_flush)
 
     def start(self) -> None:
-        self._worker = QueueWorker(self, partial(self.add_error, "writing"), self.parameters.queue_length)
+        on_error = partial(self.add_error, "writing")
+        self._worker = QueueWorker(self, on_error, self.parameters.queue_length, self.parameters.queue_mb * 1e6)
         self.until_deactivate.callback(self._publish_status)
         self.until_deactivate.callback(self._end_log)
         if self.parameters.log_on_activate:
@@ -104,7 +105,7 @@ class PairLogger(ManagedNode[LoggerParameters]):
     def _on_message(self, stream: str, stamp_ns: int, cdr: bytes) -> None:
         if self._transforms is not None and stream == self._leads:
             self._transforms.camera_frame = frame_id(cdr)
-        if not self._worker.offer(partial(self._write, addition(stream, stamp_ns, cdr))):
+        if not self._worker.offer(partial(self._write, addition(stream, stamp_ns, cdr)), len(cdr)):
             self._refused[f"{stream} queue full"] += 1
 
     # -- the log; these run in the writer thread, except for the first opening --------------------------

@@ -88,7 +88,8 @@ class RoomMapper(ManagedNode[MapperParameters]):
 
     def start(self) -> None:
         self._account = Account()
-        self._worker = QueueWorker(self, partial(self.add_error, "room map"), self.parameters.queue_length)
+        on_error = partial(self.add_error, "room map")
+        self._worker = QueueWorker(self, on_error, self.parameters.queue_length, self.parameters.queue_mb * 1e6)
         self.until_deactivate.callback(self._end_work)
         self._intake = Intake(self, self._account, self._on_frame)
         self.add_subscription(LabelSetMessage, self.parameters.labels_topic, self._on_labels, LATCHED)
@@ -110,7 +111,7 @@ class RoomMapper(ManagedNode[MapperParameters]):
     def _on_frame(
         self, message: Embedding, stand: Stand | None, depth: bytes | None, camera: Intrinsics | None
     ) -> None:
-        if not self._worker.offer(partial(self._add, message, stand, depth, camera)):
+        if not self._worker.offer(partial(self._add, message, stand, depth, camera), len(depth or b"")):
             self._account.settle("queue full")
 
     def _on_map(self, message: OccupancyGrid) -> None:

@@ -48,5 +48,6 @@ class MapperParameters(StreamParameters, TrustParameters):
     wait_s: float = parameter(0.5, "how long a frame waits for pose and depth of its moment", low=0.0, high=10.0)
     depth_buffer_length: int = parameter(30, "depth images that may wait for their frame", low=1, high=1000)
     queue_length: int = parameter(100, "frames and requests that may wait for the map", low=1, high=10_000)
+    queue_mb: float = parameter(50.0, "what these may hold; a frame alone may always wait", low=1.0, high=65536.0)
     publish_period_s: float = parameter(3.0, "rooms are published at most so often, when changed", low=0.1, high=3600.0)
     save_period_s: float = parameter(60.0, "the map is saved at most so often, when changed", low=1.0, high=86_400.0)

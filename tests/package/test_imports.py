@@ -82,6 +82,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "engine": "base",
         "log_view": "base bundle camera page pairlog room_map",
         "page": "base",
+        "pairing": "base",
         "pairlog": "base camera pairing",
         "room_map": "base bundle camera classify pairlog",
         "watch": "base",

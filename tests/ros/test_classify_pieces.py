@@ -5,6 +5,7 @@ import json
 import sys
 import threading
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from edgevl_core.classify.classifier import Scene
 from edgevl_core.classify.gate import Gate, RateLimit
 from edgevl_core.pairing.frames import Frame, Received
 from edgevl_ros.classify.messages import heading_of, to_classification, to_scene_class, vision_types
-from edgevl_ros.node.worker import NewestWorker
+from edgevl_ros.node.worker import NewestWorker, QueueWorker
 
 pytestmark = pytest.mark.unit
 
@@ -86,6 +87,31 @@ def test_the_worker_accounts_for_every_item_at_any_moment():
     worker.close()
     assert worker.counts() == {"answered": 1, "superseded": 3, "failed": 1, "in_progress": 0}
     assert [str(error) for error in errors] == ["four"]
+
+
+def test_a_queue_holds_no_more_than_its_bytes():
+    go_on, done = threading.Event(), []
+
+    def job(number):
+        go_on.wait(10)
+        done.append(number)
+
+    worker = QueueWorker(None, done.append, max_pending=100, max_bytes=10)
+    sizes = (4, 4, 4, 0, 2, 1)
+    taken = [worker.offer(partial(job, number), size) for number, size in enumerate(sizes)]
+    assert taken == [True, True, False, True, True, False]
+    go_on.set()
+    worker.close()
+    assert done == [0, 1, 3, 4]
+
+
+def test_a_message_larger_than_the_queue_may_wait_alone():
+    go_on = threading.Event()
+    worker = QueueWorker(None, lambda error: None, max_pending=100, max_bytes=10)
+    assert worker.offer(partial(go_on.wait, 10), 50)
+    assert not worker.offer(partial(go_on.wait, 10), 1)
+    go_on.set()
+    worker.close()
 
 
 # -- messages --------------------------------------------------------------------------------------------

@@ -131,3 +131,26 @@ def test_nodes_stay_small_under_any_image(
         assert "Traceback" not in node.output()
         assert node.stop() == 0
     assert max(peaks.values()) < most_mb
+
+
+def test_images_that_wait_for_a_silent_stream_do_not_pile_up(graph: Graph, tmp_path: Path) -> None:
+    harness.write_test_bundle(tmp_path / "bundle")
+    graph.subscribe(Image, "label_overlay/image", lambda _picture: None)
+    reliable = {"qos_reliability": "reliable"}
+    nodes = [
+        graph.start("scene_classifier", bundle=str(tmp_path / "bundle"), fallback_after_s=60.0, **reliable),
+        graph.start("label_overlay", **reliable),
+        graph.start("pair_logger", directory=str(tmp_path / "logs"), min_free_mb=0.0, **reliable),
+    ]
+    stats = [graph.watch_stats(f"{name}/stats") for name in NODES]
+    publisher = graph.probe.create_publisher(Image, harness.RGB_TOPIC, stream_qos("reliable", 2))
+    graph.until(lambda: publisher.get_subscription_count() == 3, "all to hear")
+    colour = np.zeros((2160, 3840, 3), np.uint8)
+    for number in range(12):
+        publisher.publish(types.serialize(types.image_msg(colour, "rgb8", stamp_ns(number), "c")))
+        graph.until(lambda n=number: [s().get("received_rgb") for s in stats] == [str(n + 1)] * 3, "all to receive it")
+    peaks = {node.name: round(peak_mb(node)) for node in nodes}
+    print(f"12 RGB images of 8 megapixels, no depth: the most MB a node took: {peaks}")
+    for node in nodes:
+        assert node.stop() == 0
+    assert max(peaks.values()) < 330  # 300 MB and more they would hold, had they no bound

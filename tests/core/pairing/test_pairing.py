@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from robot_parts.stamp_streams import Message, approximate_time, by_stamp, random_streams
 
+from edgevl_core.base.waiting import MAX_WAITING_BYTES
 from edgevl_core.pairing.pair_matcher import BACK_IN_TIME, DUPLICATE, LATE, UNMATCHED, Dropped, Event, Pair, PairMatcher
 
 pytestmark = pytest.mark.unit
@@ -202,13 +203,26 @@ def test_memory_is_bounded(period: int) -> None:
     """A chain that stays ambiguous for ever and a limit on pending messages are cut, no pair is lost."""
     a = [i * 20 for i in range(500)]
     b = [i * 20 + period for i in range(500)]
-    for options in ({"lookahead_s": 200e-9}, {"max_pending": 5}):
+    for options in ({"lookahead_s": 200e-9}, {"max_pending": 5}, {"size_of": lambda _: MAX_WAITING_BYTES // 5}):
         matcher: PairMatcher[int] = PairMatcher(19e-9, **options)
         found = []
         for number, (stream, stamp) in enumerate(by_stamp(a, b)):
             found += pairs(matcher.push(stream, stamp, number))
             assert matcher.pending <= 24
         assert len(found + pairs(matcher.flush())) == 500
+
+
+@pytest.mark.parametrize("size", [MAX_WAITING_BYTES // 3, 2 * MAX_WAITING_BYTES])
+def test_large_images_do_not_wait_by_the_dozen(size: int) -> None:
+    matcher: PairMatcher[int] = PairMatcher(0.02, size_of=lambda _: size)
+    events = []
+    for number in range(30):
+        events += matcher.push(0, number * 33 * MS, number)
+        assert matcher.pending * size <= max(size, MAX_WAITING_BYTES)
+    last = 29 * 33 * MS
+    events += matcher.push(1, last, 30) + matcher.flush()
+    assert pairs(events) == [(last, last)]
+    assert len(events) == 30
 
 
 def test_a_flushed_matcher_starts_anew() -> None:

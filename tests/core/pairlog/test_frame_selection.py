@@ -1,6 +1,7 @@
 """The keep-decision: each rule on its own, counted by reason."""
 
 import math
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -156,3 +157,19 @@ def test_depth_alone_is_judged_by_depth() -> None:
     assert rule.decide(1, None, DEPTH) == NOT_NOVEL
     assert rule.decide(2, None, DEPTH * np.nan) == DEPTH_INVALID
     assert rule.decide(3, None, DEPTH + 0.5) is None
+
+
+def test_novelty_of_a_large_image_costs_no_more_than_of_a_small_one() -> None:
+    rgb, depth = np.zeros((2160, 3840, 3), np.uint8), np.full((2160, 3840), 2000, np.uint16)
+    rule = FrameSelector(min_novelty=0.02)
+    rule.decide(0, rgb, depth)
+    tracemalloc.start()
+    try:
+        verdict = rule.decide(1, rgb, depth)
+        most_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert verdict == NOT_NOVEL
+    assert most_bytes < 5_000_000  # 33 MB was one float copy of the depth image
+    moved = np.roll(np.where(np.arange(3840) < 1920, 1000, 3000).astype(np.uint16)[None].repeat(2160, 0), 700, 1)
+    assert rule.decide(2, rgb, moved) is None
