@@ -22,7 +22,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_ros.node.executor import new_executor, signals_wake
 from edgevl_ros.node.exit_guard import exit_within
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.memory import return_large_blocks
+from edgevl_ros.node.memory import keep_memory_small
 from edgevl_ros.node.overrides import parameter_files, read_sections
 from edgevl_ros.node.parameters import NodeParameters, accepted, table
 from edgevl_ros.node.releases import RCLError
@@ -43,7 +43,7 @@ def run(create: Callable[[], ManagedNode[NodeParameters]], kind: type[NodeParame
         print(help_text(about, kind))
         return 0
     faulthandler.enable()  # a crash in DDS says in which of our calls it was
-    return_large_blocks()
+    keep_memory_small()
     stopping: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
