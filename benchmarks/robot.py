@@ -1,11 +1,12 @@
 """What the robot's nodes cost and keep up with, over real DDS between processes: one run, one table.
 
 python benchmarks/robot.py [--parts logger classifier memory pairing] [--seconds 60] [--minutes 10]
-                           [--directory DIR] [--json FILE]
+                           [--set KEY=VALUE ...] [--directory DIR] [--json FILE]
 
 logger: every pair of 640x480 rgb8 and 16UC1 at 30 Hz is kept, as it came and compressed. classifier: the default
 student (int8, random weights) on the same streams, with label changes and hot swaps. memory: the same for minutes.
-pairing: against ApproximateTimeSynchronizer. Exit code 1 where a bound is not reached.
+pairing: against ApproximateTimeSynchronizer. --set: parameters
+of both nodes, as executor=events. Exit code 1 where a bound is not reached.
 """
 
 import argparse
@@ -36,17 +37,18 @@ PARTS = ("logger", "classifier", "memory", "pairing")
 def measure(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     """The rows of the chosen parts, in order."""
     parts = set(arguments.parts)
+    given = dict(setting.split("=", 1) for setting in arguments.settings)
     rows = []
     if "pairing" in parts:
         rows += pairing.measure()
     if "logger" in parts:
-        rows += logger.measure(arguments.seconds, arguments.directory)
+        rows += logger.measure(arguments.seconds, arguments.directory, given)
     if parts & {"classifier", "memory"}:
         subprocess.run([sys.executable, STUDENT, folder / "students"], check=True)
         bundles = (folder / "students/first", folder / "students/second")
         seconds = arguments.seconds if "classifier" in parts else 0.0
         memory_s = 60 * arguments.minutes if "memory" in parts else 0.0
-        rows += classifier.measure(bundles, seconds, memory_s, folder)
+        rows += classifier.measure(bundles, seconds, memory_s, folder, given)
     return rows
 
 
@@ -62,6 +64,7 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure; default: all")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each node is loaded")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long memory is looked at")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     parser.add_argument("--directory", type=Path, help="on the disk to be measured; default: the temporary one")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
 """scene_classifier at a camera's full rate: age of the answers, what the node adds, changes while it runs, memory."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -70,12 +70,14 @@ class Session:
         self._client.until(condition, what, WAIT_S)
 
 
-def measure(bundles: tuple[Path, Path], seconds: float, memory_s: float, logs: Path) -> list[Row]:
+def measure(
+    bundles: tuple[Path, Path], seconds: float, memory_s: float, logs: Path, given: Mapping[str, str]
+) -> list[Row]:
     """The rows of one session; ``memory_s`` 0 leaves the long look at memory out, ``seconds`` 0 all the others."""
     client = Client("benchmark")
     try:
         stats = client.watch_stats(f"{NODE}/stats")
-        with node(NODE, {"bundle": str(bundles[0])}, logs) as process:
+        with node(NODE, {"bundle": str(bundles[0]), **given}, logs) as process:
             session = Session(client, process.pid, stats)
             session.until(lambda: stats().get("scene_subscribers") == "1", "the classifier")
             with camera(1 << 30) as source:

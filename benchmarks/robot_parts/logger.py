@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from std_srvs.srv import Trigger
@@ -16,17 +17,20 @@ WAIT_S = 60.0
 MAX_CPU, MAX_DELAY_MS = 0.6, 100.0
 
 
-def measure(seconds: float, directory: Path | None) -> list[Row]:
-    """Every pair kept as it came, then as JPEG and compressed depth; ``directory``: on the disk to measure."""
+def measure(seconds: float, directory: Path | None, given: Mapping[str, str]) -> list[Row]:
+    """Every pair kept as it came, then as JPEG and compressed depth.
+
+    ``directory``: on the disk to measure. ``given``: parameters of the node.
+    """
     rows = []
     for log_images in ("as_received", "compressed"):
         with tempfile.TemporaryDirectory(prefix="pair_logger_", dir=directory) as folder:
-            rows += _load(Path(folder), round(seconds * HZ), log_images)
+            rows += _load(Path(folder), round(seconds * HZ), {**given, "log_images": log_images})
     return rows
 
 
-def _load(directory: Path, count: int, log_images: str) -> list[Row]:
-    parameters = {"directory": str(directory), "name": "log", "camera_info_topic": "", "log_images": log_images}
+def _load(directory: Path, count: int, given: Mapping[str, str]) -> list[Row]:
+    parameters = {"directory": str(directory), "name": "log", "camera_info_topic": "", **given}
     client = Client("benchmark")
     try:
         stats = client.watch_stats("pair_logger/stats")
@@ -45,8 +49,8 @@ def _load(directory: Path, count: int, log_images: str) -> list[Row]:
     finally:
         client.close()
     megabytes = sum(file.stat().st_size for file in (directory / "log").glob("*.mcap")) / 1e6
-    part = f"pair_logger, {log_images}"
-    bound = MAX_CPU if log_images == "compressed" else None
+    part = f"pair_logger, {given['log_images']}"
+    bound = MAX_CPU if given["log_images"] == "compressed" else None
     delay_ms = {q: float(last[f"receive_to_written_{q}_ms"]) for q in ("p50", "p99")}
     return [
         Row(part, "pairs sent", sent),

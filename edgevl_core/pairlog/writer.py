@@ -36,7 +36,7 @@ class BagWriter:
         sync_interval_s: at most this long (plus one fsync) of messages is lost in a power cut, as long as
             messages keep coming; call :meth:`sync` where they may stop.
         min_free_bytes: the floor of free disk space; never below two chunks, so that the bag can be closed.
-        compression: of the chunks: "zstd" (smallest), "lz4" (a third of the work, a fifth larger) or "none"
+        compression: of the chunks: "zstd" (smallest), "lz4" (a third less work, a tenth larger) or "none"
             (for images that are compressed already).
         chunk_bytes: size at which a chunk is closed, uncompressed.
         monotonic_s, free: the clock and the disk, passed in so that tests need neither.

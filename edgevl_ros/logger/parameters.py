@@ -81,7 +81,7 @@ class LoggerParameters(StreamParameters):
     min_free_mb: float = parameter(500.0, "free disk space below which nothing is written", low=0.0, high=1.0e6)
     compression: str = parameter(
         "zstd",
-        "of the bag's chunks: zstd is smallest, lz4 a third of its work, none for topics that are compressed",
+        "of the bag's chunks: zstd is smallest, lz4 a third less work, none for topics that are compressed",
         choices=("zstd", "lz4", "none"),
     )
     queue_length: int = parameter(200, "messages that may wait for the disk", low=10, high=100000)

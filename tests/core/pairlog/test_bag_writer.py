@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+import zstandard
 from mcap.reader import make_reader
+from mcap.records import Chunk
+from mcap.stream_reader import StreamReader
 from rosbags.highlevel import AnyReader
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.camera.images import decode
 from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.segment_writer import ZSTD_LEVEL
 from edgevl_core.pairlog.types import IMAGE, SCENE_TRUTH, definition, typestore
 from edgevl_core.pairlog.writer import BagWriter, DiskFloorReached
 from tests.core.bags import (
@@ -32,6 +36,16 @@ pytestmark = pytest.mark.unit
 
 def information(bag: Path) -> dict:
     return yaml.safe_load((bag / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+
+
+def test_chunks_are_compressed_at_the_level_that_costs_little(tmp_path: Path) -> None:
+    """The mcap package is told so through its module: a release that asks zstandard in another way must be noticed."""
+    write_bag(tmp_path / "bag", 3)
+    with (tmp_path / "bag/bag_0.mcap").open("rb") as file:
+        chunks = [record for record in StreamReader(file, emit_chunks=True).records if isinstance(record, Chunk)]
+    assert chunks
+    for chunk in chunks:
+        assert chunk.data == zstandard.compress(zstandard.decompress(chunk.data), level=ZSTD_LEVEL)
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lz4", "none"])
