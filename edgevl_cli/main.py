@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -16,7 +16,6 @@ from edgevl_core.base.errors import UserError
 app = typer.Typer(
     name="edgevl",
     cls=GroupedCommands,
-    help="A robot teaches itself to name the place it is in: drive, log, adapt, run.",
     epilog="edgevl COMMAND --help tells more. Exit code 2: wrong input, said in one line.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -41,6 +40,25 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str, str], ...] = (
 )
 for _name, _command, _heading, _short in _COMMANDS:
     app.command(_name, cls=GroupedCommand, rich_help_panel=_heading, short_help=_short)(_command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"edgevl {version('edgevl')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    asked: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """A robot teaches itself to name the place it is in: drive, log, adapt, run."""
+
+
 app.add_typer(bags.log, name="log", rich_help_panel=BAGS)
 app.add_typer(training.teacher, name="teacher", rich_help_panel=LEARNING)
 app.add_typer(bundles.bundle, name="bundle", rich_help_panel=LEARNING)

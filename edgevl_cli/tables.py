@@ -89,14 +89,7 @@ def show_bundle(path: Path, manifest: "Manifest") -> None:
         file = path / name
         files.add_row(name, size(file.stat().st_size) if file.is_file() else "missing", digest[:12])
     console.print(files)
-    calibration = figure_table("calibration", "", "temperature", "unknown below")
-    for modality, name in MODALITIES.items():
-        calibration.add_row(
-            name,
-            f"{manifest.temperature.of(modality):.3f}",
-            f"{manifest.unknown_threshold.of(modality):.3f}",
-        )
-    console.print(calibration)
+    console.print(_calibration(manifest))
     trust = figure_table("how far each camera is believed", "", "from nothing to all it gets")
     for name, curve, unit in (("RGB", manifest.trust.rgb, "mean luma"), ("depth", manifest.trust.depth, "valid share")):
         points = ", ".join(f"{at:.3g}: {weight:.2f}" for at, weight in zip(curve.at, curve.weight))
@@ -105,4 +98,25 @@ def show_bundle(path: Path, manifest: "Manifest") -> None:
     training = manifest.metrics.get("training")
     if isinstance(training, dict) and training.get("decision"):
         console.print(f"decision when it was made: {training['decision']}", highlight=False)
-    console.print_json(data={"metrics": manifest.metrics, "provenance": manifest.provenance.model_dump(mode="json")})
+    if manifest.provenance.bags:
+        bags = figure_table("learned from", "bag", "pairs", "depth registered to RGB")
+        for bag in manifest.provenance.bags:
+            bags.add_row(bag.name, str(bag.pairs), bag.registered)
+        console.print(bags)
+    software = ", ".join(f"{name} {version}" for name, version in manifest.provenance.software.items())
+    console.print(f"made {manifest.provenance.created}" + (f" with {software}" if software else ""), highlight=False)
+    console.print("the recipe and all figures: --json -", highlight=False)
+
+
+_FIGURES = ("agreement", "cosine", "ece")  # of validation pairs against the teacher, where the bundle has them
+
+
+def _calibration(manifest: "Manifest") -> Table:
+    validation = manifest.metrics.get("validation")
+    figures = validation if isinstance(validation, dict) else {}
+    table = figure_table("validation", "", "temperature", "unknown below", *_FIGURES)
+    for modality, name in MODALITIES.items():
+        learned = manifest.temperature.of(modality), manifest.unknown_threshold.of(modality)
+        measured = [of.get(modality) if isinstance(of := figures.get(figure), dict) else None for figure in _FIGURES]
+        table.add_row(name, *(f"{each:.3f}" if isinstance(each, float) else "-" for each in (*learned, *measured)))
+    return table

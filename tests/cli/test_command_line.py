@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,11 @@ def test_help_costs_less_than_300_ms_of_processor_time() -> None:
 
     # Processor time, the best of some runs: what the command needs, without what else the machine does meanwhile.
     assert min(seconds() for _ in range(5)) < 0.3
+
+
+def test_the_version_is_the_packages() -> None:
+    done = edgevl("--version")
+    assert (done.returncode, done.stdout) == (0, f"edgevl {version('edgevl')}\n")
 
 
 def test_help_is_one_screen_with_every_command_in_whole_sentences() -> None:
