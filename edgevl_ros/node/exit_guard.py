@@ -6,8 +6,12 @@ Python's interpreter lock, so no Python code can help: a POSIX timer calls the C
 own.
 """
 
+import contextlib
 import ctypes
 import os
+import sys
+import threading
+from typing import NoReturn
 
 _SIGEV_THREAD = 2
 _CLOCK_MONOTONIC = 1
@@ -48,3 +52,19 @@ def exit_within(seconds: int, code: int) -> None:
     ):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def leave(code: int) -> NoReturn:
+    """End the process, once all that is ours is closed. What the libraries would do at their end is left out.
+
+    Threads of DDS and ONNX Runtime outlive the objects of their own libraries there: a node that had said why it would
+    not start ended with SIGSEGV instead of its exit code, once in some hundreds of times on a busy machine.
+    """
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # nobody reads any more
+            stream.flush()
+    ctypes.CDLL(None).fflush(None)  # what rcl logged
+    os._exit(code)

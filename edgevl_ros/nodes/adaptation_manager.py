@@ -24,6 +24,7 @@ from edgevl_ros.adaptation.bundle_loader import BundleLoader, Outcome
 from edgevl_ros.adaptation.robot_state import RobotState
 from edgevl_ros.adaptation.settings import AdaptationParameters, settings
 from edgevl_ros.node.diagnostics import ERROR, OK, Report
+from edgevl_ros.node.exit_guard import leave
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import LATCHED
 from edgevl_ros.node.runner import run
@@ -240,4 +241,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

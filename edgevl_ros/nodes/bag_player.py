@@ -27,6 +27,7 @@ from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID, ODOMETRY, POSE, P
 from edgevl_core.pairlog.playback import Pace, play
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_ros.node.diagnostics import ERROR, OK, Report
+from edgevl_ros.node.exit_guard import leave
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.parameters import NodeParameters, parameter
 from edgevl_ros.node.qos import LATCHED, result_qos, stream_qos
@@ -266,4 +267,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

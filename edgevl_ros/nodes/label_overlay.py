@@ -21,6 +21,7 @@ from edgevl_core.camera.images import encode_jpeg
 from edgevl_core.draw.lettering import FontFile, Lettering, Strokes, ascii_text
 from edgevl_core.draw.overlay import draw_scene, viewable
 from edgevl_ros.node.diagnostics import OK, WARN, Report
+from edgevl_ros.node.exit_guard import leave
 from edgevl_ros.node.images import cv2_to_imgmsg, cv_bridge, to_rgb
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.parameters import parameter
@@ -215,4 +216,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

@@ -26,6 +26,7 @@ from edgevl_ros.logger.log_directory import LogDirectory
 from edgevl_ros.logger.parameters import LoggerParameters, check, topics
 from edgevl_ros.logger.streams import addition, message_type
 from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
+from edgevl_ros.node.exit_guard import leave
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.names import check_name
 from edgevl_ros.node.qos import LATCHED
@@ -277,4 +278,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

@@ -7,42 +7,45 @@ import importlib
 import os
 import signal
 from types import FrameType
+from typing import NoReturn
+
+from edgevl_ros.node.exit_guard import leave
 
 
-def bag_player() -> int:
-    """Console script; returns the exit code."""
-    return _run("bag_player")
+def bag_player() -> NoReturn:
+    """Console script."""
+    _run("bag_player")
 
 
-def pair_logger() -> int:
-    """Console script; returns the exit code."""
-    return _run("pair_logger")
+def pair_logger() -> NoReturn:
+    """Console script."""
+    _run("pair_logger")
 
 
-def scene_classifier() -> int:
-    """Console script; returns the exit code."""
-    return _run("scene_classifier")
+def scene_classifier() -> NoReturn:
+    """Console script."""
+    _run("scene_classifier")
 
 
-def label_overlay() -> int:
-    """Console script; returns the exit code."""
-    return _run("label_overlay")
+def label_overlay() -> NoReturn:
+    """Console script."""
+    _run("label_overlay")
 
 
-def room_mapper() -> int:
-    """Console script; returns the exit code."""
-    return _run("room_mapper")
+def room_mapper() -> NoReturn:
+    """Console script."""
+    _run("room_mapper")
 
 
-def adaptation_manager() -> int:
-    """Console script; returns the exit code."""
-    return _run("adaptation_manager")
+def adaptation_manager() -> NoReturn:
+    """Console script."""
+    _run("adaptation_manager")
 
 
-def _run(node: str) -> int:
+def _run(node: str) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_at_once)
-    return int(importlib.import_module(f"edgevl_ros.nodes.{node}").main())
+    leave(importlib.import_module(f"edgevl_ros.nodes.{node}").main())
 
 
 def _exit_at_once(_number: int, _frame: FrameType | None) -> None:

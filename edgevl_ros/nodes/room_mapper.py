@@ -32,6 +32,7 @@ from edgevl_core.room_map.rooms import Room, room_around
 from edgevl_core.room_map.view import Intrinsics, Stand
 from edgevl_core.room_map.words import open_dictionary
 from edgevl_ros.node.diagnostics import OK, WARN, Report
+from edgevl_ros.node.exit_guard import leave
 from edgevl_ros.node.images import cv_bridge, to_depth
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import LATCHED, result_qos
@@ -250,4 +251,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

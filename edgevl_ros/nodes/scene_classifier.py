@@ -39,6 +39,7 @@ from edgevl_ros.classify.messages import (
 )
 from edgevl_ros.classify.parameters import ClassifierParameters
 from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
+from edgevl_ros.node.exit_guard import leave
 from edgevl_ros.node.images import cv_bridge
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import LATCHED, result_qos
@@ -286,4 +287,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())
