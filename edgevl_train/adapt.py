@@ -28,6 +28,7 @@ from edgevl_train.evaluation.predictors import student_on_numpy
 from edgevl_train.evaluation.report import write_report
 from edgevl_train.export_bundle import Exported, Measured, Students, deliver, export_students, measure, on_images
 from edgevl_train.loggers import check_logger, following
+from edgevl_train.merge.soup import merge_for
 from edgevl_train.metrics_file import OnRecord
 from edgevl_train.prepare import Setup, TrainingInputs, gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
@@ -106,11 +107,12 @@ def adapt(  # noqa: PLR0913 - what a run is made of, where it goes, and who hear
 
 @dataclass(frozen=True)
 class _Trained:
-    """Both stages' students, on the CPU, and their best epochs."""
+    """Both stages' students, on the CPU, and their best epochs; what stage 1 began with, where it was merged."""
 
     students: Students
     stage1: Best
     stage2: Best
+    merged: dict[str, Any] | None
 
 
 def _run(
@@ -137,12 +139,13 @@ def _train(setup: Setup, data: RunData, context: RunContext, progress: RunProgre
     recipe = setup.recipe
     progress.stage("stage1")
     restore_for(setup.student, data, recipe.student, progress.say)
+    merged = merge_for(setup.student, data, recipe.student, progress.say)
     stage1 = distil(setup.student, data, recipe, context)
     progress.stage("stage2")
     quantised = quantised_copy(setup.student, data, recipe.stage2)
     # Always in 32 bits: bfloat16 cannot hold the 256 levels that the fake quantisers imitate.
     stage2 = contrast(quantised, data, recipe, replace(context, fabric=start_fabric(recipe, "32-true")))
-    return _Trained(Students(setup.student.cpu(), quantised.cpu()), stage1, stage2)
+    return _Trained(Students(setup.student.cpu(), quantised.cpu()), stage1, stage2, merged)
 
 
 def _deliver(setup: Setup, gathered: TrainingInputs, trained: _Trained, out: Path, progress: RunProgress) -> Path:
@@ -188,6 +191,7 @@ def _report(gathered: TrainingInputs, trained: _Trained) -> dict[str, Any]:
         "coverage": gathered.coverage.as_report(),
         "curation": gathered.curation.report,
         "bags": gathered.cache.index["bags"],
+        **({} if trained.merged is None else {"merged": trained.merged}),
         "stage1": {"epoch": trained.stage1.epoch, "val": trained.stage1.metrics},
         "stage2": {"epoch": trained.stage2.epoch, "val": trained.stage2.metrics},
     }

@@ -63,6 +63,8 @@ class Recipe(Machine):
                 f"cache.size_px {self.cache.size_px} is below student.size_px {self.student.size_px}: "
                 "crops would be enlarged; use at least the student's"
             )
+        if not self.stage1.epochs and not (self.student.merge or self.student.start_from):
+            faults.append("stage1.epochs 0 leaves a new student untrained: use 1 or more, or student.start_from")
         if self.precision == "16-mixed" and self.accelerator == "cpu":
             faults.append("precision 16-mixed needs a GPU, accelerator is cpu: use precision auto")
         if self.depth_augment.noise_m_at_1m and self.preprocess.depth_encoding == "minmax":

@@ -53,6 +53,7 @@ ELSEWHERE = {
     "edgevl sim": "tests/cli/test_command_line.py",
     "edgevl teacher pretrain": TUTORIAL,
     "edgevl adapt": TUTORIAL,
+    "edgevl merge": "tests/train/test_merge.py",
     "edgevl report": TUTORIAL,
     "edgevl demo": "by hand: ten minutes",
     "edgevl benchmark": "tests/cli/test_benchmark.py",
