@@ -36,6 +36,7 @@ CONTENTS = {
         "robots",
         "rooms",
         "fleets",
+        "npu",
         "reports",
         "teachers",
         "backbones",

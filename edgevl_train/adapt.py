@@ -26,7 +26,16 @@ from edgevl_train.evaluation.confidence import at_a_bound
 from edgevl_train.evaluation.decision import Decision, Judged, decide
 from edgevl_train.evaluation.predictors import student_on_numpy
 from edgevl_train.evaluation.report import write_report
-from edgevl_train.export_bundle import Exported, Measured, Students, deliver, export_students, measure, on_images
+from edgevl_train.export_bundle import (
+    Exported,
+    Measured,
+    Students,
+    deliver,
+    export_students,
+    measure,
+    on_images,
+    write_calibration,
+)
 from edgevl_train.loggers import check_logger, following
 from edgevl_train.merge.soup import merge_for
 from edgevl_train.metrics_file import OnRecord
@@ -62,8 +71,8 @@ def adapt(  # noqa: PLR0913 - what a run is made of, where it goes, and who hear
         teacher_spec: see :func:`edgevl_train.teacher.loading.load_teacher`.
         labels_path: the robot's label file, or the name of a shipped one.
         out: run directory: recipe.yaml, inputs.json, status.json, metrics.jsonl, cache/,
-            teacher_embeddings.*, checkpoints/, onnx/, report.json, report.png, bundle/, bundle_ptq/ (the
-            baseline). A new one, unless ``resume``.
+            teacher_embeddings.*, checkpoints/, onnx/, calibration.npz, report.json, report.png, bundle/, bundle_ptq/
+            (the baseline). A new one, unless ``resume``.
         signing_key: private key file that signs ``out/bundle``; None: it is not signed.
         loggers: of :data:`edgevl_train.loggers.LOGGERS`, told of each epoch; each keeps its files in ``out/<name>``.
         on_ready: called once all inputs are checked; from then on the run itself tells how far it is.
@@ -152,6 +161,7 @@ def _deliver(setup: Setup, gathered: TrainingInputs, trained: _Trained, out: Pat
     """ONNX files, what is measured of them, the decision, the report and the bundles."""
     recipe, data, warnings = setup.recipe, gathered.data, list(gathered.warnings)
     files = export_students(trained.students, data, recipe.student, recipe.stage2, out / "onnx")
+    write_calibration(data, out / "calibration.npz")
     progress.update(1, 3, "calibration")
     measured = {
         name: measure(files[name], data, recipe.preprocess, recipe.calibration) for name in ("fp32", "ptq", "int8")
