@@ -34,6 +34,7 @@ HERE = {
 ELSEWHERE = {
     "tests/train/test_json_of_runs.py": {"teacher pretrain", "adapt", "evaluate", "report", "bundle make"},
     "tests/train/test_merge.py": {"merge"},
+    "tests/cli/test_split.py": {"split"},
     "tests/cli/test_benchmark.py": {"benchmark"},
     "tests/ros/test_watch.py": {"watch"},
 }

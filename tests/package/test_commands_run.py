@@ -54,6 +54,8 @@ ELSEWHERE = {
     "edgevl teacher pretrain": TUTORIAL,
     "edgevl adapt": TUTORIAL,
     "edgevl merge": "tests/train/test_merge.py",
+    "edgevl split": "tests/cli/test_split.py",
+    "python benchmarks/gpu.py": "tests/cli/test_gpu_benchmark.py",
     "edgevl report": TUTORIAL,
     "edgevl demo": "by hand: ten minutes",
     "edgevl benchmark": "tests/cli/test_benchmark.py",

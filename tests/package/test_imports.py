@@ -122,6 +122,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "restore": "quantise recipe run_directory sections student teacher",
         "run_directory": "data recipe sections teacher",
         "sections": "student",
+        "split": "",
         "student": "torchvision_ops",
         "teacher": "quantise torchvision_ops",
         "training": "data metrics_file quantise recipe sections student torchvision_ops",
