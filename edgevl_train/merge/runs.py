@@ -12,6 +12,7 @@ from edgevl_train.recipe import Recipe, load_recipe, override, parse_recipe
 from edgevl_train.run_directory import FLOAT_STUDENT, INPUTS_FILE
 
 RECIPE_FILE = "recipe.yaml"
+JUDGING_SHARE = 0.4  # of the pairs at hand: none is trained on, and they set how far each camera is believed
 NEEDED = (RECIPE_FILE, INPUTS_FILE, FLOAT_STUDENT)  # of each robot; no picture is in them
 _STUDENT = ("name", "size_px", "head", "backbone")
 
@@ -109,7 +110,8 @@ def merge_recipe(runs: Sequence[Path], choice: str, settings: Sequence[str]) -> 
     data["student"] |= {"merge": tuple(runs), "merge_choice": choice}
     data["stage1"]["epochs"] = data["stage2"]["epochs"] = 0
     # Topics, homes and the course of time are those of the robot's drive, not of the pairs at hand.
-    data |= {"one_home": False, "split": defaults["split"], "temporal": defaults["temporal"]}
+    data |= {"one_home": False, "temporal": defaults["temporal"]}
+    data["split"] = defaults["split"] | {"val_fraction": JUDGING_SHARE}
     data["cache"] |= {"rgb": None, "depth": None}
     for setting in settings:
         override(data, setting)
