@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
@@ -55,6 +55,15 @@ class Recipe(Machine):
     stage2: Stage2Section = Stage2Section()
     calibration: CalibrationSection = CalibrationSection()
 
+    @field_validator("stage1")
+    @classmethod
+    def _trains_a_new_student(cls, stage1: Stage1Section, info: ValidationInfo) -> Stage1Section:
+        """Of the field, not of the whole, so that it is told together with every other fault."""
+        student = info.data.get("student")
+        if not stage1.epochs and student is not None and not (student.merge or student.start_from):
+            raise ValueError("a new student needs training: stage1.epochs 0 is for student.start_from and merged ones")
+        return stage1
+
     @model_validator(mode="after")
     def _sections_agree(self) -> "Recipe":
         faults = []
@@ -63,8 +72,6 @@ class Recipe(Machine):
                 f"cache.size_px {self.cache.size_px} is below student.size_px {self.student.size_px}: "
                 "crops would be enlarged; use at least the student's"
             )
-        if not self.stage1.epochs and not (self.student.merge or self.student.start_from):
-            faults.append("stage1.epochs 0 leaves a new student untrained: use 1 or more, or student.start_from")
         if self.precision == "16-mixed" and self.accelerator == "cpu":
             faults.append("precision 16-mixed needs a GPU, accelerator is cpu: use precision auto")
         if self.depth_augment.noise_m_at_1m and self.preprocess.depth_encoding == "minmax":

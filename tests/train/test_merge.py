@@ -190,7 +190,7 @@ def test_what_cannot_be_merged_is_refused_in_one_line(
 
 
 def test_epochs_of_0_need_a_student_that_is_one(run_recipe: Recipe) -> None:
-    with pytest.raises(UserError, match=r"stage1\.epochs 0 leaves a new student untrained"):
+    with pytest.raises(UserError, match=r"a new student needs training: stage1\.epochs 0"):
         parse_recipe(run_recipe.model_dump() | {"stage1": {"epochs": 0}}, origin="test")
     with pytest.raises(UserError, match="merge is given with"):
         parse_recipe({"student": {"merge": ["a", "b"], "start_from": "c"}}, origin="test")
