@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edgevl_cli import bags, benchmark, bundles, classify, demo, doctor, report, rooms, training, watch
+from edgevl_cli import bags, benchmark, bundles, classify, demo, doctor, merge, report, rooms, split, training, watch
 from edgevl_cli.grouped import GroupedCommand, GroupedCommands
 from edgevl_core.base.errors import UserError
 
@@ -31,9 +31,11 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str, str], ...] = (
     ("import", bags.import_pairs, BAGS, "Make a bag of a public RGB-D collection, or a folder of pairs."),
     ("export", bags.export_pairs, BAGS, "Write a bag's pairs for other tools: webdataset, lerobot."),
     ("adapt", training.adapt, LEARNING, "Distil the teacher into a student for the places in bags."),
+    ("merge", merge.command, LEARNING, "One student from those of several robots; no picture leaves one."),
     ("evaluate", training.evaluate, LEARNING, "How often a student or teacher is right, on bags."),
     ("report", report.command, LEARNING, "A run as a page: deploy the student or not, and why."),
     ("benchmark", benchmark.command, LEARNING, "How fast teachers, students and a bundle are on this machine."),
+    ("split", split.command, LEARNING, "Where a student may be cut between robot and base station."),
     ("classify", classify.command, ROBOT, "What a student says of bags or pictures, without a robot."),
     ("map", rooms.command, ROBOT, "Put names on the rooms of a map; files for nav2."),
     ("watch", watch.command, ROBOT, "Watch a running robot: scene, log, adaptation, room."),

@@ -34,6 +34,10 @@ Recipe = Annotated[
 Settings = Annotated[
     list[str], typer.Option("--set", help="key=value, over the recipe; may be repeated.", rich_help_panel=LEARNING)
 ]
+Sign = Annotated[
+    Path | None,
+    typer.Option("--sign", metavar="KEY", help="Private key file that signs the bundle.", rich_help_panel=RUN),
+]
 Out = Annotated[Path, typer.Option("--out", help="New directory for what this makes.", rich_help_panel=NEEDED)]
 
 teacher = typer.Typer(no_args_is_help=True, help="A teacher for machines without CLIP weights.")
@@ -130,10 +134,7 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
         bool,
         typer.Option("--dry-run", help="Check bags, teacher, labels and recipe; train nothing.", rich_help_panel=RUN),
     ] = False,
-    sign: Annotated[
-        Path | None,
-        typer.Option("--sign", metavar="KEY", help="Private key file that signs the bundle.", rich_help_panel=RUN),
-    ] = None,
+    sign: Sign = None,
     logger: Annotated[
         list[str],
         typer.Option(
@@ -201,6 +202,11 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
 
         how: dict[str, Any] = {"resume": resume, "signing_key": sign, "loggers": logger, "on_ready": ready}
         bundle = run(bags, teacher, labels, out, resolved, **how)
+    answer_run(bundle, out, json)
+
+
+def answer_run(bundle: Path, out: Path, json: Path | None) -> None:
+    """What a finished run has come to: its bundle and the decision."""
     decision = _figures(out / "report.json")["decision"]
     answer({"bundle": bundle, "run": out, "decision": decision}, json, lambda: _show_run(bundle, out, decision))
 

@@ -26,8 +26,18 @@ from edgevl_train.evaluation.confidence import at_a_bound
 from edgevl_train.evaluation.decision import Decision, Judged, decide
 from edgevl_train.evaluation.predictors import student_on_numpy
 from edgevl_train.evaluation.report import write_report
-from edgevl_train.export_bundle import Exported, Measured, Students, deliver, export_students, measure, on_images
+from edgevl_train.export_bundle import (
+    Exported,
+    Measured,
+    Students,
+    deliver,
+    export_students,
+    measure,
+    on_images,
+    write_calibration,
+)
 from edgevl_train.loggers import check_logger, following
+from edgevl_train.merge.soup import merge_for
 from edgevl_train.metrics_file import OnRecord
 from edgevl_train.prepare import Setup, TrainingInputs, gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
@@ -61,8 +71,8 @@ def adapt(  # noqa: PLR0913 - what a run is made of, where it goes, and who hear
         teacher_spec: see :func:`edgevl_train.teacher.loading.load_teacher`.
         labels_path: the robot's label file, or the name of a shipped one.
         out: run directory: recipe.yaml, inputs.json, status.json, metrics.jsonl, cache/,
-            teacher_embeddings.*, checkpoints/, onnx/, report.json, report.png, bundle/, bundle_ptq/ (the
-            baseline). A new one, unless ``resume``.
+            teacher_embeddings.*, checkpoints/, onnx/, calibration.npz, report.json, report.png, bundle/, bundle_ptq/
+            (the baseline). A new one, unless ``resume``.
         signing_key: private key file that signs ``out/bundle``; None: it is not signed.
         loggers: of :data:`edgevl_train.loggers.LOGGERS`, told of each epoch; each keeps its files in ``out/<name>``.
         on_ready: called once all inputs are checked; from then on the run itself tells how far it is.
@@ -106,11 +116,12 @@ def adapt(  # noqa: PLR0913 - what a run is made of, where it goes, and who hear
 
 @dataclass(frozen=True)
 class _Trained:
-    """Both stages' students, on the CPU, and their best epochs."""
+    """Both stages' students, on the CPU, and their best epochs; what stage 1 began with, where it was merged."""
 
     students: Students
     stage1: Best
     stage2: Best
+    merged: dict[str, Any] | None
 
 
 def _run(
@@ -137,18 +148,20 @@ def _train(setup: Setup, data: RunData, context: RunContext, progress: RunProgre
     recipe = setup.recipe
     progress.stage("stage1")
     restore_for(setup.student, data, recipe.student, progress.say)
+    merged = merge_for(setup.student, data, recipe.student, progress.say)
     stage1 = distil(setup.student, data, recipe, context)
     progress.stage("stage2")
     quantised = quantised_copy(setup.student, data, recipe.stage2)
     # Always in 32 bits: bfloat16 cannot hold the 256 levels that the fake quantisers imitate.
     stage2 = contrast(quantised, data, recipe, replace(context, fabric=start_fabric(recipe, "32-true")))
-    return _Trained(Students(setup.student.cpu(), quantised.cpu()), stage1, stage2)
+    return _Trained(Students(setup.student.cpu(), quantised.cpu()), stage1, stage2, merged)
 
 
 def _deliver(setup: Setup, gathered: TrainingInputs, trained: _Trained, out: Path, progress: RunProgress) -> Path:
     """ONNX files, what is measured of them, the decision, the report and the bundles."""
     recipe, data, warnings = setup.recipe, gathered.data, list(gathered.warnings)
     files = export_students(trained.students, data, recipe.student, recipe.stage2, out / "onnx")
+    write_calibration(data, out / "calibration.npz")
     progress.update(1, 3, "calibration")
     measured = {
         name: measure(files[name], data, recipe.preprocess, recipe.calibration) for name in ("fp32", "ptq", "int8")
@@ -188,6 +201,7 @@ def _report(gathered: TrainingInputs, trained: _Trained) -> dict[str, Any]:
         "coverage": gathered.coverage.as_report(),
         "curation": gathered.curation.report,
         "bags": gathered.cache.index["bags"],
+        **({} if trained.merged is None else {"merged": trained.merged}),
         "stage1": {"epoch": trained.stage1.epoch, "val": trained.stage1.metrics},
         "stage2": {"epoch": trained.stage2.epoch, "val": trained.stage2.metrics},
     }

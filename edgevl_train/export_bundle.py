@@ -1,5 +1,6 @@
 """The last steps of a run: ONNX files, calibration on validation pairs, the bundle and its baseline."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevl_core.base.atomic import atomic_write
 from edgevl_core.bundle.fusion import Trust, depth_quality, rgb_quality
 from edgevl_core.bundle.golden import Answering
 from edgevl_core.bundle.manifest import BagRecord, Provenance
@@ -20,7 +22,7 @@ from edgevl_train.evaluation.confidence import Calibration, calibrate_confidence
 from edgevl_train.evaluation.predictions import Embedded
 from edgevl_train.evaluation.trust import Embed, measure_trust
 from edgevl_train.prepare import Setup, TrainingInputs
-from edgevl_train.quantise import QuantStudent, export_float_of, export_fp32, export_int8
+from edgevl_train.quantise import QuantStudent, export_float_of, export_fp32, export_int8, export_s8
 from edgevl_train.quantise.ptq import ptq_int8
 from edgevl_train.recipe import Recipe
 from edgevl_train.run_directory import software_versions
@@ -29,6 +31,7 @@ from edgevl_train.student.network import Student
 from edgevl_train.teacher.text_export import export_text_encoder
 
 GOLDEN_PAIRS = 4
+CALIBRATION_PAIRS = 100  # two inputs each
 TRUST_PAIRS = 256  # each is looked at in every light and with every share of holes
 
 
@@ -43,15 +46,27 @@ class Students:
 def export_students(
     students: Students, data: RunData, student: StudentSection, stage2: Stage2Section, directory: Path
 ) -> dict[str, Path]:
-    """Write fp32.onnx (stage 1), ptq.onnx (made of it), int8.onnx (stage 2) and int8_float.onnx (its float form)."""
+    """Write fp32.onnx (stage 1), ptq.onnx (made of it), int8.onnx (stage 2), its float form and its s8 form."""
     directory.mkdir(exist_ok=True)
-    files = {name: directory / f"{name}.onnx" for name in ("fp32", "ptq", "int8", "int8_float")}
+    files = {name: directory / f"{name}.onnx" for name in ("fp32", "ptq", "int8", "int8_float", "s8")}
     export_fp32(students.fp32, files["fp32"], student.size_px)
     export_int8(students.int8, files["int8"], student.size_px)
     export_float_of(students.int8, files["int8_float"], student.size_px)
+    export_s8(students.int8, files["s8"], student.size_px)
     pixels = calibration_pixels(data, stage2.calibration_pairs).numpy()
     ptq_int8(files["fp32"], [pixels[i : i + 64] for i in range(0, len(pixels), 64)], files["ptq"], stage2.weight_bits)
     return files
+
+
+def write_calibration(data: RunData, path: Path) -> None:
+    """Write inputs to calibrate other tool chains with: ``pixels`` (about 200, 3, S, S) uint8, RGB and depth in turn.
+
+    They are whole frames of training pairs, exactly as the network takes them on the robot. In the run and not in the
+    bundle: they are pictures of the home.
+    """
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, pixels=calibration_pixels(data, CALIBRATION_PAIRS).numpy())
+    atomic_write(path, buffer.getvalue())
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import torch
 
 from edgevl_core.base.errors import UserError
-from edgevl_train.restore import earlier_student
+from edgevl_train.restore import earlier_student, load_float_student
 from edgevl_train.sections import StudentSection
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.student.pretrained import from_timm, from_tower, is_tower
@@ -13,7 +13,8 @@ from edgevl_train.teacher.loading import Teacher
 def new_student(section: StudentSection, teacher: Teacher, seed: int) -> Student:
     """The section's student with its first weights; ``origin`` says where they are from, in words.
 
-    ``start_from``: those of an earlier run. ``pretrained``: "teacher", those of its image tower;
+    ``start_from``: those of an earlier run. ``merge``: those of the first of these runs, until there are pairs to merge
+    them by. ``pretrained``: "teacher", those of its image tower;
     "timm", timm's own, downloaded; a file; "auto", the first of teacher and timm that can be had, random ones if
     neither. Left out: random, by ``seed``.
 
@@ -22,6 +23,8 @@ def new_student(section: StudentSection, teacher: Teacher, seed: int) -> Student
     """
     if section.start_from is not None:
         return earlier_student(section.start_from, section, teacher)
+    if section.merge:
+        return load_float_student(section.merge[0], section, teacher.embed_dim)
     torch.manual_seed(seed)
     name, pretrained = section.name, section.pretrained
     named = pretrained in ("teacher", "timm", "auto")

@@ -24,10 +24,12 @@ from edgevl_train.data.run_data import RunData
 from edgevl_train.data.split import Split, split_pairs
 from edgevl_train.data.temporal import smoothed
 from edgevl_train.data.views import draw_views
+from edgevl_train.merge.runs import check_alike
 from edgevl_train.new_student import new_student
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise.trial import check_student
 from edgevl_train.recipe import Recipe
+from edgevl_train.restore import check_teacher
 from edgevl_train.run_directory import INPUTS_FILE, Inputs, describe_inputs, open_run
 from edgevl_train.student.network import Student
 from edgevl_train.teacher.loading import Teacher, load_teacher
@@ -123,6 +125,9 @@ def prepare(
     why = ""
     if recipe.student.budget_ms is not None:
         recipe, why = within_budget(recipe, teacher.embed_dim, out, load_ranking())
+    if recipe.student.merge:
+        check_alike(recipe.student.merge, label_file(labels_path))
+        check_teacher(recipe.student.merge[0], teacher)
     student = new_student(recipe.student, teacher, recipe.seed)
     earlier = earlier_runs(recipe, teacher)
     start = recipe.student.start_from

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
@@ -54,6 +54,15 @@ class Recipe(Machine):
     stage1: Stage1Section = Stage1Section()
     stage2: Stage2Section = Stage2Section()
     calibration: CalibrationSection = CalibrationSection()
+
+    @field_validator("stage1")
+    @classmethod
+    def _trains_a_new_student(cls, stage1: Stage1Section, info: ValidationInfo) -> Stage1Section:
+        """Of the field, not of the whole, so that it is told together with every other fault."""
+        student = info.data.get("student")
+        if not stage1.epochs and student is not None and not (student.merge or student.start_from):
+            raise ValueError("a new student needs training: stage1.epochs 0 is for student.start_from and merged ones")
+        return stage1
 
     @model_validator(mode="after")
     def _sections_agree(self) -> "Recipe":

@@ -13,7 +13,7 @@ from torch import nn
 from edgevl_core.base.errors import UserError
 from edgevl_train.quantise import fake_quantise, fuse
 from edgevl_train.recipe import load_recipe
-from edgevl_train.run_directory import INPUTS_FILE
+from edgevl_train.run_directory import FLOAT_STUDENT, INPUTS_FILE
 from edgevl_train.sections import StudentSection
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.student.normalisation import adopt_biases
@@ -75,7 +75,7 @@ def earlier_student(run: Path, section: StudentSection, teacher: Teacher) -> Stu
     Raises:
         UserError: no such run, or one that has not got so far; it was made with another teacher or another student.
     """
-    checkpoint = run / "checkpoints" / "stage1.pt"
+    checkpoint = run / FLOAT_STUDENT
     if not checkpoint.is_file():
         raise UserError(f"student.start_from={run}: no checkpoints/stage1.pt in it; a run of `edgevl adapt` is needed")
     check_teacher(run, teacher)
@@ -83,7 +83,12 @@ def earlier_student(run: Path, section: StudentSection, teacher: Teacher) -> Stu
     if other := [key for key in ("name", "head", "backbone") if getattr(theirs, key) != getattr(section, key)]:
         differences = ", ".join(f"{key} {getattr(theirs, key)!r}, not {getattr(section, key)!r}" for key in other)
         raise UserError(f"student.start_from={run}: its student has {differences}: choose the same student")
-    return _filled(checkpoint, section, teacher.embed_dim, "{}.bias", lambda student: student)
+    return load_float_student(run, section, teacher.embed_dim)
+
+
+def load_float_student(run: Path, section: StudentSection, embed_dim: int) -> Student:
+    """The float student with which a run ended its stage 1, in eval mode; see :func:`load_student`."""
+    return _filled(run / FLOAT_STUDENT, section, embed_dim, "{}.bias", lambda student: student)
 
 
 def load_student(checkpoint: Path, section: StudentSection, embed_dim: int) -> nn.Module:

@@ -20,6 +20,7 @@ from edgevl_train.sections import StudentSection
 from edgevl_train.teacher.loading import Teacher, teacher_key
 
 INPUTS_FILE = "inputs.json"
+FLOAT_STUDENT = "checkpoints/stage1.pt"
 LOCK_FILE = "run.lock"
 # What a run has written when it is cut off before its inputs.json; and their temporary neighbours (see atomic_write).
 BEFORE_INPUTS = (LOCK_FILE, "status.json", "recipe.yaml", INPUTS_FILE)
@@ -58,8 +59,11 @@ def describe_inputs(
 
 
 def _hash_first_weights(student: StudentSection) -> str:
+    if student.merge:
+        each = [sha256_file(run / FLOAT_STUDENT) for run in student.merge]
+        return hashlib.sha256(" ".join(each).encode()).hexdigest()
     if student.start_from is not None:
-        return sha256_file(student.start_from / "checkpoints" / "stage1.pt")
+        return sha256_file(student.start_from / FLOAT_STUDENT)
     return sha256_file(student.pretrained) if isinstance(student.pretrained, Path) else ""  # the teacher has its own
 
 

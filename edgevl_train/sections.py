@@ -26,7 +26,8 @@ class StudentSection(Section):
     download, the image tower of a teacher that is the same network, or "auto", see :mod:`edgevl_train.new_student`.
     ``pretrained_mean`` and ``pretrained_std``, of RGB in 0..1, are what that file's weights were made for; left out,
     timm's for the name. ``budget_ms`` chooses name and backbone: the most accurate student whose int8 file takes no
-    longer here for one image, see :mod:`edgevl_train.budget`.
+    longer here for one image, see :mod:`edgevl_train.budget`. ``merge``: runs whose students' weights are averaged, as
+    ``merge_choice`` says, see :mod:`edgevl_train.merge.soup`; `edgevl merge` sets them.
     """
 
     name: str = presets.DEFAULT
@@ -37,6 +38,8 @@ class StudentSection(Section):
     pretrained_mean: tuple[float, float, float] | None = None
     pretrained_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     start_from: Path | None = None
+    merge: tuple[Path, ...] = ()
+    merge_choice: Literal["all", "greedy", "layers"] = "greedy"
     budget_ms: PositiveFloat | None = None
 
     @model_validator(mode="after")
@@ -47,6 +50,10 @@ class StudentSection(Section):
 
     @model_validator(mode="after")
     def _one_origin(self) -> "StudentSection":
+        if self.merge and (self.pretrained is not None or self.start_from or self.budget_ms):
+            raise ValueError(
+                "merge is given with pretrained, start_from or budget_ms: the first weights are the merged"
+            )
         if self.pretrained not in (None, "auto") and self.start_from:
             raise ValueError("pretrained and start_from are both given: the first weights come from one of them")
         if not isinstance(self.pretrained, Path) and (self.pretrained_mean or self.pretrained_std):
@@ -256,9 +263,9 @@ class ObjectiveSection(StageSection):
 
 
 class Stage1Section(ObjectiveSection):
-    """Distillation, METHOD.md "Stage 1"."""
+    """Distillation, METHOD.md "Stage 1". ``epochs: 0`` keeps first weights that are a student's already."""
 
-    epochs: int = Field(120, ge=1)
+    epochs: int = Field(120, ge=0)
     batch: int = Field(32, ge=2, description="pairs; the network sees twice as many images")
     loss: Literal["l1", "cosine", "mse"] = "cosine"
     lr: float = Field(1e-3, gt=0)

@@ -21,33 +21,37 @@ DRIVE_FRAMES, OTHER_DAY_FRAMES = 40, 20  # of each of eight rooms
 
 @dataclass(frozen=True)
 class Material:
-    """Where everything lies, and which homes are adapted to: ``homes`` of them, from number ``first_home`` on."""
+    """Where everything lies, and which homes are adapted to: ``homes`` of them, from number ``first_home`` on.
+
+    ``given_teacher``: the spec of a teacher that is there already; "": one is made.
+    """
 
     work: Path
     homes: int
     first_home: int = 0
+    given_teacher: str = ""
 
     @property
     def teacher(self) -> str:
         """Spec of the teacher, pretrained on the drives that base students learn from."""
-        return f"open_clip:@{self.work / 'teacher'}"
+        return self.given_teacher or f"open_clip:@{self.work / 'teacher'}"
 
     def drive(self, home: int) -> Path:
         """The drive that is adapted to, 320 frames at 1 Hz."""
-        return self._bag(f"home{home}", split="val", homes=1, first_home=home, frames_per_room=DRIVE_FRAMES, hz=1.0)
+        return self.bag(f"home{home}", split="val", homes=1, first_home=home, frames_per_room=DRIVE_FRAMES, hz=1.0)
 
     def other_day(self, home: int) -> Path:
         """The second drive, which judges."""
         frames = {"frames_per_room": OTHER_DAY_FRAMES, "hz": 0.5}
-        return self._bag(f"other_day{home}", split="val", homes=1, first_home=home, drive=1, **frames)
+        return self.bag(f"other_day{home}", split="val", homes=1, first_home=home, drive=1, **frames)
 
     def others(self) -> Path:
         """Homes that nobody adapts to."""
-        return self._bag("others", split="test", homes=OTHER_HOMES, frames_per_room=5, hz=0.25)
+        return self.bag("others", split="test", homes=OTHER_HOMES, frames_per_room=5, hz=0.25)
 
     def train(self) -> Path:
         """Many homes, for teacher and base students."""
-        return self._bag("train", split="train", homes=TRAIN_HOMES, frames_per_room=5, hz=0.25)
+        return self.bag("train", split="train", homes=TRAIN_HOMES, frames_per_room=5, hz=0.25)
 
     def make_teacher(self) -> None:
         """Pretrain it, where that has not been done."""
@@ -81,7 +85,8 @@ class Material:
                         writer.write(message.topic, message.data, message.stamp_ns)
         return out
 
-    def _bag(self, name: str, **options: object) -> Path:
+    def bag(self, name: str, **options: object) -> Path:
+        """A simulated bag of that name, rendered once; ``options``: of :func:`edgevl_sim.write_bag`."""
         path = self.work / name
         if not path.exists():
             write_bag(path, seed=0, workers=2, **options)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 
 from edgevl_train.ablation.figures import QUANTISED, ROWS, Figures
 from edgevl_train.data.run_data import RunData, calibration_pixels
+from edgevl_train.merge.soup import merge_for
 from edgevl_train.new_student import new_student
 from edgevl_train.prepare import Setup
 from edgevl_train.progress import RunProgress
@@ -70,6 +71,7 @@ class Trial:
         """The float student."""
         student = new_student(recipe.student, self.setup.teacher, self.seed)
         restore_for(student, self.data, recipe.student, self.progress.say)
+        merge_for(student, self.data, recipe.student, self.progress.say)
         self.progress.stage(f"seed {self.seed}, stage 1")
         distil(student, self.data, recipe, self._context(recipe, directory, start_fabric(recipe, network=student)))
         return student

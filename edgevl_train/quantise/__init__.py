@@ -1,10 +1,10 @@
 """Quantisation-aware training and int8 ONNX export.
 
 ``fuse`` -> ``fake_quantise`` -> ``calibrate`` -> ``keep_sums`` -> train as usual -> ``export_int8``, and
-``export_float_of`` for runtimes without int8.
+``export_float_of`` for runtimes without int8, ``export_s8`` for TensorRT.
 """
 
-from edgevl_train.quantise.export import export_float_of, export_fp32, export_int8
+from edgevl_train.quantise.export import export_float_of, export_fp32, export_int8, export_s8
 from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.graph import op_counts
 from edgevl_train.quantise.insert import QuantStudent, fake_quantise, float_copy
@@ -23,6 +23,7 @@ __all__ = [
     "export_float_of",
     "export_fp32",
     "export_int8",
+    "export_s8",
     "fake_quantise",
     "float_copy",
     "fuse",

@@ -20,7 +20,14 @@ import torch
 from torch import Tensor, fx, nn
 
 from edgevl_core.base.atomic import atomic_write
-from edgevl_train.quantise.fake import ActivationQuantiser, InputQuantiser, QuantisedLayer, convolve
+from edgevl_train.quantise.fake import (
+    LARGEST_WEIGHT,
+    SMALLEST_RANGE,
+    ActivationQuantiser,
+    InputQuantiser,
+    QuantisedLayer,
+    convolve,
+)
 from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.insert import QuantStudent, float_copy
 from edgevl_train.quantise.onnx_passes import polish
@@ -44,8 +51,25 @@ def export_int8(q: QuantStudent, path: Path | str, size_px: int) -> None:
     network = q.converted(
         {
             InputQuantiser: lambda _: _PixelsDequantised(),
-            ActivationQuantiser: _QuantiseDequantise,
+            ActivationQuantiser: _asymmetric,
             QuantisedLayer: _IntegerLayer,
+        }
+    )
+    _export(network.cpu(), Path(path), size_px)
+
+
+def export_s8(q: QuantStudent, path: Path | str, size_px: int) -> None:
+    """Write the quantised student by TensorRT's rules: s8 throughout, no zero points but 0, float biases.
+
+    The ranges of activations are widened to be symmetric, so what is never negative has half the steps: it answers
+    nearly, not exactly, as :func:`export_int8`'s file. The pixels lose nothing: less 128 they are s8. Input, output and
+    ``q`` as there.
+    """
+    network = q.converted(
+        {
+            InputQuantiser: lambda _: _PixelsSymmetric(),
+            ActivationQuantiser: _symmetric,
+            QuantisedLayer: partial(_IntegerLayer, integer_bias=False),
         }
     )
     _export(network.cpu(), Path(path), size_px)
@@ -83,28 +107,49 @@ class _QuantiseDequantise(nn.Module):
     scale: Tensor
     zero_point: Tensor
 
-    def __init__(self, quantiser: ActivationQuantiser) -> None:
+    def __init__(self, scale: Tensor, zero_point: Tensor) -> None:
+        """``zero_point``: its type, uint8 or int8, is that of the integers."""
         super().__init__()
-        scale, zero_point = quantiser.scale_and_zero_point()
         self.register_buffer("scale", scale)
-        self.register_buffer("zero_point", zero_point.to(torch.uint8))
+        self.register_buffer("zero_point", zero_point)
 
     def forward(self, x: Tensor) -> Tensor:
         inputs = [x, self.scale, self.zero_point]
-        q = torch.onnx.ops.symbolic("QuantizeLinear", inputs, dtype=torch.uint8, shape=x.shape)
+        q = torch.onnx.ops.symbolic("QuantizeLinear", inputs, dtype=self.zero_point.dtype, shape=x.shape)
         return _dequantise(q, self.scale, self.zero_point)
 
 
+def _asymmetric(quantiser: ActivationQuantiser) -> nn.Module:
+    scale, zero_point = quantiser.scale_and_zero_point()
+    return _QuantiseDequantise(scale, zero_point.to(torch.uint8))
+
+
+def _symmetric(quantiser: ActivationQuantiser) -> nn.Module:
+    extreme = torch.maximum(-quantiser.low, quantiser.high).clamp(min=SMALLEST_RANGE)
+    return _QuantiseDequantise(extreme / LARGEST_WEIGHT[8], torch.zeros((), dtype=torch.int8))
+
+
+class _PixelsSymmetric(nn.Module):
+    """(x - 128) / 64, and then in s8 with the scale 1 / 64: x - 128."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.integers = _QuantiseDequantise(torch.tensor(PIXEL_SCALE), torch.zeros((), dtype=torch.int8))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.integers((pixels.float() - PIXEL_ZERO_POINT) * PIXEL_SCALE)
+
+
 class _IntegerLayer(nn.Module):
-    """A convolution or linear layer whose parameters are stored as integers."""
+    """A convolution or linear layer whose weights are stored as integers, and its bias too unless told otherwise."""
 
     weight: Tensor
     weight_scale: Tensor
     weight_zero_point: Tensor
     bias: Tensor
-    bias_scale: Tensor
+    bias_scale: Tensor | None
 
-    def __init__(self, quantised: QuantisedLayer) -> None:
+    def __init__(self, quantised: QuantisedLayer, integer_bias: bool = True) -> None:
         super().__init__()
         layer, scale = quantised.layer, quantised.scale().detach()
         per_channel = scale.view(-1, *[1] * (layer.weight.ndim - 1))
@@ -119,14 +164,16 @@ class _IntegerLayer(nn.Module):
         self.register_buffer("weight", weight)
         self.register_buffer("weight_scale", scale)
         self.register_buffer("weight_zero_point", torch.zeros_like(scale, dtype=torch.int8))
-        self.register_buffer("bias", (bias.double() / bias_scale.double()).round().to(torch.int32))
-        self.register_buffer("bias_scale", bias_scale)
+        if integer_bias:
+            bias = (bias.double() / bias_scale.double()).round().to(torch.int32)
+        self.register_buffer("bias", bias)
+        self.register_buffer("bias_scale", bias_scale if integer_bias else None)
         # The convolution's own arithmetic, without its float parameters.
         self.convolve = partial(convolve, layer) if isinstance(layer, nn.Conv2d) else None
 
     def forward(self, x: Tensor) -> Tensor:
         weight = _dequantise(self.weight, self.weight_scale, self.weight_zero_point)
-        bias = _dequantise(self.bias, self.bias_scale, None)
+        bias = self.bias if self.bias_scale is None else _dequantise(self.bias, self.bias_scale, None)
         if self.convolve is not None:
             return self.convolve(x, weight, bias)
         rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])

@@ -25,7 +25,7 @@ ACTIVATION_MAX = 255
 LARGEST_WEIGHT = {3: 3, 4: 7, 7: 63, 8: 127}
 WEIGHT_BITS = 8
 WEIGHT_MAX = LARGEST_WEIGHT[WEIGHT_BITS]
-_SMALLEST_RANGE = 1e-5  # a tensor that is all zero still gets a usable scale
+SMALLEST_RANGE = 1e-5  # a tensor that is all zero still gets a usable scale
 _BIAS_LIMIT = 2.0**30  # |bias| in steps of its int32; half of the range, so that the accumulator has room
 
 
@@ -69,7 +69,7 @@ class ActivationQuantiser(nn.Module):
 
     def scale_and_zero_point(self) -> tuple[Tensor, Tensor]:
         """() float32 > 0 and () int32 in 0..255, such that real = (q - zero_point) * scale."""
-        scale = (self.high - self.low).clamp(min=_SMALLEST_RANGE) / ACTIVATION_MAX
+        scale = (self.high - self.low).clamp(min=SMALLEST_RANGE) / ACTIVATION_MAX
         zero_point = (-self.low / scale).round().clamp(0, ACTIVATION_MAX).to(torch.int32)
         return scale, zero_point
 
@@ -99,7 +99,7 @@ def weight_scale(
     Returns:
         (C_out,) float32 > 0.
     """
-    scale = weight.detach().flatten(1).abs().amax(dim=1).clamp(min=_SMALLEST_RANGE) / weight_max
+    scale = weight.detach().flatten(1).abs().amax(dim=1).clamp(min=SMALLEST_RANGE) / weight_max
     if bias is not None:
         scale = torch.maximum(scale, bias.detach().abs() / (input_scale * _BIAS_LIMIT))
     return scale

@@ -56,6 +56,29 @@ def restore(student: Student, batches: Iterable[Tensor]) -> None:
     student.folded = []
 
 
+@torch.no_grad()
+def measure_anew(student: Student, batches: Iterable[Tensor]) -> None:
+    """Give every BatchNorm the mean statistics of its inputs over the batches, each normalised by its own.
+
+    For weights whose statistics are not known, such as an average's; ends in eval mode. What it computes changes.
+
+    Args:
+        batches: (N, 3, S, S) uint8 pixels each, at least one.
+    """
+    norms = [module for module in student.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    student.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over the batches
+        norm.train()
+    for pixels in batches if norms else ():
+        student(pixels)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    student.eval()
+
+
 class _Sums:
     """A hook: count, sum and sum of squares of a BatchNorm's input, by channel."""
 

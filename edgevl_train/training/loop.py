@@ -64,6 +64,8 @@ def fit(
     )
     if standing.best.epoch < 0 and stage.score_start:
         run.log(0, run.validate(0))
+        if not stage.section.epochs:  # no epoch will end, and the run is to have its student
+            run.save()
     while standing.epoch < stage.section.epochs and not _exhausted(standing, stage.section):
         run.train_epoch()
         run.end_epoch()

@@ -14,12 +14,12 @@ from edgevl_train.training.objective import make_objective
 
 
 def distil(student: Student, data: RunData, recipe: Recipe, context: RunContext) -> Best:
-    """Train ``student`` in place; it holds the best epoch's weights afterwards, an earlier run's (epoch 0) included."""
+    """Train ``student`` in place; it holds the best epoch's weights afterwards, earlier runs' (epoch 0) included."""
     objective = make_objective(data, recipe.stage1, recipe.stage1.loss, context.fabric.device)
 
     def loss(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         return objective(model(batch.pixels), batch.target)
 
     student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's overloads
-    from_earlier = recipe.student.start_from is not None
+    from_earlier = recipe.student.start_from is not None or bool(recipe.student.merge)
     return train_stage(1, student, loss, data, recipe, context, score_start=from_earlier)

@@ -33,6 +33,8 @@ HERE = {
 # Run where there is a run, or a robot, to run them on.
 ELSEWHERE = {
     "tests/train/test_json_of_runs.py": {"teacher pretrain", "adapt", "evaluate", "report", "bundle make"},
+    "tests/train/test_merge.py": {"merge"},
+    "tests/cli/test_split.py": {"split"},
     "tests/cli/test_benchmark.py": {"benchmark"},
     "tests/ros/test_watch.py": {"watch"},
 }

@@ -99,19 +99,21 @@ ROOMS: dict[str, dict[str, str]] = {
         "watch": "node",
     },
     "edgevl_train": {
-        "ablation": "data evaluation new_student prepare progress quantise recipe run_directory sections student "
+        "ablation": "data evaluation merge new_student prepare progress quantise recipe run_directory sections student "
         "training",
-        "adapt": "data evaluation export_bundle loggers metrics_file prepare progress recipe restore run_directory "
-        "training",
+        "adapt": "data evaluation export_bundle loggers merge metrics_file prepare progress recipe restore "
+        "run_directory training",
         "budget": "quantise recipe run_directory sections",
         "data": "recipe sections teacher",
         "evaluation": "data metrics_file recipe restore teacher",
         "export_bundle": "data evaluation prepare quantise recipe run_directory sections student teacher",
         "first_bundle": "data evaluation quantise run_directory sections student teacher torchvision_ops",
         "loggers": "metrics_file",
+        "merge": "data recipe restore run_directory sections student training",
         "new_student": "restore sections student teacher",
         "plan": "data prepare recipe run_directory",
-        "prepare": "budget data new_student progress quantise recipe run_directory student teacher training",
+        "prepare": "budget data merge new_student progress quantise recipe restore run_directory student teacher "
+        "training",
         "pretrain": "data datasets evaluation metrics_file progress recipe run_directory sections student teacher "
         "torchvision_ops training",
         "quantise": "sections student torchvision_ops",
@@ -120,6 +122,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "restore": "quantise recipe run_directory sections student teacher",
         "run_directory": "data recipe sections teacher",
         "sections": "student",
+        "split": "",
         "student": "torchvision_ops",
         "teacher": "quantise torchvision_ops",
         "training": "data metrics_file quantise recipe sections student torchvision_ops",

@@ -60,6 +60,11 @@ def test_run_directory_is_complete(run: Path, sim_bag: Path, recipe: Recipe) -> 
     assert set(report["students"]) == {"fp32", "ptq", "int8"}
     assert report["pairs"]["val"] > 0
     assert set(report["wall_s"]) == {"cache", "teacher", "stage1", "stage2", "export"}
+    calibration = np.load(run / "calibration.npz")["pixels"]
+    size_px = recipe.student.size_px
+    assert (calibration.shape[1:], calibration.dtype) == ((3, size_px, size_px), np.uint8)
+    assert 2 * report["pairs"]["train"] >= len(calibration) > 0
+    assert (run / "onnx/s8.onnx").is_file()
     assert (run / "report.png").read_bytes().startswith(b"\x89PNG")
     record = bundle.manifest.provenance.bags[0]
     assert (record.name, record.pairs, record.registered) == ("homes", 96, "unknown, no camera_info of depth")

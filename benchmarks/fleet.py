@@ -1,0 +1,142 @@
+"""A fleet: is one student merged from many robots' worth as much as each robot's own? One table.
+
+python benchmarks/fleet.py [--work DIR] [--homes 5] [--epochs 4] [--base RUN --teacher SPEC] [--threads 2] [--json FILE]
+
+Each of some simulated homes has a robot, whose student goes on from one base with one drive of 320 frames
+(config/train/home.yaml). `edgevl merge` makes one student of them, by pairs of homes that are no robot's. Against: the
+base; each robot's own student, in its own home and in the others'; a student adapted to all drives together, whose
+pictures have left their homes. Judged by true rooms, on another day in each home, and in 20 homes that nobody knows.
+--base, --teacher: a finished run and its teacher, instead of those made here from 110 homes. What was made, and every
+figure, is kept in --work: a run that was cut off goes on.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+from one_home_parts.judge import frames, top1
+from one_home_parts.material import HOME, LABELS, Material
+from remembered import remembered
+from rich.console import Console
+from rich.table import Table
+
+from edgevl_core.base.atomic import atomic_write
+from edgevl_train.adapt import adapt
+from edgevl_train.evaluation.predictors import bundle_predictor
+from edgevl_train.merge.runs import merge_recipe
+from edgevl_train.recipe import load_recipe
+
+CHOICES = ("all", "greedy", "layers")
+CAMERAS = ("rgb", "depth", "rgbd")
+AT_HAND_HOMES = (8, 200)  # how many, and from which on: none that base or robots have seen
+Figures = Mapping[str, Any]
+
+
+def measure(material: Material, base: Path, epochs: int, threads: int) -> Iterator[tuple[str, Any]]:
+    """(name, figures) of every student, each figured out once."""
+    homes = range(material.homes)
+    settings = [f"student.start_from={base}", f"stage1.epochs={epochs}", f"threads={threads}"]
+    recipe = load_recipe(HOME, settings)
+    robots = [material.work / f"robot{home}" for home in homes]
+
+    def robot(home: int) -> dict[str, Any]:
+        return judged(material, material.run(robots[home].name, material.drive(home), recipe))
+
+    def together() -> dict[str, Any]:
+        run, many = material.work / "together", recipe.model_copy(update={"one_home": False})
+        drives = [material.drive(home) for home in homes]
+        adapt(drives, material.teacher, LABELS, run, many, resume=run.exists())
+        return judged(material, run)
+
+    def merged(choice: str) -> dict[str, Any]:
+        out, number = material.work / f"merged_{choice}", AT_HAND_HOMES
+        bag = material.bag("at_hand", split="train", homes=number[0], first_home=number[1], frames_per_room=5, hz=0.25)
+        soup = merge_recipe(robots, choice, [f"threads={threads}"])
+        adapt([bag], material.teacher, LABELS, out, soup, resume=out.exists())
+        return judged(material, out) | {"merged": json.loads((out / "report.json").read_text())["merged"]}
+
+    yield "base", lambda: judged(material, base)
+    for home in homes:
+        yield f"robot{home}", lambda home=home: robot(home)
+    for choice in CHOICES:
+        yield f"merged, {choice}", lambda choice=choice: merged(choice)
+    yield "together", together
+
+
+def judged(material: Material, run: Path) -> dict[str, Any]:
+    """Top-1 of a run's int8 student by camera: of each robot's home, and of homes that nobody knows ("new")."""
+    predictor = bundle_predictor(run / "bundle")
+    found = {str(home): top1(predictor, frames(material.other_day(home))) for home in range(material.homes)}
+    return found | {"new": top1(predictor, frames(material.others()))}
+
+
+def rows(figures: Figures) -> dict[str, dict[str, float]]:
+    """Row -> {"rgb in its homes", ..., "rgb in new homes", ...}; means over homes, and over robots."""
+    robots = {name.removeprefix("robot"): found for name, found in figures.items() if name.startswith("robot")}
+    homes = list(robots)
+    whole = {name: found for name, found in figures.items() if not name.startswith("robot")}
+    table = {name: _row([found[home] for home in homes], [found["new"]]) for name, found in whole.items()}
+    new = [found["new"] for found in robots.values()]
+    own = [robots[home][home] for home in homes]
+    elsewhere = [found[home] for robot, found in robots.items() for home in homes if home != robot]
+    everywhere = [found[home] for found in robots.values() for home in homes]
+    table["a robot's own, in its home"] = _row(own, new)
+    if elsewhere:
+        table["a robot's own, in the others' homes"] = _row(elsewhere, new)
+    return table | {"a robot's own, in all five homes": _row(everywhere, new)}
+
+
+def _row(homes: list[dict[str, float]], new: list[dict[str, float]]) -> dict[str, float]:
+    where = {"in the homes": homes, "in new homes": new}
+    return {
+        f"{camera} {place}": float(np.mean([found[camera] for found in some]))
+        for place, some in where.items()
+        for camera in CAMERAS
+    }
+
+
+def show(figures: Figures) -> None:
+    """The table."""
+    found = rows(figures)
+    columns = list(next(iter(found.values())))
+    table = Table(title="top-1 by true rooms, int8 students (simulated; another day)", title_justify="left")
+    for column in ("student", *columns):
+        table.add_column(column, justify="left" if column == "student" else "right")
+    for name, row in found.items():
+        table.add_row(name, *(f"{row[column]:.3f}" for column in columns))
+    Console(width=120).print(table)
+
+
+def main() -> int:
+    """Measure what is not there yet, and show it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("runs/fleet"))
+    parser.add_argument("--homes", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=4, help="of each robot's adaptation")
+    parser.add_argument("--base", type=Path, help="the run that all robots begin with")
+    parser.add_argument("--teacher", default="", help="of that run")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    material = Material(arguments.work.resolve(), arguments.homes, given_teacher=arguments.teacher)
+    if not arguments.teacher:
+        material.make_teacher()
+    base = (arguments.base or material.base(0, epochs=12)).resolve()
+    steps = measure(material, base, arguments.epochs, arguments.threads)
+    figures = {name: remembered(arguments.work / "results", name, make) for name, make in steps}
+    if arguments.json:
+        atomic_write(arguments.json, json.dumps({"figures": figures, "rows": rows(figures)}, indent=1).encode())
+    show(figures)
+    return 0
+
+
+if __name__ == "__main__":
+    np.seterr(all="ignore")
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One student from several robots' adapted ones, whose weights have a common origin."""
