@@ -17,7 +17,7 @@ from edgevl_train.progress import RunProgress
 from edgevl_train.quantise import dynamic_int8, export_fp32, export_int8, ptq_int8
 from edgevl_train.recipe import Recipe, dump_recipe
 from edgevl_train.run_directory import write_json
-from edgevl_train.sections import Stage2Section
+from edgevl_train.stage_sections import Stage2Section
 from edgevl_train.student.network import Student
 from edgevl_train.training.batch_norms import restore_for
 from edgevl_train.training.context import RunContext

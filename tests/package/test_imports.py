@@ -99,30 +99,33 @@ ROOMS: dict[str, dict[str, str]] = {
         "watch": "node",
     },
     "edgevl_train": {
-        "ablation": "data evaluation new_student prepare progress quantise recipe run_directory sections student "
+        "ablation": "data evaluation new_student prepare progress quantise recipe run_directory stage_sections student "
         "training",
         "adapt": "data evaluation export_bundle loggers metrics_file prepare progress recipe restore run_directory "
         "training",
         "budget": "quantise recipe run_directory sections",
         "data": "recipe sections teacher",
         "evaluation": "data metrics_file recipe restore teacher",
-        "export_bundle": "data evaluation prepare quantise recipe run_directory sections student teacher",
+        "export_bundle": "data evaluation prepare quantise recipe run_directory sections stage_sections "
+        "student teacher",
         "first_bundle": "data evaluation quantise run_directory sections student teacher torchvision_ops",
         "loggers": "metrics_file",
         "new_student": "restore sections student teacher",
+        "objectives": "data recipe stage_sections student teacher",
         "plan": "data prepare recipe run_directory",
         "prepare": "budget data new_student progress quantise recipe run_directory student teacher training",
-        "pretrain": "data datasets evaluation metrics_file progress recipe run_directory sections student teacher "
-        "torchvision_ops training",
+        "pretrain": "data datasets evaluation metrics_file objectives progress recipe run_directory sections "
+        "stage_sections student teacher torchvision_ops training",
         "quantise": "sections student torchvision_ops",
-        "recipe": "sections",
+        "recipe": "sections stage_sections",
         "report": "data evaluation export_bundle metrics_file sections",
         "restore": "quantise recipe run_directory sections student teacher",
         "run_directory": "data recipe sections teacher",
         "sections": "student",
+        "stage_sections": "sections",
         "student": "torchvision_ops",
         "teacher": "quantise torchvision_ops",
-        "training": "data metrics_file quantise recipe sections student torchvision_ops",
+        "training": "data metrics_file objectives quantise recipe sections stage_sections student torchvision_ops",
     },
 }
 
