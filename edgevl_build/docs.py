@@ -29,7 +29,7 @@ ABOVE = (HOME, "SECURITY.md", "CONTRIBUTING.md")
 # The site's contents; every page stands in one of them, or Sphinx refuses it.
 CONTENTS = {
     "Begin": ("tutorial", "first_look"),
-    "How to": ("use", "how_to", "python", "robots", "rooms", "reports", "teachers", "backbones", "paper"),
+    "How to": ("use", "how_to", "python", "robots", "rooms", "reports", "teachers", "backbones", "recipes", "paper"),
     "Reference": ("nodes", "parameters", "messages", "cli", "recipe", "api", "formats"),
     "Explanation": (
         "method",

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from edgevl_cli import bags, benchmark, bundles, classify, demo, doctor, report, rooms, training, watch
+from edgevl_cli import bags, benchmark, bundles, classify, compare, demo, doctor, report, rooms, training, watch
 from edgevl_cli.grouped import GroupedCommand, GroupedCommands
 from edgevl_core.base.errors import UserError
 
@@ -33,6 +33,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str, str], ...] = (
     ("export", bags.export_pairs, BAGS, "Write a bag's pairs for other tools: webdataset, lerobot."),
     ("adapt", training.adapt, LEARNING, "Distil the teacher into a student for the places in bags."),
     ("evaluate", training.evaluate, LEARNING, "How often a student or teacher is right, on bags."),
+    ("compare", compare.command, LEARNING, "Recipes on equal terms: which is worth it on your data."),
     ("report", report.command, LEARNING, "A run as a page: deploy the student or not, and why."),
     ("benchmark", benchmark.command, LEARNING, "How fast teachers, students and a bundle are on this machine."),
     ("classify", classify.command, ROBOT, "What a student says of bags or pictures, without a robot."),

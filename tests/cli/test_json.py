@@ -33,6 +33,7 @@ HERE = {
 # Run where there is a run, or a robot, to run them on.
 ELSEWHERE = {
     "tests/train/test_json_of_runs.py": {"teacher pretrain", "adapt", "evaluate", "report", "bundle make"},
+    "tests/train/test_compare.py": {"compare"},
     "tests/cli/test_benchmark.py": {"benchmark"},
     "tests/ros/test_watch.py": {"watch"},
 }

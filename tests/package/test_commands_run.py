@@ -53,6 +53,7 @@ ELSEWHERE = {
     "edgevl sim": "tests/cli/test_command_line.py",
     "edgevl teacher pretrain": TUTORIAL,
     "edgevl adapt": TUTORIAL,
+    "edgevl compare": "tests/train/test_compare.py",
     "edgevl report": TUTORIAL,
     "edgevl demo": "by hand: ten minutes",
     "edgevl benchmark": "tests/cli/test_benchmark.py",

@@ -104,6 +104,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "adapt": "data evaluation export_bundle loggers metrics_file prepare progress recipe restore run_directory "
         "training",
         "budget": "quantise recipe run_directory sections",
+        "comparison": "ablation data prepare progress quantise recipe run_directory training",
         "data": "recipe sections teacher",
         "evaluation": "data metrics_file recipe restore teacher",
         "export_bundle": "data evaluation prepare quantise recipe run_directory sections stage_sections "
