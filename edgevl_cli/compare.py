@@ -111,21 +111,20 @@ def show_comparison(result: Mapping[str, Any], out: Path) -> None:
 
     where = f"test: {', '.join(result['test'])}" if result["test"] else "validation pairs, against the teacher"
     seeds = ", ".join(map(str, result["seeds"]))
-    table = Table(title=f"int8 students, seeds {seeds} ({where})", title_justify="left")
-    table.add_column("recipe")
-    for name in ("pairs", "RGB", "depth", "mean", "held-out words", "MB", "ms", "ms float"):
-        table.add_column(name, justify="right")
-    figures = [f"{result['figure']}_{each}" for each in ("rgb", "depth", "mean")] + ["held_out_agreement_mean"]
+    table = Table(title=f"int8 students, seeds {seeds} ({where})", title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("recipe", no_wrap=True)
+    for name in ("%", "RGB", "depth", "held-out", "MB", "ms"):
+        table.add_column(name, justify="right", no_wrap=True)
+    figures = [f"{result['figure']}_{each}" for each in ("rgb", "depth")] + ["held_out_agreement_mean"]
     for recipe, sizes in result["recipes"].items():
         for percent in map(str, result["fractions"]):
             row = result["cells"][recipe][percent]["stage2_int8"]
-            int8, plain = sizes["int8"], sizes["float"]
-            size = (f"{int8['bytes'] / 1e6:.1f}", f"{int8['ms'][1]:.2f}", f"{plain['ms'][1]:.2f}")
-            pairs = f"{result['pairs'][percent]} ({percent} %)"
-            table.add_row(recipe, pairs, *(spread_text(row[name]) for name in figures), *size)
+            size = (f"{sizes['int8']['bytes'] / 1e6:.1f}", f"{sizes['int8']['ms'][1]:.2f}")
+            table.add_row(recipe, percent, *(spread_text(row[name]) for name in figures), *size)
         table.add_section()
     console = Console()
     console.print(table)
+    print("%: of the training pairs; held-out: agreement with the teacher among words that nothing was learned by")
     for each in result["verdicts"].values():
         print(each["sentence"])
     print(f"all figures: {out}/compare.json; look at {out}/compare.png")

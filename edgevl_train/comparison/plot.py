@@ -43,6 +43,8 @@ def draw_comparison(result: Mapping[str, Any], path: Path) -> None:
     for axes, marker, modality in ((by_size, "o", "RGB"), (by_size, "s", "depth")):
         axes.plot([], [], marker, color="grey", label=modality)
     by_size.legend(fontsize=8, loc="best")
+    for axes in (by_size, by_time):
+        axes.set_xlim(0, 1.15 * axes.dataLim.x1)
     for axes in (by_size, by_time, by_data):
         axes.grid(alpha=0.3)
     buffer = io.BytesIO()

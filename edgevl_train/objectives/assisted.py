@@ -36,16 +36,15 @@ class Assisted(nn.Module):
                 helpers["adversary"] = Discriminator(teacher_width)
         self.helpers = nn.ModuleDict(helpers)
 
-    def forward(
-        self, pixels: Tensor, target: Tensor | None = None, tokens: Tensor | None = None
-    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
-        """The student's embedding (2B, D); with targets (B, D) and tokens (B, P * T) also the helpers' losses."""
-        if target is None or tokens is None:
-            return self.student.forward(pixels)
-        embedding, maps = self.student.forward_maps(pixels)
-        return embedding, self._losses(embedding, maps, target, tokens)
+    def forward(self, pixels: Tensor, with_maps: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
+        """The student's embedding (2B, D); with maps those of its stages as well."""
+        return self.student.forward_maps(pixels) if with_maps else self.student.forward(pixels)
 
-    def _losses(self, embedding: Tensor, maps: list[Tensor], target: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+    def losses(self, embedding: Tensor, maps: list[Tensor], target: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        """The helpers' losses of what :meth:`forward` gave, targets (B, D) and tokens (B, P * T).
+
+        Not in ``forward``: mixed precision would round targets and logits to 8 bits there.
+        """
         found: dict[str, Tensor] = {}
         if "exits" in self.helpers:
             answers = (target.repeat(2, 1), self.get_buffer("bank"), self.scale, self.section.exit_gamma)

@@ -31,7 +31,8 @@ def distil(student: Student, data: RunData, recipe: Recipe, context: RunContext)
     def loss(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         if not isinstance(network, Assisted):
             return objective(model(batch.pixels), batch.target)
-        embedding, beside = model(batch.pixels, batch.target, batch.tokens)
+        embedding, maps = model(batch.pixels, with_maps=True)
+        beside = network.losses(embedding, maps, batch.target, batch.tokens)
         found = objective(embedding, batch.target) | beside
         weights = {name: getattr(section, name.replace("loss_", "") + "_weight") for name in beside}
         return found | {"loss": found["loss"] + sum(weights[name] * value for name, value in beside.items())}

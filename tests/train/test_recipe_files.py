@@ -1,4 +1,4 @@
-"""Every recipe of the field trains, quantises and exports, in small; nothing of it is in what is exported."""
+"""Every recipe of the field trains and is quantised, in small; nothing of it is left in what is exported."""
 
 import dataclasses
 from pathlib import Path
@@ -47,8 +47,8 @@ def test_it_runs_from_end_to_end(name: str, tmp_path: Path) -> None:
     contrast(quantised, data, recipe, context)
     # Branches are merged before the quantisation: one convolution is left of each, and no BatchNorm.
     assert not [each for each in quantised.modules() if isinstance(each, torch.nn.BatchNorm2d)]
-    if student == "test_resnet":
-        return  # its export is tested enough
+    if name not in ("clip4retrofit", "mobileone"):
+        return  # test_resnet is exported often enough, GhostNetV3's thousand small layers take half a minute
     export_int8(quantised.cpu(), tmp_path / "int8.onnx", side)
     answer = Engine(tmp_path / "int8.onnx")(data.cache.full_rgb[:2].transpose(0, 3, 1, 2).copy())
     with torch.no_grad():

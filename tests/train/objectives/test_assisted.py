@@ -118,7 +118,8 @@ def test_each_helper_alone_teaches_the_backbone(
     network = assisted(student, data, recipe)
     assert isinstance(network, Assisted)
     target, tokens = (torch.from_numpy(each[0, :4].astype(np.float32)) for each in (data.targets, data.tokens))
-    embedding, losses = network.train()(torch.rand(8, 3, 32, 32) * 255, target, tokens)
+    embedding, maps = network.train()(torch.rand(8, 3, 32, 32) * 255, with_maps=True)
+    losses = network.losses(embedding, maps, target, tokens)
     assert embedding.shape == (8, data.bank.shape[1])
     (loss,) = losses.values()
     loss.backward()
@@ -161,3 +162,24 @@ def test_activations_are_computed_again_where_the_backbone_can(
     student.backbone = nn.Identity()
     with pytest.raises(UserError, match=r"stage1\.checkpointing: Identity cannot"):
         distil(student, run_data, recipe, context(tmp_path))
+
+
+def test_in_mixed_precision_targets_and_logits_stay_exact(
+    run_data: RunData, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[Tensor, dict[str, Tensor]]] = []
+    told = Assisted.losses
+
+    def losses(self: Assisted, *given: object) -> dict[str, Tensor]:
+        found = told(self, *given)  # type: ignore[arg-type]
+        seen.append((given[2], found))  # type: ignore[arg-type]
+        return found
+
+    monkeypatch.setattr(Assisted, "losses", losses)
+    recipe, data = with_stage1(tiny_recipe, epochs=1, **ALL), with_tokens(run_data)
+    mixed = RunContext(Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"), tmp_path, "f")
+    distil(make_student(recipe, data), data, recipe, mixed)
+    for target, found in seen:
+        assert target.dtype == torch.float32
+        assert len(found) == 4
+        assert all(loss.dtype == torch.float32 and bool(loss.isfinite()) for loss in found.values())
