@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgevl_cli.compare import show_comparison
+from edgevl_cli.compare import SHIPPED, recipe_file, show_comparison
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
 from edgevl_core.bundle.labels import load_labels
@@ -157,3 +157,11 @@ def test_senseless_questions_are_refused(
 def test_a_name_twice_is_refused(sim_bag: Path, base: Recipe, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="recipe demo is given twice"):
         compare([sim_bag], "open_clip:none", LABELS, tmp_path / "out", ("demo", base), {"demo": base})
+
+
+def test_recipes_are_found_by_name_or_file(tmp_path: Path) -> None:
+    assert [recipe_file(name).stem for name in SHIPPED] == list(SHIPPED)
+    assert all(recipe_file(name).is_file() for name in SHIPPED)
+    assert recipe_file(str(tmp_path / "own.yaml")) == tmp_path / "own.yaml"
+    with pytest.raises(UserError, match=r"recipe 'clipkd': none of this name is shipped; there are clip4retrofit, "):
+        recipe_file("clipkd")
