@@ -40,6 +40,7 @@ CONTENTS = {
         "reports",
         "teachers",
         "backbones",
+        "recipes",
         "paper",
     ),
     "Reference": ("nodes", "parameters", "messages", "cli", "recipe", "api", "formats"),

@@ -35,16 +35,17 @@ def show_ablation(result: Mapping[str, Any], out: Path) -> None:
     for name in shown:
         table.add_column(name.removeprefix(f"{stem}_") if result["test"] else name, justify="right")
     for row, values in result["rows"].items():
-        table.add_row(result["names"][row], *(_spread(values[name]) for name in shown))
+        table.add_row(result["names"][row], *(spread_text(values[name]) for name in shown))
     table.add_section()
     for gain, values in result["gain"].items():
-        table.add_row(gain, *(_spread(values[name], signed=True) for name in shown))
+        table.add_row(gain, *(spread_text(values[name], signed=True) for name in shown))
     console = Console()
     console.print(table)
     console.print("a gain smaller than its spread is no gain")
     print(f"all figures: {out}/ablation.json; look at {out}/ablation.png")
 
 
-def _spread(figure: Mapping[str, Any], signed: bool = False) -> str:
+def spread_text(figure: Mapping[str, Any], signed: bool = False) -> str:
+    """Mean ± standard deviation; the mean alone of one seed."""
     mean = f"{figure['mean']:+.3f}" if signed else f"{figure['mean']:.3f}"
     return f"{mean} ± {figure['std']:.3f}" if len(figure["values"]) > 1 else mean

@@ -9,7 +9,21 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edgevl_cli import bags, benchmark, bundles, classify, demo, doctor, merge, report, rooms, split, training, watch
+from edgevl_cli import (
+    bags,
+    benchmark,
+    bundles,
+    classify,
+    compare,
+    demo,
+    doctor,
+    merge,
+    report,
+    rooms,
+    split,
+    training,
+    watch,
+)
 from edgevl_cli.grouped import GroupedCommand, GroupedCommands
 from edgevl_core.base.errors import UserError
 
@@ -33,6 +47,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str, str], ...] = (
     ("adapt", training.adapt, LEARNING, "Distil the teacher into a student for the places in bags."),
     ("merge", merge.command, LEARNING, "One student from those of several robots; no picture leaves one."),
     ("evaluate", training.evaluate, LEARNING, "How often a student or teacher is right, on bags."),
+    ("compare", compare.command, LEARNING, "Recipes on equal terms: which is worth it on your data."),
     ("report", report.command, LEARNING, "A run as a page: deploy the student or not, and why."),
     ("benchmark", benchmark.command, LEARNING, "How fast teachers, students and a bundle are on this machine."),
     ("split", split.command, LEARNING, "Where a student may be cut between robot and base station."),

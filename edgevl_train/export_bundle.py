@@ -26,7 +26,8 @@ from edgevl_train.quantise import QuantStudent, export_float_of, export_fp32, ex
 from edgevl_train.quantise.ptq import ptq_int8
 from edgevl_train.recipe import Recipe
 from edgevl_train.run_directory import software_versions
-from edgevl_train.sections import CalibrationSection, PreprocessSection, Stage2Section, StudentSection
+from edgevl_train.sections import CalibrationSection, PreprocessSection, StudentSection
+from edgevl_train.stage_sections import Stage2Section
 from edgevl_train.student.network import Student
 from edgevl_train.teacher.text_export import export_text_encoder
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lightning_fabric import Fabric
@@ -23,6 +24,7 @@ from edgevl_train.data.replay import EarlierRun, earlier_pairs, earlier_runs, in
 from edgevl_train.data.run_data import RunData
 from edgevl_train.data.split import Split, split_pairs
 from edgevl_train.data.temporal import smoothed
+from edgevl_train.data.tokens import embed_tokens
 from edgevl_train.data.views import draw_views
 from edgevl_train.merge.runs import check_alike
 from edgevl_train.new_student import new_student
@@ -35,6 +37,7 @@ from edgevl_train.student.network import Student
 from edgevl_train.teacher.loading import Teacher, load_teacher
 from edgevl_train.teacher.model import enlarged_views
 from edgevl_train.teacher.text_export import exportable
+from edgevl_train.teacher.tokens import token_width
 from edgevl_train.training.distributed import first_process, own_device
 from edgevl_train.training.precision import resolve_precision
 
@@ -50,6 +53,7 @@ class Setup:
 
     Attributes:
         warnings: as in TrainingInputs, to be said at once.
+        tokens: whether a stage learns by the teacher's tokens.
         chosen: why this student, where the recipe gave a budget of time and no run had begun; else empty.
     """
 
@@ -63,6 +67,7 @@ class Setup:
     student: Student
     earlier: list[EarlierRun]
     warnings: list[str]
+    tokens: bool
     chosen: str = ""
 
 
@@ -108,8 +113,9 @@ def prepare(
         raise UserError(f"bags given twice: {', '.join(twice)}: name each once")
     labels = load_labels(labels_path)
     superset = load_labels(recipe.curation.superset) if recipe.curation.superset else None
+    variants = list(variants)
     stages = [stage for each in (recipe, *variants) for stage in (each.stage1, each.stage2)]
-    vocabulary = load_labels(recipe.vocabulary) if any(stage.vocabulary_weight for stage in stages) else None
+    vocabulary = load_labels(recipe.vocabulary) if any(stage.learns_vocabulary for stage in stages) else None
     for path in paths:
         expected_pairs(path, recipe.cache.pairs)
     chosen = recipe.cache.pairs
@@ -122,6 +128,8 @@ def prepare(
     )
     if recipe.text_encoder:
         exportable(teacher)
+    if tokens := any(each.stage1.learns_tokens for each in (recipe, *variants)):
+        token_width(teacher)
     why = ""
     if recipe.student.budget_ms is not None:
         recipe, why = within_budget(recipe, teacher.embed_dim, out, load_ranking())
@@ -138,7 +146,7 @@ def prepare(
     if student.origin.startswith("random weights, for"):
         warnings.append(RANDOM.format(student.origin))
     file = label_file(labels_path)
-    return Setup(paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings, why)
+    return Setup(paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings, tokens, why)
 
 
 def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:
@@ -168,7 +176,9 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
     bank = build_label_bank([setup.labels] + ([setup.superset] if setup.superset else []), teacher.encode_text)
     views = draw_views(len(cache), recipe.views, recipe.seed)
     progress.stage("teacher")
-    targets = embed_views(teacher, cache, views, out, progress.update, only_full=split.val, fabric=fabric)
+    how: dict[str, Any] = {"on_progress": progress.update, "only_full": split.val, "fabric": fabric}
+    targets = embed_views(teacher, cache, views, out, **how)
+    tokens = embed_tokens(teacher, cache, views, out, **how) if setup.tokens else np.zeros((0, 0, 0), np.float16)
     targets = smoothed(targets, cache.stamp_ns, cache.bag, recipe.temporal)
     own = bank.select(setup.labels.names)
     superset = build_label_bank([setup.superset], teacher.encode_text) if setup.superset else own
@@ -196,6 +206,7 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
         coverage.stands,
         replay,
         build_label_bank([setup.vocabulary], teacher.encode_text).vectors if setup.vocabulary else bank.vectors[:0],
+        tokens,
     )
     lost = [f"{bag['name']}: lost: {loss}" for bag in cache.index["bags"] for loss in bag["losses"]]
     warnings = setup.warnings + lost + coverage.warnings()

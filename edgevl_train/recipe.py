@@ -23,20 +23,21 @@ from edgevl_train.sections import (
     ReplaySection,
     RgbAugmentSection,
     SplitSection,
-    Stage1Section,
-    Stage2Section,
     StudentSection,
     TeacherSection,
     TemporalSection,
     ViewsSection,
 )
+from edgevl_train.stage_sections import Stage1Section, Stage2Section
 
 
 class Recipe(Machine):
     """Everything that decides a run, besides bags, teacher and labels."""
 
     one_home: bool = Field(False, description="warn of bags that look like different homes")
-    vocabulary: Path = Field(Path("indoor_superset"), description="label file of stage1 and stage2.vocabulary_weight")
+    vocabulary: Path = Field(
+        Path("indoor_superset"), description="label file of vocabulary_weight and stage1.exit_weight"
+    )
     text_encoder: bool = Field(False, description="put the teacher's text tower into the bundle, for any new word")
     student: StudentSection = StudentSection()
     teacher: TeacherSection = TeacherSection()
@@ -78,6 +79,11 @@ class Recipe(Machine):
             faults.append(
                 f"depth_augment.noise_m_at_1m {self.depth_augment.noise_m_at_1m:g} is in metres, which "
                 "preprocess.depth_encoding minmax does not keep: use 0, or metric"
+            )
+        if self.stage1.learns_tokens and self.student.start_from and self.replay.share:
+            faults.append(
+                "stage1.pca_weight or gl_weight with pairs that are replayed: earlier runs have no teacher's tokens of "
+                "them; set both to 0, or replay.share=0"
             )
         processes = self.devices * self.num_nodes
         faults += [

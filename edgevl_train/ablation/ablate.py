@@ -13,19 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from edgevl_core.base.errors import UserError
-from edgevl_train.ablation.figures import compare, judged, name_of
+from edgevl_train.ablation.figures import check_seeds, compare, judged, name_of
 from edgevl_train.ablation.plot import draw_ablation
-from edgevl_train.ablation.trial import Trial
+from edgevl_train.ablation.trial import Trial, start_alone
 from edgevl_train.data.cache import hash_bag
 from edgevl_train.prepare import gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise.fake import LARGEST_WEIGHT
 from edgevl_train.recipe import Recipe, override, parse_recipe
 from edgevl_train.run_directory import at_work, check_out, write_json
-from edgevl_train.training.distributed import start_fabric
 from edgevl_train.training.signals import terminable
 
 # What a variant may set: how is learned, not from what.
@@ -68,8 +65,7 @@ def ablate(  # noqa: PLR0913  (the options of the command line)
             a variant of another section.
     """
     out = Path(out)
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise UserError(f"seeds {list(seeds)}: at least one is needed, each once")
+    check_seeds(seeds)
     if not recipe.stage2.epochs:
         raise UserError("stage2.epochs=0: an ablation of stage 2 needs at least one epoch of it")
     if recipe.student.budget_ms is not None:
@@ -78,11 +74,7 @@ def ablate(  # noqa: PLR0913  (the options of the command line)
     fewer = {f"weights of {bits} bits": _with_weight_bits(recipe, bits) for bits in weight_bits}
     check_out(out, resume=resume)
     setup = prepare(bags, teacher_spec, labels_path, recipe, out=out, variants=varied.values())
-    fabric = start_fabric(recipe)
-    if fabric.world_size > 1:
-        raise UserError(f"--ablate in {fabric.world_size} processes: it runs in one; give seeds to machines instead")
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
+    fabric = start_alone(recipe, "--ablate")
     out.mkdir(parents=True, exist_ok=True)
     shares = _shares(recipe, seeds, varied, fewer)
     with at_work(out), terminable(), RunProgress(out / "status.json", shares) as progress:

@@ -1,12 +1,14 @@
 """The rows of an ablation: their names, their figures, and how they compare over the seeds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.label_bank import LabelBank
@@ -29,14 +31,36 @@ ROWS = {
 QUANTISED = ("best_ptq_int8", "qat_int8", "stage2_int8")
 
 
-def judged(files: dict[str, Path], recipe: Recipe, data: RunData, bank: LabelBank, test: Sequence[Path]) -> Figures:
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse what is no list of training seeds.
+
+    Raises:
+        UserError: there are none, or one is named twice.
+    """
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise UserError(f"seeds {list(seeds)}: at least one is needed, each once")
+
+
+def judged(
+    files: dict[str, Path],
+    recipe: Recipe,
+    data: RunData,
+    bank: LabelBank,
+    test: Sequence[Path],
+    held_out: NDArray[np.float32] | None = None,
+) -> Figures:
     """Row -> figures of its ONNX file, as :func:`edgevl_train.ablation.ablate.ablate` names them.
+
+    With ``held_out``, (C, D) vectors of words that nothing was learned by, ``held_out_agreement_<modality>`` as well:
+    how often the answer among these is the teacher's, on validation pairs.
 
     Raises:
         UserError: ``test`` bags without a known room among the labels.
     """
     engines = {row: Engine(file, threads=2) for row, file in files.items()}
-    validate = validator(data, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    validate = validator(data, cpu)
+    among_others = None if held_out is None else validator(replace(data, bank=held_out), cpu)
     figures: Figures = {}
     for row, engine in engines.items():
         found = validate(partial(_embedded, engine))
@@ -45,6 +69,9 @@ def judged(files: dict[str, Path], recipe: Recipe, data: RunData, bank: LabelBan
             for short, long in (("agree", "agreement"), ("cos", "cosine"))
             for modality in ("rgb", "depth")
         }
+        if among_others is not None:
+            asked = among_others(partial(_embedded, engine))
+            figures[row] |= {f"held_out_agreement_{each}": asked[f"agree_{each}"] for each in ("rgb", "depth")}
     if test:
         predictors = {
             row: engine_predictor(ROWS[row], engine, recipe.robot_preprocess(), bank, data.logit_scale)
@@ -70,18 +97,19 @@ def compare(figures: Sequence[Figures]) -> dict[str, Any]:
     names = list(figures[0]["stage1_fp32"])
     compared = [("stage2_int8", "ptq_int8"), ("stage2_int8", "best_ptq_int8"), ("stage2_int8", "qat_int8")]
     compared += [("qat_int8", "best_ptq_int8")]
-    rows = {row: {name: _spread([of[row][name] for of in figures]) for name in names} for row in figures[0]}
+    rows = {row: {name: spread_of([of[row][name] for of in figures]) for name in names} for row in figures[0]}
     of = {row.removesuffix(row.rpartition(", ")[2]): None for row in rows}  # "", "weights of 4 bits, ", variants
     pairs = [(start + one, start + other) for start in of for one, other in compared if start + other in rows]
     pairs += [(row, row.rpartition(", ")[2]) for row in rows if row not in ROWS]
     gain = {
-        f"{one} - {other}": {name: _spread([of[one][name] - of[other][name] for of in figures]) for name in names}
+        f"{one} - {other}": {name: spread_of([of[one][name] - of[other][name] for of in figures]) for name in names}
         for one, other in pairs
     }
     return {"rows": rows, "gain": gain}
 
 
-def _spread(values: Sequence[float]) -> dict[str, Any]:
+def spread_of(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (NaN of one value) and the values."""
     std = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
     return {"mean": float(np.mean(values)), "std": std, "values": list(values)}
 

@@ -1,4 +1,4 @@
-"""One training seed of an ablation: the float student, and every int8 student that is made of it."""
+"""One training seed of an ablation or comparison: the float student, and every int8 student that is made of it."""
 
 import hashlib
 import json
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import torch
 from lightning_fabric import Fabric
 
+from edgevl_core.base.errors import UserError
 from edgevl_train.ablation.figures import QUANTISED, ROWS, Figures
 from edgevl_train.data.run_data import RunData, calibration_pixels
 from edgevl_train.merge.soup import merge_for
@@ -18,7 +20,7 @@ from edgevl_train.progress import RunProgress
 from edgevl_train.quantise import dynamic_int8, export_fp32, export_int8, ptq_int8
 from edgevl_train.recipe import Recipe, dump_recipe
 from edgevl_train.run_directory import write_json
-from edgevl_train.sections import Stage2Section
+from edgevl_train.stage_sections import Stage2Section
 from edgevl_train.student.network import Student
 from edgevl_train.training.batch_norms import restore_for
 from edgevl_train.training.context import RunContext
@@ -32,7 +34,10 @@ FIGURES_FILE = "figures.json"
 
 @dataclass(frozen=True)
 class Trial:
-    """One training seed: where its files lie, how they are judged, and the hashes of the bags that do so."""
+    """One training seed: where its files lie, how they are judged, and the hashes of the bags that do so.
+
+    ``title`` stands before the seed in the names of its stages, as ``progress`` knows them.
+    """
 
     setup: Setup
     data: RunData
@@ -42,6 +47,7 @@ class Trial:
     progress: RunProgress
     judge: Callable[[dict[str, Path], Recipe], Figures]
     test: Sequence[str]
+    title: str = ""
 
     def all_rows(self, recipe: Recipe, varied: Mapping[str, Recipe], fewer: Mapping[str, Recipe]) -> Figures:
         """Row -> figures of the recipe, of its weights with fewer bits, and of its variants, under their names."""
@@ -50,19 +56,21 @@ class Trial:
             train = partial(_with_fewer_bits, recipe=recipe.model_copy(update={"seed": self.seed}))
             found |= {f"{name}, {row}": values for row, values in self.kept(name, other, train).items()}
         for variant, other in varied.items():
-            found |= {f"{variant}, {row}": values for row, values in self.kept(variant, other, _of_variant).items()}
+            found |= {f"{variant}, {row}": values for row, values in self.kept(variant, other, of_variant).items()}
         return found
 
     def kept(self, name: str, recipe: Recipe, train: "Callable[[Trial, Recipe, Path], dict[str, Path]]") -> Figures:
         """Row -> figures of the files that ``train`` makes; read back where an earlier run has finished them."""
         directory = self.directory if name == "figures" else self.directory / _folder_of(name)
+        recipe, files = recipe.model_copy(update={"seed": self.seed}), {}
         if (directory / FIGURES_FILE).is_file():
             known = json.loads((directory / FIGURES_FILE).read_text(encoding="utf-8"))
-            if known.get("test") == list(self.test):  # other bags judge anew, what is trained stays
+            if known.get("test") == list(self.test):
                 return dict(known["rows"])
-        recipe = recipe.model_copy(update={"seed": self.seed})
-        files = train(self, recipe, directory)
-        self.progress.stage(f"seed {self.seed}, figures")
+            files = {row: directory / f"{row}.onnx" for row in known["rows"]}  # other bags judge anew what is trained
+        if not files or not all(file.is_file() for file in files.values()):
+            files = train(self, recipe, directory)
+        self.progress.stage(f"{self.title}seed {self.seed}, figures")
         figures = self.judge(files, recipe)
         write_json(directory / FIGURES_FILE, {"test": list(self.test), "rows": figures})
         return figures
@@ -72,13 +80,13 @@ class Trial:
         student = new_student(recipe.student, self.setup.teacher, self.seed)
         restore_for(student, self.data, recipe.student, self.progress.say)
         merge_for(student, self.data, recipe.student, self.progress.say)
-        self.progress.stage(f"seed {self.seed}, stage 1")
+        self.progress.stage(f"{self.title}seed {self.seed}, stage 1")
         distil(student, self.data, recipe, self._context(recipe, directory, start_fabric(recipe, network=student)))
         return student
 
     def stage2(self, student: Student, recipe: Recipe, directory: Path, row: str) -> Path:
         """The int8 file of a training with the quantisation."""
-        self.progress.stage(f"seed {self.seed}, {row}")
+        self.progress.stage(f"{self.title}seed {self.seed}, {row}")
         quantised = quantised_copy(student, self.data, recipe.stage2)
         context = self._context(recipe, directory / row, start_fabric(recipe, "32-true"))
         contrast(quantised, self.data, recipe, context)
@@ -115,12 +123,26 @@ def _of_recipe(trial: Trial, recipe: Recipe, directory: Path) -> dict[str, Path]
     return files
 
 
+def start_alone(recipe: Recipe, what: str) -> Fabric:
+    """The one process and the threads of many trainings.
+
+    Raises:
+        UserError: there are several.
+    """
+    fabric = start_fabric(recipe)
+    if fabric.world_size > 1:
+        raise UserError(f"{what} in {fabric.world_size} processes: it runs in one; give seeds to machines instead")
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    return fabric
+
+
 def _with_fewer_bits(trial: Trial, fewer: Recipe, directory: Path, *, recipe: Recipe) -> dict[str, Path]:
     """A file for each of QUANTISED, from the float student of ``recipe``, which is trained by then."""
     return trial.quantised(trial.stage1(recipe, trial.directory), fewer, directory)
 
 
-def _of_variant(trial: Trial, recipe: Recipe, directory: Path) -> dict[str, Path]:
+def of_variant(trial: Trial, recipe: Recipe, directory: Path) -> dict[str, Path]:
     """Its float student and its student of stage 2."""
     student = trial.stage1(recipe, directory)
     stage2 = trial.stage2(student, recipe, directory, "stage2_int8")

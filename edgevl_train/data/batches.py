@@ -23,15 +23,20 @@ _DRAWS = [COLOUR_DRAWS, DEPTH_DRAWS, DIM_DRAWS, MISSING_DRAWS]  # uniform number
 
 @dataclass(frozen=True)
 class Batch:
-    """B pairs: (2B, 3, S, S) float32 pixels 0..255 (RGB first, then depth), (B, D) targets, (B,) pseudo-labels."""
+    """B pairs: (2B, 3, S, S) float32 pixels 0..255 (RGB first, then depth), (B, D) targets, (B,) pseudo-labels.
+
+    ``tokens``: (B, P * T) float32, the teacher's, or (B, 0) where no stage learns by them.
+    """
 
     pixels: Tensor
     target: Tensor
     pseudo_label: Tensor
+    tokens: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on ``device``."""
-        return Batch(self.pixels.to(device), self.target.to(device), self.pseudo_label.to(device))
+        tensors = (self.pixels, self.target, self.pseudo_label, self.tokens)
+        return Batch(*(tensor.to(device) for tensor in tensors))
 
 
 def make_batches(
@@ -89,12 +94,13 @@ def _starts(sources: Sequence[RunData]) -> list[int]:
 
 
 class _Part(NamedTuple):
-    """b pairs: (b, 3, S, S) float32 RGB and depth, (b, D) targets, (b,) pseudo-labels."""
+    """b pairs: (b, 3, S, S) float32 RGB and depth, (b, D) targets, (b,) pseudo-labels, (b, P * T) tokens."""
 
     rgb: Tensor
     depth: Tensor
     target: Tensor
     pseudo_label: Tensor
+    tokens: Tensor
 
 
 class _Stream:
@@ -126,12 +132,13 @@ def _part(data: RunData, recipe: Recipe, rows: NDArray[np.int64], epoch: int, se
     depth = augment_depth(depth, recipe.depth_augment, recipe.preprocess.depth_encoding, holes, noise)
     depth = lose_depth(depth, recipe.missing_depth, missing)
     target = torch.from_numpy(np.asarray(data.targets[view, rows], np.float32))
-    return _Part(rgb, depth, target, torch.from_numpy(data.pseudo_label[rows]))
+    tokens = torch.from_numpy(np.asarray(data.tokens[view, rows], np.float32)) if data.tokens.size else target[:, :0]
+    return _Part(rgb, depth, target, torch.from_numpy(data.pseudo_label[rows]), tokens)
 
 
 def _joined(parts: Sequence[_Part]) -> Batch:
-    rgb, depth, target, pseudo_label = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    return Batch(torch.cat([rgb, depth]).contiguous(memory_format=torch.channels_last), target, pseudo_label)
+    rgb, depth, *rest = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    return Batch(torch.cat([rgb, depth]).contiguous(memory_format=torch.channels_last), *rest)
 
 
 def _draw(seeds: NDArray[np.int64], side_px: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,20 @@ from edgevl_train.data.views import Views, crop
 from edgevl_train.teacher.model import Teacher, teacher_key
 
 SAVE_EVERY = 20  # batches
+EMBEDDINGS = "teacher_embeddings"
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What is kept of a view: the files' name, how many numbers, and how they are made.
+
+    Attributes:
+        encode: (N, 3, C, C) views -> (N, width), on the CPU.
+    """
+
+    stem: str
+    width: int
+    encode: Callable[[Tensor], Tensor]
 
 
 def embed_views(
@@ -52,10 +66,25 @@ def embed_views(
     Raises:
         UserError: the disk is full; the files hold embeddings of another dimension.
     """
-    shape = (views.count, len(cache), teacher.embed_dim)
+    encoding = Encoding(EMBEDDINGS, teacher.embed_dim, teacher.encode_pixels)
+    return store_views(encoding, teacher, cache, views, directory, on_progress, only_full, fabric)
+
+
+def store_views(
+    encoding: Encoding,
+    teacher: Teacher,
+    cache: Cache,
+    views: Views,
+    directory: Path,
+    on_progress: Callable[[int, int, str], None],
+    only_full: NDArray[np.int64] | None,
+    fabric: Fabric | None,
+) -> NDArray[np.float16]:
+    """(K, N, width) float16 of all views, as :func:`embed_views` says."""
+    shape = (views.count, len(cache), encoding.width)
     full_rows = np.zeros(0, np.int64) if only_full is None else np.asarray(only_full, np.int64)
     key = _key(teacher, cache, views, full_rows)
-    data, marks, meta = _files(directory)
+    data, marks, meta = _files(directory, encoding.stem)
     rank, processes = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
     if rank == 0:
         _prepare((data, marks, meta), key, shape, teacher.id, full_rows)
@@ -68,7 +97,7 @@ def embed_views(
     total = max(len(_batches(wanted, teacher.batch)), len(jobs))
     with _Writer(data, marks, shape) as writer:
         for number, (view, rows) in enumerate(jobs[rank::processes], 1):
-            writer.write(view, rows, teacher.encode_pixels(_pixels(cache, views, view, rows)).numpy())
+            writer.write(view, rows, encoding.encode(_pixels(cache, views, view, rows)).numpy())
             finished = total - len(jobs) + min(number * processes, len(jobs))
             on_progress(finished, total, f"view {view + 1} of {views.count}")
     _wait(fabric)
@@ -88,7 +117,7 @@ def open_embeddings(
         UserError: there is nothing, it is not finished, or it is of other pairs, views or another teacher.
     """
     shape = (views.count, len(cache), teacher.embed_dim)
-    data, marks, meta = _files(directory)
+    data, marks, meta = _files(directory, EMBEDDINGS)
     try:
         done = np.fromfile(marks, np.uint8).reshape(shape[:2]) > 0
         content = json.loads(meta.read_text())
@@ -107,9 +136,9 @@ def open_embeddings(
         raise UserError(f"teacher's embeddings in {directory} cannot be used again: {error}") from error
 
 
-def _files(directory: Path) -> tuple[Path, Path, Path]:
+def _files(directory: Path, stem: str) -> tuple[Path, Path, Path]:
     """Embeddings, marks of what is done, and what they are of."""
-    data, marks, meta = (directory / f"teacher_embeddings.{ending}" for ending in ("f16", "done", "json"))
+    data, marks, meta = (directory / f"{stem}.{ending}" for ending in ("f16", "done", "json"))
     return data, marks, meta
 
 

@@ -23,6 +23,7 @@ class RunData:
         stands: whether ``val`` covers what the robot sees, so that it may choose and calibrate.
         replay: pairs of earlier runs, to be mixed in, see replay.py.
         vocabulary: (V, D) float32, text vectors of a large vocabulary; empty where no stage learns by it.
+        tokens: (K, N, P * T) float16, the teacher's tokens of the views; (0, 0, 0) where no stage learns by them.
     """
 
     cache: Cache
@@ -36,6 +37,7 @@ class RunData:
     stands: bool = True
     replay: "tuple[RunData, ...]" = ()
     vocabulary: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    tokens: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float16))
 
     @property
     def judging(self) -> NDArray[np.int64]:

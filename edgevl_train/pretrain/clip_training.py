@@ -21,12 +21,12 @@ from edgevl_core.base.errors import UserError
 from edgevl_train.data.augment import COLOUR_DRAWS, random_boxes, shift_colour
 from edgevl_train.data.prefetch import one_ahead
 from edgevl_train.data.views import crop
+from edgevl_train.objectives.contrast import multi_positive_infonce
 from edgevl_train.pretrain.captioned import Captioned
 from edgevl_train.pretrain.settings import Phase, Pretraining
 from edgevl_train.student.pretrained import fitting, folded_norms
 from edgevl_train.training.context import OnProgress, RunContext
 from edgevl_train.training.loop import Best, Stage, fit
-from edgevl_train.training.losses import multi_positive_infonce
 
 TEXT_SCALE = 5.0  # low, so that captions are pushed apart all the way, not only until they can be told apart
 MAX_LOGIT_SCALE = math.log(100)  # as CLIP has it (arXiv 2103.00020, section 2.5)

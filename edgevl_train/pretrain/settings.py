@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairSettings
 from edgevl_train.recipe import override, parse_section
-from edgevl_train.sections import Machine, RgbAugmentSection, StageSection
+from edgevl_train.sections import Machine, RgbAugmentSection
+from edgevl_train.stage_sections import StageSection
 from edgevl_train.student.pretrained import made_for
 
 Phase = Literal["frozen", "whole"]

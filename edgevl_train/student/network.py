@@ -49,7 +49,16 @@ class Student(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, 3, S, S) uint8 or float 0..255 -> (N, D) float32, L2-normalised."""
-        features = self.head(self.backbone(self.normalise(pixels))).float()
+        return self._unit(self.head(self.backbone(self.normalise(pixels))))
+
+    def forward_maps(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """As :meth:`forward`, and the map of each of the backbone's stages, (N, C, H, W), the last one last."""
+        backbone: Any = self.backbone
+        last, maps = backbone.forward_intermediates(self.normalise(pixels))
+        return self._unit(self.head(backbone.forward_head(last))), maps
+
+    def _unit(self, features: Tensor) -> Tensor:
+        features = features.float()
         return features / features.norm(dim=-1, keepdim=True).clamp(min=_SHORTEST)
 
 

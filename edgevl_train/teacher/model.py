@@ -93,14 +93,18 @@ class Teacher:
     @torch.inference_mode()
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 or float 0..255, whole squashed views -> (N, D) float32, L2-normalised, on the CPU."""
+        x = self.normalised(pixels)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
+            features = self.model.encode_image(x)
+        return functional.normalize(features.float(), dim=-1).cpu()
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """(N, 3, H, W) uint8 or float 0..255 -> (N, 3, S, S) float32, what its image tower takes, on its device."""
         device = self.model.logit_scale.device
         x = resize(pixels.to(device).float(), self.size_px, self.preprocess["interpolation"])
         mean = torch.tensor(self.preprocess["mean"], device=device).view(1, 3, 1, 1)
         std = torch.tensor(self.preprocess["std"], device=device).view(1, 3, 1, 1)
-        x = ((x / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
-            features = self.model.encode_image(x)
-        return functional.normalize(features.float(), dim=-1).cpu()
+        return ((x / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
     def encode_squares(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, C, C, 3) uint8, whole squashed views, N >= 1 -> (N, D) float32, L2-normalised."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from edgevl_train.data.batches import Batch, make_batches
 from edgevl_train.data.run_data import RunData
+from edgevl_train.objectives.assisted import kept
 from edgevl_train.recipe import Recipe
 from edgevl_train.training.context import RunContext
 from edgevl_train.training.loop import Best, Stage, fit
@@ -24,7 +25,7 @@ def train_stage(
     *,
     score_start: bool,
 ) -> Best:
-    """Train ``network`` in place; it holds the best epoch's weights afterwards.
+    """Train ``network`` in place; what of it is kept holds the best epoch's weights afterwards.
 
     Args:
         number: 1 or 2, of the stage.
@@ -42,7 +43,8 @@ def train_stage(
         validate=validator(data, context.fabric.device),
         may_choose=may_choose(data),
         score_start=score_start,
+        kept=kept,
     )
     best = fit(network, stage, context, seed=recipe.seed, checkpoint_every_s=recipe.checkpoint_every_s)
-    network.load_state_dict(best.state)
+    kept(network).load_state_dict(best.state)
     return best

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edgevl_train.metrics_file import write_record
-from edgevl_train.sections import StageSection
+from edgevl_train.stage_sections import StageSection
 from edgevl_train.training.checkpoint import Best, Checkpoint, Metrics, TrainState
 from edgevl_train.training.context import RunContext
 from edgevl_train.training.schedule import make_optimiser
@@ -145,7 +145,8 @@ class _Run:
         doubtful = best.epoch < 0 or not self.stage.may_choose(best.metrics)
         if doubtful or (self.stage.may_choose(metrics) and metrics["score"] > best.metrics["score"]):
             best.epoch, best.metrics = epoch, metrics
-            best.state = {name: tensor.detach().cpu().clone() for name, tensor in self.judged.state_dict().items()}
+            weights = self.stage.kept(self.judged).state_dict()
+            best.state = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
         return metrics
 
     def save(self) -> None:

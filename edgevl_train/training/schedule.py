@@ -9,7 +9,7 @@ import torch
 from timm.optim import param_groups_weight_decay
 from torch import nn
 
-from edgevl_train.sections import StageSection
+from edgevl_train.stage_sections import StageSection
 from edgevl_train.student.undecayed import undecayed
 
 

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from edgevl_train.data.batches import Batch
 from edgevl_train.data.run_data import RunData, calibration_pixels
+from edgevl_train.objectives.combined import make_objective
+from edgevl_train.objectives.triplets import mine_semi_hard, pairwise_distance, triplet_loss
 from edgevl_train.quantise import QuantStudent, calibrate, fake_quantise, fuse, keep_sums
 from edgevl_train.recipe import Recipe
-from edgevl_train.sections import Stage2Section
+from edgevl_train.stage_sections import Stage2Section
 from edgevl_train.student.network import Student
 from edgevl_train.training.context import RunContext
 from edgevl_train.training.distillation import train_stage
 from edgevl_train.training.loop import Best
-from edgevl_train.training.objective import make_objective
-from edgevl_train.training.triplets import mine_semi_hard, pairwise_distance, triplet_loss
 
 
 def quantised_copy(student: Student, data: RunData, section: Stage2Section) -> QuantStudent:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from edgevl_core.base.errors import UserError
-from edgevl_train.sections import StageSection
+from edgevl_train.stage_sections import StageSection
 from edgevl_train.training.checkpoint import Metrics
 from edgevl_train.training.schedule import learning_rate
 
@@ -35,6 +35,7 @@ class Stage:
         score_start: whether the untrained model (epoch 0) is a candidate for the best.
         may_choose: whether an epoch's metrics are good enough to choose by; until those of the kept epoch are, each
             epoch takes the place of the one before.
+        kept: model -> what of it the best weights are of; the rest is there for the training alone.
         optimiser: model -> its optimiser; the rate of a parameter group is multiplied with its ``share``, if any. None:
             AdamW as :func:`edgevl_train.training.schedule.make_optimiser` makes it.
     """
@@ -47,6 +48,7 @@ class Stage:
     validate: Callable[[nn.Module], Metrics]
     score_start: bool = False
     may_choose: Callable[[Metrics], bool] = lambda metrics: True
+    kept: Callable[[nn.Module], nn.Module] = lambda model: model
     optimiser: Callable[[nn.Module], torch.optim.Optimizer] | None = None
 
 

@@ -4,7 +4,7 @@ import torch
 
 from edgevl_train.data.run_data import RunData, calibration_pixels
 from edgevl_train.quantise import QuantStudent, untrained_students
-from edgevl_train.sections import Stage2Section
+from edgevl_train.stage_sections import Stage2Section
 from edgevl_train.student.network import Student
 from edgevl_train.training.validation import validator
 

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "tests/train/test_json_of_runs.py": {"teacher pretrain", "adapt", "evaluate", "report", "bundle make"},
     "tests/train/test_merge.py": {"merge"},
     "tests/cli/test_split.py": {"split"},
+    "tests/train/test_compare.py": {"compare"},
     "tests/cli/test_benchmark.py": {"benchmark"},
     "tests/ros/test_watch.py": {"watch"},
 }

@@ -56,6 +56,7 @@ ELSEWHERE = {
     "edgevl merge": "tests/train/test_merge.py",
     "edgevl split": "tests/cli/test_split.py",
     "python benchmarks/gpu.py": "tests/cli/test_gpu_benchmark.py",
+    "edgevl compare": "tests/train/test_compare.py",
     "edgevl report": TUTORIAL,
     "edgevl demo": "by hand: ten minutes",
     "edgevl benchmark": "tests/cli/test_benchmark.py",

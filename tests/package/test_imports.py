@@ -99,33 +99,37 @@ ROOMS: dict[str, dict[str, str]] = {
         "watch": "node",
     },
     "edgevl_train": {
-        "ablation": "data evaluation merge new_student prepare progress quantise recipe run_directory sections student "
-        "training",
+        "ablation": "data evaluation merge new_student prepare progress quantise recipe run_directory stage_sections "
+        "student training",
         "adapt": "data evaluation export_bundle loggers merge metrics_file prepare progress recipe restore "
         "run_directory training",
         "budget": "quantise recipe run_directory sections",
+        "comparison": "ablation data prepare progress quantise recipe run_directory training",
         "data": "recipe sections teacher",
         "evaluation": "data metrics_file recipe restore teacher",
-        "export_bundle": "data evaluation prepare quantise recipe run_directory sections student teacher",
+        "export_bundle": "data evaluation prepare quantise recipe run_directory sections stage_sections "
+        "student teacher",
         "first_bundle": "data evaluation quantise run_directory sections student teacher torchvision_ops",
         "loggers": "metrics_file",
         "merge": "data recipe restore run_directory sections student training",
         "new_student": "restore sections student teacher",
+        "objectives": "data recipe stage_sections student teacher",
         "plan": "data prepare recipe run_directory",
         "prepare": "budget data merge new_student progress quantise recipe restore run_directory student teacher "
         "training",
-        "pretrain": "data datasets evaluation metrics_file progress recipe run_directory sections student teacher "
-        "torchvision_ops training",
+        "pretrain": "data datasets evaluation metrics_file objectives progress recipe run_directory sections "
+        "stage_sections student teacher torchvision_ops training",
         "quantise": "sections student torchvision_ops",
-        "recipe": "sections",
+        "recipe": "sections stage_sections",
         "report": "data evaluation export_bundle metrics_file sections",
         "restore": "quantise recipe run_directory sections student teacher",
         "run_directory": "data recipe sections teacher",
         "sections": "student",
         "split": "",
+        "stage_sections": "sections",
         "student": "torchvision_ops",
         "teacher": "quantise torchvision_ops",
-        "training": "data metrics_file quantise recipe sections student torchvision_ops",
+        "training": "data metrics_file objectives quantise recipe sections stage_sections student torchvision_ops",
     },
 }
 

@@ -30,6 +30,17 @@ def test_pixels_become_unit_vectors(name, backbone, head):
     torch.testing.assert_close(embedding.norm(dim=1), torch.ones(2))
 
 
+@pytest.mark.parametrize("name", ["test_resnet", "mobilenetv4_conv_small", "test_efficientnet", "test_vit"])
+def test_with_its_maps_it_says_the_same(name):
+    student = build_student(name, 24, size_px=96).eval()
+    pixels = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
+    with torch.no_grad():
+        embedding, maps = student.forward_maps(pixels)
+        torch.testing.assert_close(embedding, student(pixels))
+    assert len(maps) > 1
+    assert all(each.ndim == 4 for each in maps)
+
+
 def test_mobilenet_keeps_a_finer_map_at_a_smaller_stride():
     pixels = torch.zeros(1, 3, 64, 64)
     for stride, side in ((32, 2), (16, 4), (8, 8)):

@@ -19,7 +19,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_train.data.prefetch import one_ahead
 from edgevl_train.loggers import following
 from edgevl_train.metrics_file import read_records
-from edgevl_train.sections import Stage1Section
+from edgevl_train.stage_sections import Stage1Section
 from edgevl_train.training.context import OnProgress, RunContext
 from edgevl_train.training.loop import Best, Stage, fit
 from edgevl_train.training.schedule import learning_rate

@@ -5,7 +5,7 @@ import timm
 from torch import nn
 
 from edgevl_train.quantise import fake_quantise, fuse
-from edgevl_train.sections import Stage1Section
+from edgevl_train.stage_sections import Stage1Section
 from edgevl_train.student.network import build_student
 from edgevl_train.student.presets import PRESETS
 from edgevl_train.training.schedule import make_optimiser

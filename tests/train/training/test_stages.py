@@ -12,7 +12,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_train.data.batches import make_batches
 from edgevl_train.data.run_data import RunData
 from edgevl_train.recipe import Recipe
-from edgevl_train.sections import Stage1Section
+from edgevl_train.stage_sections import Stage1Section
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.training.context import RunContext
 from edgevl_train.training.schedule import learning_rate

@@ -1,0 +1,1 @@
+"""Recipes against each other, on equal terms."""
