@@ -50,7 +50,7 @@ def command(
 ) -> None:
     """Train recipes on the same pairs, cache and steps, over fractions of the data and seeds; which is worth it?
 
-    --set changes the recipe of --recipe; what the others take from it they take changed.
+    --set changes the recipe of --recipe, and with it what all others have from that: data, steps, image size.
     """
     needs_training_extra()
     from edgevl_core.bundle.labels import load_labels

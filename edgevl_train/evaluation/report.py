@@ -81,7 +81,8 @@ def _curves(axes: Any, lines: list[dict[str, Any]], prefix: str, title: str) -> 
         axes.axvline(last, color="grey", linestyle=":", linewidth=1)
     axes.set_xlabel("epoch (stage 1 | stage 2)", fontsize=8)
     axes.set_title(title, fontsize=9)
-    axes.legend(fontsize=7)
+    if axes.lines:  # a merged student was not trained
+        axes.legend(fontsize=7)
 
 
 def _covered(axes: Any, coverage: Mapping[str, Any]) -> None:
