@@ -14,7 +14,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,10 @@ AT_HAND_HOMES = (8, 200)  # how many, and from which on: none that base or robot
 Figures = Mapping[str, Any]
 
 
-def measure(material: Material, base: Path, epochs: int, threads: int) -> Iterator[tuple[str, Any]]:
-    """(name, figures) of every student, each figured out once."""
+def measure(
+    material: Material, base: Path, epochs: int, threads: int
+) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """(name, what makes it and judges it) of every student, in the order in which they need each other."""
     homes = range(material.homes)
     settings = [f"student.start_from={base}", f"stage1.epochs={epochs}", f"threads={threads}"]
     recipe = load_recipe(HOME, settings)
@@ -56,8 +58,8 @@ def measure(material: Material, base: Path, epochs: int, threads: int) -> Iterat
         return judged(material, run)
 
     def merged(choice: str) -> dict[str, Any]:
-        out, number = material.work / f"merged_{choice}", AT_HAND_HOMES
-        bag = material.bag("at_hand", split="train", homes=number[0], first_home=number[1], frames_per_room=5, hz=0.25)
+        out, (count, first) = material.work / f"merged_{choice}", AT_HAND_HOMES
+        bag = material.bag("at_hand", split="train", homes=count, first_home=first, frames_per_room=5, hz=0.25)
         soup = merge_recipe(robots, choice, [f"threads={threads}"])
         adapt([bag], material.teacher, LABELS, out, soup, resume=out.exists())
         return judged(material, out) | {"merged": json.loads((out / "report.json").read_text())["merged"]}
@@ -90,7 +92,7 @@ def rows(figures: Figures) -> dict[str, dict[str, float]]:
     table["a robot's own, in its home"] = _row(own, new)
     if elsewhere:
         table["a robot's own, in the others' homes"] = _row(elsewhere, new)
-    return table | {"a robot's own, in all five homes": _row(everywhere, new)}
+    return table | {"a robot's own, in all homes": _row(everywhere, new)}
 
 
 def _row(homes: list[dict[str, float]], new: list[dict[str, float]]) -> dict[str, float]:
@@ -138,5 +140,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    np.seterr(all="ignore")
     sys.exit(main())

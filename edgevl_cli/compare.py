@@ -56,7 +56,7 @@ def command(
     from edgevl_core.bundle.labels import load_labels
     from edgevl_core.pairlog.pairs import expected_pairs
     from edgevl_train.data.cache import find_bags
-    from edgevl_train.recipe import load_recipe
+    from edgevl_train.recipe import load_recipe, recipe_file
 
     numbers = {"fractions": parse_numbers("--fractions", fractions), "seeds": parse_numbers("--seeds", seeds)}
     base = load_recipe(recipe_file(recipe), settings)
@@ -85,23 +85,6 @@ def command(
             **numbers,
         )
     answer(found, json, lambda: show_comparison(found, out))
-
-
-def recipe_file(name: str) -> Path:
-    """A recipe file, or the shipped one of a bare name such as "clip_kd".
-
-    Raises:
-        UserError: no file of that name is shipped.
-    """
-    from edgevl_core.base.resources import resource
-
-    if Path(name).suffix or len(Path(name).parts) > 1:
-        return Path(name)
-    folder = resource("config/train")
-    if not (shipped := folder / f"{name}.yaml").is_file():
-        names = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
-        raise UserError(f"recipe {name!r}: none of this name is shipped; there are {names}; or pass a YAML file")
-    return shipped
 
 
 def show_comparison(result: Mapping[str, Any], out: Path) -> None:

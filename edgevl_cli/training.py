@@ -29,7 +29,9 @@ Labels = Annotated[
 ]
 Recipe = Annotated[
     Path | None,
-    typer.Option("--recipe", help="YAML recipe (default: config/train/edgevl.yaml).", rich_help_panel=LEARNING),
+    typer.Option(
+        "--recipe", help="YAML file, or the name of a shipped one (default: edgevl).", rich_help_panel=LEARNING
+    ),
 ]
 Settings = Annotated[
     list[str], typer.Option("--set", help="key=value, over the recipe; may be repeated.", rich_help_panel=LEARNING)

@@ -100,18 +100,34 @@ class Recipe(Machine):
         return Preprocess(size_px=self.student.size_px, **self.preprocess.model_dump())
 
 
+def recipe_file(name: Path | str) -> Path:
+    """A recipe file, or the shipped one of a bare name such as "clip_kd".
+
+    Raises:
+        UserError: no file of that name is shipped.
+    """
+    path = Path(name)
+    if path.suffix or len(path.parts) > 1 or path.is_file():
+        return path
+    folder = resource("config/train")
+    if not (shipped := folder / f"{path}.yaml").is_file():
+        names = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+        raise UserError(f"recipe {str(name)!r}: none of this name is shipped; there are {names}; or pass a YAML file")
+    return shipped
+
+
 def load_recipe(path: Path | str | None = None, settings: Sequence[str] = ()) -> Recipe:
     """Read a recipe.
 
     Args:
-        path: YAML file; None is the shipped ``config/train/edgevl.yaml``.
+        path: YAML file, or the name of a shipped one, see :func:`recipe_file`; None is "edgevl".
         settings: overrides ``section.key=value``; the value is YAML (``0.1``, ``true``, ``[1, 2]``, ``{a:
             1}``).
 
     Raises:
         UserError: the file cannot be read, or the recipe is wrong; every fault is named in the one message.
     """
-    path = resource("config/train/edgevl.yaml") if path is None else Path(path)
+    path = resource("config/train/edgevl.yaml") if path is None else recipe_file(path)
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgevl_cli.compare import SHIPPED, recipe_file, show_comparison
+from edgevl_cli.compare import SHIPPED, show_comparison
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
 from edgevl_core.bundle.labels import load_labels
@@ -15,7 +15,7 @@ from edgevl_train.comparison.compare import compare
 from edgevl_train.comparison.terms import on_equal_terms, part_of, parted_vocabulary, with_steps_of
 from edgevl_train.comparison.verdict import verdicts
 from edgevl_train.data.run_data import RunData
-from edgevl_train.recipe import Recipe, dump_recipe, load_recipe
+from edgevl_train.recipe import Recipe, dump_recipe, load_recipe, recipe_file
 from tests.cli.json_answers import answer_of
 
 pytestmark = pytest.mark.train

@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from edgevl_cli.compare import SHIPPED, recipe_file
+from edgevl_cli.compare import SHIPPED
 from edgevl_core.engine import Engine
 from edgevl_train.quantise import export_int8
 from edgevl_train.recipe import load_recipe
@@ -33,7 +33,7 @@ def test_it_runs_from_end_to_end(name: str, tmp_path: Path) -> None:
     side = 64 if name == "ghostnetv3" else 32  # it halves its maps once more than others do
     sizes = [f"student.size_px={side}", f"cache.size_px={side}", "stage2.calibration_pairs=8"]
     settings = [f"student.name={student}", "student.pretrained=null", *sizes, *SMALL, *short]
-    recipe = load_recipe(recipe_file(name), settings)
+    recipe = load_recipe(name, settings)
     data = make_run_data(recipe, pairs=20)
     tokens = np.random.default_rng(0).normal(size=(1, 20, GRID**2 * 4)).astype(np.float16)
     data = dataclasses.replace(data, tokens=tokens, vocabulary=data.bank[:5])
