@@ -159,8 +159,7 @@ def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:
     superset = label_file(recipe.curation.superset) if recipe.curation.superset else None
     inputs = describe_inputs(setup.bags, setup.teacher, setup.labels_path, superset, recipe)
     with fabric.rank_zero_first():
-        open_run(out, inputs, recipe)
-    return inputs
+        return open_run(out, inputs, recipe)
 
 
 def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabric: Fabric) -> TrainingInputs:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,16 @@ from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
 from edgevl_train.data.cache import hash_bag
-from edgevl_train.recipe import Recipe, dump_recipe
+from edgevl_train.recipe import Recipe, dump_recipe, load_recipe
 from edgevl_train.sections import StudentSection
 from edgevl_train.teacher.loading import Teacher, teacher_key
 
 INPUTS_FILE = "inputs.json"
+RECIPE_FILE = "recipe.yaml"
 FLOAT_STUDENT = "checkpoints/stage1.pt"
 LOCK_FILE = "run.lock"
 # What a run has written when it is cut off before its inputs.json; and their temporary neighbours (see atomic_write).
-BEFORE_INPUTS = (LOCK_FILE, "status.json", "recipe.yaml", INPUTS_FILE)
+BEFORE_INPUTS = (LOCK_FILE, "status.json", RECIPE_FILE, INPUTS_FILE)
 _SOFTWARE = ("edgevl", "torch", "timm", "open_clip_torch", "lightning-fabric", "onnx", "onnxruntime", "numpy")
 
 
@@ -126,8 +127,13 @@ def at_work(out: Path) -> Iterator[None]:
         yield
 
 
-def open_run(out: Path, inputs: Inputs, recipe: Recipe) -> None:
+def open_run(out: Path, inputs: Inputs, recipe: Recipe) -> Inputs:
     """Make the directory with recipe.yaml and inputs.json, or check that it belongs to these inputs.
+
+    Recipes are compared by what they mean: one that was written before the recipe had some key means its default.
+
+    Returns:
+        The inputs as the run knows them, whose fingerprint its checkpoints bear.
 
     Raises:
         UserError: it was made from other inputs; they are named.
@@ -136,15 +142,19 @@ def open_run(out: Path, inputs: Inputs, recipe: Recipe) -> None:
     mine = json.loads(json.dumps(vars(inputs)))
     if file.is_file():
         theirs = json.loads(file.read_text(encoding="utf-8"))
-        if other := [name for name in mine if mine[name] != theirs.get(name)]:
+        other = [name for name in mine if mine[name] != theirs.get(name)]
+        if other == ["recipe"] and load_recipe(out / RECIPE_FILE) == recipe:
+            return replace(inputs, recipe=theirs["recipe"])
+        if other:
             raise UserError(
                 f"run directory {out} was made with another {', '.join(other)}: resume with the same (the recipe is in "
-                "its recipe.yaml), or choose a new --out"
+                f"its {RECIPE_FILE}), or choose a new --out"
             )
-        return
+        return inputs
     out.mkdir(parents=True, exist_ok=True)
-    atomic_write(out / "recipe.yaml", dump_recipe(recipe))
+    atomic_write(out / RECIPE_FILE, dump_recipe(recipe))
     write_json(file, mine)
+    return inputs
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

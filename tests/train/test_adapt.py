@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
@@ -150,6 +151,29 @@ def test_resuming_a_finished_run_changes_nothing(
     assert before == {file: file.stat().st_mtime_ns for file in run.rglob("*.onnx")}
     with pytest.raises(UserError, match="another recipe: resume with the same"):
         adapt([sim_bag], spec, LABELS, run, recipe.model_copy(update={"seed": 5}), resume=True)
+
+
+def test_a_run_of_an_earlier_version_is_resumed_where_its_recipe_means_the_same(
+    run: Path, sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(run, out)
+    settings = yaml.safe_load((out / "recipe.yaml").read_text())
+    del settings["stage1"]["contrast_weight"]  # a key that was added later; it means 0
+    (out / "recipe.yaml").write_text(yaml.safe_dump(settings))
+    _as_made_from(out, recipe=sha256_file(out / "recipe.yaml"))
+    spec = f"open_clip:@{teacher_directory}"
+    assert adapt([sim_bag], spec, LABELS, out, recipe, resume=True) == out / "bundle"
+    settings["stage1"]["lr"] *= 2
+    (out / "recipe.yaml").write_text(yaml.safe_dump(settings))
+    _as_made_from(out, recipe=sha256_file(out / "recipe.yaml"))
+    with pytest.raises(UserError, match="another recipe: resume with the same"):
+        adapt([sim_bag], spec, LABELS, out, recipe, resume=True)
+
+
+def _as_made_from(out: Path, **hashes: str) -> None:
+    inputs = json.loads((out / "inputs.json").read_text())
+    (out / "inputs.json").write_text(json.dumps(inputs | hashes))
 
 
 def test_a_run_signs_its_bundle_also_when_it_was_cut_off_before_that(
