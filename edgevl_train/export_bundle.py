@@ -21,6 +21,7 @@ from edgevl_train.data.run_data import RunData, calibration_pixels, spread
 from edgevl_train.evaluation.confidence import Calibration, calibrate_confidence
 from edgevl_train.evaluation.predictions import Embedded
 from edgevl_train.evaluation.trust import Embed, measure_trust
+from edgevl_train.golden_inputs import noise_like
 from edgevl_train.prepare import Setup, TrainingInputs
 from edgevl_train.quantise import QuantStudent, export_float_of, export_fp32, export_int8, export_s8
 from edgevl_train.quantise.ptq import ptq_int8
@@ -32,6 +33,7 @@ from edgevl_train.student.network import Student
 from edgevl_train.teacher.text_export import export_text_encoder
 
 GOLDEN_PAIRS = 4
+LIKE_PAIRS = 64  # whose mean colours and grain the golden inputs have
 CALIBRATION_PAIRS = 100  # two inputs each
 TRUST_PAIRS = 256  # each is looked at in every light and with every share of holes
 
@@ -145,8 +147,10 @@ def _contents(
 ) -> BundleContents:
     """Of the bundle around the int8 student ``name``; ``float_form``: its float file."""
     student, recipe, teacher, data = exported.measured[name], setup.recipe, setup.teacher, gathered.data
-    golden_rows = spread(data.val, GOLDEN_PAIRS)
-    golden = np.concatenate([data.cache.full_rgb[golden_rows], data.cache.full_depth[golden_rows]])
+    rows = spread(data.train, LIKE_PAIRS)
+    golden = [
+        noise_like(full[rows], GOLDEN_PAIRS, recipe.seed) for full in (data.cache.full_rgb, data.cache.full_depth)
+    ]
     return BundleContents(
         student_onnx=exported.files[name],
         student_fp32_onnx=exported.files[float_form],
@@ -158,7 +162,7 @@ def _contents(
             unknown_threshold=student.calibration.unknown_threshold,
             trust=student.trust,
         ),
-        golden_pixels=np.ascontiguousarray(golden.transpose(0, 3, 1, 2)),
+        golden_pixels=to_batch([*golden[0], *golden[1]]),
         student=recipe.student.name,
         teacher=f"{teacher.id} {teacher.weights_sha256[:12]}",
         provenance=_provenance(setup.recipe, gathered.cache.index["bags"]),
