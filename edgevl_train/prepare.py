@@ -27,6 +27,7 @@ from edgevl_train.data.temporal import smoothed
 from edgevl_train.data.tokens import embed_tokens
 from edgevl_train.data.views import draw_views
 from edgevl_train.merge.runs import check_alike
+from edgevl_train.merge.students import Students, load_students
 from edgevl_train.new_student import new_student
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise.trial import check_student
@@ -54,6 +55,7 @@ class Setup:
     Attributes:
         warnings: as in TrainingInputs, to be said at once.
         tokens: whether a stage learns by the teacher's tokens.
+        students: who answers in the teacher's place; None: nobody.
         chosen: why this student, where the recipe gave a budget of time and no run had begun; else empty.
     """
 
@@ -68,6 +70,7 @@ class Setup:
     earlier: list[EarlierRun]
     warnings: list[str]
     tokens: bool
+    students: Students | None = None
     chosen: str = ""
 
 
@@ -136,6 +139,7 @@ def prepare(
     if recipe.student.merge:
         check_alike(recipe.student.merge, label_file(labels_path))
         check_teacher(recipe.student.merge[0], teacher)
+    students = load_students(teacher, recipe)
     student = new_student(recipe.student, teacher, recipe.seed)
     earlier = earlier_runs(recipe, teacher)
     start = recipe.student.start_from
@@ -146,7 +150,8 @@ def prepare(
     if student.origin.startswith("random weights, for"):
         warnings.append(RANDOM.format(student.origin))
     file = label_file(labels_path)
-    return Setup(paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings, tokens, why)
+    found = (paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings, tokens)
+    return Setup(*found, students, why)
 
 
 def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:
@@ -157,7 +162,8 @@ def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:
     """
     recipe = setup.recipe
     superset = label_file(recipe.curation.superset) if recipe.curation.superset else None
-    inputs = describe_inputs(setup.bags, setup.teacher, setup.labels_path, superset, recipe)
+    students = setup.students.key if setup.students else ""
+    inputs = describe_inputs(setup.bags, setup.teacher, setup.labels_path, superset, recipe, students)
     with fabric.rank_zero_first():
         open_run(out, inputs, recipe)
     return inputs
@@ -177,7 +183,8 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
     views = draw_views(len(cache), recipe.views, recipe.seed)
     progress.stage("teacher")
     how: dict[str, Any] = {"on_progress": progress.update, "only_full": split.val, "fabric": fabric}
-    targets = embed_views(teacher, cache, views, out, **how)
+    embed = setup.students.embed_views if setup.students else embed_views
+    targets = embed(teacher, cache, views, out, **how)
     tokens = embed_tokens(teacher, cache, views, out, **how) if setup.tokens else np.zeros((0, 0, 0), np.float16)
     targets = smoothed(targets, cache.stamp_ns, cache.bag, recipe.temporal)
     own = bank.select(setup.labels.names)

@@ -37,6 +37,7 @@ class Inputs:
     superset: str
     recipe: str
     first_weights: str = ""
+    students: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -45,9 +46,9 @@ class Inputs:
 
 
 def describe_inputs(
-    bags: Sequence[Path], teacher: Teacher, labels: Path, superset: Path | None, recipe: Recipe
+    bags: Sequence[Path], teacher: Teacher, labels: Path, superset: Path | None, recipe: Recipe, students: str = ""
 ) -> Inputs:
-    """Hash everything that goes in."""
+    """Hash everything that goes in; ``students``: the digest of those that answer in the teacher's place."""
     return Inputs(
         bags=tuple((Path(bag).name, hash_bag(bag)) for bag in bags),
         teacher=teacher_key(teacher),
@@ -55,6 +56,7 @@ def describe_inputs(
         superset=sha256_file(superset) if superset is not None else "",
         recipe=hashlib.sha256(dump_recipe(recipe)).hexdigest(),
         first_weights=_hash_first_weights(recipe.student),
+        students=students,
     )
 
 

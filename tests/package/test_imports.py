@@ -111,7 +111,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "student teacher",
         "first_bundle": "data evaluation quantise run_directory sections student teacher torchvision_ops",
         "loggers": "metrics_file",
-        "merge": "data recipe restore run_directory sections student training",
+        "merge": "data recipe restore run_directory sections student teacher training",
         "new_student": "restore sections student teacher",
         "objectives": "data recipe stage_sections student teacher",
         "plan": "data prepare recipe run_directory",
