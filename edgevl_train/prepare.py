@@ -34,6 +34,7 @@ from edgevl_train.quantise.trial import check_student
 from edgevl_train.recipe import Recipe
 from edgevl_train.restore import check_teacher
 from edgevl_train.run_directory import INPUTS_FILE, Inputs, describe_inputs, open_run
+from edgevl_train.sharing import among
 from edgevl_train.student.network import Student
 from edgevl_train.teacher.loading import Teacher, load_teacher
 from edgevl_train.teacher.model import enlarged_views
@@ -163,7 +164,8 @@ def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:
     recipe = setup.recipe
     superset = label_file(recipe.curation.superset) if recipe.curation.superset else None
     students = setup.students.key if setup.students else ""
-    inputs = describe_inputs(setup.bags, setup.teacher, setup.labels_path, superset, recipe, students)
+    own = (setup.bags, setup.teacher, setup.labels_path, superset, recipe)
+    inputs = describe_inputs(*own, students=students, share=among(fabric))
     with fabric.rank_zero_first():
         open_run(out, inputs, recipe)
     return inputs
@@ -176,8 +178,7 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
     """
     recipe, teacher = setup.recipe, setup.teacher
     progress.stage("cache")
-    with fabric.rank_zero_first():
-        cache = _cache(setup, inputs, out, progress)
+    cache = _cache(setup, inputs, out, progress, fabric)
     split = split_pairs(cache.stamp_ns, cache.bag, recipe.split, recipe.seed)
     bank = build_label_bank([setup.labels] + ([setup.superset] if setup.superset else []), teacher.encode_text)
     views = draw_views(len(cache), recipe.views, recipe.seed)
@@ -224,12 +225,13 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
     return TrainingInputs(cache, split, bank, data, curation, coverage, warnings)
 
 
-def _cache(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress) -> Cache:
+def _cache(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabric: Fabric) -> Cache:
     hashes = [digest for _, digest in inputs.bags]
     directory, robot, section = out / "cache", setup.recipe.robot_preprocess(), setup.recipe.cache
-    if (directory / INDEX).exists():
+    if fabric.broadcast((directory / INDEX).exists()):
         cache = open_cache(directory)
         if cache.key == cache_key(hashes, robot, section):
             return cache
         raise UserError(f"training cache {directory} is of other bags or settings: remove it, it is made again")
-    return build_cache(setup.bags, directory, robot, section, progress.update, bag_hashes=hashes)
+    given = (setup.bags, directory, robot, section, progress.update)
+    return build_cache(*given, bag_hashes=hashes, fabric=fabric)

@@ -8,7 +8,7 @@ last block that is whole in all files.
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from io import RawIOBase
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from edgevl_core.base.atomic import fsync_directory
 from edgevl_core.base.errors import UserError
-from edgevl_train.data.cache.layout import INDEX, Row, block_digest
+from edgevl_train.data.cache.layout import INDEX, Row, block_digest, file_rows
 
 JOURNAL = "journal.jsonl"
 
@@ -124,6 +124,21 @@ class Parts:
                 if not line.endswith(b"\n") or block_digest(parts) != block["sha256"]:
                     return
                 yield block
+
+
+def joined(part: Path, done: Sequence[Mapping[str, Any]]) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str, Any]]]:
+    """Arrays and journal lines of a finished cache of one bag, but for the blocks ``done``: as decoding would give."""
+    index = json.loads((part / INDEX).read_text(encoding="utf-8"))
+    files = {
+        name: np.memmap(part / name, row.dtype, "r").reshape(-1, *row.shape)
+        for name, row in file_rows(index["sizes_px"]).items()
+    }
+    start = sum(block["pairs"] for block in done)
+    blocks, report = index["blocks"][len(done) :], index["bags"][0]
+    for left, block in zip(range(len(blocks) - 1, -1, -1), blocks, strict=True):
+        rows = slice(start, start := start + block["pairs"])
+        line = {"bag": int(files["bag.i64"][0]), "recorded": block["pairs"], "unreadable": []}
+        yield {name: array[rows] for name, array in files.items()}, line | {"report": None if left else report}
 
 
 def _write(file: RawIOBase, data: bytes | memoryview) -> None:
