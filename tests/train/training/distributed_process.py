@@ -7,8 +7,8 @@ one.
 
 import json
 import pickle
-from collections.abc import Sequence
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
