@@ -8,7 +8,8 @@ their weights, or has them teach one on proxy pairs, which goes on from the base
 new; also by robots of both networks. Against: the base; each robot's own student, in its own home and in the others';
 what the teacher alone makes of the proxy pairs; a student adapted to all drives together, whose pictures have left
 their homes. Judged by true rooms, on another day in each home, and in 20 homes that nobody knows.
---base, --teacher: a finished run and its teacher, instead of those made here from 110 homes. What was made, and every
+--base, --teacher: a finished run and its teacher, instead of those made here from 110 homes; --proxies: a bag to learn
+from, instead of 40 further simulated homes. What was made, and every
 figure, is kept in --work: a run that was cut off goes on.
 """
 
@@ -39,7 +40,7 @@ from edgevl_train.recipe import Recipe, load_recipe
 CHOICES = ("all", "greedy", "layers")
 CAMERAS = ("rgb", "depth", "rgbd")
 AT_HAND_HOMES = (8, 200)  # how many, and from which on: none that base or robots have seen
-PROXY_HOMES = (60, 300)
+PROXY_HOMES = (40, 300)
 NEW_EPOCHS = 12  # of a student with random weights
 # Another network than the base's, and larger pictures.
 OTHER = "student={name: mobilenetv4_conv_small, size_px: 80, backbone: {output_stride: 16}}"
@@ -49,7 +50,7 @@ Figures = Mapping[str, Any]
 
 
 def measure(
-    material: Material, base: Path, epochs: int, threads: int
+    material: Material, base: Path, epochs: int, threads: int, proxies: Path | None
 ) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     """(name, what makes it and judges it) of every student, in the order in which they need each other."""
     homes = range(material.homes)
@@ -79,11 +80,11 @@ def measure(
     for choice in CHOICES:
         yield f"merged, {choice}", lambda choice=choice: merged(choice)
     yield "together", together
-    yield from taught(material, robots, recipe)
+    yield from taught(material, robots, recipe, proxies)
 
 
 def taught(
-    material: Material, robots: Sequence[Path], recipe: Recipe
+    material: Material, robots: Sequence[Path], recipe: Recipe, proxies: Path | None
 ) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     """Students of the proxy pairs, taught by the teacher alone or by robots' students; ``recipe``: the robots'."""
     count, first = PROXY_HOMES
@@ -95,7 +96,7 @@ def taught(
     other_base = material.work / "other_teacher_alone"
 
     def run(name: str, how: Recipe) -> Path:
-        return material.run(name, material.bag("proxies", **options), how)
+        return material.run(name, proxies or material.bag("proxies", **options), how)
 
     def of_both_networks() -> list[Path]:
         """The last two robots have the other network."""
@@ -165,6 +166,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=4, help="of each robot's adaptation")
     parser.add_argument("--base", type=Path, help="the run that all robots begin with")
     parser.add_argument("--teacher", default="", help="of that run")
+    parser.add_argument("--proxies", type=Path, help="a bag")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -172,7 +174,7 @@ def main() -> int:
     if not arguments.teacher:
         material.make_teacher()
     base = (arguments.base or material.base(0, epochs=12)).resolve()
-    steps = measure(material, base, arguments.epochs, arguments.threads)
+    steps = measure(material, base, arguments.epochs, arguments.threads, arguments.proxies)
     figures = {name: remembered(arguments.work / "results", name, make) for name, make in steps}
     if arguments.json:
         atomic_write(arguments.json, json.dumps({"figures": figures, "rows": rows(figures)}, indent=1).encode())
