@@ -27,9 +27,11 @@ from edgevl_core.base.atomic import atomic_write
 from edgevl_core.engine import Engine
 from edgevl_train.data.batches import make_batches
 from edgevl_train.data.cache import build_cache
+from edgevl_train.data.cache.joining import join
 from edgevl_train.data.embeddings import embed_views
 from edgevl_train.data.run_data import RunData
 from edgevl_train.recipe import Recipe
+from edgevl_train.sharing import alone
 from edgevl_train.training.context import RunContext
 from edgevl_train.training.distributed import start_fabric
 from edgevl_train.training.stage1_distillation import distil
@@ -71,6 +73,7 @@ def stages(sizes: Sizes, bag: Path) -> dict[str, float]:
             built.append(len(build_cache([bag], folder / "cache", recipe.robot_preprocess(), recipe.cache)))
 
         found["cache"] = core_s(cache) / built[0]
+        found["joining of caches"] = core_s(lambda: join([folder / "cache"], folder / "joined", alone)) / built[0]
         (folder / "embedded").mkdir()
         teacher.encode_pixels(_some_pixels(data))
         found["teacher, a view"] = core_s(lambda: embed_views(teacher, data.cache, data.views, folder / "embedded")) / (
@@ -120,7 +123,7 @@ def costs(per_pair_ms: dict[str, float], homes: int, pairs: int, views: int, epo
     """Core-hours by stage; each pair is in ``epochs`` epochs, and a tenth of them judged once by each of 3 files."""
     hours = homes * pairs / 3.6e6
     return {
-        "cache": hours * per_pair_ms["cache"],
+        "cache": hours * (per_pair_ms["cache"] + per_pair_ms["joining of caches"]),
         "teacher": hours * views * per_pair_ms["teacher, a view"],
         "training": hours * epochs * per_pair_ms["training, a pair and epoch"],
         "calibration": hours * 0.1 * 3 * per_pair_ms["int8 student, a pair judged"],

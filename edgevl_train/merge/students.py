@@ -41,7 +41,7 @@ ACCEPTED = (
 
 
 @dataclass(frozen=True)
-class Answering:
+class Member:
     """One robot's student.
 
     Attributes:
@@ -67,13 +67,17 @@ class Answering:
 class Students:
     """Those that answer in their teacher's place."""
 
-    members: tuple[Answering, ...]
+    members: tuple[Member, ...]
 
     @property
     def key(self) -> str:
         """Hex digest of what decides their answers."""
         parts = [f"{each.sha256} {each.preprocess} {each.trust}" for each in self.members]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def line(self) -> str:
+        """Who they are, in one line."""
+        return f"{len(self.members)} students answer in its place: {', '.join(str(each.path) for each in self.members)}"
 
     def answer(self, shown: Shown) -> Tensor:
         """(B, D) float32, L2-normalised."""
@@ -123,7 +127,7 @@ def load_students(teacher: Teacher, recipe: Recipe) -> Students | None:
     return Students(members)
 
 
-def _load(path: Path, teacher: Teacher) -> Answering:
+def _load(path: Path, teacher: Teacher) -> Member:
     for bundle in (path, path / "bundle"):
         if (bundle / MANIFEST_FILE).is_file():
             return _of_bundle(bundle, teacher)
@@ -133,10 +137,10 @@ def _load(path: Path, teacher: Teacher) -> Answering:
     recipe = load_recipe(path / NEEDED[0])
     student = load_float_student(path, recipe.student, teacher.embed_dim)
     sha256 = sha256_file(path / FLOAT_STUDENT)
-    return Answering(path, partial(_on_numpy, student), recipe.robot_preprocess(), DEFAULT_TRUST, sha256)
+    return Member(path, partial(_on_numpy, student), recipe.robot_preprocess(), DEFAULT_TRUST, sha256)
 
 
-def _of_bundle(path: Path, teacher: Teacher) -> Answering:
+def _of_bundle(path: Path, teacher: Teacher) -> Member:
     """A bundle's int8 student, of which manifest and ONNX file alone may have come."""
     manifest, file = read_manifest(path), path / STUDENT_INT8
     if not file.is_file():
@@ -148,7 +152,7 @@ def _of_bundle(path: Path, teacher: Teacher) -> Answering:
         )
     if (sha256 := sha256_file(file)) != manifest.files.get(STUDENT_INT8):
         raise UserError(f"{file} is not the one of its {MANIFEST_FILE}: copy both again")
-    return Answering(path, Engine(file, threads=2), manifest.preprocess, manifest.trust, sha256)
+    return Member(path, Engine(file, threads=2), manifest.preprocess, manifest.trust, sha256)
 
 
 @torch.inference_mode()

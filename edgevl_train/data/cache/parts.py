@@ -8,7 +8,7 @@ last block that is whole in all files.
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from io import RawIOBase
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from edgevl_core.base.atomic import fsync_directory
 from edgevl_core.base.errors import UserError
-from edgevl_train.data.cache.layout import INDEX, Row, block_digest, file_rows
+from edgevl_train.data.cache.layout import INDEX, Row, block_digest
 
 JOURNAL = "journal.jsonl"
 
@@ -86,14 +86,8 @@ class Parts:
         self.blocks.append(line)
 
     def finish(self, index: Mapping[str, Any]) -> None:
-        """Add the index, make all of it durable, and give it its name."""
-        (self.staging / INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False), encoding="utf-8")
-        for path in self.staging.iterdir():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
-        self.staging.rename(self._directory)
-        (self._directory / JOURNAL).unlink()
-        fsync_directory(self._directory.parent)
+        """See :func:`publish`."""
+        publish(self.staging, self._directory, index)
 
     def _go_on(self, header: bytes) -> list[dict[str, Any]]:
         """The blocks to go on after; the files are cut to them."""
@@ -126,19 +120,15 @@ class Parts:
                 yield block
 
 
-def joined(part: Path, done: Sequence[Mapping[str, Any]]) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str, Any]]]:
-    """Arrays and journal lines of a finished cache of one bag, but for the blocks ``done``: as decoding would give."""
-    index = json.loads((part / INDEX).read_text(encoding="utf-8"))
-    files = {
-        name: np.memmap(part / name, row.dtype, "r").reshape(-1, *row.shape)
-        for name, row in file_rows(index["sizes_px"]).items()
-    }
-    start = sum(block["pairs"] for block in done)
-    blocks, report = index["blocks"][len(done) :], index["bags"][0]
-    for left, block in zip(range(len(blocks) - 1, -1, -1), blocks, strict=True):
-        rows = slice(start, start := start + block["pairs"])
-        line = {"bag": int(files["bag.i64"][0]), "recorded": block["pairs"], "unreadable": []}
-        yield {name: array[rows] for name, array in files.items()}, line | {"report": None if left else report}
+def publish(staging: Path, directory: Path, index: Mapping[str, Any]) -> None:
+    """Add the index to the files in ``staging``, make all of it durable, and give it its name."""
+    (staging / INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False), encoding="utf-8")
+    for path in staging.iterdir():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+    staging.rename(directory)
+    (directory / JOURNAL).unlink(missing_ok=True)
+    fsync_directory(directory.parent)
 
 
 def _write(file: RawIOBase, data: bytes | memoryview) -> None:
