@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgevl_cli.main import app
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
 from edgevl_core.bundle.files import STUDENT_INT8
@@ -148,3 +149,13 @@ def test_who_cannot_teach_is_refused_in_one_line(
     inputs = json.loads((larger / "inputs.json").read_text()) | {"teacher": "another"}
     (stranger / "inputs.json").write_text(json.dumps(inputs))
     refused("was made with another teacher", bundle_alone, stranger)
+
+
+def test_options_that_do_not_fit_are_refused(bundle_alone: Path, larger: Path, tmp_path: Path) -> None:
+    needed = ("--bag", "bag", "--teacher", "open_clip:x", "--labels", str(LABELS), "--out", str(tmp_path / "out"))
+    for words, how in (("accepted are greedy, layers, all, distil", "mean"), ("leave it out, or distil", "all")):
+        with pytest.raises(UserError, match=words):
+            app(
+                ["merge", str(bundle_alone), str(larger), *needed, "--choice", how, "--recipe", "demo"],
+                standalone_mode=False,
+            )
