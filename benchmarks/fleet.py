@@ -3,10 +3,13 @@
 python benchmarks/fleet.py [--work DIR] [--homes 5] [--epochs 4] [--base RUN --teacher SPEC] [--threads 2] [--json FILE]
 
 Each of some simulated homes has a robot, whose student goes on from one base with one drive of 320 frames
-(config/train/home.yaml). `edgevl merge` makes one student of them, by pairs of homes that are no robot's. Against: the
-base; each robot's own student, in its own home and in the others'; a student adapted to all drives together, whose
-pictures have left their homes. Judged by true rooms, on another day in each home, and in 20 homes that nobody knows.
---base, --teacher: a finished run and its teacher, instead of those made here from 110 homes. What was made, and every
+(config/train/home.yaml). `edgevl merge` makes one student of them, by pairs of homes that are no robot's: it averages
+their weights, or has them teach one on proxy pairs, which goes on from the base, or is of another network and size and
+new; also by robots of both networks. Against: the base; each robot's own student, in its own home and in the others';
+what the teacher alone makes of the proxy pairs; a student adapted to all drives together, whose pictures have left
+their homes. Judged by true rooms, on another day in each home, and in 20 homes that nobody knows.
+--base, --teacher: a finished run and its teacher, instead of those made here from 110 homes; --proxies: a bag to learn
+from, instead of 40 further simulated homes. What was made, and every
 figure, is kept in --work: a run that was cut off goes on.
 """
 
@@ -14,7 +17,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 from one_home_parts.judge import frames, top1
-from one_home_parts.material import HOME, LABELS, Material
+from one_home_parts.material import DEMO, HOME, LABELS, Material
 from remembered import remembered
 from rich.console import Console
 from rich.table import Table
@@ -31,16 +34,23 @@ from edgevl_core.base.atomic import atomic_write
 from edgevl_train.adapt import adapt
 from edgevl_train.evaluation.predictors import bundle_predictor
 from edgevl_train.merge.runs import merge_recipe
-from edgevl_train.recipe import load_recipe
+from edgevl_train.merge.students import distil_recipe
+from edgevl_train.recipe import Recipe, load_recipe
 
 CHOICES = ("all", "greedy", "layers")
 CAMERAS = ("rgb", "depth", "rgbd")
 AT_HAND_HOMES = (8, 200)  # how many, and from which on: none that base or robots have seen
+PROXY_HOMES = (40, 300)
+NEW_EPOCHS = 12  # of a student with random weights
+# Another network than the base's, and larger pictures.
+OTHER = "student={name: mobilenetv4_conv_small, size_px: 80, backbone: {output_stride: 16}}"
+# config/train/home.yaml on pairs of many homes, a few of each, and with nothing of the base's training.
+ON_PROXIES = ("one_home=false", "replay.share=0", "temporal.window_s=0")
 Figures = Mapping[str, Any]
 
 
 def measure(
-    material: Material, base: Path, epochs: int, threads: int
+    material: Material, base: Path, epochs: int, threads: int, proxies: Path | None
 ) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     """(name, what makes it and judges it) of every student, in the order in which they need each other."""
     homes = range(material.homes)
@@ -70,6 +80,38 @@ def measure(
     for choice in CHOICES:
         yield f"merged, {choice}", lambda choice=choice: merged(choice)
     yield "together", together
+    yield from taught(material, robots, recipe, proxies)
+
+
+def taught(
+    material: Material, robots: Sequence[Path], recipe: Recipe, proxies: Path | None
+) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """Students of the proxy pairs, taught by the teacher alone or by robots' students; ``recipe``: the robots'."""
+    count, first = PROXY_HOMES
+    options = {"split": "train", "homes": count, "first_home": first, "frames_per_room": 5, "hz": 0.25}
+    threads = f"threads={recipe.threads}"
+    begun = [f"student.start_from={recipe.student.start_from}", f"stage1.epochs={recipe.stage1.epochs}", threads]
+    same = load_recipe(HOME, [*begun, *ON_PROXIES])
+    other = load_recipe(DEMO, [OTHER, f"stage1.epochs={NEW_EPOCHS}", threads])
+    other_base = material.work / "other_teacher_alone"
+
+    def run(name: str, how: Recipe) -> Path:
+        return material.run(name, proxies or material.bag("proxies", **options), how)
+
+    def of_both_networks() -> list[Path]:
+        """The last two robots have the other network."""
+        own = load_recipe(HOME, [f"student.start_from={other_base}", f"stage1.epochs={recipe.stage1.epochs}", threads])
+        late = range(material.homes - 2, material.homes)
+        return [*robots[:-2], *(material.run(f"other_robot{home}", material.drive(home), own) for home in late)]
+
+    yield "proxies, teacher alone", lambda: judged(material, run("teacher_alone", same))
+    yield "proxies, five students", lambda: judged(material, run("students", distil_recipe(robots, same)))
+    yield "other network, teacher alone", lambda: judged(material, run(other_base.name, other))
+    yield "other network, five students", lambda: judged(material, run("other_students", distil_recipe(robots, other)))
+    yield (
+        "other network, of both networks",
+        lambda: judged(material, run("both_networks", distil_recipe(of_both_networks(), other))),
+    )
 
 
 def judged(material: Material, run: Path) -> dict[str, Any]:
@@ -124,6 +166,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=4, help="of each robot's adaptation")
     parser.add_argument("--base", type=Path, help="the run that all robots begin with")
     parser.add_argument("--teacher", default="", help="of that run")
+    parser.add_argument("--proxies", type=Path, help="a bag")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -131,7 +174,7 @@ def main() -> int:
     if not arguments.teacher:
         material.make_teacher()
     base = (arguments.base or material.base(0, epochs=12)).resolve()
-    steps = measure(material, base, arguments.epochs, arguments.threads)
+    steps = measure(material, base, arguments.epochs, arguments.threads, arguments.proxies)
     figures = {name: remembered(arguments.work / "results", name, make) for name, make in steps}
     if arguments.json:
         atomic_write(arguments.json, json.dumps({"figures": figures, "rows": rows(figures)}, indent=1).encode())

@@ -270,6 +270,8 @@ def evaluate(  # over 50 lines, as adapt
     from edgevl_core.pairlog.pairs import PairSettings, expected_pairs
     from edgevl_train.evaluation.evaluate import evaluate as run
     from edgevl_train.evaluation.evaluation_plot import write_plot
+    from edgevl_train.sharing import among
+    from edgevl_train.training.distributed import launched
 
     if plot is not None and plot.suffix != ".png":
         raise UserError(f"--plot {plot}: a file name that ends in .png is accepted")
@@ -278,7 +280,14 @@ def evaluate(  # over 50 lines, as adapt
     for bag in bags:
         for doubt in bag_doubts(bag, rgb, depth):
             print(f"warning: {bag}: {doubt}", file=sys.stderr)
+    fabric = launched()
+    first, processes = (True, 1) if fabric is None else (fabric.is_global_zero, fabric.world_size)
     with progress("evaluating") as on_progress:
+
+        def tell(pairs: int) -> None:
+            if first:
+                on_progress(min(pairs * processes, total), total)
+
         numbers = run(
             model,
             bags,
@@ -290,8 +299,11 @@ def evaluate(  # over 50 lines, as adapt
             rgb=rgb,
             depth=depth,
             max_skew_s=max_skew_s,
-            on_progress=lambda pairs: on_progress(pairs, total),
+            on_progress=tell,
+            share=among(fabric),
         )
+    if not first:
+        return
     answer(numbers, json, lambda: show_evaluation(numbers))
     if plot is not None:
         write_plot(numbers, plot)

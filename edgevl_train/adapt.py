@@ -132,6 +132,8 @@ def _run(
         return out / "bundle"
     if setup.chosen:
         progress.say(setup.chosen)
+    if setup.students:
+        progress.say(setup.students.line())
     for warning in setup.warnings:
         progress.say(f"warning: {warning}")
     gathered = gather(setup, inputs, out, progress, fabric)

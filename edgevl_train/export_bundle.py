@@ -164,7 +164,7 @@ def _contents(
         ),
         golden_pixels=to_batch([*golden[0], *golden[1]]),
         student=recipe.student.name,
-        teacher=f"{teacher.id} {teacher.weights_sha256[:12]}",
+        teacher=teacher.name,
         provenance=_provenance(setup.recipe, gathered.cache.index["bags"]),
         labels=setup.labels.names,
         metrics={"validation": exported.figures()[name], "training": dict(training)},

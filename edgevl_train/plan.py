@@ -30,6 +30,7 @@ def plan(
     lines = [
         *_split(setup),
         f"teacher {teacher.id}: {teacher.size_px} px, {teacher.embed_dim} dimensions, {recipe.views.count} views",
+        *([setup.students.line()] if setup.students else []),
         f"student {student.name}: {student.size_px} px, {parameters:.1f} M parameters, {student.head} head{origin}",
         *([setup.chosen] if setup.chosen else []),
         f"labels: {', '.join(setup.labels.names)}",

@@ -27,12 +27,14 @@ from edgevl_train.data.temporal import smoothed
 from edgevl_train.data.tokens import embed_tokens
 from edgevl_train.data.views import draw_views
 from edgevl_train.merge.runs import check_alike
+from edgevl_train.merge.students import Students, load_students
 from edgevl_train.new_student import new_student
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise.trial import check_student
 from edgevl_train.recipe import Recipe
 from edgevl_train.restore import check_teacher
 from edgevl_train.run_directory import INPUTS_FILE, Inputs, describe_inputs, open_run
+from edgevl_train.sharing import among
 from edgevl_train.student.network import Student
 from edgevl_train.teacher.loading import Teacher, load_teacher
 from edgevl_train.teacher.model import enlarged_views
@@ -54,6 +56,7 @@ class Setup:
     Attributes:
         warnings: as in TrainingInputs, to be said at once.
         tokens: whether a stage learns by the teacher's tokens.
+        students: who answers in the teacher's place; None: nobody.
         chosen: why this student, where the recipe gave a budget of time and no run had begun; else empty.
     """
 
@@ -68,6 +71,7 @@ class Setup:
     earlier: list[EarlierRun]
     warnings: list[str]
     tokens: bool
+    students: Students | None = None
     chosen: str = ""
 
 
@@ -136,6 +140,7 @@ def prepare(
     if recipe.student.merge:
         check_alike(recipe.student.merge, label_file(labels_path))
         check_teacher(recipe.student.merge[0], teacher)
+    students = load_students(teacher, recipe)
     student = new_student(recipe.student, teacher, recipe.seed)
     earlier = earlier_runs(recipe, teacher)
     start = recipe.student.start_from
@@ -146,7 +151,8 @@ def prepare(
     if student.origin.startswith("random weights, for"):
         warnings.append(RANDOM.format(student.origin))
     file = label_file(labels_path)
-    return Setup(paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings, tokens, why)
+    found = (paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings, tokens)
+    return Setup(*found, students, why)
 
 
 def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:
@@ -157,7 +163,9 @@ def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:
     """
     recipe = setup.recipe
     superset = label_file(recipe.curation.superset) if recipe.curation.superset else None
-    inputs = describe_inputs(setup.bags, setup.teacher, setup.labels_path, superset, recipe)
+    students = setup.students.key if setup.students else ""
+    own = (setup.bags, setup.teacher, setup.labels_path, superset, recipe)
+    inputs = describe_inputs(*own, students=students, share=among(fabric))
     with fabric.rank_zero_first():
         return open_run(out, inputs, recipe)
 
@@ -169,14 +177,14 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
     """
     recipe, teacher = setup.recipe, setup.teacher
     progress.stage("cache")
-    with fabric.rank_zero_first():
-        cache = _cache(setup, inputs, out, progress)
+    cache = _cache(setup, inputs, out, progress, fabric)
     split = split_pairs(cache.stamp_ns, cache.bag, recipe.split, recipe.seed)
     bank = build_label_bank([setup.labels] + ([setup.superset] if setup.superset else []), teacher.encode_text)
     views = draw_views(len(cache), recipe.views, recipe.seed)
     progress.stage("teacher")
     how: dict[str, Any] = {"on_progress": progress.update, "only_full": split.val, "fabric": fabric}
-    targets = embed_views(teacher, cache, views, out, **how)
+    embed = setup.students.embed_views if setup.students else embed_views
+    targets = embed(teacher, cache, views, out, **how)
     tokens = embed_tokens(teacher, cache, views, out, **how) if setup.tokens else np.zeros((0, 0, 0), np.float16)
     targets = smoothed(targets, cache.stamp_ns, cache.bag, recipe.temporal)
     own = bank.select(setup.labels.names)
@@ -216,12 +224,13 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
     return TrainingInputs(cache, split, bank, data, curation, coverage, warnings)
 
 
-def _cache(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress) -> Cache:
+def _cache(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabric: Fabric) -> Cache:
     hashes = [digest for _, digest in inputs.bags]
     directory, robot, section = out / "cache", setup.recipe.robot_preprocess(), setup.recipe.cache
-    if (directory / INDEX).exists():
+    if fabric.broadcast((directory / INDEX).exists()):
         cache = open_cache(directory)
         if cache.key == cache_key(hashes, robot, section):
             return cache
         raise UserError(f"training cache {directory} is of other bags or settings: remove it, it is made again")
-    return build_cache(setup.bags, directory, robot, section, progress.update, bag_hashes=hashes)
+    given = (setup.bags, directory, robot, section, progress.update)
+    return build_cache(*given, bag_hashes=hashes, fabric=fabric)

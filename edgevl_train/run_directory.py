@@ -17,6 +17,7 @@ from edgevl_core.base.hashing import sha256_file
 from edgevl_train.data.cache import hash_bag
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe
 from edgevl_train.sections import StudentSection
+from edgevl_train.sharing import Share, alone
 from edgevl_train.teacher.loading import Teacher, teacher_key
 
 INPUTS_FILE = "inputs.json"
@@ -38,6 +39,7 @@ class Inputs:
     superset: str
     recipe: str
     first_weights: str = ""
+    students: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -46,16 +48,27 @@ class Inputs:
 
 
 def describe_inputs(
-    bags: Sequence[Path], teacher: Teacher, labels: Path, superset: Path | None, recipe: Recipe
+    bags: Sequence[Path],
+    teacher: Teacher,
+    labels: Path,
+    superset: Path | None,
+    recipe: Recipe,
+    *,
+    students: str = "",
+    share: Share = alone,
 ) -> Inputs:
-    """Hash everything that goes in."""
+    """Hash everything that goes in; ``students``: the digest of those that answer in the teacher's place.
+
+    Processes that ``share`` read a part of the bags each.
+    """
     return Inputs(
-        bags=tuple((Path(bag).name, hash_bag(bag)) for bag in bags),
+        bags=tuple((Path(bag).name, digest) for bag, digest in zip(bags, share(bags, hash_bag), strict=True)),
         teacher=teacher_key(teacher),
         labels=sha256_file(labels),
         superset=sha256_file(superset) if superset is not None else "",
         recipe=hashlib.sha256(dump_recipe(recipe)).hexdigest(),
         first_weights=_hash_first_weights(recipe.student),
+        students=students,
     )
 
 

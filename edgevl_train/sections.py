@@ -70,8 +70,13 @@ class StudentSection(Section):
 
 
 class TeacherSection(Section):
-    """How the teacher is run; which one it is comes from the command line."""
+    """How the teacher is run; which one it is comes from the command line.
 
+    ``students``: runs or bundles of students of it whose answers are learned in its place, see
+    :mod:`edgevl_train.merge.students`; it still gives the words their vectors.
+    """
+
+    students: tuple[Path, ...] = ()
     batch: int = Field(64, ge=1)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "32-true"
 

@@ -124,7 +124,7 @@ class _Stream:
 
 def _part(data: RunData, recipe: Recipe, rows: NDArray[np.int64], epoch: int, seeds: NDArray[np.int64]) -> _Part:
     view = (epoch + rows) % data.views.count
-    rgb, depth = view_pixels(data, rows, view, recipe.student.size_px)
+    rgb, depth = view_pixels(data.cache, data.views, rows, view, recipe.student.size_px)
     noisy = recipe.depth_augment.noise_m_at_1m > 0
     colours, holes, light, missing, noise = _draw(seeds, recipe.student.size_px if noisy else 0)
     rgb = shift_colour(rgb, colours, **recipe.rgb_augment.model_dump())

@@ -1,10 +1,10 @@
-"""The teacher's embeddings of every view of every pair, computed once and mapped from disk."""
+"""The embeddings that a student learns by, of every view of every pair, computed once and mapped from disk."""
 
 import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_train.data.cache import Cache
+from edgevl_train.data.run_data import view_pixels
 from edgevl_train.data.views import Views, crop
 from edgevl_train.teacher.model import Teacher, teacher_key
 
@@ -26,16 +27,41 @@ EMBEDDINGS = "teacher_embeddings"
 
 
 @dataclass(frozen=True)
+class Shown:
+    """One view of some pairs, for whoever embeds it: ``rows`` (B,) int64, of view number ``view``."""
+
+    cache: Cache
+    views: Views
+    view: int
+    rows: NDArray[np.int64]
+
+    def rgb(self) -> Tensor:
+        """(B, 3, C, C): the whole frames (view 0, uint8), or their crops, float32, at the cache's size."""
+        images = torch.from_numpy(self.cache.wide_rgb[self.rows])
+        if self.view == 0:
+            return images.permute(0, 3, 1, 2)
+        boxes, flips = self.views.boxes[self.view, self.rows], self.views.flips[self.view, self.rows]
+        return crop(images, torch.from_numpy(boxes), torch.from_numpy(flips), images.shape[1], nearest=False)
+
+    def inputs(self, size_px: int) -> tuple[Tensor, Tensor]:
+        """RGB and encoded depth as a student of that size is shown them: twice (B, 3, S, S) uint8."""
+        rgb, depth = view_pixels(self.cache, self.views, self.rows, np.full(len(self.rows), self.view), size_px)
+        return rgb.to(torch.uint8), depth.to(torch.uint8)
+
+
+@dataclass(frozen=True)
 class Encoding:
     """What is kept of a view: the files' name, how many numbers, and how they are made.
 
     Attributes:
-        encode: (N, 3, C, C) views -> (N, width), on the CPU.
+        encode: -> (B, width), on the CPU.
+        by: hex digest of whoever answers in the teacher's place; "" where it answers itself.
     """
 
     stem: str
     width: int
-    encode: Callable[[Tensor], Tensor]
+    encode: Callable[[Shown], Tensor]
+    by: str = ""
 
 
 def embed_views(
@@ -66,7 +92,7 @@ def embed_views(
     Raises:
         UserError: the disk is full; the files hold embeddings of another dimension.
     """
-    encoding = Encoding(EMBEDDINGS, teacher.embed_dim, teacher.encode_pixels)
+    encoding = Encoding(EMBEDDINGS, teacher.embed_dim, lambda shown: teacher.encode_pixels(shown.rgb()))
     return store_views(encoding, teacher, cache, views, directory, on_progress, only_full, fabric)
 
 
@@ -83,11 +109,12 @@ def store_views(
     """(K, N, width) float16 of all views, as :func:`embed_views` says."""
     shape = (views.count, len(cache), encoding.width)
     full_rows = np.zeros(0, np.int64) if only_full is None else np.asarray(only_full, np.int64)
-    key = _key(teacher, cache, views, full_rows)
+    key = _key(teacher, cache, views, full_rows, encoding.by)
     data, marks, meta = _files(directory, encoding.stem)
     rank, processes = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
     if rank == 0:
-        _prepare((data, marks, meta), key, shape, teacher.id, full_rows)
+        content = {"key": key, "shape": shape, "teacher": teacher.id, "by": encoding.by}
+        _prepare((data, marks, meta), content | {"only_full": full_rows.tolist()})
     _wait(fabric)
     wanted = np.ones(shape[:2], bool)
     wanted[1:, full_rows] = False
@@ -97,7 +124,7 @@ def store_views(
     total = max(len(_batches(wanted, teacher.batch)), len(jobs))
     with _Writer(data, marks, shape) as writer:
         for number, (view, rows) in enumerate(jobs[rank::processes], 1):
-            writer.write(view, rows, encoding.encode(_pixels(cache, views, view, rows)).numpy())
+            writer.write(view, rows, encoding.encode(Shown(cache, views, view, rows)).numpy())
             finished = total - len(jobs) + min(number * processes, len(jobs))
             on_progress(finished, total, f"view {view + 1} of {views.count}")
     _wait(fabric)
@@ -128,7 +155,7 @@ def open_embeddings(
         if (
             len(whole) + len(first) < len(cache)
             or not done[0].all()
-            or key not in [_key(model, cache, views, first) for model in precisions]
+            or key not in [_key(model, cache, views, first, content.get("by", "")) for model in precisions]
         ):
             raise ValueError("not finished, or of another teacher, other pairs or other views")
         return np.memmap(data, np.float16, "r", shape=shape), whole, first
@@ -142,8 +169,9 @@ def _files(directory: Path, stem: str) -> tuple[Path, Path, Path]:
     return data, marks, meta
 
 
-def _key(teacher: Teacher, cache: Cache, views: Views, only_full: NDArray[np.int64]) -> str:
-    parts = (teacher_key(teacher), cache.key, views.key, hashlib.sha256(only_full.tobytes()).hexdigest())
+def _key(teacher: Teacher, cache: Cache, views: Views, only_full: NDArray[np.int64], by: str) -> str:
+    parts = [teacher_key(teacher), cache.key, views.key, hashlib.sha256(only_full.tobytes()).hexdigest()]
+    parts += [by] if by else []
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -191,39 +219,29 @@ def _batches(missing: NDArray[np.bool_], batch: int) -> list[tuple[int, NDArray[
     ]
 
 
-def _pixels(cache: Cache, views: Views, view: int, rows: NDArray[np.int64]) -> Tensor:
-    """(B, 3, C, C): the whole frames (view 0), or their crops at the cache's size."""
-    images = torch.from_numpy(cache.wide_rgb[rows])
-    if view == 0:
-        return images.permute(0, 3, 1, 2)
-    boxes, flips = torch.from_numpy(views.boxes[view, rows]), torch.from_numpy(views.flips[view, rows])
-    return crop(images, boxes, flips, images.shape[1], nearest=False)
-
-
 def _wait(fabric: Fabric | None) -> None:
     if fabric is not None:
         fabric.barrier()
 
 
-def _prepare(
-    files: tuple[Path, Path, Path], key: str, shape: tuple[int, int, int], teacher: str, only_full: NDArray[np.int64]
-) -> None:
-    """Make the files, with all the room they need, unless an earlier run of the same has."""
+def _prepare(files: tuple[Path, Path, Path], content: Mapping[str, Any]) -> None:
+    """Make the files, with all the room they need, unless an earlier run of the same ``content`` has."""
     data, marks, meta = files
+    shape = content["shape"]
     sizes = {data: 2 * int(np.prod(shape)), marks: shape[0] * shape[1]}
-    if meta.exists() and all(file.exists() and file.stat().st_size == size for file, size in sizes.items()):
-        content: dict[str, Any] = json.loads(meta.read_text())
-        if content["key"] == key:
+    if meta.exists():
+        theirs = json.loads(meta.read_text())
+        whole = all(file.exists() and file.stat().st_size == size for file, size in sizes.items())
+        if whole and theirs["key"] == content["key"]:
             return
-    if meta.exists() and (dim := json.loads(meta.read_text())["shape"][2]) != shape[2]:
-        raise UserError(
-            f"{data} holds embeddings of {dim} dimensions, teacher {teacher} makes {shape[2]}: they are of another "
-            "teacher; name that one, or choose a new --out"
-        )
+        if (dim := theirs["shape"][2]) != shape[2]:
+            raise UserError(
+                f"{data} holds embeddings of {dim} dimensions, teacher {content['teacher']} makes {shape[2]}: they are "
+                "of another teacher; name that one, or choose a new --out"
+            )
     meta.unlink(missing_ok=True)  # first: without it the files count for nothing
     for file, size in sizes.items():
         _reserve(file, size)
-    content = {"key": key, "shape": shape, "teacher": teacher, "only_full": only_full.tolist()}
     atomic_write(meta, json.dumps(content).encode())
 
 

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgevl_core.camera.preprocess import shrink
 from edgevl_train.data.cache import Cache
 from edgevl_train.data.views import Views, crop
 
@@ -59,22 +60,26 @@ def commonest_share(answer: NDArray[np.int64]) -> float:
     return float(np.bincount(answer).max() / len(answer))
 
 
-def view_pixels(data: RunData, rows: NDArray[np.int64], view: NDArray[np.int64], size_px: int) -> tuple[Tensor, Tensor]:
+def view_pixels(
+    cache: Cache, views: Views, rows: NDArray[np.int64], view: NDArray[np.int64], size_px: int
+) -> tuple[Tensor, Tensor]:
     """RGB and encoded depth of one view per row: twice (B, 3, S, S) float32 of whole numbers 0..255.
 
-    View 0 is taken from the cache's ``full`` images: exactly what the robot will feed.
+    View 0 is taken from the cache's ``full`` images: exactly what the robot will feed. A network of another size than
+    theirs is shown ``wide`` ones, made smaller as the robot would make its camera's.
     """
-    boxes, flips = (
-        torch.from_numpy(data.views.boxes[view, rows]),
-        torch.from_numpy(data.views.flips[view, rows]),
-    )
-    rgb = crop(torch.from_numpy(data.cache.wide_rgb[rows]), boxes, flips, size_px, nearest=False)
-    depth = crop(torch.from_numpy(data.cache.wide_depth[rows]), boxes, flips, size_px, nearest=True)
+    boxes, flips = (torch.from_numpy(drawn[view, rows]) for drawn in (views.boxes, views.flips))
+    rgb = crop(torch.from_numpy(cache.wide_rgb[rows]), boxes, flips, size_px, nearest=False)
+    depth = crop(torch.from_numpy(cache.wide_depth[rows]), boxes, flips, size_px, nearest=True)
     whole = view == 0
     if whole.any():
-        at = torch.from_numpy(np.flatnonzero(whole))
-        rgb[at] = torch.from_numpy(data.cache.full_rgb[rows[whole]]).permute(0, 3, 1, 2).float()
-        depth[at] = torch.from_numpy(data.cache.full_depth[rows[whole]]).permute(0, 3, 1, 2).float()
+        at, frames = torch.from_numpy(np.flatnonzero(whole)), rows[whole]
+        if size_px == cache.full_rgb.shape[1]:
+            rgb[at] = torch.from_numpy(cache.full_rgb[frames]).permute(0, 3, 1, 2).float()
+            depth[at] = torch.from_numpy(cache.full_depth[frames]).permute(0, 3, 1, 2).float()
+        else:  # of depth the nearest pixels were taken already
+            smaller = np.stack([shrink(image, size_px) for image in cache.wide_rgb[frames]])
+            rgb[at] = torch.from_numpy(smaller).permute(0, 3, 1, 2).float()
     return rgb, depth
 
 

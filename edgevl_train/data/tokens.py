@@ -1,7 +1,6 @@
 """The teacher's tokens of every view of every pair, computed once and mapped from disk, as its embeddings are."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,5 +28,5 @@ def embed_tokens(
 
     The files are ``teacher_tokens.*``.
     """
-    encoding = Encoding("teacher_tokens", token_width(teacher), partial(encode_tokens, teacher))
+    encoding = Encoding("teacher_tokens", token_width(teacher), lambda shown: encode_tokens(teacher, shown.rgb()))
     return store_views(encoding, teacher, cache, views, directory, on_progress, only_full, fabric)

@@ -1,6 +1,7 @@
 """How good a model is on bags: against the true rooms where known, against a teacher elsewhere."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairReader, PairSettings, RgbdPair
+from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairReader, PairSettings
 from edgevl_core.pairlog.readable import readable
 from edgevl_train.evaluation.metrics.confusion import confusion_matrix, top1_and_macro
 from edgevl_train.evaluation.metrics.label_sets import named_rows, split_bank
-from edgevl_train.evaluation.metrics.summary import Pairs, figures
+from edgevl_train.evaluation.metrics.summary import Pairs, all_pairs, figures
 from edgevl_train.evaluation.predictions import Embedded
 from edgevl_train.evaluation.predictors import Predictor, Reference, label_set_of, load_predictor, teacher_reference
+from edgevl_train.sharing import Share, alone
 from edgevl_train.teacher.loading import Teacher, load_teacher
 
 __all__ = ["confusion_matrix", "evaluate", "evaluate_all", "top1_and_macro"]
@@ -35,6 +37,7 @@ def evaluate(  # noqa: PLR0913  (one for each option of the command)
     depth: str | None = None,
     max_skew_s: float | None = None,
     on_progress: Callable[[int], None] = lambda pairs: None,
+    share: Share = alone,
 ) -> dict[str, Any]:
     """Evaluate one model; see :func:`evaluate_all` for the figures.
 
@@ -48,6 +51,7 @@ def evaluate(  # noqa: PLR0913  (one for each option of the command)
         max_skew_s: largest difference of stamps within a pair; None: that of the model's own training where it is
             known, else the usual one.
         on_progress: called with the number of pairs done.
+        share: processes that share look at a part of the bags each, and all have the figures.
 
     Returns:
         The figures of ``model``; with ``against``, that one's under "current"; "note" where its figures need one.
@@ -72,6 +76,7 @@ def evaluate(  # noqa: PLR0913  (one for each option of the command)
         leave_out=leave_out,
         retrieval_s=retrieval_s,
         on_progress=on_progress,
+        share=share,
     )
     if predictor.note:
         found["model"]["note"] = predictor.note
@@ -87,6 +92,7 @@ def evaluate_all(
     retrieval_s: float | None = None,
     settings: PairSettings = PairSettings(),  # noqa: B008  (frozen)
     on_progress: Callable[[int], None] = lambda pairs: None,
+    share: Share = alone,
 ) -> dict[str, dict[str, Any]]:
     """Evaluate several models in one pass over the bags, in which each embeds every image once.
 
@@ -111,55 +117,58 @@ def evaluate_all(
         bank, _ = split_bank(predictor.bank, leave_out)
         if teacher is not None:
             named_rows(teacher.bank, bank)
-    readers: list[PairReader] = []
-    pairs, embedded = _one_pass(predictors, _pairs(bags, settings, readers), teacher, on_progress)
-    of_bags = [_of_bag(reader) for reader in readers]
+    done = 0
+
+    def look(numbered: tuple[int, Path]) -> _Seen:
+        nonlocal done
+        number, bag = numbered
+        found = _one_pass(predictors, number, settings.read(bag), teacher, lambda pairs: on_progress(done + pairs))
+        done += len(found.pairs.room)
+        return found
+
+    seen = share(list(enumerate(bags)), look)
+    pairs, of_bags = all_pairs([each.pairs for each in seen]), [each.of_bag for each in seen]
+    embedded = {name: _joined([each.embedded[name] for each in seen]) for name in predictors}
     return {
         name: figures(predictor, pairs, embedded[name], teacher, leave_out, retrieval_s) | {"bags": of_bags}
         for name, predictor in predictors.items()
     }
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What is known of a bag's pairs, every model's view of them, and what is said of the bag itself."""
+
+    pairs: Pairs
+    embedded: dict[str, Embedded]
+    of_bag: dict[str, Any]
+
+
 def _one_pass(
     predictors: Mapping[str, Predictor],
-    stream: Iterator[tuple[int, RgbdPair]],
+    number: int,
+    reader: PairReader,
     teacher: Reference | None,
     on_progress: Callable[[int], None],
-) -> tuple[Pairs, dict[str, Embedded]]:
-    """What is known of all pairs, and every model's view of them; images are let go batch by batch."""
-    stamp_ns: list[int] = []
-    bag_of: list[int] = []
-    room: list[str] = []
-    furniture: list[float] = []
-    reference = []
+) -> _Seen:
+    """One bag; images are let go batch by batch."""
+    known: list[Pairs] = []
     seen: dict[str, list[Embedded]] = {name: [] for name in predictors}
+    stream, done = readable(reader), 0
     while batch := list(islice(stream, BATCH)):
-        pairs = [pair for _, pair in batch]
-        bag_of += [number for number, _ in batch]
-        stamp_ns += [pair.stamp_ns for pair in pairs]
-        room += [pair.truth.room if pair.truth else "" for pair in pairs]
-        furniture += [pair.truth.furniture_fraction if pair.truth else 0.0 for pair in pairs]
+        known.append(
+            Pairs(
+                np.array([pair.stamp_ns for pair in batch], np.int64),
+                np.full(len(batch), number, np.int64),
+                [pair.truth.room if pair.truth else "" for pair in batch],
+                np.array([pair.truth.furniture_fraction if pair.truth else 0.0 for pair in batch]),
+                None if teacher is None else teacher.encode(batch),
+            )
+        )
         for name, predictor in predictors.items():
-            seen[name].append(predictor.embed(pairs))
-        if teacher is not None:
-            reference.append(teacher.encode(pairs))
-        on_progress(len(room))
-    known = Pairs(
-        np.array(stamp_ns, np.int64),
-        np.array(bag_of, np.int64),
-        room,
-        np.array(furniture),
-        np.concatenate(reference) if reference else None,
-    )
-    return known, {name: _joined(parts) for name, parts in seen.items()}
-
-
-def _pairs(bags: Sequence[Path], settings: PairSettings, readers: list[PairReader]) -> Iterator[tuple[int, RgbdPair]]:
-    """The pairs of all bags with the bag's number; each bag's reader is added to ``readers``."""
-    for number, bag in enumerate(bags):
-        readers.append(settings.read(bag))
-        for pair in readable(readers[-1]):
-            yield number, pair
+            seen[name].append(predictor.embed(batch))
+        on_progress(done := done + len(batch))
+    return _Seen(all_pairs(known), {name: _joined(parts) for name, parts in seen.items()}, _of_bag(reader))
 
 
 def _of_bag(reader: PairReader) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def make_bundle(
             answering=answering,
             golden_pixels=to_batch([to_input(image, preprocess) for image in golden[:_GOLDEN]]),
             student=f"image tower of {teacher.id}",
-            teacher=f"{teacher.id} {teacher.weights_sha256[:12]}",
+            teacher=teacher.name,
             provenance=_provenance(),
             labels=labels.names,
             metrics={"first_bundle": {**vars(found), "least_cosine": least_cosine, "pictures": pictures.source}},

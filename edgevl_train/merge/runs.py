@@ -113,6 +113,7 @@ def merge_recipe(runs: Sequence[Path], choice: str, settings: Sequence[str]) -> 
     data |= {"one_home": False, "temporal": defaults["temporal"]}
     data["split"] = defaults["split"] | {"val_fraction": JUDGING_SHARE}
     data["cache"] |= {"rgb": None, "depth": None}
+    data["teacher"] |= {"students": ()}
     for setting in settings:
         override(data, setting)
     return parse_recipe(data, origin=f"of {runs[0]}, for a merged student")

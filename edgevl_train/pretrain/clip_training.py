@@ -24,6 +24,7 @@ from edgevl_train.data.views import crop
 from edgevl_train.objectives.contrast import multi_positive_infonce
 from edgevl_train.pretrain.captioned import Captioned
 from edgevl_train.pretrain.settings import Phase, Pretraining
+from edgevl_train.sharing import Share, among
 from edgevl_train.student.pretrained import fitting, folded_norms
 from edgevl_train.training.context import OnProgress, RunContext
 from edgevl_train.training.loop import Best, Stage, fit
@@ -131,7 +132,7 @@ def _stage(
         steps=steps,
         batches=lambda epoch, first: one_ahead(batches(epoch, first)),
         loss=loss,
-        validate=lambda model: {"score": zero_shot_top1(model, data, val_rows, tokens, settings)},
+        validate=lambda model: {"score": zero_shot_top1(model, data, val_rows, tokens, settings, among(fabric))},
         score_start=phase == "whole" and settings.frozen_epochs > 0,
         optimiser=lambda model: torch.optim.AdamW(_groups(model, settings), lr=settings.lr),
     )
@@ -186,20 +187,22 @@ def _batch(
 
 @torch.inference_mode()
 def zero_shot_top1(
-    model: Any, data: Captioned, rows: NDArray[np.int64], tokens: list[Tensor], settings: Pretraining
+    model: Any, data: Captioned, rows: NDArray[np.int64], tokens: list[Tensor], settings: Pretraining, share: Share
 ) -> float:
-    """Share of the whole images ``rows`` whose nearest caption (mean of its sentences' vectors) is the true one."""
+    """Which part of the whole images ``rows`` has the true caption (mean of its sentences' vectors) as the nearest."""
     model.eval()
     device = model.logit_scale.device
     vectors = [functional.normalize(model.encode_text(each.to(device)).float(), dim=-1).mean(0) for each in tokens]
-    text, hits = torch.stack(vectors), 0
-    for start in range(0, len(rows), 128):
+    text = torch.stack(vectors)
+
+    def hits(start: int) -> int:
         part = rows[start : start + 128]
         pixels = torch.from_numpy(data.rgb[part]).permute(0, 3, 1, 2).float()
         pixels = functional.interpolate(pixels, settings.size_px, mode="bilinear", antialias=True)
         image = model.encode_image(_normalised(pixels, settings).to(device))
-        hits += int(((image.float() @ text.T).argmax(1).cpu().numpy() == data.caption[part]).sum())
-    return hits / max(len(rows), 1)
+        return int(((image.float() @ text.T).argmax(1).cpu().numpy() == data.caption[part]).sum())
+
+    return sum(share(range(0, len(rows), 128), hits)) / max(len(rows), 1)
 
 
 def _normalised(pixels: Tensor, settings: Pretraining) -> Tensor:

@@ -63,6 +63,11 @@ class Teacher:
     batch: int = 64
     precision: str = "32-true"
 
+    @property
+    def name(self) -> str:
+        """``id`` and the beginning of ``weights_sha256``, as bundles name it."""
+        return f"{self.id} {self.weights_sha256[:12]}"
+
     def encode_image(
         self,
         images: "NDArray[np.uint8] | Sequence[NDArray[np.uint8]]",

@@ -8,6 +8,7 @@ from edgevl_train.data.batches import Batch, make_batches
 from edgevl_train.data.run_data import RunData
 from edgevl_train.objectives.assisted import kept
 from edgevl_train.recipe import Recipe
+from edgevl_train.sharing import among
 from edgevl_train.training.context import RunContext
 from edgevl_train.training.loop import Best, Stage, fit
 from edgevl_train.training.validation import may_choose, validator
@@ -40,7 +41,7 @@ def train_stage(
         steps=steps,
         batches=batches,
         loss=loss,
-        validate=validator(data, context.fabric.device),
+        validate=validator(data, context.fabric.device, among(context.fabric)),
         may_choose=may_choose(data),
         score_start=score_start,
         kept=kept,

@@ -39,6 +39,14 @@ def start_fabric(recipe: Machine, precision: str | None = None, network: nn.Modu
     return fabric
 
 
+def launched() -> Fabric | None:
+    """The processes that torchrun has started, connected; None where it has not.
+
+    For work that is shared out, without a network that trains.
+    """
+    return start_fabric(Machine(), "32-true") if torch.distributed.is_torchelastic_launched() else None
+
+
 def own_device(recipe: Machine) -> str:
     """This process's own, before Fabric has started: where torchrun or Fabric put it, the GPU of its number."""
     gpu = recipe.accelerator != "cpu" and torch.cuda.is_available()

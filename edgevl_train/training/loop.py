@@ -34,8 +34,8 @@ def fit(
     With ``ema_decay`` the exponential moving average of the weights is what is validated and kept.
 
     Several processes: every one calls this. Gradients are averaged, so that each process's equal share of a
-    batch gives the step that one process would make of all of it. The first one validates while the others
-    wait, writes and shows progress. BatchNorm is the exception: in training each process normalises with the
+    batch gives the step that one process would make of all of it. All validate, and may share that out; the first one
+    writes and shows progress. BatchNorm is the exception: in training each process normalises with the
     statistics of its own share (synchronised BatchNorm exists for CUDA only, and is not used), and the running
     statistics that are validated and kept are the first process's. Keep a process's share at 16 pairs or more,
     or take a student with LayerNorm.
@@ -134,13 +134,13 @@ class _Run:
         self.show(standing.epoch, f"loss {metrics['loss']:.4f}, validation {metrics['score']:.3f}")
 
     def validate(self, epoch: int) -> Metrics:
-        """The first process's figures, known to all; keeps the weights if they are the best so far."""
+        """Figures of the first process's weights and statistics; keeps them if they are the best so far."""
         self.judged.eval()
-        metrics: Metrics = {}
-        if self.context.fabric.is_global_zero:
-            with torch.no_grad(), self.context.fabric.autocast():
-                metrics = self.stage.validate(self.judged)
-        metrics = self.context.fabric.broadcast(metrics)
+        if self.context.fabric.world_size > 1:
+            for statistics in self.judged.buffers():  # BatchNorm's, which are of each process's own share
+                torch.distributed.broadcast(statistics, 0)
+        with torch.no_grad(), self.context.fabric.autocast():
+            metrics = self.context.fabric.broadcast(self.stage.validate(self.judged))
         best = self.standing.best
         doubtful = best.epoch < 0 or not self.stage.may_choose(best.metrics)
         if doubtful or (self.stage.may_choose(metrics) and metrics["score"] > best.metrics["score"]):

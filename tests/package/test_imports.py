@@ -105,31 +105,33 @@ ROOMS: dict[str, dict[str, str]] = {
         "run_directory training",
         "budget": "quantise recipe run_directory sections",
         "comparison": "ablation data prepare progress quantise recipe run_directory training",
-        "data": "recipe sections teacher",
-        "evaluation": "data metrics_file recipe restore teacher",
+        "data": "recipe sections sharing teacher",
+        "evaluation": "data metrics_file recipe restore sharing teacher",
         "export_bundle": "data evaluation prepare quantise recipe run_directory sections stage_sections "
         "student teacher",
         "first_bundle": "data evaluation quantise run_directory sections student teacher torchvision_ops",
         "loggers": "metrics_file",
-        "merge": "data recipe restore run_directory sections student training",
+        "merge": "data recipe restore run_directory sections student teacher training",
         "new_student": "restore sections student teacher",
         "objectives": "data recipe stage_sections student teacher",
         "plan": "data prepare recipe run_directory",
-        "prepare": "budget data merge new_student progress quantise recipe restore run_directory student teacher "
-        "training",
-        "pretrain": "data datasets evaluation metrics_file objectives progress recipe run_directory sections "
+        "prepare": "budget data merge new_student progress quantise recipe restore run_directory sharing student "
+        "teacher training",
+        "pretrain": "data datasets evaluation metrics_file objectives progress recipe run_directory sections sharing "
         "stage_sections student teacher torchvision_ops training",
         "quantise": "sections student torchvision_ops",
         "recipe": "sections stage_sections",
         "report": "data evaluation export_bundle metrics_file sections",
         "restore": "quantise recipe run_directory sections student teacher",
-        "run_directory": "data recipe sections teacher",
+        "run_directory": "data recipe sections sharing teacher",
         "sections": "student",
+        "sharing": "",
         "split": "",
         "stage_sections": "sections",
         "student": "torchvision_ops",
         "teacher": "quantise torchvision_ops",
-        "training": "data metrics_file objectives quantise recipe sections stage_sections student torchvision_ops",
+        "training": "data metrics_file objectives quantise recipe sections sharing stage_sections student "
+        "torchvision_ops",
     },
 }
 

@@ -2,9 +2,12 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from lightning_fabric import Fabric
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.camera.preprocess import Preprocess
@@ -12,9 +15,11 @@ from edgevl_core.pairlog.disk import free_bytes
 from edgevl_core.pairlog.pairs import expected_pairs
 from edgevl_train.data.cache.bags import hash_bag
 from edgevl_train.data.cache.decode import Bag, bag_blocks
-from edgevl_train.data.cache.layout import Cache, Row, cache_key, file_rows, input_sizes, open_cache
+from edgevl_train.data.cache.joining import join
+from edgevl_train.data.cache.layout import INDEX, Cache, Row, cache_key, file_rows, input_sizes, open_cache
 from edgevl_train.data.cache.parts import Parts
 from edgevl_train.sections import CacheSection
+from edgevl_train.sharing import alone, among
 
 
 def build_cache(
@@ -26,6 +31,7 @@ def build_cache(
     *,
     bag_hashes: Sequence[str] | None = None,
     free: Callable[[Path], int] = free_bytes,
+    fabric: Fabric | None = None,
 ) -> Cache:
     """Decode all pairs of ``bags`` into ``directory``, which appears whole or not at all.
 
@@ -33,10 +39,14 @@ def build_cache(
     ``index.json`` counts, per bag, the messages, the pairs made of them, what was lost on the way, and lists the pairs
     with an image that cannot be decoded.
 
+    Several processes build a cache of each bag, the n-th of W every W-th bag, and join them to the cache that one
+    process would have made. Until that has been done it takes twice the room.
+
     Args:
         robot: the student's preprocessing.
         on_progress: called with pairs done, pairs expected (an upper bound), and a short line.
         free: bytes free on the disk of a path.
+        fabric: where several processes share the work, in one directory.
 
     Raises:
         UserError: a bag cannot be read, has no pairs or too many broken ones; the disk is too small; ``directory``
@@ -44,34 +54,55 @@ def build_cache(
     """
     hashes = list(bag_hashes) if bag_hashes is not None else [hash_bag(bag) for bag in bags]
     todo = [Bag(i, Path(bag), hashes[i], expected_pairs(bag, section.pairs)) for i, bag in enumerate(bags)]
-    total = sum(bag.expected for bag in todo)
     sizes = input_sizes(robot, section.size_px)
     sizes_px = {size: preprocess.size_px for size, preprocess in sizes.items()}
-    key, rows = cache_key(hashes, robot, section), file_rows(sizes_px)
+    key = cache_key(hashes, robot, section)
     workers = section.workers or len(os.sched_getaffinity(0))
-    with Parts(directory, key, rows) as parts:
-        needed = _bytes_to_come(parts, todo, rows)
-        if needed > free(parts.staging):
-            raise _no_room(directory, needed, free(parts.staging))
-        try:
-            with ThreadPoolExecutor(workers) as pool:
-                for bag in todo:
-                    for arrays, line in bag_blocks(bag, parts.of_bag(bag.number), section.pairs, sizes, pool):
-                        parts.append(arrays, line)
-                        on_progress(len(parts), total, f"{bag.path.name}: {_stored(parts, bag)} pairs")
-            parts.finish(
-                {
-                    "key": key,
-                    "pairs": len(parts),
-                    "sizes_px": sizes_px,
-                    "bags": [parts.of_bag(bag.number)[-1]["report"] for bag in todo],
-                    "blocks": [{"pairs": block["pairs"], "sha256": block["sha256"]} for block in parts.blocks],
-                }
-            )
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise _no_room(directory, _bytes_to_come(parts, todo, rows), free(parts.staging)) from error
+    folder = directory.with_name(f".{directory.name}.bags")
+
+    def build(some: Sequence[Bag], into: Path) -> None:
+        total, rows = sum(bag.expected for bag in some), file_rows(sizes_px)
+        with Parts(into, key, rows) as parts:
+            needed = _bytes_to_come(parts, some, rows)
+            if needed > free(parts.staging):
+                raise _no_room(directory, needed, free(parts.staging))
+            try:
+                with ThreadPoolExecutor(workers) as pool:
+                    for bag in some:
+                        for arrays, line in bag_blocks(bag, parts.of_bag(bag.number), section.pairs, sizes, pool):
+                            parts.append(arrays, line)
+                            on_progress(len(parts), total, f"{bag.path.name}: {_stored(parts, bag)} pairs")
+                parts.finish(
+                    {
+                        "key": key,
+                        "pairs": len(parts),
+                        "sizes_px": sizes_px,
+                        "bags": [parts.of_bag(bag.number)[-1]["report"] for bag in some],
+                        "blocks": [{"pairs": block["pairs"], "sha256": block["sha256"]} for block in parts.blocks],
+                    }
+                )
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise _no_room(directory, _bytes_to_come(parts, some, rows), free(parts.staging)) from error
+
+    def build_one(bag: Bag) -> None:
+        part = folder / str(bag.number)
+        if (part / INDEX).exists() and open_cache(part).key != key:
+            shutil.rmtree(part)
+        if not part.exists():
+            build([bag], part)
+
+    share = among(fabric)
+    if share is alone:
+        build(todo, directory)
+    else:
+        share(todo, build_one)
+        needed = sum(file.stat().st_size for file in folder.rglob("*"))
+        if needed > free(folder):
+            raise _no_room(directory, needed, free(folder))
+        join([folder / str(bag.number) for bag in todo], directory, share)
+    shutil.rmtree(folder, ignore_errors=True)
     return open_cache(directory)
 
 

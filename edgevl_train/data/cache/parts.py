@@ -86,14 +86,8 @@ class Parts:
         self.blocks.append(line)
 
     def finish(self, index: Mapping[str, Any]) -> None:
-        """Add the index, make all of it durable, and give it its name."""
-        (self.staging / INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False), encoding="utf-8")
-        for path in self.staging.iterdir():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
-        self.staging.rename(self._directory)
-        (self._directory / JOURNAL).unlink()
-        fsync_directory(self._directory.parent)
+        """See :func:`publish`."""
+        publish(self.staging, self._directory, index)
 
     def _go_on(self, header: bytes) -> list[dict[str, Any]]:
         """The blocks to go on after; the files are cut to them."""
@@ -124,6 +118,17 @@ class Parts:
                 if not line.endswith(b"\n") or block_digest(parts) != block["sha256"]:
                     return
                 yield block
+
+
+def publish(staging: Path, directory: Path, index: Mapping[str, Any]) -> None:
+    """Add the index to the files in ``staging``, make all of it durable, and give it its name."""
+    (staging / INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False), encoding="utf-8")
+    for path in staging.iterdir():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+    staging.rename(directory)
+    (directory / JOURNAL).unlink(missing_ok=True)
+    fsync_directory(directory.parent)
 
 
 def _write(file: RawIOBase, data: bytes | memoryview) -> None:

@@ -42,6 +42,18 @@ class Pairs:
     teacher: NDArray[np.float32] | None
 
 
+def all_pairs(parts: Sequence[Pairs]) -> Pairs:
+    """The pairs of one part after those of the other; at least one part."""
+    teachers = [part.teacher for part in parts if part.teacher is not None]
+    return Pairs(
+        np.concatenate([part.stamp_ns for part in parts]),
+        np.concatenate([part.bag for part in parts]),
+        [room for part in parts for room in part.room],
+        np.concatenate([part.furniture for part in parts]),
+        np.concatenate(teachers) if teachers else None,
+    )
+
+
 def figures(
     predictor: Predictor,
     pairs: Pairs,
