@@ -20,9 +20,11 @@ def command(
     mbit: Annotated[str, typer.Option(help="Bandwidths in Mbit/s, with commas.")] = "5,20,100",
     base_speed: Annotated[float, typer.Option(min=0.01, help="How many times as fast the base station is.")] = 4.0,
     at: Annotated[
-        int | None, typer.Option(metavar="LAYER", help="Write both halves of the cut after it to --out.")
+        int | None, typer.Option(metavar="LAYER", help="Write what both machines need for the cut after it to --out.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="New directory for front.onnx and back.onnx.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="New directory: scene_classifier's and base_station's parameter offload.")
+    ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="About how long the timing takes.")] = 10.0,
     json: Json = None,
 ) -> None:
@@ -70,12 +72,12 @@ def _file(student: Path) -> Path:
 
 
 def _write(file: Path, layer: int, ways: "Sequence[Measured]", out: Path) -> None:
-    from edgevl_train.split.cut import cut_in_two, load_network
+    from edgevl_train.split.write import write_split
 
     cuts = {way.cut.after: way.cut for way in ways if way.cut is not None}
     if layer not in cuts:
         raise UserError(f"--at {layer}: cuts are possible after the layers {', '.join(map(str, cuts))}")
-    cut_in_two(load_network(file), cuts[layer], out)
+    write_split(file, cuts[layer], out)
 
 
 def _name(way: "Measured", ways: "Sequence[Measured]") -> str:
@@ -113,4 +115,4 @@ def _show(
     Console().print(table)
     print("*: the least time for one image. Timed here with one thread; the link's own delay is not in it.")
     if out is not None:
-        print(f"front.onnx and back.onnx are in {out}")
+        print(f"{out} is the parameter offload of the robot's scene_classifier and of base_station: copy it to both")

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.timing import measure
 from edgevl_core.engine import CPU_ONLY, INPUT_NAME, open_session
+from edgevl_core.offload.halves import LEAST_COSINE
 from edgevl_train.split.cut import Cut, cut_in_two, find_cuts, load_network
-
-LEAST_COSINE = 0.9999  # of both halves to the whole; they compute the same
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "draw": "base",
         "engine": "base",
         "log_view": "base bundle camera page pairlog room_map",
+        "offload": "base bundle classify engine pairlog",
         "page": "base",
         "pairing": "base",
         "pairlog": "base camera pairing",
