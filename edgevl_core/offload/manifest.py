@@ -101,6 +101,14 @@ def read_split_manifest(path: Path, trusted: tuple[str, ...] = ()) -> SplitManif
     return manifest
 
 
+def is_cut_student(path: Path) -> bool:
+    """Whether a directory's manifest is that of a cut student, whatever else is wrong with it."""
+    try:
+        return "split_id" in json.loads((path / MANIFEST_FILE).read_bytes()[:MAX_MANIFEST_BYTES])
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
+
+
 def _id_of(manifest: SplitManifest) -> str:
     content = manifest.model_dump(mode="json")
     return manifest_id({key: value for key, value in content.items() if key != "split_id"})

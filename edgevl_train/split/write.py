@@ -18,7 +18,7 @@ from edgevl_core.offload.manifest import GOLDEN_FILE, SplitManifest, manifest_by
 from edgevl_train.split.cut import Cut, cut_in_two, load_network
 
 
-def write_split(file: Path, cut: Cut, out: Path) -> SplitManifest:
+def write_split(file: Path, cut: Cut, out: Path, thin: Path | None = None, compress: int = 1) -> SplitManifest:
     """Write what robot and base station need to run a student in two halves; it appears whole or not at all.
 
     Its golden features are those of the bundle's golden inputs where ``file`` lies in a bundle, else of noise. No
@@ -26,8 +26,11 @@ def write_split(file: Path, cut: Cut, out: Path) -> SplitManifest:
 
     Args:
         file: a student's ONNX file.
-        cut: one of :func:`edgevl_train.split.cut.find_cuts`.
+        cut: one of :func:`edgevl_train.split.cut.find_cuts`, of ``thin`` where that is given.
         out: must not exist.
+        thin: the student with a bottleneck, see :mod:`edgevl_train.split.compress`; its halves are written, as halves
+            of ``file``.
+        compress: how many times fewer channels travel in it.
 
     Raises:
         UserError: ``out`` exists; both halves together answer otherwise than the whole.
@@ -35,11 +38,11 @@ def write_split(file: Path, cut: Cut, out: Path) -> SplitManifest:
     whole = Engine(file)
     pixels = golden_pixels(file, whole.size_px)
     with atomic_directory(out) as directory:
-        front, back = cut_in_two(load_network(file), cut, directory)
+        front, back = cut_in_two(load_network(thin or file), cut, directory)
         features = run_each(front, pixels)
         embeddings = run_each(back, features)
         cosine = float((embeddings * whole(pixels)).sum(axis=1).min())
-        if not cosine >= LEAST_COSINE:
+        if thin is None and not cosine >= LEAST_COSINE:
             raise UserError(f"{file} cut at {cut.tensor}: both halves answer otherwise (cosine {cosine:.5f})")
         with (directory / GOLDEN_FILE).open("wb") as stream:
             np.savez(stream, features=features, embeddings=embeddings)
@@ -55,7 +58,8 @@ def write_split(file: Path, cut: Cut, out: Path) -> SplitManifest:
                 dtype=features.dtype.name,
                 size_px=whole.size_px,
                 embedding_dim=whole.embedding_dim,
-                cosine=min(cosine, 1.0),
+                cosine=max(0.0, min(cosine, 1.0)),
+                compress=compress,
                 files={each.name: sha256_file(each) for each in sorted(directory.iterdir())},
             )
         )

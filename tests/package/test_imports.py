@@ -126,7 +126,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "restore": "quantise recipe run_directory sections student teacher",
         "run_directory": "data recipe sections teacher",
         "sections": "student",
-        "split": "",
+        "split": "data evaluation quantise recipe restore stage_sections training",
         "stage_sections": "sections",
         "student": "torchvision_ops",
         "teacher": "quantise torchvision_ops",

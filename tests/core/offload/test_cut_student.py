@@ -9,7 +9,9 @@ import pytest
 
 pytest.importorskip("onnx", reason="a student is cut on the workstation")
 
+from edgevl_cli.main import app
 from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.signing import new_key
 from edgevl_core.bundle.student_bundle import load_bundle
 from edgevl_core.classify.classifier import Classifier
 from edgevl_core.classify.model import Model
@@ -87,6 +89,17 @@ def test_halves_of_another_student_leave_the_whole_in_its_place(cut, whole):
     assert "the robot computes alone: offload" in left.bundle.fallback
     assert "is cut from another student.onnx" in left.bundle.fallback
     assert left.classify(np.zeros((48, 64, 3), np.uint8), None, 0)[0].label
+
+
+def test_with_trusted_keys_halves_that_none_of_them_signed_are_refused(cut, tmp_path):
+    public = new_key(tmp_path / "key.pem")
+    with pytest.raises(UserError, match="is not signed"):
+        load_halves(cut, trusted=(public,))
+    app(["bundle", "sign", str(cut), "--key", str(tmp_path / "key.pem")], standalone_mode=False)
+    assert load_halves(cut, trusted=(public,)).manifest.student == "student.onnx"
+    reseal(cut, tensor="other")
+    with pytest.raises(UserError, match="its signature does not fit its manifest"):
+        load_back(cut, trusted=(public,))
 
 
 def test_a_processor_that_computes_otherwise_is_refused(cut):
