@@ -4,6 +4,7 @@ A compressed student is an ordinary quantised student with two layers more. So i
 narrow tensor is one of the places where the exported network can be cut.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor, fx, nn
 
 from edgevl_core.base.errors import UserError
-from edgevl_train.quantise import QuantStudent, calibrate
+from edgevl_train.quantise import QuantStudent
 from edgevl_train.quantise.fake import ActivationQuantiser, QuantisedLayer
 
 NAME = "bottleneck"
@@ -43,8 +44,20 @@ class Bottleneck(nn.Module):
         return decoded
 
 
-def widen_to(tensor: str, model: onnx.ModelProto, integers: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The values that a file's integers stand for: of the tensor of that name, by what dequantises it.
+@dataclass(frozen=True)
+class Scale:
+    """What a file's integers stand for: (integers - zero_point) * step."""
+
+    step: float
+    zero_point: float
+
+    def values(self, integers: NDArray[np.uint8]) -> Tensor:
+        """float32, of the same shape."""
+        return (torch.from_numpy(integers).float() - self.zero_point) * self.step
+
+
+def scale_of(tensor: str, model: onnx.ModelProto) -> Scale:
+    """The scale of the tensor of that name, by what dequantises it.
 
     Raises:
         UserError: the tensor is float.
@@ -52,8 +65,7 @@ def widen_to(tensor: str, model: onnx.ModelProto, integers: NDArray[np.uint8]) -
     constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] == tensor:
-            zero_point = constants[node.input[2]].astype(np.float32)
-            return (integers.astype(np.float32) - zero_point) * constants[node.input[1]]
+            return Scale(float(constants[node.input[1]]), float(constants[node.input[2]]))
     raise UserError(f"{tensor} is no integer tensor: --compress needs a cut where bytes travel, after a convolution")
 
 
@@ -86,20 +98,19 @@ def find_quantiser(quantised: QuantStudent, pixels: Tensor, values: Tensor) -> f
     raise UserError("the run's student has no tensor as at this cut: choose another --at, after a convolution")
 
 
-def narrowed(quantised: QuantStudent, node: fx.Node, features: Tensor, narrow: int, pixels: Tensor) -> Bottleneck:
+def narrowed(quantised: QuantStudent, node: fx.Node, features: Tensor, narrow: int) -> Bottleneck:
     """Put a bottleneck behind ``node``, in place; it begins with the channels' principal components.
 
     Args:
-        features: (N, C, H, W) float32, what ``node`` gives for many images: the components are taken from it.
+        features: (N, C, H, W) float32, what ``node`` gives for many images: the components are taken from it, and the
+            range of what travels.
         narrow: how many channels travel, 1..C - 1.
-        pixels: (N, 3, S, S) uint8 of training data: the narrow place's range.
 
     Returns:
         What can be trained now.
     """
     network = quantised.network
-    source = dict(network.named_modules())[str(node.target)]
-    bottleneck = Bottleneck(source, features.shape[1], narrow)
+    bottleneck = Bottleneck(network.get_submodule(str(node.target)), features.shape[1], narrow)
     _begin_with_components(bottleneck, features)
     network.add_submodule(NAME, bottleneck)
     with network.graph.inserting_after(node):
@@ -107,10 +118,23 @@ def narrowed(quantised: QuantStudent, node: fx.Node, features: Tensor, narrow: i
     node.replace_all_uses_with(behind, delete_user_cb=lambda user: user is not behind)
     network.graph.lint()
     network.recompile()
-    ranges = {name: each.clone() for name, each in quantised.state_dict().items() if "bottleneck.travels" not in name}
-    calibrate(quantised, pixels.split(64))
-    quantised.load_state_dict(ranges, strict=False)  # of the narrow place alone; the others stay as they were trained
     return bottleneck
+
+
+class Back(nn.Module):
+    """What of a student comes after ``node``, for training: what comes before need not be run again for every step."""
+
+    def __init__(self, quantised: QuantStudent, node: fx.Node) -> None:
+        super().__init__()
+        self.quantised = quantised
+        nodes = list(quantised.network.graph.nodes)
+        self._node, self._before = node, nodes[: nodes.index(node)]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) float32, what ``node`` gives -> (N, D) float32, L2-normalised."""
+        known = {**dict.fromkeys(self._before), self._node: features}
+        embeddings: Tensor = fx.Interpreter(self.quantised.network).run(initial_env=known)
+        return embeddings
 
 
 def _begin_with_components(bottleneck: Bottleneck, features: Tensor) -> None:
@@ -126,3 +150,4 @@ def _begin_with_components(bottleneck: Bottleneck, features: Tensor) -> None:
         for layer, bias in ((encode, -directions @ mean), (decode, mean)):
             if layer.bias is not None:
                 layer.bias.copy_(bias)
+        bottleneck.travels.observe(bottleneck.encode(features))

@@ -1,11 +1,14 @@
-"""A bottleneck trained at the cut of a run's student: distilled from that student itself, through the one loop."""
+"""A bottleneck trained at the cut of a run's student: distilled from that student itself, through the one loop.
 
-import copy
+Only its two layers learn, so what comes before the cut is computed once, by the int8 file that the robot will run, and
+so is what the student is to say.
+"""
+
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +25,7 @@ from edgevl_train.data.split import split_pairs
 from edgevl_train.quantise import QuantStudent, export_int8
 from edgevl_train.recipe import Recipe, load_recipe
 from edgevl_train.restore import load_student
-from edgevl_train.split.bottleneck import Bottleneck, find_quantiser, narrowed, widen_to
+from edgevl_train.split.bottleneck import Back, Bottleneck, Scale, find_quantiser, narrowed, scale_of
 from edgevl_train.split.cut import Cut, cut_in_two, find_cuts, load_network
 from edgevl_train.split.write import run_each
 from edgevl_train.stage_sections import StageSection
@@ -30,9 +33,8 @@ from edgevl_train.training.context import OnProgress, RunContext
 from edgevl_train.training.distributed import start_fabric
 from edgevl_train.training.loop import Stage, fit
 
-FEATURE_PAIRS, LOOKED_AT, VALIDATED = 128, 4, 256
-EPOCH_PAIRS = 1024  # drawn anew for each epoch: two small layers need no more
-SECTION = StageSection(epochs=8, batch=32, lr=5e-4, min_lr=1e-6, warmup_steps=20, weight_decay=0.0)
+TRAIN_PAIRS, VAL_PAIRS, COMPONENT_IMAGES, LOOKED_AT = 1024, 256, 256, 8
+SECTION = StageSection(epochs=12, batch=64, lr=5e-4, min_lr=1e-6, warmup_steps=10, weight_decay=0.0)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,13 @@ class Compressed:
     cosine: float
 
 
+class _Seen(NamedTuple):
+    """Images at the cut, and what the whole student says: (N, C, H, W) uint8, (N, D) float32."""
+
+    integers: NDArray[np.uint8]
+    embeddings: NDArray[np.float32]
+
+
 def compress(run: Path, cut: Cut, times: int, file: Path, on_progress: OnProgress) -> Compressed:
     """Train a bottleneck at a cut of a run's student and export the whole with it, int8.
 
@@ -70,96 +79,95 @@ def compress(run: Path, cut: Cut, times: int, file: Path, on_progress: OnProgres
         UserError: no such run; the cut has no channels to spare.
     """
     recipe, student = load_recipe(run / "recipe.yaml"), run / "bundle" / STUDENT_INT8
-    whole = load_student(run / "checkpoints/stage2.pt", recipe.student, read_manifest(run / "bundle").embedding_dim)
-    if not isinstance(whole, QuantStudent):
+    thin = load_student(run / "checkpoints/stage2.pt", recipe.student, read_manifest(run / "bundle").embedding_dim)
+    if not isinstance(thin, QuantStudent):
         raise UserError(f"{run}: its student is not quantised, --compress needs one that is")
     cache = open_cache(run / "cache")
     split = split_pairs(cache.stamp_ns, cache.bag, recipe.split, recipe.seed)
-    some = _pixels(cache, spread(split.train, FEATURE_PAIRS))
-    values = _at_cut(student, cut, some.numpy())
-    if values.ndim != 4 or values.shape[1] // times < 1 or times < 2:
-        raise UserError(
-            f"--compress {times}: at this cut travel {' x '.join(map(str, values.shape[1:]))}; 2 up to the number of "
-            "channels of a picture (channels x height x width) is accepted"
-        )
-    narrow = values.shape[1] // times
-    thin = copy.deepcopy(whole)
-    node = find_quantiser(thin, some[: 2 * LOOKED_AT], values[: 2 * LOOKED_AT])
-    bottleneck = narrowed(thin, node, values, narrow, some)
-    data = _Data(cache, split.train, split.val, recipe)
-    before, after = _train(whole, thin, bottleneck, data, on_progress)
+    learned, judged = (
+        _pixels(cache, spread(rows, most)) for rows, most in ((split.train, TRAIN_PAIRS), (split.val, VAL_PAIRS))
+    )
+    train, val = (_at_cut(student, cut, pixels) for pixels in (learned, judged))
+    channels = _channels(train, times)
+    scale = scale_of(cut.tensor, load_network(student))
+    node = find_quantiser(thin, torch.from_numpy(learned[:LOOKED_AT]), scale.values(train.integers[:LOOKED_AT]))
+    some = spread(np.arange(len(learned)), COMPONENT_IMAGES)
+    bottleneck = narrowed(thin, node, scale.values(train.integers[some]), channels)
+    before, after = _train(Back(thin, node), bottleneck, _Data(train, val, scale, recipe), on_progress)
     export_int8(thin, file, recipe.student.size_px)
     (thin_cut,) = (each for each in find_cuts(load_network(file)) if each.after == cut.after + 1)
     return Compressed(file, thin_cut, times, before, after)
 
 
-def _pixels(cache: Cache, rows: NDArray[np.int64]) -> Tensor:
-    """(2R, 3, S, S) uint8: whole frames as the robot feeds them, RGB and depth in turn."""
+def _pixels(cache: Cache, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """(2R, 3, S, S): whole frames as the robot feeds them, RGB and depth in turn."""
     both = np.stack([cache.full_rgb[rows], cache.full_depth[rows]], 1)
-    return torch.from_numpy(both.reshape(-1, *both.shape[2:])).permute(0, 3, 1, 2).contiguous()
+    return np.ascontiguousarray(both.reshape(-1, *both.shape[2:]).transpose(0, 3, 1, 2))
 
 
-def _at_cut(student: Path, cut: Cut, pixels: NDArray[np.uint8]) -> Tensor:
-    """(N, C, H, W) float32: what the file has at the cut."""
-    model = load_network(student)
+def _at_cut(student: Path, cut: Cut, pixels: NDArray[np.uint8]) -> _Seen:
     with tempfile.TemporaryDirectory() as directory:
-        front, _ = cut_in_two(model, cut, Path(directory))
-        return torch.from_numpy(widen_to(cut.tensor, model, run_each(front, pixels)))
+        front, back = cut_in_two(load_network(student), cut, Path(directory))
+        integers = run_each(front, pixels)
+        return _Seen(integers, run_each(back, integers))
+
+
+def _channels(seen: _Seen, times: int) -> int:
+    """How many channels travel."""
+    shape = seen.integers.shape[1:]
+    if len(shape) != 3 or not 2 <= times <= shape[0]:
+        travels = " x ".join(map(str, shape))
+        raise UserError(
+            f"--compress {times}: {travels} travel at this cut; needed is one where channels x height x width travel, "
+            "and accepted 2 up to the number of channels"
+        )
+    return int(shape[0]) // times
 
 
 @dataclass(frozen=True)
 class _Data:
-    cache: Cache
-    train: NDArray[np.int64]
-    val: NDArray[np.int64]
+    train: _Seen
+    val: _Seen
+    scale: Scale
     recipe: Recipe
 
-    def batches(self, epoch: int, first: int) -> Iterator[Tensor]:
-        """(2B, 3, S, S) uint8 of training pairs, half of the epochs' batches mirrored."""
-        generator = np.random.default_rng([self.recipe.seed, 3, epoch])
-        order = generator.permutation(self.train)
-        mirrored = generator.random(self.steps) < 0.5
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """(B, C, H, W) float32 and (B, D) float32, in an order of the epoch's own."""
+        order = np.random.default_rng([self.recipe.seed, 3, epoch]).permutation(len(self.train.integers))
         for step in range(first, self.steps):
-            pixels = _pixels(self.cache, np.sort(order[step * SECTION.batch : (step + 1) * SECTION.batch]))
-            yield pixels.flip(3) if mirrored[step] else pixels
+            rows = np.sort(order[step * SECTION.batch : (step + 1) * SECTION.batch])
+            yield self.scale.values(self.train.integers[rows]), torch.from_numpy(self.train.embeddings[rows])
 
     @property
     def steps(self) -> int:
         """Batches of an epoch; a last one that is not full is used where there is no other."""
-        return max(1, min(EPOCH_PAIRS, len(self.train)) // SECTION.batch)
+        return max(1, len(self.train.integers) // SECTION.batch)
 
-
-def _train(
-    whole: QuantStudent, thin: QuantStudent, bottleneck: Bottleneck, data: _Data, on_progress: OnProgress
-) -> tuple[float, float]:
-    """Cosine on validation pairs before and after; ``thin`` ends with the best."""
-    for parameter in (*whole.parameters(), *thin.parameters()):
-        parameter.requires_grad_(False)
-    for parameter in bottleneck.parameters():
-        parameter.requires_grad_(True)
-    judged = _pixels(data.cache, spread(data.val, VALIDATED))
-    target = _embed(whole, judged)
-
-    def loss(model: nn.Module, pixels: Tensor) -> dict[str, Tensor]:
+    def cosine(self, model: nn.Module) -> float:
+        """Mean one on the validation images."""
+        starts = range(0, len(self.val.integers), SECTION.batch)
+        parts = [slice(start, start + SECTION.batch) for start in starts]
         with torch.no_grad():
-            wanted = whole(pixels)
-        return {"loss": 1 - functional.cosine_similarity(model(pixels), wanted).mean()}
+            found = torch.cat([model(self.scale.values(self.val.integers[part])) for part in parts])
+        return float((found * torch.from_numpy(self.val.embeddings)).sum(1).mean())
 
-    def validate(model: nn.Module) -> dict[str, float]:
-        return {"score": float((_embed(model, judged) * target).sum(1).mean())}
 
-    before = validate(thin.eval())["score"]
+def _train(back: Back, bottleneck: Bottleneck, data: _Data, on_progress: OnProgress) -> tuple[float, float]:
+    """Cosine on validation images before and after; ``back`` ends with the best."""
+    back.requires_grad_(False)
+    bottleneck.requires_grad_(True)
+
+    def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        features, wanted = batch
+        return {"loss": 1 - functional.cosine_similarity(model(features), wanted).mean()}
+
+    before = data.cosine(back.eval())
     bottleneck.travels.observing = True
+    validate: Callable[[nn.Module], dict[str, float]] = lambda model: {"score": data.cosine(model)}  # noqa: E731
     stage = Stage("bottleneck", SECTION, data.steps, data.batches, loss, validate, score_start=True)
     with tempfile.TemporaryDirectory() as directory:
         fabric = start_fabric(data.recipe, "32-true")  # the 256 levels that are imitated need them
-        best = fit(thin, stage, RunContext(fabric, Path(directory), on_progress=on_progress), seed=data.recipe.seed)
-    thin.load_state_dict(best.state)
-    thin.eval()
+        best = fit(back, stage, RunContext(fabric, Path(directory), on_progress=on_progress), seed=data.recipe.seed)
+    back.load_state_dict(best.state)
+    back.eval()
     return before, float(best.metrics["score"])
-
-
-@torch.no_grad()
-def _embed(model: Any, pixels: Tensor) -> Tensor:
-    embeddings: Callable[[Tensor], Tensor] = model
-    return torch.cat([embeddings(part) for part in pixels.split(64)])
