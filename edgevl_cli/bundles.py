@@ -118,11 +118,12 @@ def sign(
     key: Annotated[Path, typer.Option("--key", metavar="FILE", help="Private key file.", rich_help_panel=NEEDED)],
     json: Json = None,
 ) -> None:
-    """Sign a bundle for robots that trust the key. Their parameter trust has its public half."""
+    """Sign a bundle, or a cut student, for robots that trust the key. Their parameter trust has its public half."""
     from edgevl_core.bundle.signature import fingerprint
     from edgevl_core.bundle.signing import sign_bundle
+    from edgevl_core.offload.manifest import is_cut_student, read_split_manifest
 
-    public = sign_bundle(path, key)
+    public = sign_bundle(path, key, read_split_manifest) if is_cut_student(path) else sign_bundle(path, key)
     said = f"{path}: signed by key {fingerprint(public)}, {public}"
     answer({"bundle": path, "fingerprint": fingerprint(public), "public_key": public}, json, lambda: print(said))
 

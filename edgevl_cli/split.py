@@ -1,6 +1,7 @@
-"""``edgevl split``: where a student may be cut between robot and base station, and what each cut costs."""
+"""``edgevl split``: where a student may be cut between robot and base station, what each cut costs, and the cutting."""
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,19 +11,31 @@ from edgevl_cli.console import Json, answer, progress
 from edgevl_core.base.errors import UserError
 
 if TYPE_CHECKING:
-    from edgevl_train.split.measure import Measured
+    from edgevl_train.split.compress import Compressed
+    from edgevl_train.split.measure import Measured, Way
 
 
 def command(
     student: Annotated[
-        Path, typer.Argument(metavar="BUNDLE|FILE.onnx", help="A student bundle, or an ONNX file of one.")
+        Path,
+        typer.Argument(
+            metavar="BUNDLE|RUN|FILE.onnx", help="A student bundle, a run directory, or an ONNX file of a student."
+        ),
     ],
     mbit: Annotated[str, typer.Option(help="Bandwidths in Mbit/s, with commas.")] = "5,20,100",
     base_speed: Annotated[float, typer.Option(min=0.01, help="How many times as fast the base station is.")] = 4.0,
     at: Annotated[
-        int | None, typer.Option(metavar="LAYER", help="Write both halves of the cut after it to --out.")
+        int | None, typer.Option(metavar="LAYER", help="Write what both machines need for the cut after it to --out.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="New directory for front.onnx and back.onnx.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="New directory: the parameter offload of scene_classifier and base_station.")
+    ] = None,
+    compress: Annotated[
+        int, typer.Option(min=1, metavar="TIMES", help="So many times fewer channels travel; trained on RUN's pairs.")
+    ] = 1,
+    judge: Annotated[
+        list[Path], typer.Option(metavar="BAG", help="Compare both halves' answers with the whole's; may be repeated.")
+    ] = [],  # noqa: B006  (typer copies it)
     seconds: Annotated[float, typer.Option(min=0.1, help="About how long the timing takes.")] = 10.0,
     json: Json = None,
 ) -> None:
@@ -33,23 +46,47 @@ def command(
     from edgevl_train.split.measure import best, measure_cuts
 
     speeds = _speeds(mbit)
-    if (at is None) != (out is None):
-        raise UserError("--at and --out: give both, or neither")
-    if out is not None and out.exists():
-        raise UserError(f"--out {out} exists: choose a new directory")
+    _check(student, at, out, compress, judge)
     file = _file(student)
-    with progress("timing") as on_progress:
-        ways = measure_cuts(file, seconds, on_progress)
-    chosen = {each: best(ways, each, base_speed) for each in speeds}
-    if at is not None and out is not None:
-        _write(file, at, ways, out)
+    with tempfile.TemporaryDirectory() as directory:
+        thin = None if at is None or compress == 1 else _compressed(student, file, at, compress, Path(directory))
+        with progress("timing") as on_progress:
+            ways = measure_cuts(file, seconds, on_progress, _ways(thin))
+        chosen = {each: best(ways, each, base_speed) for each in speeds}
+        judged: dict[str, Any] = {}
+        if at is not None and out is not None:
+            _write(file, at, ways, out, thin)
+            judged = _judged(file.parent, out, judge) if judge else {}
     result = {
         "file": file,
         "base_speed": base_speed,
         "cuts": [_told(way, ways) for way in ways],
         "best": {f"{each:g} Mbit/s": _told(way, ways) for each, way in chosen.items()},
+        **({} if thin is None else {"cosine_before": thin.cosine_before, "cosine": thin.cosine}),
+        **({"judged": judged} if judged else {}),
     }
-    answer(result, json, lambda: _show(file, ways, speeds, base_speed, chosen, out))
+
+    def show() -> None:
+        _show(file, ways, speeds, base_speed, chosen)
+        if out is not None:
+            _show_cut(out, thin, judged)
+
+    answer(result, json, show)
+
+
+def _check(student: Path, at: int | None, out: Path | None, compress: int, judge: Sequence[Path]) -> None:
+    from edgevl_core.bundle.manifest import MANIFEST_FILE
+
+    if (at is None) != (out is None):
+        raise UserError("--at and --out: give both, or neither")
+    if out is not None and out.exists():
+        raise UserError(f"--out {out} exists: choose a new directory")
+    if (compress > 1 or judge) and at is None:
+        raise UserError("--compress and --judge are about one cut: give --at and --out as well")
+    if compress > 1 and not (student / "recipe.yaml").is_file():
+        raise UserError(f"--compress {compress} learns from training pairs: pass the run directory, not {student}")
+    if judge and not (_file(student).parent / MANIFEST_FILE).is_file():
+        raise UserError(f"--judge compares with a bundle's answers: pass a bundle or a run directory, not {student}")
 
 
 def _speeds(text: str) -> list[float]:
@@ -66,27 +103,63 @@ def _file(student: Path) -> Path:
     from edgevl_core.bundle.files import STUDENT_INT8
     from edgevl_core.bundle.manifest import MANIFEST_FILE
 
-    return student / STUDENT_INT8 if (student / MANIFEST_FILE).is_file() else student
+    for bundle in (student, student / "bundle"):
+        if (bundle / MANIFEST_FILE).is_file():
+            return bundle / STUDENT_INT8
+    return student
 
 
-def _write(file: Path, layer: int, ways: "Sequence[Measured]", out: Path) -> None:
-    from edgevl_train.split.cut import cut_in_two, load_network
+def _compressed(run: Path, file: Path, layer: int, times: int, directory: Path) -> "Compressed":
+    from edgevl_train.split.compress import compress
+    from edgevl_train.split.cut import find_cuts, load_network
 
+    cuts = {cut.after: cut for cut in find_cuts(load_network(file))}
+    _check_layer(layer, list(cuts))
+    with progress("bottleneck") as show:
+        return compress(run, cuts[layer], times, directory / "thin.onnx", lambda done, total, _: show(done, total))
+
+
+def _check_layer(layer: int, possible: Sequence[int]) -> None:
+    if layer not in possible:
+        raise UserError(f"--at {layer}: cuts are possible after the layers {', '.join(map(str, possible))}")
+
+
+def _ways(thin: "Compressed | None") -> "list[Way]":
+    from edgevl_train.split.cut import load_network
+    from edgevl_train.split.measure import Way
+
+    return [] if thin is None else [Way(load_network(thin.file), thin.cut, thin.times)]
+
+
+def _write(file: Path, layer: int, ways: "Sequence[Measured]", out: Path, thin: "Compressed | None") -> None:
+    from edgevl_train.split.write import write_split
+
+    if thin is not None:
+        write_split(file, thin.cut, out, thin.file, thin.times)
+        return
     cuts = {way.cut.after: way.cut for way in ways if way.cut is not None}
-    if layer not in cuts:
-        raise UserError(f"--at {layer}: cuts are possible after the layers {', '.join(map(str, cuts))}")
-    cut_in_two(load_network(file), cuts[layer], out)
+    _check_layer(layer, list(cuts))
+    write_split(file, cuts[layer], out)
+
+
+def _judged(bundle: Path, out: Path, bags: Sequence[Path]) -> dict[str, Any]:
+    """Top-1 by modality of the whole and of both halves; figures are None where a bag has no true rooms."""
+    from edgevl_core.offload.halves import load_halves
+    from edgevl_train.split.judge import judge
+
+    found = judge(bundle, load_halves(out), bags)
+    return {name: {key: each[key] for key in ("samples", "top1", "macro")} for name, each in found.items()}
 
 
 def _name(way: "Measured", ways: "Sequence[Measured]") -> str:
     if way.cut is not None:
-        return f"{way.cut.after} of {way.cut.of}"
+        return f"{way.cut.after} of {way.cut.of}{f', 1/{way.compress}' if way.compress > 1 else ''}"
     return "all there" if way is ways[0] else "all here"
 
 
 def _told(way: "Measured", ways: "Sequence[Measured]") -> dict[str, Any]:
     cut = None if way.cut is None else {"tensor": way.cut.tensor, "after": way.cut.after, "of": way.cut.of}
-    times = {"front_ms": way.front_ms, "back_ms": way.back_ms}
+    times = {"front_ms": way.front_ms, "back_ms": way.back_ms, "compress": way.compress}
     return {"what": _name(way, ways), "cut": cut, "shape": list(way.shape), "bytes": way.bytes, **times}
 
 
@@ -95,8 +168,7 @@ def _show(
     ways: "Sequence[Measured]",
     speeds: Sequence[float],
     base_speed: float,
-    chosen: "dict[float, Measured]",
-    out: Path | None,
+    chosen: "Mapping[float, Measured]",
 ) -> None:
     from rich.console import Console
 
@@ -112,5 +184,15 @@ def _show(
         table.add_row(_name(way, ways), shape, str(way.bytes), f"{way.front_ms:.2f}", there, *total)
     Console().print(table)
     print("*: the least time for one image. Timed here with one thread; the link's own delay is not in it.")
-    if out is not None:
-        print(f"front.onnx and back.onnx are in {out}")
+
+
+def _show_cut(out: Path, thin: "Compressed | None", judged: Mapping[str, Any]) -> None:
+    if thin is not None:
+        print(
+            f"with 1/{thin.times} of the channels embeddings have a cosine of {thin.cosine:.4f} to the whole student's "
+            f"on validation images ({thin.cosine_before:.4f} before training)"
+        )
+    for name, each in judged.items():
+        figures = ", ".join(f"{modality} {value:.3f}" for modality, value in each["top1"].items())
+        print(f"{name}: top-1 of {each['samples']} pairs: {figures}")
+    print(f"{out} is the parameter offload of the robot's scene_classifier and of base_station: copy it to both")

@@ -15,12 +15,16 @@ def generate_launch_description() -> LaunchDescription:
         argument("depth_topic", "", "depth images; empty: likewise"),
         argument("bundle", "", "student bundle; empty: wait for scene_classifier/load_bundle"),
         argument("words", "", "words to tell apart at first, a YAML list; empty: all labels of the bundle"),
+        argument("offload", "", "cut student that scene_classifier shares with a base_station; empty: it runs alone"),
         argument("rooms", "false", "start room_mapper, which needs a map and the robot's pose on it"),
         argument("rviz", "false", "show the overlay in rviz2"),
         frame_argument(),
     ]
     nodes = [
-        edgevl_node("scene_classifier", {"bundle": str, "words": tuple, "rgb_topic": str, "depth_topic": str}),
+        edgevl_node(
+            "scene_classifier",
+            {"bundle": str, "words": tuple, "offload": str, "rgb_topic": str, "depth_topic": str},
+        ),
         edgevl_node("label_overlay", {"rgb_topic": str}),
         only_if("rooms", edgevl_node("room_mapper", {"bundle": str, "depth_topic": str})),
         rviz(),

@@ -11,7 +11,19 @@ from edgevl_ros.launching import argument, description, edgevl_node, frame_argum
 from launch import LaunchDescription
 
 COMMON = ("namespace", "params_file", "use_sim_time", "respawn")
-PASSED_ON = (*COMMON, "bundle", "teacher", "labels", "recipe", "words", "directory", "rooms", "rviz", "frame")
+PASSED_ON = (
+    *COMMON,
+    "bundle",
+    "teacher",
+    "labels",
+    "recipe",
+    "words",
+    "offload",
+    "directory",
+    "rooms",
+    "rviz",
+    "frame",
+)
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -25,6 +37,7 @@ def generate_launch_description() -> LaunchDescription:
         argument("labels", "", "labels file (YAML), likewise"),
         argument("recipe", "", "training recipe (YAML), likewise; empty: the default one"),
         argument("words", "", "words to tell apart at first, a YAML list; empty: all labels of the bundle"),
+        argument("offload", "", "cut student that scene_classifier shares with a base_station; empty: it runs alone"),
         argument("directory", "", "where pair_logger makes its logs; empty: as in params_file"),
         argument("rooms", "false", "start room_mapper, for a bag with a map and poses on it"),
         argument("rviz", "false", "show the overlay in rviz2"),

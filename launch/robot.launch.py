@@ -20,13 +20,17 @@ def generate_launch_description() -> LaunchDescription:
         argument("labels", "", "labels file (YAML) that adaptation_manager adapts for"),
         argument("words", "", "words to tell apart at first, a YAML list; empty: all labels of the bundle"),
         argument("recipe", "", "training recipe (YAML); empty: the default one"),
+        argument("offload", "", "cut student that scene_classifier shares with a base_station; empty: it runs alone"),
         argument("rooms", "false", "start room_mapper, which needs a map and the robot's pose on it"),
         argument("rviz", "false", "show the overlay in rviz2"),
         frame_argument(),
     ]
     nodes = [
         edgevl_node("pair_logger", {"directory": str, "rgb_topic": str, "depth_topic": str}),
-        edgevl_node("scene_classifier", {"bundle": str, "words": tuple, "rgb_topic": str, "depth_topic": str}),
+        edgevl_node(
+            "scene_classifier",
+            {"bundle": str, "words": tuple, "offload": str, "rgb_topic": str, "depth_topic": str},
+        ),
         edgevl_node("label_overlay", {"rgb_topic": str}),
         edgevl_node("adaptation_manager", {"bags": tuple, "teacher": str, "labels": str, "recipe": str}),
         only_if("rooms", edgevl_node("room_mapper", {"bundle": str, "depth_topic": str})),

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -62,14 +63,16 @@ def check_key(file: Path | str) -> None:
     _private_key(file)
 
 
-def sign_bundle(bundle: Path | str, key_file: Path | str) -> str:
+def sign_bundle(bundle: Path | str, key_file: Path | str, check: Callable[[Path], object] = load_words) -> str:
     """Sign a bundle whose files are what its manifest says; an earlier signature is replaced. The public key.
+
+    ``check``: what looks at the files and raises; another one for other directories with a manifest.
 
     Raises:
         UserError: the bundle is damaged or holds links, the key cannot be used.
     """
     bundle, key = Path(bundle), _private_key(key_file)
-    load_words(bundle)
+    check(bundle)
     public = _public_text(key)
     try:
         manifest = (bundle / MANIFEST_FILE).read_bytes()

@@ -7,10 +7,10 @@ from edgevl_core.base.counters import StreamCount
 from edgevl_core.watch.seen import Adaptation, Log, Node, Rooms, Scene, Seen
 
 CLASSIFIER, LOGGER, MANAGER, MAPPER = "scene_classifier", "pair_logger", "adaptation_manager", "room_mapper"
-OVERLAY, PLAYER = "label_overlay", "bag_player"
-NODES = (LOGGER, CLASSIFIER, MAPPER, OVERLAY, MANAGER, PLAYER)
+OVERLAY, PLAYER, BASE = "label_overlay", "bag_player", "base_station"
+NODES = (LOGGER, CLASSIFIER, MAPPER, OVERLAY, MANAGER, PLAYER, BASE)
 # A robot need not have these: their absence is not worth a line.
-UNASKED = (OVERLAY, PLAYER)
+UNASKED = (OVERLAY, PLAYER, BASE)
 # Nodes speak twice a second; on a busy machine, or just discovered, it takes longer.
 SILENT_S = 5.0
 STREAMS = ("rgb", "depth")

@@ -43,3 +43,13 @@ class ClassifierParameters(StreamParameters, TrustParameters):
         CPU_ONLY, "execution providers of the engine onnxruntime, first choice first"
     )
     top_k: int = parameter(5, "labels and scores in each answer", low=1, high=100)
+    offload: str = parameter(
+        "", "cut student, as `edgevl split --at --out` writes it: a base_station runs its back half; empty: none does"
+    )
+    offload_topic: str = parameter("base_station/answers", "the base station's answers to ~/features")
+    offload_wait_s: float = parameter(
+        0.0, "how long its answer is waited for; 0: what a frame period leaves beside the back half", low=0.0, high=10.0
+    )
+    offload_retry_s: float = parameter(
+        1.0, "while it does not answer in time, it is tried again so often, without waiting", low=0.05, high=3600.0
+    )

@@ -35,6 +35,10 @@ def stream_qos(reliability: str, depth: int) -> QoSProfile:
     return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=reliable)
 
 
+# Of what is worth nothing once there is something newer; best-effort subscribers match as well.
+NEWEST = stream_qos("reliable", 1)
+
+
 def result_qos() -> QoSProfile:
     """Small results: reliable, so that both reliable and best-effort subscribers match."""
     return stream_qos("reliable", RESULT_DEPTH)

@@ -42,6 +42,11 @@ def adaptation_manager() -> NoReturn:
     _run("adaptation_manager")
 
 
+def base_station() -> NoReturn:
+    """Console script."""
+    _run("base_station")
+
+
 def _run(node: str) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_at_once)

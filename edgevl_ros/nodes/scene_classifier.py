@@ -38,6 +38,7 @@ from edgevl_ros.classify.messages import (
     vision_types,
 )
 from edgevl_ros.classify.parameters import ClassifierParameters
+from edgevl_ros.classify.remote import RemoteHalf
 from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
 from edgevl_ros.node.exit_guard import leave
 from edgevl_ros.node.images import cv_bridge
@@ -68,6 +69,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         self._last: Heading | None = None
         self._repeated = 0
         self._intake: Intake | None = None
+        self._remote: RemoteHalf | None = None
         self._clock_jumps = ClockJumps(self.get_logger().warning)
         self._vision = vision_types()
         # From a frame's last image to its answer; work on one frame; all of the former but the student's network.
@@ -79,6 +81,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         cv_bridge()  # refuses a broken one now, not at the first image
         self.until_cleanup.callback(self._forget)
         self._trusted = trusted_keys(self.parameters.trust)
+        self._remote = RemoteHalf(self) if self.parameters.offload else None
         self._chosen_labels = check_words(self.parameters.labels, self.parameters.max_labels) or None
         if self.parameters.bundle:
             self._model = self._load(Path(self.parameters.bundle))
@@ -94,13 +97,15 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         self.add_service(LoadBundle, "~/load_bundle", self._on_load_bundle)
 
     def _forget(self) -> None:
-        self._model = self._intake = None
+        self._model = self._intake = self._remote = None
 
     def start(self) -> None:
         self._last = None
         if self._model is not None:
             self._model.smoother.reset()
         self._intake = Intake(self, self._wanted, self._answer)
+        if self._remote is not None:
+            self._remote.listen()
 
     # -- frames -----------------------------------------------------------------------------------------
 
@@ -118,10 +123,13 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
             if self._model is None:
                 return FAILED
             depth = decoder.as_learned(depth, self._model.learned)
-            scene, bundle_id, version = self._model.classify(rgb, depth, frame.lead.stamp_ns)
-            self._last = heading_of(frame)
+            heading = heading_of(frame)
+            if self._remote is not None:
+                self._remote.begin(heading)
+            scene, bundle_id, version = self._model.classify(rgb, depth, heading.stamp_ns)
+            self._last = heading
             # Within the lock: an answer by the words before never comes after one by the new words.
-            latency_s = self._publish_answer(self._last, scene, bundle_id, version, self._model.bundle)
+            latency_s = self._publish_answer(heading, scene, bundle_id, version, self._model.bundle)
         self._latency_s.add(latency_s)
         self._work_s.add(time.monotonic() - started_s)
         self._overhead_s.add(latency_s - scene.inference_s)
@@ -160,6 +168,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         smoother = Smoother(parameters.smoothing_s, parameters.hysteresis, parameters.reset_after_s)
         engine = {key: getattr(parameters, key) for key in ("engine", "threads", "providers", "precision")}
         model = load_model(path, self._chosen_labels, engine, smoother, self._trusted)
+        model = model if self._remote is None else self._remote.through(model)
         for note in filter(None, (model.bundle.fallback, *model.bundle.notes)):
             self.get_logger().warning(note)
         return model
@@ -246,8 +255,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         intake = self._intake
         if intake is not None:
             values.update(intake.values(), **self._clock_jumps.values(intake.clock_jumps))
-        values["repeated"] = self._repeated
-        values["scene_subscribers"] = self._scene.get_subscription_count()
+        values.update(repeated=self._repeated, scene_subscribers=self._scene.get_subscription_count())
         values["embedding_subscribers"] = self._embedding.get_subscription_count()
         model = self._model
         values.update(self._times(model))
@@ -255,8 +263,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
             values["classification_subscribers"] = self._classification.get_subscription_count()
         values["bundle_id"] = self._bundle_id()
         if model is not None:
-            values["bundle"] = model.bundle.path
-            values["labels"] = ", ".join(model.classifier.labels)
+            values.update(bundle=model.bundle.path, labels=", ".join(model.classifier.labels))
             values["label_set_version"] = model.classifier.label_set_version
             values["text_encoder"] = model.bundle.text_encoder is not None
             engine = model.bundle.engine
@@ -267,6 +274,9 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
             values["registered"] = str(intake.decoder.calibration.found)
             unlike = "" if model is None else intake.decoder.unlike(model.learned)
             problems += ([unlike] if unlike else []) + intake.decoder.doubts() + intake.problems()
+        if self._remote is not None:
+            values.update(self._remote.values())
+            problems += self._remote.problems(model)
         doing = "classifying" if self._wanted() else "idle: nobody subscribes"
         return Report(WARN if problems else OK, "; ".join(problems) or doing, values)
 

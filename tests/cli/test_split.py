@@ -12,6 +12,7 @@ import torch
 from edgevl_cli.main import app
 from edgevl_core.base.errors import UserError
 from edgevl_core.engine import CPU_ONLY, Engine, open_session
+from edgevl_core.offload.halves import load_halves
 from edgevl_train.quantise import export_fp32
 from edgevl_train.split.cut import Cut, find_cuts, load_network
 from edgevl_train.split.measure import Measured, best
@@ -49,6 +50,7 @@ def test_both_halves_answer_as_the_whole(
     said = answer_of(capsys, "split", files["int8"], "--seconds", "0.1", "--at", "5", "--out", out, "--mbit", "1,1000")
     rows = {row["what"]: row for row in said["cuts"]}
     assert (rows["all there"]["bytes"], rows["all here"]["bytes"]) == (3 * SIZE_PX**2, 0)
+    assert load_halves(out).manifest.after == 5
     row = next(row for row in said["cuts"] if row["cut"] and row["cut"]["after"] == 5)
     assert row["bytes"] == np.prod(row["shape"])  # integers, of one byte each
     assert set(said["best"]) == {"1 Mbit/s", "1000 Mbit/s"}
@@ -82,6 +84,8 @@ def test_wrong_input_is_one_line(files: dict[str, Path], tmp_path: Path) -> None
             "cuts are possible after the layers",
         ),
         ([text], "cannot be read"),
+        ([files["int8"], "--compress", "4"], "are about one cut: give --at and --out"),
+        ([files["int8"], "--at", "3", "--out", tmp_path / "o", "--judge", tmp_path], "pass a bundle or a run"),
     ):
         with pytest.raises(UserError, match=reason) as error:
             app(["split", *map(str, words)], standalone_mode=False)

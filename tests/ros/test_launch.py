@@ -17,8 +17,17 @@ from edgevl_ros.adaptation.settings import AdaptationParameters
 from edgevl_ros.classify.parameters import ClassifierParameters
 from edgevl_ros.logger.parameters import LoggerParameters
 from edgevl_ros.node.parameters import descriptor, from_text, table
-from edgevl_ros.nodes import adaptation_manager, bag_player, label_overlay, pair_logger, room_mapper, scene_classifier
+from edgevl_ros.nodes import (
+    adaptation_manager,
+    bag_player,
+    base_station,
+    label_overlay,
+    pair_logger,
+    room_mapper,
+    scene_classifier,
+)
 from edgevl_ros.nodes.bag_player import PlayerParameters
+from edgevl_ros.nodes.base_station import BaseParameters
 from edgevl_ros.nodes.label_overlay import OverlayParameters
 from edgevl_ros.room_map.parameters import MapperParameters
 from tests.paths import ROOT
@@ -26,12 +35,13 @@ from tests.paths import ROOT
 pytestmark = pytest.mark.unit
 PRESETS = sorted((ROOT / "config/cameras").glob("*.yaml"))
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
-MODULES = (adaptation_manager, bag_player, label_overlay, pair_logger, room_mapper, scene_classifier)
+MODULES = (adaptation_manager, bag_player, base_station, label_overlay, pair_logger, room_mapper, scene_classifier)
 PARAMETERS = {
     name: {parameter.name: parameter for parameter in table(kind)}
     for name, kind in (
         ("adaptation_manager", AdaptationParameters),
         ("bag_player", PlayerParameters),
+        ("base_station", BaseParameters),
         ("label_overlay", OverlayParameters),
         ("pair_logger", LoggerParameters),
         ("room_mapper", MapperParameters),

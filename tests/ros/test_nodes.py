@@ -14,18 +14,27 @@ from std_srvs.srv import Trigger
 
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_ros.node.qos import stream_qos
+from tests.core.offload.cut_student import write_cut
 from tests.ros import harness
 from tests.ros.harness import Graph
 
 pytestmark = pytest.mark.ros
-NODES = ("bag_player", "pair_logger", "scene_classifier", "label_overlay", "room_mapper", "adaptation_manager")
+NODES = (
+    "bag_player",
+    "pair_logger",
+    "scene_classifier",
+    "label_overlay",
+    "room_mapper",
+    "adaptation_manager",
+    "base_station",
+)
 
 
 SHIPPED = ("--params-file", str(harness.ROOT / "config/robot.yaml"))
 
 
 def start_all(graph: Graph, tmp_path, *arguments: str, bundle: object = ""):
-    """All five nodes with the shipped parameters, each able to become active."""
+    """All nodes with the shipped parameters, each able to become active."""
     bag = harness.write_bag(tmp_path / "bag", frames=2)
     parameters = {
         "bag_player": {"bag": str(bag), "exit_at_end": False},
@@ -33,6 +42,7 @@ def start_all(graph: Graph, tmp_path, *arguments: str, bundle: object = ""):
         "scene_classifier": {"bundle": str(bundle)},
         "room_mapper": {"directory": str(tmp_path / "rooms")},
         "adaptation_manager": {"out_dir": str(tmp_path / "runs")},
+        "base_station": {"offload": str(write_cut(tmp_path / "cut"))},
     }
     return [graph.start(name, *SHIPPED, *arguments, **parameters.get(name, {})) for name in NODES]
 
@@ -211,5 +221,6 @@ def test_parameters_are_described_on_the_graph(graph, name):
         "adaptation_manager": {"executable", "remote_host", "remote_directory", "remote_command"},
         "scene_classifier": {"trust", "bundle_roots"},
         "room_mapper": {"trust"},
+        "base_station": {"trust"},
     }
     assert fixed >= {"autostart"} | more.get(name, set())

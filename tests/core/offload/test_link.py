@@ -1,0 +1,160 @@
+"""When a base station is asked, when it is no longer, and which answers are taken."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from edgevl_core.offload.link import Link
+from edgevl_core.offload.manifest import SplitManifest, sealed
+from edgevl_core.offload.tensor import Header, pack
+
+pytestmark = pytest.mark.unit
+MANIFEST = sealed(
+    SplitManifest(
+        split_id="0" * 12,
+        student="student.onnx",
+        student_sha256="0" * 64,
+        tensor="t",
+        after=1,
+        of=2,
+        shape=(2, 3),
+        dtype="uint8",
+        size_px=32,
+        embedding_dim=2,
+        cosine=1.0,
+        files={},
+    )
+)
+FEATURES = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+RIGHT = np.array([[1, 0], [0, 1]], np.float32)
+HERE = Header(1, "camera")
+
+
+class Robot:
+    """A link, what was sent over it and said of it, and a clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now_s, self.sent, self.said = 0.0, [], []
+        self.base: Callable[[int], bytes | None] = lambda number: None
+        self.listens, self.base_takes_s = True, 0.01
+        self.link = Link(MANIFEST, self._send, 1.0, self.said.append, lambda: self.now_s)
+
+    def _send(self, number: int, features: np.ndarray) -> bool:
+        assert features is FEATURES
+        self.sent.append(number)
+        answer = self.base(number)
+        if answer is not None:
+            self.now_s += self.base_takes_s
+            self.link.receive(answer)
+        return self.listens
+
+    def ask(self) -> np.ndarray | None:
+        return self.link.ask(FEATURES, 0.02)
+
+    def later(self) -> "Robot":
+        self.now_s += 1.0
+        return self
+
+
+def answer_with(embeddings: np.ndarray, split_id: str = MANIFEST.split_id) -> Callable[[int], bytes]:
+    return lambda number: pack(HERE, split_id, number, embeddings)
+
+
+@pytest.fixture
+def robot() -> Robot:
+    """One whose base station answers rightly, and is used."""
+    robot = Robot()
+    robot.base = answer_with(RIGHT)
+    assert robot.ask() is None  # the probe: the robot computed this frame
+    assert robot.link.using
+    return robot
+
+
+def test_answers_are_taken_once_a_probe_was_answered(robot):
+    np.testing.assert_array_equal(robot.ask(), RIGHT)
+    assert robot.said == ["the base station computes the rest: it answered in 10 ms"]
+    assert (robot.link.counts["asked"], robot.link.counts["answered"], robot.link.counts["probes"]) == (1, 1, 1)
+
+
+def test_two_silences_in_a_row_end_it_and_probes_that_nobody_waits_for_find_it_again(robot):
+    robot.base = lambda number: None
+    assert [robot.ask(), robot.ask()] == [None, None]
+    assert robot.said[1:] == ["the robot computes alone: no answer within 20 ms, 2 times in a row"]
+    sent = len(robot.sent)
+    assert [robot.ask() for _ in range(5)] == [None] * 5
+    assert len(robot.sent) == sent  # nothing is even sent
+    for _ in range(3):
+        assert robot.later().ask() is None
+    assert len(robot.sent) == sent + 3
+    assert len(robot.said) == 2  # once for a change, not once a probe
+    robot.base = answer_with(RIGHT)
+    assert robot.later().ask() is None
+    np.testing.assert_array_equal(robot.ask(), RIGHT)
+    assert len(robot.said) == 3
+
+
+def test_one_silence_is_no_reason(robot):
+    robot.base = lambda number: None
+    assert robot.ask() is None
+    robot.base = answer_with(RIGHT)
+    np.testing.assert_array_equal(robot.ask(), RIGHT)
+    assert robot.link.counts["missed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [
+        (answer_with(RIGHT, "f" * 12), "it has the cut student ffffffffffff"),
+        (answer_with(RIGHT[:1]), "a tensor of float32 1x2, expected float32 2x2"),
+        (answer_with(np.zeros((0, 2), np.float32), "f" * 12), "it has the cut student"),
+        (answer_with(RIGHT * np.float32("nan")), "not of length 1"),
+        (answer_with(RIGHT * 1e30), "not of length 1"),
+        (answer_with(RIGHT.astype(np.uint8)), "a tensor of uint8 2x2"),
+    ],
+    ids=["other student", "one image", "base refuses", "NaN", "huge", "integers"],
+)
+def test_a_wrong_answer_is_refused_at_once_and_said_once(robot, base, reason):
+    robot.base = base
+    assert robot.ask() is None
+    assert not robot.link.using
+    assert robot.link.counts["refused"] == 1
+    assert reason in robot.said[1]
+    assert robot.later().ask() is None  # and as an answer to a probe
+    assert robot.link.counts["refused"] == 2
+    assert len(robot.said) == 2
+
+
+def test_late_and_repeated_answers_are_dropped(robot):
+    robot.base = lambda number: None
+    assert robot.ask() is None
+    robot.link.receive(answer_with(RIGHT)(robot.sent[-1]))
+    right, wrong = answer_with(RIGHT), answer_with(RIGHT[::-1].copy())
+    robot.base = lambda number: robot.link.receive(right(number)) or wrong(number)
+    np.testing.assert_array_equal(robot.ask(), RIGHT)
+    assert robot.link.counts["late"] == 2
+
+
+def test_what_is_no_answer_changes_nothing_and_is_said_once(robot):
+    for cdr in (b"", b"\0\1\0\0", pack(HERE, MANIFEST.split_id, 1, RIGHT)[:40], pack(HERE, "zz", 1, RIGHT)):
+        robot.link.receive(cdr)
+    np.testing.assert_array_equal(robot.ask(), RIGHT)
+    assert robot.link.counts["refused"] == 4
+    assert len(robot.said) == 2
+
+
+def test_a_base_station_that_answers_too_late_is_not_waited_for():
+    robot = Robot()
+    robot.base, robot.base_takes_s = answer_with(RIGHT), 0.05
+    for _ in range(3):
+        assert robot.later().ask() is None
+    assert not robot.link.using
+    assert robot.said == ["the robot computes alone: it answers after 50 ms, 20 ms are allowed"]
+
+
+def test_one_that_leaves_is_not_waited_for(robot):
+    robot.listens, robot.base = False, lambda number: None
+    assert robot.ask() is None
+    assert not robot.link.using
+    assert robot.link.counts["missed"] == 0
+    assert robot.said[1:] == ["the robot computes alone: no base station listens"]
