@@ -130,7 +130,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "pretrain": "data datasets evaluation metrics_file objectives progress recipe run_directory sections "
         "stage_sections student teacher torchvision_ops training",
         "pruning": "student",
-        "quantise": "sections student torchvision_ops",
+        "quantise": "sections stage_sections student torchvision_ops",
         "recipe": "sections stage_sections",
         "report": "data evaluation export_bundle metrics_file sections",
         "restore": "quantise recipe run_directory sections student teacher",
