@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +115,11 @@ def show(found: dict[str, dict[str, Any]]) -> None:
     Console(width=130).print(table)
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Make and train what is not there yet, time all, and show it."""
     parser = arguments_of(__doc__, Path("runs/bits"))
     parser.add_argument("--trained", default="4-channel,4-tensor,4-tensor-power", help="schemes, commas between")
-    arguments: argparse.Namespace = parser.parse_args()
+    arguments: argparse.Namespace = parser.parse_args(words)
     arguments.run, arguments.work = arguments.run.resolve(), arguments.work.resolve()
     setup, recipe = prepared(arguments)
     trained = [row for row in SCHEMES if row in arguments.trained.split(",")]

@@ -14,7 +14,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +87,13 @@ def _numbers(text: str, kind: type) -> list[Any]:
     return [kind(word) for word in text.split(",")]
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Train what is not there yet, time all, and show it."""
     parser = arguments_of(__doc__, Path("runs/pruned"))
     parser.add_argument("--shares", default="0.3,0.5")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--without", action="append", default=[], help="a row that is left out; may be repeated")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     arguments.run, arguments.work = arguments.run.resolve(), arguments.work.resolve()
     found = trained(arguments)
     times = timed({row: each["file"] for row, each in found.items()})
