@@ -4,8 +4,8 @@ python benchmarks/bits.py RUN BAG... --teacher SPEC --test LABELLED_BAG [--train
 
 RUN: a finished run of `edgevl adapt` on BAG..., of which cache, teacher's embeddings, recipe and float student are
 taken. Each scheme is made of that student by calibration alone, and those of --trained by stage 2 of the recipe as
-well. Columns: bytes of the file for CPUs and of the one with weights of ONNX's type INT4; milliseconds (one thread,
-batch 1, both engines, all files interleaved); mean cosine of each file to its fake-quantised network and to the float
+well. Columns: bytes of the file for CPUs and of the one with weights of ONNX's type INT4; milliseconds (processor
+time, one thread, batch 1, both engines, all files interleaved); mean cosine of each file to its fake-quantised network and to the float
 student, over validation pairs; top-1 of the test bag. What was trained is kept in --work.
 """
 
@@ -102,7 +102,7 @@ def cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 def show(found: dict[str, dict[str, Any]]) -> None:
     """The table."""
-    table = Table(title="top-1 of the test bag; ms: median of one image, one thread", title_justify="left")
+    table = Table(title="top-1 of the test bag; ms: processor time of one image, median", title_justify="left")
     for column in ("scheme", "kind", "KB", "ORT ms", "OpenVINO ms", "to network", "to float", "rgb", "depth"):
         table.add_column(column, justify="left" if column == "scheme" else "right")
     for row, each in found.items():

@@ -6,7 +6,7 @@ RUN: a finished run of `edgevl adapt` on BAG..., of which cache, teacher's embed
 Rows: RUN's student; pruned by each share and trained for as many epochs again; a student of the same widths, so of the
 same milliseconds, from random weights, with the epochs of both trainings together; and RUN's student trained for as
 many again. All int8, after stage 2. A seed decides first weights, order and augmentation; the student that is pruned is
-always RUN's. Times: one thread, batch 1, both engines, all files interleaved. What was trained is kept in --work: a
+always RUN's. Times: processor time, one thread, batch 1, both engines, all files interleaved. What was trained is kept in --work: a
 measurement that was cut off goes on.
 """
 
@@ -70,7 +70,7 @@ def trained(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 def show(found: dict[str, dict[str, Any]]) -> None:
     """The table."""
-    table = Table(title="int8, top-1 of the test bag; ms: median of one image, one thread", title_justify="left")
+    table = Table(title="int8, top-1 of the test bag; ms: processor time of one image, median", title_justify="left")
     engines = list(found["run"]["ms"])
     for column in ("student", "MB", *(f"{name} ms" for name in engines), "rgb", "depth", "mean"):
         table.add_column(column, justify="left" if column == "student" else "right")
