@@ -4,9 +4,10 @@ python benchmarks/bits.py RUN BAG... --teacher SPEC --test LABELLED_BAG [--train
 
 RUN: a finished run of `edgevl adapt` on BAG..., of which cache, teacher's embeddings, recipe and float student are
 taken. Each scheme is made of that student by calibration alone, and those of --trained by stage 2 of the recipe as
-well. Columns: bytes of the file for CPUs and of the one with weights of ONNX's type INT4; milliseconds (processor
-time, one thread, batch 1, both engines, all files interleaved); mean cosine of each file to its fake-quantised network and to the float
-student, over validation pairs; top-1 of the test bag. What was trained is kept in --work.
+well. Columns: bytes of the file for CPUs and of the one with weights of ONNX's type INT4; milliseconds of
+processor time (one thread, batch 1, both engines, all files interleaved); mean cosine of each file to its
+fake-quantised network and to the float student, over validation pairs; top-1 of the test bag. What was trained is kept
+in --work.
 """
 
 import argparse

@@ -6,8 +6,8 @@ RUN: a finished run of `edgevl adapt` on BAG..., of which cache, teacher's embed
 Rows: RUN's student; pruned by each share and trained for as many epochs again; a student of the same widths, so of the
 same milliseconds, from random weights, with the epochs of both trainings together; and RUN's student trained for as
 many again. All int8, after stage 2. A seed decides first weights, order and augmentation; the student that is pruned is
-always RUN's. Times: processor time, one thread, batch 1, both engines, all files interleaved. What was trained is kept in --work: a
-measurement that was cut off goes on.
+always RUN's. Times: processor time, one thread, batch 1, both engines, all files interleaved. What was trained is kept
+in --work: a measurement that was cut off goes on.
 """
 
 import argparse
