@@ -125,7 +125,7 @@ lint: setup
 
 # ARGS are those of `edgevl benchmark`; the scripts after it time single parts. Those of BY_THEMSELVES take long, or make
 # files.
-BY_THEMSELVES = one_home.py real_rooms.py rooms.py students.py backbones.py remembered.py quick_files.py aarch64.py
+BY_THEMSELVES = one_home.py real_rooms.py rooms.py students.py backbones.py bits.py pruned.py remembered.py quick_files.py aarch64.py
 bench: setup
 	@$(CLEAN_ENV) $(VENV)/bin/edgevl benchmark $(ARGS)
 	@set -e; for script in $(filter-out $(addprefix benchmarks/,$(BY_THEMSELVES)),$(wildcard benchmarks/*.py)); do echo "$$script"; $(RUN) $$script; done

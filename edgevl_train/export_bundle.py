@@ -23,7 +23,16 @@ from edgevl_train.evaluation.predictions import Embedded
 from edgevl_train.evaluation.trust import Embed, measure_trust
 from edgevl_train.golden_inputs import noise_like
 from edgevl_train.prepare import Setup, TrainingInputs
-from edgevl_train.quantise import QuantStudent, export_float_of, export_fp32, export_int8, export_s8
+from edgevl_train.quantise import (
+    QuantStudent,
+    export_float_of,
+    export_fp32,
+    export_int4,
+    export_int8,
+    export_s8,
+    scheme_of,
+    untrained_students,
+)
 from edgevl_train.quantise.ptq import ptq_int8
 from edgevl_train.recipe import Recipe
 from edgevl_train.run_directory import software_versions
@@ -49,15 +58,25 @@ class Students:
 def export_students(
     students: Students, data: RunData, student: StudentSection, stage2: Stage2Section, directory: Path
 ) -> dict[str, Path]:
-    """Write fp32.onnx (stage 1), ptq.onnx (made of it), int8.onnx (stage 2), its float form and its s8 form."""
+    """Write fp32.onnx (stage 1), ptq.onnx (made of it), int8.onnx (stage 2), its float form and its s8 form.
+
+    Of weights of 4 bits int4.onnx as well, which holds what int8.onnx does.
+    """
     directory.mkdir(exist_ok=True)
     files = {name: directory / f"{name}.onnx" for name in ("fp32", "ptq", "int8", "int8_float", "s8")}
     export_fp32(students.fp32, files["fp32"], student.size_px)
     export_int8(students.int8, files["int8"], student.size_px)
     export_float_of(students.int8, files["int8_float"], student.size_px)
     export_s8(students.int8, files["s8"], student.size_px)
-    pixels = calibration_pixels(data, stage2.calibration_pairs).numpy()
-    ptq_int8(files["fp32"], [pixels[i : i + 64] for i in range(0, len(pixels), 64)], files["ptq"], stage2.weight_bits)
+    pixels, scheme = calibration_pixels(data, stage2.calibration_pairs), scheme_of(stage2)
+    if scheme.known_to_onnxruntime:
+        ptq_int8(files["fp32"], (batch.numpy() for batch in pixels.split(64)), files["ptq"], scheme)
+    else:
+        _, untrained = next(untrained_students(students.fp32, pixels, scheme))
+        export_int8(untrained, files["ptq"], student.size_px)
+    if scheme.weight_bits == 4:
+        files["int4"] = directory / "int4.onnx"
+        export_int4(students.int8, files["int4"], student.size_px)
     return files
 
 

@@ -3,26 +3,29 @@
 import torch
 
 from edgevl_core.base.errors import UserError
+from edgevl_train.pruning.prune import prune
 from edgevl_train.restore import earlier_student, load_float_student
 from edgevl_train.sections import StudentSection
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.student.pretrained import from_timm, from_tower, is_tower
+from edgevl_train.student.widths import widths_of
 from edgevl_train.teacher.loading import Teacher
 
 
 def new_student(section: StudentSection, teacher: Teacher, seed: int) -> Student:
     """The section's student with its first weights; ``origin`` says where they are from, in words.
 
-    ``start_from``: those of an earlier run. ``merge``: those of the first of these runs, until there are pairs to merge
-    them by. ``pretrained``: "teacher", those of its image tower;
-    "timm", timm's own, downloaded; a file; "auto", the first of teacher and timm that can be had, random ones if
-    neither. Left out: random, by ``seed``.
+    ``start_from``: those of an earlier run, pruned where ``prune_share`` says. ``merge``: those of the first of these
+    runs, until there are pairs to merge them by. ``pretrained``: "teacher", those of its image tower; "timm", timm's
+    own, downloaded; a file; "auto", the first of teacher and timm that can be had, random ones if neither. Left out:
+    random, by ``seed``.
 
     Raises:
         UserError: the student cannot be built, or the weights cannot be had or do not fit.
     """
     if section.start_from is not None:
-        return earlier_student(section.start_from, section, teacher)
+        student = earlier_student(section.start_from, section, teacher)
+        return student if section.prune_share is None else _pruned(student, section)
     if section.merge:
         return load_float_student(section.merge[0], section, teacher.embed_dim)
     torch.manual_seed(seed)
@@ -37,6 +40,7 @@ def new_student(section: StudentSection, teacher: Teacher, seed: int) -> Student
         pretrained=None if named else pretrained,
         pretrained_mean=section.pretrained_mean,
         pretrained_std=section.pretrained_std,
+        widths=section.widths,
     )
     tower = teacher.model.visual
     if pretrained == "teacher" or (pretrained == "auto" and is_tower(student.backbone, tower)):
@@ -54,3 +58,28 @@ def new_student(section: StudentSection, teacher: Teacher, seed: int) -> Student
     else:
         student.origin = "random weights" if pretrained is None else f"the backbone in {pretrained}"
     return student
+
+
+def _pruned(student: Student, section: StudentSection) -> Student:
+    """Raises UserError: it cannot be pruned, or not to the widths that the section has."""
+    assert section.prune_share is not None
+    pruned = prune(student, section.prune_share, section.size_px)
+    if section.widths and section.widths != own_widths(pruned, section):
+        raise UserError(
+            f"student.prune_share={section.prune_share:g} of {section.start_from} gives other widths than "
+            "student.widths: set student.prune_share=null to go on with a run that is pruned, student.widths={} to "
+            "prune it further"
+        )
+    before, after = (sum(p.numel() for p in network.parameters()) / 1e6 for network in (student, pruned))
+    share = f"{section.prune_share:g}: {before:.2f} -> {after:.2f} M parameters"
+    pruned.origin = f"student of {section.start_from}, pruned by {share}"
+    return pruned
+
+
+def own_widths(student: Student, section: StudentSection) -> dict[str, tuple[int, ...]]:
+    """Of the layers that pruning has made narrower than those of the section's timm model."""
+    with torch.random.fork_rng(devices=[]):
+        full = build_student(
+            section.name, student.embed_dim, head=section.head, size_px=section.size_px, backbone=section.backbone
+        )
+    return widths_of(student, full)

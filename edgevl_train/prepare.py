@@ -28,7 +28,7 @@ from edgevl_train.data.tokens import embed_tokens
 from edgevl_train.data.views import draw_views
 from edgevl_train.merge.runs import check_alike
 from edgevl_train.merge.students import Students, load_students
-from edgevl_train.new_student import new_student
+from edgevl_train.new_student import new_student, own_widths
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise.trial import check_student
 from edgevl_train.recipe import Recipe
@@ -57,7 +57,8 @@ class Setup:
         warnings: as in TrainingInputs, to be said at once.
         tokens: whether a stage learns by the teacher's tokens.
         students: who answers in the teacher's place; None: nobody.
-        chosen: why this student, where the recipe gave a budget of time and no run had begun; else empty.
+        chosen: why this student, where the recipe gave a budget of time and no run had begun, or what pruning left of
+            it; else empty.
     """
 
     bags: list[Path]
@@ -142,9 +143,13 @@ def prepare(
         check_teacher(recipe.student.merge[0], teacher)
     students = load_students(teacher, recipe)
     student = new_student(recipe.student, teacher, recipe.seed)
+    if pruned := recipe.student.prune_share is not None:
+        section = recipe.student.model_copy(update={"widths": own_widths(student, recipe.student)})
+        recipe, why = recipe.model_copy(update={"student": section}), student.origin
     earlier = earlier_runs(recipe, teacher)
     start = recipe.student.start_from
-    tried = (out is not None and (out / INPUTS_FILE).is_file()) or (start is not None and (start / "bundle").is_dir())
+    tried = start is not None and not pruned and (start / "bundle").is_dir()
+    tried = tried or (out is not None and (out / INPUTS_FILE).is_file())
     if not tried and first_process():
         check_student(recipe.student, teacher.embed_dim)
     warnings = doubts + enlarged_views(teacher, recipe.cache.size_px)

@@ -83,7 +83,16 @@ def earlier_student(run: Path, section: StudentSection, teacher: Teacher) -> Stu
     if other := [key for key in ("name", "head", "backbone") if getattr(theirs, key) != getattr(section, key)]:
         differences = ", ".join(f"{key} {getattr(theirs, key)!r}, not {getattr(section, key)!r}" for key in other)
         raise UserError(f"student.start_from={run}: its student has {differences}: choose the same student")
-    return load_float_student(run, section, teacher.embed_dim)
+    if section.prune_share is None and theirs.widths != section.widths:
+        raise UserError(
+            f"student.start_from={run}: its student has other student.widths ({_pruned(theirs)}, not "
+            f"{_pruned(section)}): leave widths out, they come with the run"
+        )
+    return load_float_student(run, section.model_copy(update={"widths": theirs.widths}), teacher.embed_dim)
+
+
+def _pruned(section: StudentSection) -> str:
+    return f"{len(section.widths)} layers pruned" if section.widths else "none pruned"
 
 
 def load_float_student(run: Path, section: StudentSection, embed_dim: int) -> Student:
@@ -110,7 +119,12 @@ def _filled(
 ) -> Network:
     """``form`` of the section's student with the best weights; ``bias_of``: a convolution's bias in the file."""
     student = build_student(
-        section.name, embed_dim, head=section.head, size_px=section.size_px, backbone=section.backbone
+        section.name,
+        embed_dim,
+        head=section.head,
+        size_px=section.size_px,
+        backbone=section.backbone,
+        widths=section.widths,
     )
     try:
         best = torch.load(checkpoint, map_location="cpu", weights_only=True)["best"]["state"]

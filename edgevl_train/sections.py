@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairSettings
 from edgevl_train.student import presets
@@ -27,7 +27,9 @@ class StudentSection(Section):
     ``pretrained_mean`` and ``pretrained_std``, of RGB in 0..1, are what that file's weights were made for; left out,
     timm's for the name. ``budget_ms`` chooses name and backbone: the most accurate student whose int8 file takes no
     longer here for one image, see :mod:`edgevl_train.budget`. ``merge``: runs whose students' weights are averaged, as
-    ``merge_choice`` says, see :mod:`edgevl_train.merge.soup`; `edgevl merge` sets them.
+    ``merge_choice`` says, see :mod:`edgevl_train.merge.soup`; `edgevl merge` sets them. ``prune_share``: this share of
+    every layer's channels is taken out of the student of ``start_from`` first, see :mod:`edgevl_train.pruning.prune`;
+    ``widths`` are what that has left, which the run writes into its recipe.
     """
 
     name: str = presets.DEFAULT
@@ -41,6 +43,8 @@ class StudentSection(Section):
     merge: tuple[Path, ...] = ()
     merge_choice: Literal["all", "greedy", "layers"] = "greedy"
     budget_ms: PositiveFloat | None = None
+    prune_share: float | None = Field(None, gt=0, lt=1)
+    widths: dict[str, tuple[PositiveInt, ...]] = {}
 
     @model_validator(mode="after")
     def _chosen_freely(self) -> "StudentSection":
@@ -54,6 +58,10 @@ class StudentSection(Section):
             raise ValueError(
                 "merge is given with pretrained, start_from or budget_ms: the first weights are the merged"
             )
+        if self.prune_share and not self.start_from:
+            raise ValueError("prune_share takes channels out of a trained student: give start_from=RUN as well")
+        if self.widths and self.pretrained not in (None, "auto"):
+            raise ValueError("widths are of a pruned student, and pretrained weights of a whole one: give one of them")
         if self.pretrained not in (None, "auto") and self.start_from:
             raise ValueError("pretrained and start_from are both given: the first weights come from one of them")
         if not isinstance(self.pretrained, Path) and (self.pretrained_mean or self.pretrained_std):

@@ -118,6 +118,8 @@ class Stage2Section(ObjectiveSection):
     cross_modal: bool = True
     triplet_weight: float = Field(0.1, ge=0)
     calibration_pairs: int = Field(256, ge=1)
-    weight_bits: Literal[7, 8] = Field(
-        8, description="7: for robots with x86 without VNNI, where 8 saturates; see docs/results.md"
+    weight_bits: Literal[4, 7, 8] = Field(
+        8, description="7: for robots with x86 without VNNI, where 8 saturates (docs/results.md); 4: docs/npu.md"
     )
+    weight_scale: Literal["per_channel", "per_tensor"] = "per_channel"
+    power_of_two: bool = Field(False, description="all scales, for hardware that shifts; docs/npu.md")

@@ -22,7 +22,7 @@ from edgevl_core.engine import Engine
 from edgevl_core.pairlog.pairs import RgbdPair, read_pairs
 from edgevl_train.evaluation.predictions import MODALITIES, answers
 from edgevl_train.evaluation.predictors import Predictor, engine_predictor, teacher_predictor
-from edgevl_train.quantise import calibrate, export_int8, fake_quantise, fuse, keep_sums
+from edgevl_train.quantise import calibrate, export_int8, fake_quantise, fuse, keep_sums, scheme_of
 from edgevl_train.recipe import load_recipe
 from edgevl_train.restore import load_student
 from edgevl_train.teacher.loading import Teacher, load_teacher
@@ -66,7 +66,7 @@ def untrained_int8(run: Path, pairs: Sequence[RgbdPair], teacher: Teacher) -> Pr
         some = [pairs[row] for row in np.linspace(0, len(pairs) - 1, recipe.stage2.calibration_pairs).astype(int)]
         images = [to_input(image, manifest.preprocess) for pair in some for image in (pair.rgb, pair.depth)]
         quantised = calibrate(
-            fake_quantise(fuse(network), recipe.stage2.weight_bits), torch.from_numpy(to_batch(images)).split(64)
+            fake_quantise(fuse(network), scheme_of(recipe.stage2)), torch.from_numpy(to_batch(images)).split(64)
         )
         export_int8(keep_sums(quantised), file, recipe.student.size_px)
     bank = home_bank(teacher)

@@ -20,7 +20,7 @@ from edgevl_train.ablation.trial import Trial, start_alone
 from edgevl_train.data.cache import hash_bag
 from edgevl_train.prepare import gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
-from edgevl_train.quantise.fake import LARGEST_WEIGHT
+from edgevl_train.quantise.scheme import LARGEST_WEIGHT
 from edgevl_train.recipe import Recipe, override, parse_recipe
 from edgevl_train.run_directory import at_work, check_out, write_json
 from edgevl_train.training.signals import terminable

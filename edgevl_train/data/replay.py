@@ -46,6 +46,8 @@ def inherited(recipe: Recipe) -> Recipe:
     }.items():
         given = getattr(recipe, section).model_fields_set
         mine[section] |= {key: theirs[section][key] for key in keys if key not in given}
+    if recipe.student.prune_share is None and "widths" not in recipe.student.model_fields_set:
+        mine["student"]["widths"] = theirs["student"]["widths"]
     return parse_recipe(mine, origin=f"after student.start_from={run}")
 
 

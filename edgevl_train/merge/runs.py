@@ -58,6 +58,8 @@ def check_alike(runs: Sequence[Path], labels: Path) -> None:
     for run in runs[1:]:
         for key in _STUDENT:
             _same(f"student.{key}", [(each, getattr(recipes[each].student, key)) for each in (first, run)])
+        if recipes[run].student.widths != recipes[first].student.widths:
+            raise UserError(f"{run} is pruned otherwise than {first}: students of the same widths can be merged")
         _same("input", [(each, recipes[each].robot_preprocess()) for each in (first, run)])
         if theirs[run]["teacher"] != theirs[first]["teacher"]:
             raise UserError(f"{run} has another teacher than {first}: students of one teacher can be merged")
@@ -87,10 +89,14 @@ def _ancestry(run: Path) -> set[str]:
     at: Path | None = run
     while at is not None and (at / FLOAT_STUDENT).is_file() and (at / INPUTS_FILE).is_file():
         found.add(sha256_file(at / FLOAT_STUDENT))
-        start = load_recipe(at / RECIPE_FILE).student.start_from
-        if start is not None:
+        student = load_recipe(at / RECIPE_FILE).student
+        if student.prune_share is not None:
+            # Of other weights other channels were taken out: they have no base in common, however they are called.
+            found.add(f"{_inputs(at)['first_weights']} pruned by {student.prune_share:g}")
+            break
+        if student.start_from is not None:
             found.add(str(_inputs(at)["first_weights"]))
-        at = start
+        at = student.start_from
     return found
 
 
@@ -107,6 +113,7 @@ def merge_recipe(runs: Sequence[Path], choice: str, settings: Sequence[str]) -> 
     data = load_recipe(runs[0] / RECIPE_FILE).model_dump()
     defaults = Recipe().model_dump()
     data["student"] |= {"start_from": None, "pretrained": None, "pretrained_mean": None, "pretrained_std": None}
+    data["student"] |= {"prune_share": None}
     data["student"] |= {"merge": tuple(runs), "merge_choice": choice}
     data["stage1"]["epochs"] = data["stage2"]["epochs"] = 0
     # Topics, homes and the course of time are those of the robot's drive, not of the pairs at hand.

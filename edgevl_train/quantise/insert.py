@@ -19,12 +19,12 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from edgevl_train.quantise.fake import (
-    WEIGHT_BITS,
     ActivationQuantiser,
     InputQuantiser,
     QuantisedLayer,
     is_plain,
 )
+from edgevl_train.quantise.scheme import EIGHT_BITS, Scheme
 from edgevl_train.student.pixels import PixelNormalise
 
 _CLIPPING = {nn.ReLU, nn.ReLU6, functional.relu, functional.relu_, functional.relu6, torch.relu, "relu"}
@@ -66,14 +66,14 @@ class QuantStudent(nn.Module):
         return network.eval()
 
 
-def fake_quantise(fused: fx.GraphModule, weight_bits: int = WEIGHT_BITS) -> QuantStudent:
+def fake_quantise(fused: fx.GraphModule, scheme: Scheme = EIGHT_BITS) -> QuantStudent:
     """Quantised copy of a fused student; its activation ranges are empty until ``calibrate``.
 
     Args:
         fused: from :func:`edgevl_train.quantise.fuse.fuse`; left as it is.
-        weight_bits: 7, with which no product saturates on any processor, or 8.
+        scheme: of the weights; with 7 bits no product saturates on any processor.
     """
-    inserter = _Inserter(copy.deepcopy(fused), weight_bits)
+    inserter = _Inserter(copy.deepcopy(fused), scheme)
     inserter.run()
     return QuantStudent(inserter.module, inserter.float_layers)
 
@@ -92,9 +92,9 @@ def float_copy(q: QuantStudent) -> fx.GraphModule:
 class _Inserter:
     """One walk through the graph; a *root* is the node that makes a value, before changes of its shape."""
 
-    def __init__(self, module: fx.GraphModule, weight_bits: int) -> None:
+    def __init__(self, module: fx.GraphModule, scheme: Scheme) -> None:
         self.module = module
-        self.weight_bits = weight_bits
+        self.scheme = scheme
         self.modules = dict(module.named_modules())
         self.calls = Counter(node.target for node in module.graph.nodes if node.op == "call_module")
         # Nodes whose values are quantised, with the quantiser's name (None: the pixels).
@@ -144,12 +144,12 @@ class _Inserter:
     def _quantise_layer(self, node: fx.Node) -> None:
         name = self.quantiser_of[_source(node)]
         quantiser = self.quantisers[name] if name is not None else None
-        layer = QuantisedLayer(self.modules[str(node.target)], quantiser, self.weight_bits)
+        layer = QuantisedLayer(self.modules[str(node.target)], quantiser, self.scheme)
         self.module.set_submodule(str(node.target), layer)
 
     def _new_after(self, node: fx.Node) -> None:
         name = f"quantiser_{node.name}"
-        self.quantisers[name] = ActivationQuantiser()
+        self.quantisers[name] = ActivationQuantiser(power_of_two=self.scheme.power_of_two)
         self.module.add_submodule(name, self.quantisers[name])
         self._call_after(node, name)
 

@@ -20,7 +20,7 @@ from onnxruntime.quantization import (
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_train.quantise.export import INPUT_NAME
-from edgevl_train.quantise.fake import WEIGHT_BITS
+from edgevl_train.quantise.scheme import EIGHT_BITS, Scheme
 
 _STATIC_OPS = ["Conv", "Gemm", "MatMul", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Relu", "Clip"]
 
@@ -41,9 +41,9 @@ class _PixelReader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime 
 
 
 def ptq_int8(
-    fp32_onnx: Path | str, batches: Iterable[NDArray[np.uint8]], path: Path | str, weight_bits: int = WEIGHT_BITS
+    fp32_onnx: Path | str, batches: Iterable[NDArray[np.uint8]], path: Path | str, scheme: Scheme = EIGHT_BITS
 ) -> None:
-    """Static post-training quantisation: u8 activations, s8 weights per channel, ranges by minimum and maximum.
+    """Static post-training quantisation: u8 activations, s8 weights, ranges by minimum and maximum.
 
     Products of two activations (attention) stay float.
 
@@ -51,11 +51,13 @@ def ptq_int8(
         fp32_onnx: from :func:`edgevl_train.quantise.export.export_fp32`.
         batches: (N, 3, S, S) uint8 pixels of TRAINING data, both modalities, all of one shape.
         path: the int8 file to write.
-        weight_bits: 7 or 8, see :func:`edgevl_train.quantise.insert.fake_quantise`.
+        scheme: one that ``known_to_onnxruntime``.
 
     Raises:
-        UserError: no batch.
+        UserError: no batch, another scheme.
     """
+    if not scheme.known_to_onnxruntime:
+        raise UserError(f"{scheme}: ONNX Runtime's own quantisation makes no such weights: use untrained_students")
     reader = _PixelReader(batches)
     first = reader.get_next()
     if first is None:
@@ -70,16 +72,16 @@ def ptq_int8(
             reader,
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_STATIC_OPS,
-            per_channel=True,
+            per_channel=scheme.per_channel,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            reduce_range=weight_bits == 7,
+            reduce_range=scheme.weight_bits == 7,
             nodes_to_exclude=_float_nodes(model),
         )
         atomic_write(path, temporary.read_bytes())
 
 
-def dynamic_int8(fp32_onnx: Path | str, path: Path | str, weight_bits: int = WEIGHT_BITS) -> None:
+def dynamic_int8(fp32_onnx: Path | str, path: Path | str, weight_bits: int = 8) -> None:
     """Dynamic quantisation: s8 weights per channel, activation ranges found at each run; good for transformers.
 
     Convolutions stay float: ONNX Runtime has no fast dynamic kernel for them.

@@ -8,8 +8,9 @@ depth this was nearly all that post-training quantisation of a MobileNetV2 lost 
 import torch
 from torch import Tensor, nn
 
-from edgevl_train.quantise.fake import LARGEST_WEIGHT, QuantisedLayer
+from edgevl_train.quantise.fake import QuantisedLayer
 from edgevl_train.quantise.insert import QuantStudent
+from edgevl_train.quantise.scheme import LARGEST_WEIGHT
 
 
 @torch.no_grad()
@@ -22,7 +23,7 @@ def keep_sums(q: QuantStudent) -> QuantStudent:
         if isinstance(module, QuantisedLayer) and _is_depthwise(module.layer):
             weight = module.layer.weight
             steps = module.scale().view(-1, *[1] * (weight.ndim - 1))
-            rounded = round_keeping_sums((weight / steps).flatten(1), module.weight_max)
+            rounded = round_keeping_sums((weight / steps).flatten(1), module.scheme.weight_max)
             weight.copy_(rounded.view_as(weight) * steps)
     return q
 

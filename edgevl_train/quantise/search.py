@@ -7,11 +7,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from edgevl_train.quantise.fake import WEIGHT_BITS
 from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.insert import QuantStudent, fake_quantise
 from edgevl_train.quantise.ranges import calibrate
 from edgevl_train.quantise.rounding import keep_sums
+from edgevl_train.quantise.scheme import EIGHT_BITS, Scheme
 from edgevl_train.quantise.untrained import clip_weights, correct_biases
 from edgevl_train.student.network import Student
 
@@ -26,19 +26,19 @@ _RANGES: dict[str, Callable[..., QuantStudent]] = {
 
 @torch.no_grad()
 def untrained_students(
-    student: Student, pixels: Tensor, weight_bits: int = WEIGHT_BITS
+    student: Student, pixels: Tensor, scheme: Scheme = EIGHT_BITS
 ) -> Iterator[tuple[str, QuantStudent]]:
     """Post-training quantisations in eval mode, each with what it was made with; made as they are asked for.
 
     Ranges by extremes and two percentiles; weights as they are and clipped; biases as they are and corrected. The sums
-    of depthwise filters are kept in all. Weights have one scale a channel, so equalising them across layers would
-    change nothing but the ranges.
+    of depthwise filters are kept in all. Where weights have one scale a channel, equalising them across layers would
+    change nothing but the ranges; it is not done where they have one for the layer either.
 
     Args:
         student: float, on the CPU; it stays as it is.
         pixels: (N, 3, S, S) uint8 to calibrate with, N >= 1.
     """
-    start = fake_quantise(fuse(student), weight_bits)
+    start = fake_quantise(fuse(student), scheme)
     some = pixels[:: -(-len(pixels) // _BIAS_IMAGES)]
     for clipped in (False, True):
         weights = clip_weights(copy.deepcopy(start)) if clipped else start

@@ -58,7 +58,7 @@ def check_student(section: StudentSection, embed_dim: int) -> None:
 
 
 def _key(section: StudentSection, embed_dim: int) -> tuple[str, int]:
-    return section.model_dump_json(include={"name", "size_px", "head", "backbone"}), embed_dim
+    return section.model_dump_json(include={"name", "size_px", "head", "backbone", "widths"}), embed_dim
 
 
 def try_student(section: StudentSection, embed_dim: int, directory: Path) -> Trial:
@@ -76,7 +76,9 @@ def try_student(section: StudentSection, embed_dim: int, directory: Path) -> Tri
     name, size_px = section.name, section.size_px
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        student = build_student(name, embed_dim, head=section.head, size_px=size_px, backbone=section.backbone)
+        student = build_student(
+            name, embed_dim, head=section.head, size_px=size_px, backbone=section.backbone, widths=section.widths
+        )
         pixels = torch.randint(0, 256, (_IMAGES, 3, size_px, size_px), dtype=torch.uint8)
         with _refusing(name, size_px, f"does not take images of {size_px} px"):
             _with_statistics(student, pixels)

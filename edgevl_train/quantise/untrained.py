@@ -10,22 +10,23 @@ from torch import Tensor, nn
 
 from edgevl_train.quantise.fake import QuantisedLayer
 from edgevl_train.quantise.insert import QuantStudent, float_copy
+from edgevl_train.quantise.scheme import Scheme, next_power_of_two
 
 _CLIPS = [1 - 0.05 * step for step in range(13)]  # of the largest weight: 1.0 down to 0.4
 
 
 @torch.no_grad()
 def clip_weights(q: QuantStudent) -> QuantStudent:
-    """Clip each output channel's weights where their mean squared rounding error is least; in place, returned.
+    """Clip the weights that share a scale where their mean squared rounding error is least; in place, returned.
 
     With few bits the largest weight makes the steps coarse for all others. At 8 bits next to nothing is clipped.
     """
     for _, layer in _quantised_layers(q):
         weight = layer.layer.weight
-        rows = weight.flatten(1)
+        rows = weight.flatten(1) if layer.scheme.per_channel else weight.flatten()[None]
         largest = rows.abs().amax(1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
         bounds = torch.stack([largest * share for share in _CLIPS])  # (clips, C_out, 1)
-        errors = torch.stack([_rounding_error(rows, bound, layer.weight_max) for bound in bounds])
+        errors = torch.stack([_rounding_error(rows, bound, layer.scheme) for bound in bounds])
         best = bounds.gather(0, errors.argmin(0).view(1, -1, 1))[0]
         weight.copy_(rows.clamp(-best, best).view_as(weight))
     return q
@@ -81,9 +82,10 @@ def _quantised_layers(q: QuantStudent) -> Iterator[tuple[str, QuantisedLayer]]:
     return ((name, module) for name, module in q.network.named_modules() if isinstance(module, QuantisedLayer))
 
 
-def _rounding_error(rows: Tensor, bound: Tensor, weight_max: int) -> Tensor:
-    step = bound / weight_max
-    rounded = (rows / step).round().clamp(-weight_max, weight_max) * step
+def _rounding_error(rows: Tensor, bound: Tensor, scheme: Scheme) -> Tensor:
+    step, most = bound / scheme.weight_max, scheme.weight_max
+    step = next_power_of_two(step) if scheme.power_of_two else step
+    rounded = (rows / step).round().clamp(-most, most) * step
     return (rounded - rows).square().mean(1)
 
 

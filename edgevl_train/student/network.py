@@ -21,6 +21,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_train.student.pixels import PixelNormalise
 from edgevl_train.student.presets import Head
 from edgevl_train.student.pretrained import load_backbone, made_for
+from edgevl_train.student.widths import Widths, set_widths
 
 _SHORTEST = 1e-12  # a zero vector stays one, instead of NaN
 _MASKED = -50.0
@@ -62,7 +63,7 @@ class Student(nn.Module):
         return features / features.norm(dim=-1, keepdim=True).clamp(min=_SHORTEST)
 
 
-def build_student(
+def build_student(  # noqa: PLR0913 - what a recipe's section says of a student
     name: str,
     embed_dim: int,
     *,
@@ -72,6 +73,7 @@ def build_student(
     pretrained: Path | str | None = None,
     pretrained_mean: Sequence[float] | None = None,
     pretrained_std: Sequence[float] | None = None,
+    widths: Widths | None = None,
 ) -> Student:
     """A student with random weights, or with a backbone from a local file.
 
@@ -84,10 +86,11 @@ def build_student(
         pretrained: a safetensors file with the backbone's weights; a classifier in it is left out.
         pretrained_mean, pretrained_std: of RGB in 0..1, the normalisation that they were made for, which is put into
             the first convolution; None: timm's for ``name``.
+        widths: of layers that pruning has made narrower, see :mod:`edgevl_train.student.widths`.
 
     Raises:
         UserError: unknown name (with close matches), arguments the backbone does not take, a file that does
-            not fit, a backbone that reads its pixels by no convolution, with such a file.
+            not fit, a backbone that reads its pixels by no convolution, with such a file; widths of other layers.
     """
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=4, cutoff=0.5)
@@ -103,6 +106,7 @@ def build_student(
     if pretrained is not None:
         normalisation = {"mean": pretrained_mean, "std": pretrained_std}
         student.folded = load_backbone(network, name, Path(pretrained), **normalisation, size_px=size_px)
+    set_widths(student, widths or {})
     return student
 
 

@@ -13,7 +13,7 @@ from edgevl_train.data.batches import Batch
 from edgevl_train.data.run_data import RunData, calibration_pixels
 from edgevl_train.objectives.combined import make_objective
 from edgevl_train.objectives.triplets import mine_semi_hard, pairwise_distance, triplet_loss
-from edgevl_train.quantise import QuantStudent, calibrate, fake_quantise, fuse, keep_sums
+from edgevl_train.quantise import QuantStudent, calibrate, fake_quantise, fuse, keep_sums, scheme_of
 from edgevl_train.recipe import Recipe
 from edgevl_train.stage_sections import Stage2Section
 from edgevl_train.student.network import Student
@@ -27,7 +27,7 @@ def quantised_copy(student: Student, data: RunData, section: Stage2Section) -> Q
 
     The student stays as it is.
     """
-    quantised = fake_quantise(fuse(student), section.weight_bits)
+    quantised = fake_quantise(fuse(student), scheme_of(section))
     pixels = calibration_pixels(data, section.calibration_pairs)
     device = next(student.parameters()).device
     calibrate(quantised, (part.to(device) for part in pixels.split(64)))

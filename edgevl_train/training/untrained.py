@@ -3,7 +3,7 @@
 import torch
 
 from edgevl_train.data.run_data import RunData, calibration_pixels
-from edgevl_train.quantise import QuantStudent, untrained_students
+from edgevl_train.quantise import QuantStudent, scheme_of, untrained_students
 from edgevl_train.stage_sections import Stage2Section
 from edgevl_train.student.network import Student
 from edgevl_train.training.validation import validator
@@ -18,6 +18,6 @@ def best_untrained(student: Student, data: RunData, section: Stage2Section) -> t
     """
     pixels = calibration_pixels(data, section.calibration_pairs)
     validate = validator(data, torch.device("cpu"))
-    found = [(validate(q)["score"], name, q) for name, q in untrained_students(student, pixels, section.weight_bits)]
+    found = [(validate(q)["score"], name, q) for name, q in untrained_students(student, pixels, scheme_of(section))]
     _, name, best = max(found, key=lambda each: each[0])
     return best, name

@@ -62,7 +62,17 @@ LAYERS = {
     # pyarrow LeRobot's.
     "edgevl_train": Layer(
         TRAINING | CORE | {"edgevl_core", "rich"},
-        late={"matplotlib", "tokenizers", "huggingface_hub", "h5py", "tifffile", "pyarrow", "mlflow", "wandb"},
+        late={
+            "matplotlib",
+            "tokenizers",
+            "huggingface_hub",
+            "h5py",
+            "tifffile",
+            "pyarrow",
+            "mlflow",
+            "wandb",
+            "torch_pruning",
+        },
     ),
     # Everything, but only when a command needs it: test_it_starts_light.
     "edgevl_cli": Layer(ROS | TRAINING | CORE | PROJECT | {"typer", "rich", "matplotlib"}, late=set()),
@@ -113,14 +123,15 @@ ROOMS: dict[str, dict[str, str]] = {
         "first_bundle": "data evaluation quantise run_directory sections student teacher torchvision_ops",
         "loggers": "metrics_file",
         "merge": "data recipe restore run_directory sections student teacher training",
-        "new_student": "restore sections student teacher",
+        "new_student": "pruning restore sections student teacher",
         "objectives": "data recipe stage_sections student teacher",
         "plan": "data prepare recipe run_directory",
         "prepare": "budget data merge new_student progress quantise recipe restore run_directory sharing student "
         "teacher training",
         "pretrain": "data datasets evaluation metrics_file objectives progress recipe run_directory sections sharing "
         "stage_sections student teacher torchvision_ops training",
-        "quantise": "sections student torchvision_ops",
+        "pruning": "student",
+        "quantise": "sections stage_sections student torchvision_ops",
         "recipe": "sections stage_sections",
         "report": "data evaluation export_bundle metrics_file sections",
         "restore": "quantise recipe run_directory sections student teacher",

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from edgevl_train.quantise import calibrate, fake_quantise, fuse, keep_sums
-from edgevl_train.quantise.fake import WEIGHT_MAX, QuantisedLayer
+from edgevl_train.quantise.fake import QuantisedLayer
 from edgevl_train.quantise.rounding import round_keeping_sums
 from edgevl_train.student.network import PixelNormalise, Student
 
@@ -63,5 +63,5 @@ def test_smooth_images_come_through() -> None:
         if name.endswith("filters") and isinstance(module, QuantisedLayer):
             steps = (module.layer.weight / module.scale().view(-1, 1, 1, 1)).detach()
             assert torch.allclose(steps, steps.round(), atol=1e-3)
-            assert steps.abs().max() == pytest.approx(WEIGHT_MAX, abs=1e-3)
+            assert steps.abs().max() == pytest.approx(module.scheme.weight_max, abs=1e-3)
     assert error(kept) < error(plain) / 3

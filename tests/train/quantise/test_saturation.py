@@ -11,8 +11,18 @@ from onnx import numpy_helper
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from edgevl_train.quantise import calibrate, export_float_of, export_int8, fake_quantise, fuse, keep_sums, ptq_int8
-from edgevl_train.quantise.fake import LARGEST_WEIGHT, QuantisedLayer
+from edgevl_train.quantise import (
+    Scheme,
+    calibrate,
+    export_float_of,
+    export_int8,
+    fake_quantise,
+    fuse,
+    keep_sums,
+    ptq_int8,
+)
+from edgevl_train.quantise.fake import QuantisedLayer
+from edgevl_train.quantise.scheme import LARGEST_WEIGHT
 from edgevl_train.student.network import Student
 from tests.train.quantise.quantised import pixels_of, warm_up
 
@@ -75,21 +85,21 @@ def stored_weights(file: Path) -> list[NDArray[np.int8]]:
 def test_students_have_8_bit_weights_unless_asked_otherwise(student: Student, tmp_path: Path) -> None:
     pixels = pixels_of(16, size_px=SIZE_PX)
     for bits, largest in ((None, 127), (7, 63), (8, 127)):
-        q = fake_quantise(fuse(student)) if bits is None else fake_quantise(fuse(student), bits)
+        q = fake_quantise(fuse(student)) if bits is None else fake_quantise(fuse(student), Scheme(bits))
         export_int8(keep_sums(calibrate(q, [pixels])).eval(), tmp_path / "int8.onnx", SIZE_PX)
         weights = stored_weights(tmp_path / "int8.onnx")
         assert len(weights) == 4
         assert {int(np.abs(each.astype(int)).max()) for each in weights} == {largest}
     export_float_of(q, tmp_path / "float.onnx", SIZE_PX)
     for bits, largest in ((7, 64), (8, 127)):  # ONNX Runtime's own range of 7 bits: 2 x 255 x 64 fits as well
-        ptq_int8(tmp_path / "float.onnx", [pixels.numpy()], tmp_path / "ptq.onnx", bits)
+        ptq_int8(tmp_path / "float.onnx", [pixels.numpy()], tmp_path / "ptq.onnx", Scheme(bits))
         assert max(int(np.abs(each.astype(int)).max()) for each in stored_weights(tmp_path / "ptq.onnx")) <= largest
 
 
 @pytest.mark.parametrize(("bits", "right"), [(7, True), (8, False)])
 def test_no_sum_of_a_student_saturates_with_7_bits(student: Student, bits: int, right: bool) -> None:
     """The stored weights of every layer, with activations as bright as they come."""
-    q = calibrate(fake_quantise(fuse(student), bits), [pixels_of(16, size_px=SIZE_PX)])
+    q = calibrate(fake_quantise(fuse(student), Scheme(bits)), [pixels_of(16, size_px=SIZE_PX)])
     activations = np.random.default_rng(0).integers(200, 256, (64, 27), dtype=np.uint8)
     equal = []
     for module in q.modules():
@@ -105,21 +115,22 @@ def test_no_sum_of_a_student_saturates_with_7_bits(student: Student, bits: int, 
 def test_a_state_says_its_own_bits_and_one_without_has_8(student: Student) -> None:
     pixels = pixels_of(16, size_px=SIZE_PX)
     for bits in (7, 8):
-        saved = calibrate(fake_quantise(fuse(student), bits), [pixels]).eval()
-        restored = fake_quantise(fuse(student), 15 - bits)
+        saved = calibrate(fake_quantise(fuse(student), Scheme(bits)), [pixels]).eval()
+        restored = fake_quantise(fuse(student), Scheme(15 - bits))
         restored.load_state_dict(saved.state_dict())
         torch.testing.assert_close(restored.eval()(pixels), saved(pixels), rtol=0, atol=0)
-    old = {key: value for key, value in saved.state_dict().items() if not key.endswith("stored_weight_max")}
-    restored = fake_quantise(fuse(student), 7)
+    said = ("stored_weight_max", "stored_scales", "power_of_two")
+    old = {key: value for key, value in saved.state_dict().items() if not key.endswith(said)}
+    restored = fake_quantise(fuse(student), Scheme(7))
     restored.load_state_dict(old)
     torch.testing.assert_close(restored.eval()(pixels), saved(pixels), rtol=0, atol=0)
 
 
 def test_the_average_of_weights_keeps_the_bits(student: Student) -> None:
-    q = calibrate(fake_quantise(fuse(student), 7), [pixels_of(16, size_px=SIZE_PX)])
+    q = calibrate(fake_quantise(fuse(student), Scheme(7)), [pixels_of(16, size_px=SIZE_PX)])
     average = AveragedModel(q, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
     for _ in range(5):
         average.update_parameters(q)
-    restored = fake_quantise(fuse(student), 8)
+    restored = fake_quantise(fuse(student), Scheme(8))
     restored.load_state_dict(average.module.state_dict())
-    assert {m.weight_max for m in restored.modules() if isinstance(m, QuantisedLayer)} == {63}
+    assert {m.scheme.weight_max for m in restored.modules() if isinstance(m, QuantisedLayer)} == {63}

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from edgevl_train.quantise import calibrate, clip_weights, correct_biases, fake_quantise, float_copy, fuse
+from edgevl_train.quantise import Scheme, calibrate, clip_weights, correct_biases, fake_quantise, float_copy, fuse
 from edgevl_train.quantise.fake import QuantisedLayer
 from edgevl_train.student.network import Student
 
@@ -23,12 +23,12 @@ def quantised(bits: int):
     for module in student.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.uniform_(-0.5, 0.5)
-    return fake_quantise(fuse(student), bits)
+    return fake_quantise(fuse(student), Scheme(bits))
 
 
 def rounding_error(layer: QuantisedLayer, weight: torch.Tensor) -> float:
     scale = layer.scale().view(-1, *[1] * (weight.ndim - 1))
-    rounded = (layer.layer.weight / scale).round().clamp(-layer.weight_max, layer.weight_max) * scale
+    rounded = (layer.layer.weight / scale).round().clamp(-layer.scheme.weight_max, layer.scheme.weight_max) * scale
     return (rounded - weight).detach().square().sum().item()
 
 

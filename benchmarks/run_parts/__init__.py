@@ -1,0 +1,1 @@
+"""What benchmarks that go on from a finished run share."""

@@ -1,0 +1,1 @@
+"""Students made smaller by taking whole channels out."""
