@@ -107,9 +107,10 @@ ROOMS: dict[str, dict[str, str]] = {
         "comparison": "ablation data prepare progress quantise recipe run_directory training",
         "data": "recipe sections teacher",
         "evaluation": "data metrics_file recipe restore teacher",
-        "export_bundle": "data evaluation prepare quantise recipe run_directory sections stage_sections "
-        "student teacher",
+        "export_bundle": "data evaluation golden_inputs prepare quantise recipe run_directory sections "
+        "stage_sections student teacher",
         "first_bundle": "data evaluation quantise run_directory sections student teacher torchvision_ops",
+        "golden_inputs": "",
         "loggers": "metrics_file",
         "merge": "data recipe restore run_directory sections student training",
         "new_student": "restore sections student teacher",
