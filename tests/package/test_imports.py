@@ -118,9 +118,10 @@ ROOMS: dict[str, dict[str, str]] = {
         "comparison": "ablation data prepare progress quantise recipe run_directory training",
         "data": "recipe sections sharing teacher",
         "evaluation": "data metrics_file recipe restore sharing teacher",
-        "export_bundle": "data evaluation prepare quantise recipe run_directory sections stage_sections "
-        "student teacher",
+        "export_bundle": "data evaluation golden_inputs prepare quantise recipe run_directory sections "
+        "stage_sections student teacher",
         "first_bundle": "data evaluation quantise run_directory sections student teacher torchvision_ops",
+        "golden_inputs": "",
         "loggers": "metrics_file",
         "merge": "data recipe restore run_directory sections student teacher training",
         "new_student": "pruning restore sections student teacher",
