@@ -77,6 +77,11 @@ class Link:
         self._question: _Question | None = None
         self._change = threading.Condition()
 
+    def asks(self) -> bool:
+        """Whether ``ask`` would send anything now."""
+        with self._change:
+            return self.using or self._clock() >= self._next_probe_s
+
     def ask(self, features: NDArray[Any], limit_s: float) -> NDArray[np.float32] | None:
         """(N, ...) features -> (N, D) float32 embeddings of length 1; None: the robot computes them itself.
 
@@ -84,7 +89,7 @@ class Link:
         """
         with self._change:
             now_s = self._clock()
-            if not self.using and now_s < self._next_probe_s:
+            if not self.asks():
                 return None
             unanswered = self._question is not None
             self._number += 1

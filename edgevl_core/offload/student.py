@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edgevl_core.base.recent import Recent
 from edgevl_core.classify.classifier import Classifier
 from edgevl_core.classify.model import Model
+from edgevl_core.engine import Engine
 from edgevl_core.offload.halves import Halves, check_fits
 from edgevl_core.offload.link import Link
 
@@ -19,6 +20,9 @@ LEAST_SHARE = 0.5  # of a frame period: a robot too slow for its camera may wait
 
 class Offload:
     """Runs the front half, asks the base station, and runs the back half where no answer comes in time.
+
+    While nobody is to be asked it runs the whole student at once, which a pair of images is faster with; with a
+    bottleneck at the cut it always runs the halves, for they answer otherwise.
 
     Args:
         halves: of the student.
@@ -35,6 +39,7 @@ class Offload:
         self.back_s = Recent(50)
         self._wait_s, self._clock = wait_s, clock
         self._periods_s, self._last_s = Recent(31), 0.0
+        self._whole: Engine | None = None
 
     def through(self, model: Model) -> Model:
         """The model with its student run in two halves; where they do not fit it: as it is, ``fallback`` says why."""
@@ -45,6 +50,7 @@ class Offload:
         pixels = np.zeros((1, 3, bundle.engine.size_px, bundle.engine.size_px), np.uint8)
         for _ in range(3):  # before the first frame, how long the robot needs itself
             self._back(self.halves.front(pixels))
+        self._whole = bundle.engine if self.halves.manifest.compress == 1 else None
         bundle = replace(bundle, engine=bundle.engine.run_by(self))
         classifier = Classifier(bundle, model.classifier.labels, model.classifier.bank)
         return replace(model, bundle=bundle, classifier=classifier)
@@ -57,6 +63,8 @@ class Offload:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, 3, S, S) uint8 -> (N, D) float32, L2-normalised."""
+        if self._whole is not None and not self.link.asks():
+            return self._whole(pixels)
         features = self.halves.front(pixels)
         answer = self.link.ask(features, self.limit_s(len(pixels)))
         return self._back(features) if answer is None else answer

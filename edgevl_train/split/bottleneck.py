@@ -110,7 +110,8 @@ def narrowed(quantised: QuantStudent, node: fx.Node, features: Tensor, narrow: i
         What can be trained now.
     """
     network = quantised.network
-    bottleneck = Bottleneck(network.get_submodule(str(node.target)), features.shape[1], narrow)
+    source: Any = network.get_submodule(str(node.target))  # an ActivationQuantiser
+    bottleneck = Bottleneck(source, features.shape[1], narrow)
     _begin_with_components(bottleneck, features)
     network.add_submodule(NAME, bottleneck)
     with network.graph.inserting_after(node):

@@ -42,7 +42,7 @@ def whole() -> Model:
 
 def offload_of(cut: Path, wait_s: float = 0.0) -> Offload:
     halves = load_halves(cut)
-    return Offload(halves, Link(halves.manifest, lambda number, features: False, 1.0, lambda text: None), wait_s)
+    return Offload(halves, Link(halves.manifest, lambda number, features: False, 0.0, lambda text: None), wait_s)
 
 
 def test_in_halves_a_classifier_says_what_it_says_with_the_whole(made, whole):

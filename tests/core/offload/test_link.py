@@ -84,6 +84,7 @@ def test_two_silences_in_a_row_end_it_and_probes_that_nobody_waits_for_find_it_a
     sent = len(robot.sent)
     assert [robot.ask() for _ in range(5)] == [None] * 5
     assert len(robot.sent) == sent  # nothing is even sent
+    assert not robot.link.asks()
     for _ in range(3):
         assert robot.later().ask() is None
     assert len(robot.sent) == sent + 3
