@@ -108,7 +108,7 @@ def made_up(students: Sequence[nn.Module], bank: Tensor, scale: float, side: int
         sum(WEIGHTS[name] * part for name, part in parts.items()).backward()
         optimiser.step()
         if step in (0, steps - 1):
-            print(f"step {step}: " + ", ".join(f"{name} {float(part):.3f}" for name, part in parts.items()), flush=True)
+            print(f"step {step}: " + ", ".join(f"{name} {part.item():.3f}" for name, part in parts.items()), flush=True)
     return pixels().detach().round().to(torch.uint8)
 
 

@@ -1,16 +1,16 @@
 """A fleet: is one student merged from many robots' worth as much as each robot's own? One table.
 
-python benchmarks/fleet.py [--work DIR] [--homes 5] [--epochs 4] [--base RUN --teacher SPEC] [--threads 2] [--json FILE]
+python benchmarks/fleet.py [--work DIR] [--homes 5] [--epochs 4] [--base RUN --teacher SPEC] [--proxies BAG]
 
 Each of some simulated homes has a robot, whose student goes on from one base with one drive of 320 frames
 (config/train/home.yaml). `edgevl merge` makes one student of them, by pairs of homes that are no robot's: it averages
 their weights, or has them teach one on proxy pairs, which goes on from the base, or is of another network and size and
 new; also by robots of both networks. Against: the base; each robot's own student, in its own home and in the others';
-what the teacher alone makes of the proxy pairs; a student adapted to all drives together, whose pictures have left
-their homes. Judged by true rooms, on another day in each home, and in 20 homes that nobody knows.
---base, --teacher: a finished run and its teacher, instead of those made here from 110 homes; --proxies: a bag to learn
-from, instead of 40 further simulated homes. What was made, and every
-figure, is kept in --work: a run that was cut off goes on.
+what the teacher alone, or beside the students, makes of the proxy pairs; a student adapted to all drives together,
+whose pictures have left their homes. Judged by true rooms, on another day in each home, and in 20 homes that nobody
+knows. --base, --teacher: a finished run and its teacher, instead of those made here from 110 homes; --proxies: a bag to
+learn from, instead of 40 further simulated homes. It must show homes that the base has not learned from. What was made,
+and every figure, is kept in --work: a run that was cut off goes on.
 """
 
 import argparse
@@ -92,6 +92,7 @@ def taught(
     threads = f"threads={recipe.threads}"
     begun = [f"student.start_from={recipe.student.start_from}", f"stage1.epochs={recipe.stage1.epochs}", threads]
     same = load_recipe(HOME, [*begun, *ON_PROXIES])
+    half = load_recipe(HOME, [*begun, *ON_PROXIES, "teacher.students_share=0.5"])
     other = load_recipe(DEMO, [OTHER, f"stage1.epochs={NEW_EPOCHS}", threads])
     other_base = material.work / "other_teacher_alone"
 
@@ -106,6 +107,7 @@ def taught(
 
     yield "proxies, teacher alone", lambda: judged(material, run("teacher_alone", same))
     yield "proxies, five students", lambda: judged(material, run("students", distil_recipe(robots, same)))
+    yield "proxies, five students and teacher", lambda: judged(material, run("beside", distil_recipe(robots, half)))
     yield "other network, teacher alone", lambda: judged(material, run(other_base.name, other))
     yield "other network, five students", lambda: judged(material, run("other_students", distil_recipe(robots, other)))
     yield (

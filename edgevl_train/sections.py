@@ -81,10 +81,12 @@ class TeacherSection(Section):
     """How the teacher is run; which one it is comes from the command line.
 
     ``students``: runs or bundles of students of it whose answers are learned in its place, see
-    :mod:`edgevl_train.merge.students`; it still gives the words their vectors.
+    :mod:`edgevl_train.merge.students`; it still gives the words their vectors. With a ``students_share`` below 1 the
+    rest of the target is its own answer to RGB.
     """
 
     students: tuple[Path, ...] = ()
+    students_share: float = Field(1.0, gt=0, le=1)
     batch: int = Field(64, ge=1)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "32-true"
 

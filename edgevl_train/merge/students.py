@@ -65,19 +65,21 @@ class Member:
 
 @dataclass(frozen=True)
 class Students:
-    """Those that answer in their teacher's place."""
+    """Those that answer in their teacher's place; ``share`` of a target is theirs, the rest the teacher's."""
 
     members: tuple[Member, ...]
+    share: float = 1.0
 
     @property
     def key(self) -> str:
         """Hex digest of what decides their answers."""
-        parts = [f"{each.sha256} {each.preprocess} {each.trust}" for each in self.members]
+        parts = [f"{each.sha256} {each.preprocess} {each.trust}" for each in self.members] + [str(self.share)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def line(self) -> str:
         """Who they are, in one line."""
-        return f"{len(self.members)} students answer in its place: {', '.join(str(each.path) for each in self.members)}"
+        beside = "in the teacher's place" if self.share == 1 else f"beside the teacher ({self.share:g} of a target)"
+        return f"{len(self.members)} students answer {beside}: {', '.join(str(each.path) for each in self.members)}"
 
     def answer(self, shown: Shown) -> Tensor:
         """(B, D) float32, L2-normalised."""
@@ -96,7 +98,14 @@ class Students:
         fabric: Fabric | None = None,
     ) -> NDArray[np.float16]:
         """As :func:`edgevl_train.data.embeddings.embed_views`; ``teacher``: the one whose space they answer in."""
-        encoding = Encoding(EMBEDDINGS, teacher.embed_dim, self.answer, self.key)
+
+        def target(shown: Shown) -> Tensor:
+            theirs = self.answer(shown)
+            if self.share == 1:
+                return theirs
+            return functional.normalize(torch.lerp(teacher.encode_pixels(shown.rgb()), theirs, self.share), dim=-1)
+
+        encoding = Encoding(EMBEDDINGS, teacher.embed_dim, target, self.key)
         return store_views(encoding, teacher, cache, views, directory, on_progress, only_full, fabric)
 
 
@@ -124,7 +133,7 @@ def load_students(teacher: Teacher, recipe: Recipe) -> Students | None:
                 f"{each.path}: its student sees {each.preprocess.size_px} px, the training cache keeps {side}: "
                 f"--set cache.size_px={each.preprocess.size_px} or more"
             )
-    return Students(members)
+    return Students(members, recipe.teacher.students_share)
 
 
 def _load(path: Path, teacher: Teacher) -> Member:

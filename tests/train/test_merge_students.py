@@ -151,11 +151,11 @@ def test_who_cannot_teach_is_refused_in_one_line(
     refused("was made with another teacher", bundle_alone, stranger)
 
 
-def test_options_that_do_not_fit_are_refused(bundle_alone: Path, larger: Path, tmp_path: Path) -> None:
+def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     needed = ("--bag", "bag", "--teacher", "open_clip:x", "--labels", str(LABELS), "--out", str(tmp_path / "out"))
     for words, how in (("accepted are greedy, layers, all, distil", "mean"), ("leave it out, or distil", "all")):
         with pytest.raises(UserError, match=words):
             app(
-                ["merge", str(bundle_alone), str(larger), *needed, "--choice", how, "--recipe", "demo"],
+                ["merge", "one", "other", *needed, "--choice", how, "--recipe", "demo"],
                 standalone_mode=False,
             )
