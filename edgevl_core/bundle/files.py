@@ -7,7 +7,7 @@ from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.base.hashing import sha256_file
 from edgevl_core.bundle.manifest import Manifest
 from edgevl_core.bundle.text_encoder import TEXT_FILES
-from edgevl_core.engine import inspect_onnx
+from edgevl_core.engine import OnnxFile, inspect_onnx
 
 STUDENT_INT8, STUDENT_FP32 = "student.onnx", "student_fp32.onnx"
 GOLDEN_FILE, LABEL_BANK_FILE = "golden.npz", "label_bank.npz"
@@ -45,18 +45,27 @@ def check_files(path: Path, manifest: Manifest) -> None:
         raise UserError(f"{path}: the manifest lists no hash for {', '.join(unlisted)}: make the bundle again")
     if len(listed := [name for name in TEXT_FILES if name in manifest.files]) == 1:
         raise UserError(f"{path}: of the text encoder it has {listed[0]} only: make the bundle again")
-    for name, expected in manifest.files.items():
-        if not (path / name).is_file():
-            raise UserError(f"{path}: {name} is missing: copy the bundle again, all of its files")
-        size, most = (path / name).stat().st_size, MAX_BYTES.get(name, MAX_OTHER_BYTES)
-        if size > most:
-            raise UserError(f"{path}: {name} has {size} bytes, at most {most} are accepted: make a smaller bundle")
-        actual = sha256_file(path / name)
-        if actual != expected:
-            raise UserError(
-                f"{path}: {name} has SHA-256 {actual[:12]}..., the manifest says {expected[:12]}...: the "
-                "file was damaged or changed; copy the bundle again, or make a new one"
-            )
-    networks = {name: inspect_onnx(path / name) for name in manifest.files if name.endswith(".onnx")}
+    networks = {name: network for name in manifest.files if (network := check_file(path, manifest, name)) is not None}
     if networks[STUDENT_FP32].quantised:
         raise UserError(f"{path}: {STUDENT_FP32} is quantised, it must be the float student: make the bundle again")
+
+
+def check_file(path: Path, manifest: Manifest, name: str) -> OnnxFile | None:
+    """Size and hash of one file of the manifest; what a network is made of, None where it is none.
+
+    Raises:
+        UserError: naming the file.
+    """
+    expected = manifest.files[name]
+    if not (path / name).is_file():
+        raise UserError(f"{path}: {name} is missing: copy the bundle again, all of its files")
+    size, most = (path / name).stat().st_size, MAX_BYTES.get(name, MAX_OTHER_BYTES)
+    if size > most:
+        raise UserError(f"{path}: {name} has {size} bytes, at most {most} are accepted: make a smaller bundle")
+    actual = sha256_file(path / name)
+    if actual != expected:
+        raise UserError(
+            f"{path}: {name} has SHA-256 {actual[:12]}..., the manifest says {expected[:12]}...: the "
+            "file was damaged or changed; copy the bundle again, or make a new one"
+        )
+    return inspect_onnx(path / name) if name.endswith(".onnx") else None

@@ -6,7 +6,7 @@ file holds, before any of them sees it.
 
 from edgevl_core.engine.engine import ENGINES, Engine, takes_int8
 from edgevl_core.engine.network import INPUT_NAME, OUTPUT_NAME
-from edgevl_core.engine.onnx_file import inspect_onnx
+from edgevl_core.engine.onnx_file import OnnxFile, inspect_onnx
 from edgevl_core.engine.onnx_runtime import CPU_ONLY, open_session
 from edgevl_core.engine.open_vino import openvino_installed
 
@@ -16,6 +16,7 @@ __all__ = [
     "INPUT_NAME",
     "OUTPUT_NAME",
     "Engine",
+    "OnnxFile",
     "inspect_onnx",
     "open_session",
     "openvino_installed",

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
-from edgevl_core.bundle.files import STUDENT_INT8
+from edgevl_core.bundle.files import STUDENT_INT8, check_file
 from edgevl_core.bundle.fusion import DEFAULT_TRUST, Trust, depth_quality, mix, rgb_quality
 from edgevl_core.bundle.manifest import MANIFEST_FILE, read_manifest
 from edgevl_core.camera.preprocess import Preprocess
@@ -151,17 +151,17 @@ def _load(path: Path, teacher: Teacher) -> Member:
 
 def _of_bundle(path: Path, teacher: Teacher) -> Member:
     """A bundle's int8 student, of which manifest and ONNX file alone may have come."""
-    manifest, file = read_manifest(path), path / STUDENT_INT8
-    if not file.is_file():
-        raise UserError(f"{path} has no {STUDENT_INT8}: {ACCEPTED}")
+    manifest = read_manifest(path)
     if manifest.teacher != teacher.name:
         raise UserError(
             f"{path} was made with the teacher {manifest.teacher}, not {teacher.name}: students of one teacher can "
             "teach together; pass that one as --teacher"
         )
-    if (sha256 := sha256_file(file)) != manifest.files.get(STUDENT_INT8):
-        raise UserError(f"{file} is not the one of its {MANIFEST_FILE}: copy both again")
-    return Member(path, Engine(file, threads=2), manifest.preprocess, manifest.trust, sha256)
+    if not (path / STUDENT_INT8).is_file() or STUDENT_INT8 not in manifest.files:
+        raise UserError(f"{path} has no {STUDENT_INT8}: {ACCEPTED}")
+    check_file(path, manifest, STUDENT_INT8)  # it comes from another machine
+    network, sha256 = Engine(path / STUDENT_INT8, threads=2), manifest.files[STUDENT_INT8]
+    return Member(path, network, manifest.preprocess, manifest.trust, sha256)
 
 
 @torch.inference_mode()

@@ -5,11 +5,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from edgevl_cli.main import app
 from edgevl_core.base.errors import UserError
+from edgevl_core.base.hashing import sha256_file
 from edgevl_core.base.resources import resource
 from edgevl_core.bundle.files import STUDENT_INT8
 from edgevl_core.bundle.fusion import DEFAULT_TRUST, depth_quality, mix, rgb_quality
@@ -142,9 +144,17 @@ def test_who_cannot_teach_is_refused_in_one_line(
     refused("was made with the teacher another, not ", changed, larger)
     damaged = shutil.copytree(bundle_alone, tmp_path / "damaged")
     (damaged / STUDENT_INT8).write_bytes((damaged / STUDENT_INT8).read_bytes()[:-1] + b"\0")
-    refused(r"student\.onnx is not the one of its manifest\.json", damaged, larger)
+    refused(r"student\.onnx has SHA-256 .* the manifest says", damaged, larger)
     (damaged / STUDENT_INT8).unlink()
     refused(r"has no student\.onnx", damaged, larger)
+    foreign = shutil.copytree(bundle_alone, tmp_path / "foreign")
+    network = onnx.load(foreign / STUDENT_INT8)
+    network.graph.node[0].domain, network.graph.node[0].op_type = "com.other", "Anything"
+    onnx.save(network, foreign / STUDENT_INT8)
+    content = json.loads((foreign / MANIFEST_FILE).read_text())
+    content["files"][STUDENT_INT8] = sha256_file(foreign / STUDENT_INT8)
+    (foreign / MANIFEST_FILE).write_text(json.dumps(content | {"bundle_id": manifest_id(content)}))
+    refused(r"com\.other\.Anything", foreign, larger)
     stranger = shutil.copytree(larger, tmp_path / "stranger")
     inputs = json.loads((larger / "inputs.json").read_text()) | {"teacher": "another"}
     (stranger / "inputs.json").write_text(json.dumps(inputs))
