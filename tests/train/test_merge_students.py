@@ -20,7 +20,7 @@ from edgevl_core.camera.preprocess import to_batch, to_input
 from edgevl_core.engine import Engine
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_train.data.cache import open_cache
-from edgevl_train.data.embeddings import open_embeddings
+from edgevl_train.data.embeddings import embed_views, open_embeddings
 from edgevl_train.data.views import draw_views
 from edgevl_train.evaluation.evaluate import evaluate
 from edgevl_train.merge.students import distil_recipe, load_students
@@ -117,6 +117,27 @@ def test_a_new_student_learns_what_the_others_say_together(
     rows = [int(np.flatnonzero(cache.stamp_ns == pair.stamp_ns)[0]) for pair in pairs]
     cosine = (np.asarray(targets[0, rows], np.float32) * np.stack(together)).sum(1)
     assert cosine.min() > 0.999
+
+
+def test_a_part_of_each_target_may_be_the_teachers_own(
+    finished_run: Path, bundle_alone: Path, larger: Path, run_recipe: Recipe, teacher: Teacher, tmp_path: Path
+) -> None:
+    cache = open_cache(finished_run / "cache")
+    views = draw_views(len(cache), run_recipe.views, run_recipe.seed)
+    alone = distil_recipe([bundle_alone, larger], run_recipe)
+    section = alone.teacher.model_copy(update={"students_share": 0.25})
+    for name in ("teacher", "students", "both"):
+        (tmp_path / name).mkdir()
+    found = {"teacher": embed_views(teacher, cache, views, tmp_path / "teacher")}
+    for name, recipe in (("students", alone), ("both", alone.model_copy(update={"teacher": section}))):
+        students = load_students(teacher, recipe)
+        assert students is not None
+        found[name] = students.embed_views(teacher, cache, views, tmp_path / name)
+    whole = {name: np.asarray(targets[0], np.float32) for name, targets in found.items()}
+    expected = 0.75 * whole["teacher"] + 0.25 * whole["students"]
+    cosine = (whole["both"] * expected).sum(1) / np.linalg.norm(expected, axis=1)
+    assert cosine.min() > 0.999  # what is kept are half-precision numbers
+    assert (whole["both"] * whole["students"]).sum(1).mean() < 0.9999
 
 
 def test_who_cannot_teach_is_refused_in_one_line(
