@@ -44,7 +44,8 @@ def command(
         typer.Option(metavar="MS", help="As --students: name the largest that is fast enough.", rich_help_panel=TIMED),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="All students, and ViT-B-16; takes minutes.", rich_help_panel=TIMED)
+        bool,
+        typer.Option("--all", help="All students, ViT-B-16, teachers in int8; minutes.", rich_help_panel=TIMED),
     ] = False,
     profile: Annotated[
         str | None,
@@ -143,7 +144,7 @@ def _models(folder: Path, own: Path | None, compared: bool, everything: bool) ->
     teachers = () if compared else TEACHERS + (SLOW_TEACHERS if everything else ())
     names = PRESETS if compared or everything else STUDENTS
     makers = [partial(bundle, own)] if own is not None else []
-    makers += [partial(teacher, name, folder) for name in teachers]
+    makers += [partial(teacher, name, folder, int8=everything) for name in teachers]
     makers += [partial(student, name, folder) for name in names]
     models = []
     with progress("exporting") as on_progress:

@@ -18,6 +18,7 @@ from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.student_bundle import STUDENT_FP32, STUDENT_INT8, load_bundle
 from edgevl_core.camera.preprocess import Preprocess
+from edgevl_train.first_bundle.tower import tower_student
 from edgevl_train.quantise import (
     calibrate,
     dynamic_int8,
@@ -31,6 +32,7 @@ from edgevl_train.quantise.export import INPUT_NAME, OUTPUT_NAME, to_onnx, with_
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.student.presets import PRESETS, Preset
 from edgevl_train.teacher.loading import quiet_open_clip
+from edgevl_train.teacher.model import Teacher
 
 # isort: split
 import open_clip
@@ -64,22 +66,29 @@ class Model:
         return next((each for each in (TRAINED, STATIC) if each in self.files), FLOAT)
 
 
-def teacher(name: str, folder: Path) -> Model:
+def teacher(name: str, folder: Path, *, int8: bool = False) -> Model:
     """The image tower of an open_clip configuration, merged as it would be deployed.
+
+    Args:
+        int8: also as the student of a bundle, by the tool that makes one of a teacher (edgevl_train.first_bundle).
 
     Raises:
         UserError: open_clip has no such configuration.
     """
-    path = folder / f"{name}.onnx"
+    paths = {FLOAT: folder / f"{name}.onnx"}
+    if int8:
+        paths[TRAINED] = folder / f"{name}-{TRAINED.replace(' ', '-')}.onnx"
     if name not in open_clip.list_models():
         raise UserError(f"teacher {name!r}: open_clip has no such model; see open_clip.list_models()")
     with quiet_open_clip():
-        visual = open_clip.create_model(name, pretrained=None).visual
-    tower = _Tower(reparameterize_model(visual.eval())).eval()
-    if not path.is_file():
+        clip = open_clip.create_model(name, pretrained=None).eval()
+    if int8 and not paths[TRAINED].is_file():
+        _export_int8_tower(name, clip, paths[TRAINED])
+    tower = _Tower(reparameterize_model(clip.visual)).eval()
+    if not paths[FLOAT].is_file():
         with_fusible_gelu(tower)  # as students have it: a peer is not to be slower than it must
-        _export_tower(tower, path)
-    return Model(name, "teacher", {FLOAT: path}, Preprocess(size_px=tower.size_px), network=tower)
+        _export_tower(tower, paths[FLOAT])
+    return Model(name, "teacher", paths, Preprocess(size_px=tower.size_px), network=tower)
 
 
 def student(name: str, folder: Path, preset: Preset | None = None) -> Model:
@@ -136,6 +145,18 @@ class _Tower(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return functional.normalize(self.visual((pixels.float() - self.mean) / self.std), dim=-1)
+
+
+def _export_int8_tower(name: str, clip: Any, path: Path) -> None:
+    size_px = int(np.max(clip.visual.image_size))
+    known = Teacher(name, EMBED_DIM, 1.0, "", size_px, clip, _no_words, dict(clip.visual.preprocess_cfg))
+    pixels = np.random.default_rng(0).integers(0, 256, (_CALIBRATION_IMAGES, 3, size_px, size_px), dtype=np.uint8)
+    quantised = calibrate(fake_quantise(fuse(tower_student(known))), [torch.from_numpy(pixels)])
+    export_int8(quantised.eval(), path, size_px)
+
+
+def _no_words(texts: list[str]) -> Tensor:
+    raise NotImplementedError("only the image tower is here")
 
 
 def _export_tower(tower: _Tower, path: Path) -> None:

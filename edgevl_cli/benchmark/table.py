@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from edgevl_cli.benchmark.files import DYNAMIC, TRAINED
+from edgevl_cli.benchmark.files import DYNAMIC, FLOAT, TRAINED
 from edgevl_cli.benchmark.run import ONNX_RUNTIME
 from edgevl_cli.console import size
 from edgevl_cli.tables import figure_table
@@ -61,6 +61,8 @@ def show_operators(name: str, found: Mapping[str, Sequence[Mapping[str, Any]]], 
 
 def _tables(numbers: Mapping[str, Any]) -> Iterator[Table]:
     yield _models(numbers["rows"])
+    if any(row["times_faster_than_int8_teacher"] for row in numbers["rows"]):
+        yield _int8_teachers(numbers["rows"])
     if numbers["students"]:
         yield _students(numbers["students"])
     if numbers["node"] is not None:
@@ -94,6 +96,18 @@ def _models(rows: Sequence[Mapping[str, Any]]) -> Table:
             *(_number(row["times_faster_than_teacher"].get(name), 1) for name in teachers),
             "-" if row["of_int8_peak"] is None else f"{row['of_int8_peak']:.0%}",
         )
+    return table
+
+
+def _int8_teachers(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Int8 students and bundles beside teachers that were made int8 by the same tool, each in the same engine."""
+    teachers = list(dict.fromkeys(name for row in rows for name in row["times_faster_than_int8_teacher"]))
+    title = "x: how many times faster than a teacher in int8, in the same engine"
+    table = _narrow(figure_table(title, "", "engine", *(f"x\n{name}" for name in teachers)))
+    for row in rows:
+        if row["kind"] != "teacher" and row["precision"] != FLOAT and row["times_faster_than_int8_teacher"]:
+            times = [_number(row["times_faster_than_int8_teacher"].get(name), 1) for name in teachers]
+            table.add_row(f"{row['model']} {row['precision']}", row["runtime"], *times)
     return table
 
 

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
 from edgevl_cli.benchmark.accuracy import top1
-from edgevl_cli.benchmark.files import DYNAMIC, FLOAT, STATIC, TRAINED, Model, bundle, student
+from edgevl_cli.benchmark.files import DYNAMIC, FLOAT, STATIC, TRAINED, Model, bundle, student, teacher
 from edgevl_cli.benchmark.graph import size_of
 from edgevl_cli.benchmark.node_path import PARTS
 from edgevl_cli.benchmark.operators import by_operator
@@ -26,12 +26,16 @@ from edgevl_cli.benchmark.students import choose, compare
 from edgevl_cli.benchmark.table import show, show_operators
 from edgevl_cli.console import to_json
 from edgevl_core.base.errors import UserError
+from edgevl_core.engine import Engine
 from edgevl_core.pairlog.pairs import PairSettings
 from edgevl_train.student.pixels import PixelNormalise
 from edgevl_train.student.presets import Preset
 from tests.core.bags import DEPTH_TOPIC, RGB_TOPIC
 from tests.core.tiny import SIZE_PX, write_colour_bundle
 from tests.train.evaluation.test_evaluate import write_rooms
+
+# isort: split
+import open_clip  # after edgevl_train, which lets it load
 
 pytestmark = pytest.mark.unit
 
@@ -54,8 +58,9 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def numbers(model: Model) -> dict:
-    """One run, with the student's float file as a teacher too."""
-    teacher = Model("peer", "teacher", {FLOAT: model.files[FLOAT]}, model.preprocess)
+    """One run, with the student's files as a teacher's too."""
+    files = {precision: model.files[precision] for precision in (FLOAT, TRAINED)}
+    teacher = Model("peer", "teacher", files, model.preprocess)
     found = run([teacher, model], seconds=0.05, all_threads=True, node=model)
     students = compare(found["rows"])
     return found | {"accuracy": None, "students": students, "budget": {"ms": 1000.0, "student": students[0]["model"]}}
@@ -72,7 +77,7 @@ def edgevl(*arguments: object, hidden: str = "") -> subprocess.CompletedProcess[
 def test_a_row_for_every_file_in_the_same_run(numbers: dict) -> None:
     rows = {(row["model"], row["precision"]): row for row in numbers["rows"] if row["runtime"] == ONNX_RUNTIME}
     assert set(rows) == {
-        ("peer", FLOAT),
+        *(("peer", precision) for precision in (FLOAT, TRAINED)),
         *(("resnet10t", precision) for precision in (FLOAT, STATIC, DYNAMIC, TRAINED)),
     }
     for row in rows.values():
@@ -81,6 +86,7 @@ def test_a_row_for_every_file_in_the_same_run(numbers: dict) -> None:
         assert row["size_px"] == 32
     int8 = rows["resnet10t", STATIC]
     assert set(int8["times_faster_than_teacher"]) == {"peer"}
+    assert set(int8["times_faster_than_int8_teacher"]) == {"peer"}
     assert int8["bytes"] < rows["resnet10t", FLOAT]["bytes"] / 3
     assert rows["resnet10t", FLOAT]["times_faster_than_float"] is None
     assert int8["times_faster_than_float"]["q1"] > 0
@@ -91,9 +97,25 @@ def test_openvino_runs_the_same_file_or_is_said_to_be_missing(numbers: dict) -> 
     said = any("OpenVINO" in line for line in numbers["left_out"])
     installed = find_spec("openvino") is not None
     assert ([(row["model"], row["precision"]) for row in rows], said) == (
-        [("resnet10t", TRAINED)] if installed else [],
+        [("peer", TRAINED), ("resnet10t", TRAINED)] if installed else [],
         not installed,
     )
+    for row in rows:  # a peer in the same engine
+        assert set(row["times_faster_than_int8_teacher"]) == ({"peer"} if row["model"] != "peer" else set())
+
+
+def test_a_teacher_is_quantised_as_its_bundle_would_be(tmp_path: Path) -> None:
+    vision = {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8}
+    text = {"context_length": 8, "vocab_size": 16, "width": 16, "heads": 2, "layers": 1}
+    config = tmp_path / "tiny-for-timing.json"
+    config.write_text(json.dumps({"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}))
+    open_clip.add_model_config(config)
+    torch.manual_seed(0)
+    found = teacher("tiny-for-timing", tmp_path, int8=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, 32, 32), dtype=np.uint8)
+    in_float, quantised = (Engine(found.files[precision])(pixels) for precision in (FLOAT, TRAINED))
+    assert float((in_float * quantised).sum()) > 0.99
+    assert "QuantizeLinear" in {node.op_type for node in onnx.load(found.files[TRAINED]).graph.node}
 
 
 def test_a_bundle_is_timed_by_its_own_files(colours: Path) -> None:
