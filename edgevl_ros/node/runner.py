@@ -19,10 +19,10 @@ from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.base.memory import keep_memory_small
 from edgevl_ros.node.executor import new_executor, signals_wake
 from edgevl_ros.node.exit_guard import exit_within
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.memory import keep_memory_small
 from edgevl_ros.node.overrides import parameter_files, read_sections
 from edgevl_ros.node.parameters import NodeParameters, accepted, table
 from edgevl_ros.node.releases import RCLError

@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.base.memory import keep_memory_at_hand
 from edgevl_train.sections import Machine
 from edgevl_train.training.precision import resolve_precision
 
@@ -16,12 +17,15 @@ from edgevl_train.training.precision import resolve_precision
 def start_fabric(recipe: Machine, precision: str | None = None, network: nn.Module | None = None) -> Fabric:
     """The processes of this run, started and connected: as torchrun has made them, otherwise as the recipe says.
 
+    Each keeps its memory from then on, see :func:`edgevl_core.base.memory.keep_memory_at_hand`.
+
     Args:
         precision: None: the recipe's, for ``network``.
 
     Raises:
         UserError: a GPU is asked for that is not here, or the other processes do not come.
     """
+    keep_memory_at_hand()
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     devices, nodes = recipe.devices, recipe.num_nodes
     if torch.distributed.is_torchelastic_launched():
