@@ -1,8 +1,8 @@
 """Whether the base station is asked, how long it is waited for, and what its answers are worth. No ROS.
 
 The robot never waits for a base station that is not there: what finds it is a probe, a frame that is sent while the
-robot computes it itself. Only when a probe was answered in time, and as the robot answers it, are the next frames waited
-for; while they are, probes go on, so that one which computes otherwise is found out.
+robot computes it itself. Only when a probe was answered in time, and as the robot answers it, are the next frames
+waited for; while they are, probes go on, so that one which computes otherwise is found out.
 """
 
 import secrets

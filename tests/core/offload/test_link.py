@@ -1,14 +1,16 @@
 """When a base station is asked, when it is no longer, and which answers are taken."""
 
+import struct
 import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from edgevl_core.base.errors import UserError
 from edgevl_core.offload.link import Link
 from edgevl_core.offload.manifest import SplitManifest, sealed
-from edgevl_core.offload.tensor import Header, pack
+from edgevl_core.offload.tensor import Header, pack, unpack
 
 pytestmark = pytest.mark.unit
 MANIFEST = sealed(
@@ -238,3 +240,13 @@ def test_one_that_leaves_is_not_waited_for(robot):
     assert not robot.link.using
     assert robot.link.counts["missed"] == 0
     assert robot.said[1:] == ["the robot computes alone: no base station listens"]
+
+
+def test_every_header_that_is_read_can_be_sent_back(robot):
+    cdr = bytearray(pack(HERE, MANIFEST.split_id, 1, RIGHT))
+    struct.pack_into("<iI", cdr, 4, 2**31 - 1, 10**9 - 1)  # the latest stamp that there is
+    header, label, _ = unpack(bytes(cdr))
+    assert unpack(pack(header, MANIFEST.split_id, label.number, RIGHT))[:2] == (header, label)
+    struct.pack_into("<I", cdr, 8, 2**32 - 1)
+    with pytest.raises(UserError, match="a stamp of 4294967295 ns beside its seconds"):
+        unpack(bytes(cdr))
