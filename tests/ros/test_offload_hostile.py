@@ -81,14 +81,14 @@ def test_nothing_waits_for_a_silent_base_station_and_one_that_lies_is_found_out(
     a_frame_waits()
     begun_s = time.monotonic()
     assert graph.call(SetLabels, f"{ROBOT}/set_labels", labels=["kitchen"]).ok
-    assert time.monotonic() - begun_s < LONG_S / 2
+    assert time.monotonic() - begun_s < 0.8 * LONG_S  # a busy machine is slow
     graph.until(lambda: scenes[-1].labels == ["kitchen"], "an answer by the new words")
 
     is_used()
     a_frame_waits()
     begun_s = time.monotonic()
     assert change_state(Transition.TRANSITION_DEACTIVATE)
-    assert time.monotonic() - begun_s < LONG_S / 2
+    assert time.monotonic() - begun_s < 0.8 * LONG_S  # a busy machine is slow
     base.does = "right"
     assert change_state(Transition.TRANSITION_ACTIVATE)
 
