@@ -12,6 +12,7 @@ from edgevl_core.base.errors import UserError
 
 if TYPE_CHECKING:
     from edgevl_train.split.compress import Compressed
+    from edgevl_train.split.cut import Cut
     from edgevl_train.split.measure import Measured, Way
 
 
@@ -48,14 +49,15 @@ def command(
     speeds = _speeds(mbit)
     _check(student, at, out, compress, judge)
     file = _file(student)
+    cut = None if at is None else _cut(file, at)
     with tempfile.TemporaryDirectory() as directory:
-        thin = None if at is None or compress == 1 else _compressed(student, file, at, compress, Path(directory))
+        thin = None if cut is None or compress == 1 else _compressed(student, cut, compress, Path(directory))
         with progress("timing") as on_progress:
             ways = measure_cuts(file, seconds, on_progress, _ways(thin))
         chosen = {each: best(ways, each, base_speed) for each in speeds}
         judged: dict[str, Any] = {}
-        if at is not None and out is not None:
-            _write(file, at, ways, out, thin)
+        if cut is not None and out is not None:
+            _write(file, cut, out, thin)
             judged = _judged(file.parent, out, judge) if judge else {}
     result = {
         "file": file,
@@ -76,6 +78,7 @@ def command(
 
 def _check(student: Path, at: int | None, out: Path | None, compress: int, judge: Sequence[Path]) -> None:
     from edgevl_core.bundle.manifest import MANIFEST_FILE
+    from edgevl_core.pairlog.pairs import read_pairs
 
     if (at is None) != (out is None):
         raise UserError("--at and --out: give both, or neither")
@@ -87,6 +90,8 @@ def _check(student: Path, at: int | None, out: Path | None, compress: int, judge
         raise UserError(f"--compress {compress} learns from training pairs: pass the run directory, not {student}")
     if judge and not (_file(student).parent / MANIFEST_FILE).is_file():
         raise UserError(f"--judge compares with a bundle's answers: pass a bundle or a run directory, not {student}")
+    for bag in judge:  # now, not after a training
+        read_pairs(bag)
 
 
 def _speeds(text: str) -> list[float]:
@@ -94,7 +99,7 @@ def _speeds(text: str) -> list[float]:
         found = [float(each) for each in text.split(",")]
     except ValueError:
         found = []
-    if not found or min(found) <= 0:
+    if not found or not all(0 < each < float("inf") for each in found):  # nor NaN
         raise UserError(f"--mbit {text!r}: numbers above 0 with commas are accepted, such as 5,20,100")
     return found
 
@@ -109,19 +114,20 @@ def _file(student: Path) -> Path:
     return student
 
 
-def _compressed(run: Path, file: Path, layer: int, times: int, directory: Path) -> "Compressed":
-    from edgevl_train.split.compress import compress
+def _cut(file: Path, layer: int) -> "Cut":
     from edgevl_train.split.cut import find_cuts, load_network
 
     cuts = {cut.after: cut for cut in find_cuts(load_network(file))}
-    _check_layer(layer, list(cuts))
+    if layer not in cuts:
+        raise UserError(f"--at {layer}: cuts are possible after the layers {', '.join(map(str, cuts))}")
+    return cuts[layer]
+
+
+def _compressed(run: Path, cut: "Cut", times: int, directory: Path) -> "Compressed":
+    from edgevl_train.split.compress import compress
+
     with progress("bottleneck") as show:
-        return compress(run, cuts[layer], times, directory / "thin.onnx", lambda done, total, _: show(done, total))
-
-
-def _check_layer(layer: int, possible: Sequence[int]) -> None:
-    if layer not in possible:
-        raise UserError(f"--at {layer}: cuts are possible after the layers {', '.join(map(str, possible))}")
+        return compress(run, cut, times, directory / "thin.onnx", lambda done, total, _: show(done, total))
 
 
 def _ways(thin: "Compressed | None") -> "list[Way]":
@@ -131,19 +137,17 @@ def _ways(thin: "Compressed | None") -> "list[Way]":
     return [] if thin is None else [Way(load_network(thin.file), thin.cut, thin.times)]
 
 
-def _write(file: Path, layer: int, ways: "Sequence[Measured]", out: Path, thin: "Compressed | None") -> None:
+def _write(file: Path, cut: "Cut", out: Path, thin: "Compressed | None") -> None:
     from edgevl_train.split.write import write_split
 
     if thin is not None:
         write_split(file, thin.cut, out, thin.file, thin.times)
-        return
-    cuts = {way.cut.after: way.cut for way in ways if way.cut is not None}
-    _check_layer(layer, list(cuts))
-    write_split(file, cuts[layer], out)
+    else:
+        write_split(file, cut, out)
 
 
 def _judged(bundle: Path, out: Path, bags: Sequence[Path]) -> dict[str, Any]:
-    """Top-1 by modality of the whole and of both halves; figures are None where a bag has no true rooms."""
+    """Top-1 by modality of the whole and of both halves; no figures where no bag has true rooms."""
     from edgevl_core.offload.halves import load_halves
     from edgevl_train.split.judge import judge
 
@@ -194,5 +198,5 @@ def _show_cut(out: Path, thin: "Compressed | None", judged: Mapping[str, Any]) -
         )
     for name, each in judged.items():
         figures = ", ".join(f"{modality} {value:.3f}" for modality, value in each["top1"].items())
-        print(f"{name}: top-1 of {each['samples']} pairs: {figures}")
+        print(f"{name}: top-1 of {each['samples']} pairs: {figures or 'unknown, no true rooms in the bags'}")
     print(f"{out} is the parameter offload of the robot's scene_classifier and of base_station: copy it to both")

@@ -25,7 +25,8 @@ MODALITIES: tuple[Modality, ...] = ("rgb", "depth", "rgbd")
 TEMPERATURES, LOGIT_SCALES = (0.01, 100.0), (0.01, 1000.0)
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 # A file of the bundle, never a path out of it.
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+FILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+FileName = Annotated[str, Field(pattern=FILE_NAME)]
 
 
 class _Part(BaseModel):
@@ -182,6 +183,8 @@ def parse_manifest(bundle: Path | str, raw: bytes | None = None) -> tuple[Manife
             raise ValueError(f"{size} bytes, at most {MAX_MANIFEST_BYTES} are accepted")
         text = (path.read_bytes() if raw is None else raw).decode("utf-8")
         content = json.loads(text, parse_constant=_no_number)
+        if "split_id" in content:
+            raise UserError(f"{bundle} is a cut student (parameter offload), a student bundle is needed: pass that")
         version = content["schema_version"]
     except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
         reason = one_line(f"{type(error).__name__}: {error}", 200)

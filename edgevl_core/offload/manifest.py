@@ -83,9 +83,9 @@ def read_split_manifest(path: Path, trusted: tuple[str, ...] = ()) -> SplitManif
         UserError: no cut student there, damaged, changed, or not signed by one that is trusted.
     """
     file = path / MANIFEST_FILE
-    if not file.is_file():
-        raise UserError(f"{path} is no cut student, it has no {MANIFEST_FILE}: pass what `edgevl split --out` made")
     try:
+        if not file.is_file():
+            raise UserError(f"{path} is no cut student, it has no {MANIFEST_FILE}: pass what `edgevl split --out` made")
         if (size := file.stat().st_size) > MAX_MANIFEST_BYTES:
             raise ValueError(f"{size} bytes, at most {MAX_MANIFEST_BYTES} are accepted")
         raw = signed_manifest(path, trusted) if trusted else file.read_bytes()
@@ -93,9 +93,11 @@ def read_split_manifest(path: Path, trusted: tuple[str, ...] = ()) -> SplitManif
         if "bundle_id" in content:
             raise UserError(f"{path} is a student bundle, a cut student is needed: `edgevl split BUNDLE --at --out`")
         manifest = SplitManifest.model_validate(content)
-    except (ValueError, TypeError, RecursionError, OSError) as error:
+        _check_files(path, manifest)
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{file} is damaged ({_reason(error)}): {AGAIN}") from error
-    _check_files(path, manifest)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({_reason(error)}): {AGAIN}") from error
     if manifest.split_id != (actual := _id_of(manifest)):
         raise UserError(f"{path}: id {manifest.split_id}, its content gives {actual}, it was changed: {AGAIN}")
     return manifest

@@ -65,9 +65,7 @@ class Offload:
         """(N, 3, S, S) uint8 -> (N, D) float32, L2-normalised."""
         if self._whole is not None and not self.link.asks():
             return self._whole(pixels)
-        features = self.halves.front(pixels)
-        answer = self.link.ask(features, self.limit_s(len(pixels)))
-        return self._back(features) if answer is None else answer
+        return self.link.ask(self.halves.front(pixels), self.limit_s(len(pixels)), self._back)
 
     def limit_s(self, images: int) -> float:
         """How long an answer about so many images of the frame that was begun last is waited for from now, seconds."""

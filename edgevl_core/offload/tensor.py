@@ -56,6 +56,8 @@ def unpack(cdr: bytes) -> tuple[Header, Label, NDArray[np.uint8]]:
         UserError: it is no such message.
     """
     message = types.deserialize(cdr, types.COMPRESSED_IMAGE)
+    if message.header.stamp.nanosec >= 10**9:  # with the largest second no message could hold what it comes to
+        raise UserError(f"a stamp of {message.header.stamp.nanosec} ns beside its seconds: look at what publishes it")
     header = Header(types.header_stamp_ns(message), message.header.frame_id)
     return header, _label(message.format), message.data
 

@@ -1,5 +1,8 @@
 """The base station as scene_classifier reaches it: features out on one topic, embeddings in on another."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,21 @@ from edgevl_ros.classify.messages import Heading
 from edgevl_ros.classify.parameters import ClassifierParameters
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.qos import NEWEST
+
+
+@contextmanager
+def between_frames(lock: threading.Lock, remote: "RemoteHalf | None") -> Iterator[None]:
+    """Hold the lock that is held while a frame is classified; for the executor's thread.
+
+    A frame that waits for the base station's answer, which only this thread can hear, waits no longer.
+    """
+    while not lock.acquire(timeout=0.01):
+        if remote is not None:
+            remote.hurry()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class RemoteHalf:
@@ -39,12 +57,13 @@ class RemoteHalf:
         self._features = node.add_publisher(CompressedImage, "~/features", NEWEST)
         self._link = Link(halves.manifest, self._send, parameters.offload_retry_s, node.get_logger().warning)
         self._offload = Offload(halves, self._link, parameters.offload_wait_s)
-        self.through, self.values = self._offload.through, self._offload.values
+        self.through, self.values, self.hurry = self._offload.through, self._offload.values, self._link.hurry
 
     def listen(self) -> None:
-        """Until the node is deactivated."""
+        """Until the node is deactivated; call it after the thread was started that asks."""
         receive = self._link.receive
         self._node.add_subscription(CompressedImage, self._node.parameters.offload_topic, receive, NEWEST, raw=True)
+        self._node.until_deactivate.callback(self._link.rest)  # runs before the end of the thread that may be waiting
 
     def begin(self, heading: Heading) -> None:
         """What is sent next is of this frame."""

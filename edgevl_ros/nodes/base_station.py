@@ -93,9 +93,9 @@ class BaseStation(ManagedNode[BaseParameters]):
         return embeddings
 
     def _refuse(self, reason: str) -> None:
-        """Say it once, not for every frame."""
+        """Say it once, not for every frame, and seldom where another robot's features are answered in between."""
         if reason != self._refusal:
-            self.get_logger().warning(f"features refused: {reason}")
+            self.get_logger().warning(f"features refused: {reason}", throttle_duration_sec=10.0)
         self._refusal = reason
 
     def report(self) -> Report:

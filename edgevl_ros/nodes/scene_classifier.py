@@ -38,7 +38,7 @@ from edgevl_ros.classify.messages import (
     vision_types,
 )
 from edgevl_ros.classify.parameters import ClassifierParameters
-from edgevl_ros.classify.remote import RemoteHalf
+from edgevl_ros.classify.remote import RemoteHalf, between_frames
 from edgevl_ros.node.diagnostics import OK, WARN, ClockJumps, Report
 from edgevl_ros.node.exit_guard import leave
 from edgevl_ros.node.images import cv_bridge
@@ -168,7 +168,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         smoother = Smoother(parameters.smoothing_s, parameters.hysteresis, parameters.reset_after_s)
         engine = {key: getattr(parameters, key) for key in ("engine", "threads", "providers", "precision")}
         model = load_model(path, self._chosen_labels, engine, smoother, self._trusted)
-        model = model if self._remote is None else self._remote.through(model)
+        model = model if (remote := self._remote) is None else remote.through(model)
         for note in filter(None, (model.bundle.fallback, *model.bundle.notes)):
             self.get_logger().warning(note)
         return model
@@ -191,7 +191,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         path = below_roots(Path(request.path), self.parameters.bundle_roots)
         with self._only("another bundle is being loaded"):
             model = await in_thread(self, lambda: self._load(path))
-        with self._swap:
+        with between_frames(self._swap, self._remote):
             self._model = model
         response.ok, response.bundle_id = True, self._bundle_id()
         response.message = "; ".join(filter(None, (f"loaded {request.path}", model.bundle.fallback)))
@@ -225,7 +225,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         with self._only("other labels are being encoded"):
             encode = partial(model.classifier.bank_for, words)
             bank = await in_thread(self, encode) if model.classifier.must_encode(words) else encode()
-            with self._swap:
+            with between_frames(self._swap, self._remote):
                 try:
                     change = model.set_labels(words, bank)
                 except UnknownLabels as error:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.timing import measure
-from edgevl_core.engine import CPU_ONLY, INPUT_NAME, open_session
+from edgevl_core.engine import CPU_ONLY, INPUT_NAME, Engine, open_session
 from edgevl_core.offload.halves import LEAST_COSINE
 from edgevl_train.split.cut import Cut, cut_in_two, find_cuts, load_network
 
@@ -62,13 +62,11 @@ def measure_cuts(
     Raises:
         UserError: the file is no student, or cannot be cut.
     """
-    model = load_network(file)
-    whole = open_session(file, 1, CPU_ONLY)
-    side_px = whole.get_inputs()[0].shape[-1]
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, side_px, side_px), np.uint8)
-    expected = _run(whole, INPUT_NAME, pixels)
-    ways, sent, tasks = [*(Way(model, cut) for cut in find_cuts(model)), *compressed], [], {}
-    tasks["whole"] = _task(whole, INPUT_NAME, pixels)
+    model, whole = load_network(file), Engine(file)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, whole.size_px, whole.size_px), np.uint8)
+    expected = whole(pixels)
+    ways, sent = [*(Way(model, cut) for cut in find_cuts(model)), *compressed], []
+    tasks: dict[str, Callable[[], object]] = {"whole": lambda: whole(pixels)}
     with tempfile.TemporaryDirectory() as directory:
         for number, way in enumerate(ways):
             front, back = (open_session(part, 1, CPU_ONLY) for part in cut_in_two(way.model, way.cut, Path(directory)))

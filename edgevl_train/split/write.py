@@ -1,5 +1,6 @@
 """A cut student's directory: both halves, golden features, and a manifest with the hash of everything."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
 from edgevl_core.bundle.files import GOLDEN_FILE as BUNDLE_GOLDEN
 from edgevl_core.bundle.golden import read_golden
-from edgevl_core.bundle.manifest import MANIFEST_FILE
+from edgevl_core.bundle.manifest import FILE_NAME, MANIFEST_FILE
 from edgevl_core.engine import CPU_ONLY, Engine, open_session
 from edgevl_core.offload.halves import GOLDEN_IMAGES, LEAST_COSINE, load_halves
 from edgevl_core.offload.manifest import GOLDEN_FILE, SplitManifest, manifest_bytes, sealed
@@ -33,8 +34,11 @@ def write_split(file: Path, cut: Cut, out: Path, thin: Path | None = None, compr
         compress: how many times fewer channels travel in it.
 
     Raises:
-        UserError: ``out`` exists; both halves together answer otherwise than the whole.
+        UserError: ``out`` exists; ``file`` is no student, or has a name that no bundle could give it; both halves
+            together answer otherwise than the whole.
     """
+    if not re.fullmatch(FILE_NAME, file.name):
+        raise UserError(f"{file}: letters, digits and _ . - are accepted in a student's name: rename the file")
     whole = Engine(file)
     pixels = golden_pixels(file, whole.size_px)
     with atomic_directory(out) as directory:

@@ -1,5 +1,6 @@
 """``edgevl split``: both halves of every cut answer as the whole, and the cheapest way is the one that is starred."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 
 pytest.importorskip("torch", reason="edgevl split belongs to the workstation")
 
+import onnx
 import torch
+from onnx import helper
 
 from edgevl_cli.main import app
 from edgevl_core.base.errors import UserError
@@ -18,6 +21,7 @@ from edgevl_train.split.cut import Cut, find_cuts, load_network
 from edgevl_train.split.measure import Measured, best
 from edgevl_train.student.network import build_student
 from tests.cli.json_answers import answer_of
+from tests.core.offload.cut_student import BUNDLE
 from tests.train.quantise.quantised import pixels_of, quantised_and_file
 
 pytestmark = pytest.mark.train
@@ -74,8 +78,12 @@ def test_the_least_latency_is_chosen_by_bandwidth() -> None:
 
 
 def test_wrong_input_is_one_line(files: dict[str, Path], tmp_path: Path) -> None:
-    text = tmp_path / "no.onnx"
+    text, spaced, other = tmp_path / "no.onnx", tmp_path / "my student.onnx", tmp_path / "other.onnx"
     text.write_text("not one")
+    shutil.copy(files["int8"], spaced)
+    ports = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 3, 8, 8]) for name in ("in", "out")]
+    graph = helper.make_graph([helper.make_node("Relu", ["in"], ["out"])], "g", ports[:1], ports[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), other)
     for words, reason in (
         ([files["int8"], "--mbit", "fast"], "--mbit 'fast': numbers above 0"),
         ([files["int8"], "--at", "3"], "give both, or neither"),
@@ -83,10 +91,15 @@ def test_wrong_input_is_one_line(files: dict[str, Path], tmp_path: Path) -> None
             [files["int8"], "--seconds", "0.1", "--at", "99", "--out", tmp_path / "o"],
             "cuts are possible after the layers",
         ),
+        ([files["int8"], "--mbit", "5,nan"], "--mbit '5,nan': numbers above 0"),
         ([text], "cannot be read"),
+        ([other], "is not a student"),
+        ([spaced, "--seconds", "0.1", "--at", "5", "--out", tmp_path / "o"], "accepted in a student's name"),
         ([files["int8"], "--compress", "4"], "are about one cut: give --at and --out"),
         ([files["int8"], "--at", "3", "--out", tmp_path / "o", "--judge", tmp_path], "pass a bundle or a run"),
+        ([BUNDLE, "--at", "9", "--out", tmp_path / "o", "--judge", tmp_path / "b"], "there is no such bag"),
     ):
         with pytest.raises(UserError, match=reason) as error:
             app(["split", *map(str, words)], standalone_mode=False)
         assert "\n" not in str(error.value)
+        assert not (tmp_path / "o").exists()

@@ -19,6 +19,8 @@ from edgevl_core.classify.smoothing import Smoother
 from edgevl_core.offload.halves import load_back, load_halves
 from edgevl_core.offload.link import Link
 from edgevl_core.offload.student import Offload
+from edgevl_train.split.cut import find_cuts, load_network
+from edgevl_train.split.write import write_split
 from tests.core.offload.cut_student import BUNDLE, reseal, write_cut
 
 pytestmark = pytest.mark.unit
@@ -91,6 +93,18 @@ def test_halves_of_another_student_leave_the_whole_in_its_place(cut, whole):
     assert left.classify(np.zeros((48, 64, 3), np.uint8), None, 0)[0].label
 
 
+def test_it_is_of_its_student_whatever_the_name_it_was_cut_under(tmp_path, whole):
+    copied = Path(shutil.copy(BUNDLE / "student.onnx", tmp_path / "copy.onnx"))
+    (split,) = (each for each in find_cuts(load_network(copied)) if each.after == 9)
+    write_split(copied, split, tmp_path / "cut")
+    assert not offload_of(tmp_path / "cut").through(whole).bundle.fallback
+
+
+def test_passed_as_a_bundle_it_is_named_as_what_it_is(made):
+    with pytest.raises(UserError, match="is a cut student"):
+        load_bundle(made)
+
+
 def test_with_trusted_keys_halves_that_none_of_them_signed_are_refused(cut, tmp_path):
     public = new_key(tmp_path / "key.pem")
     with pytest.raises(UserError, match="is not signed"):
@@ -138,6 +152,10 @@ def edit(cut: Path) -> None:
         (forge(embedding_dim=64), "the manifest says"),
         (forge(tensor="other"), "the manifest says"),
         (lambda cut: (shutil.copy(cut / "back.onnx", cut / "front.onnx"), reseal(cut)), "the manifest says"),
+        (
+            lambda cut: ((cut / "back.onnx").unlink(), (cut / "back.onnx").symlink_to("/proc/self/mem")),
+            "cannot be read",
+        ),
         (lambda cut: ((cut / "back.onnx").write_bytes(b"no network"), reseal(cut)), "it is no ONNX file"),
         (lambda cut: ((cut / "golden.npz").write_bytes(b"PK"), reseal(cut)), "cannot be read"),
     ],
