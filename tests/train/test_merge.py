@@ -206,7 +206,7 @@ def test_a_student_that_is_not_finished_or_damaged_is_not_merged(
 ) -> None:
     def refused(words: str, run: Path, sent: Path = robots["kitchen"]) -> None:
         with pytest.raises(UserError, match=words) as error:
-            prepare([sim_bag], f"open_clip:@{teacher_directory}", LABELS, merge_recipe([run, sent], "all", []))
+            prepare([sim_bag], f"open_clip:@{teacher_directory}", LABELS, merge_recipe([sent, run], "all", []))
         assert "\n" not in str(error.value)
 
     begun = shutil.copytree(robots["office"], tmp_path / "begun")
