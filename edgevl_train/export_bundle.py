@@ -30,10 +30,9 @@ from edgevl_train.quantise import (
     export_int4,
     export_int8,
     export_s8,
+    plain_int8,
     scheme_of,
-    untrained_students,
 )
-from edgevl_train.quantise.ptq import ptq_int8
 from edgevl_train.recipe import Recipe
 from edgevl_train.run_directory import software_versions
 from edgevl_train.sections import CalibrationSection, PreprocessSection, StudentSection
@@ -69,11 +68,7 @@ def export_students(
     export_float_of(students.int8, files["int8_float"], student.size_px)
     export_s8(students.int8, files["s8"], student.size_px)
     pixels, scheme = calibration_pixels(data, stage2.calibration_pairs), scheme_of(stage2)
-    if scheme.known_to_onnxruntime:
-        ptq_int8(files["fp32"], (batch.numpy() for batch in pixels.split(64)), files["ptq"], scheme)
-    else:
-        _, untrained = next(untrained_students(students.fp32, pixels, scheme))
-        export_int8(untrained, files["ptq"], student.size_px)
+    plain_int8(students.fp32, files["fp32"], pixels, files["ptq"], student.size_px, scheme)
     if scheme.weight_bits == 4:
         files["int4"] = directory / "int4.onnx"
         export_int4(students.int8, files["int4"], student.size_px)

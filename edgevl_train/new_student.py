@@ -27,7 +27,9 @@ def new_student(section: StudentSection, teacher: Teacher, seed: int) -> Student
         student = earlier_student(section.start_from, section, teacher)
         return student if section.prune_share is None else _pruned(student, section)
     if section.merge:
-        return load_float_student(section.merge[0], section, teacher.embed_dim)
+        # All of them, so that none is refused after the first slow steps.
+        first, *_ = [load_float_student(run, section, teacher.embed_dim) for run in section.merge]
+        return first
     torch.manual_seed(seed)
     name, pretrained = section.name, section.pretrained
     named = pretrained in ("teacher", "timm", "auto")

@@ -119,8 +119,8 @@ def prepare(
     labels = load_labels(labels_path)
     superset = load_labels(recipe.curation.superset) if recipe.curation.superset else None
     variants = list(variants)
-    stages = [stage for each in (recipe, *variants) for stage in (each.stage1, each.stage2)]
-    vocabulary = load_labels(recipe.vocabulary) if any(stage.learns_vocabulary for stage in stages) else None
+    learns_vocabulary = any(each.learns_vocabulary for each in (recipe, *variants))
+    vocabulary = load_labels(recipe.vocabulary) if learns_vocabulary else None
     for path in paths:
         expected_pairs(path, recipe.cache.pairs)
     chosen = recipe.cache.pairs
@@ -139,8 +139,9 @@ def prepare(
     if recipe.student.budget_ms is not None:
         recipe, why = within_budget(recipe, teacher.embed_dim, out, load_ranking())
     if recipe.student.merge:
-        check_alike(recipe.student.merge, label_file(labels_path))
-        check_teacher(recipe.student.merge[0], teacher)
+        check_alike(recipe, label_file(labels_path))
+        for run in recipe.student.merge:
+            check_teacher(run, teacher)
     students = load_students(teacher, recipe)
     student = new_student(recipe.student, teacher, recipe.seed)
     if pruned := recipe.student.prune_share is not None:

@@ -95,6 +95,11 @@ class Recipe(Machine):
             raise ValueError("; ".join(faults))
         return self
 
+    @property
+    def learns_vocabulary(self) -> bool:
+        """Whether ``vocabulary`` is needed."""
+        return self.stage1.learns_vocabulary or self.stage2.learns_vocabulary
+
     def robot_preprocess(self) -> Preprocess:
         """The student's preprocessing, as it travels in the bundle."""
         return Preprocess(size_px=self.student.size_px, **self.preprocess.model_dump())

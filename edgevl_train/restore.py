@@ -1,11 +1,10 @@
 """The best weights of a stage, from the run directory of ``edgevl adapt`` back into a network."""
 
-import json
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -13,7 +12,7 @@ from torch import nn
 from edgevl_core.base.errors import UserError
 from edgevl_train.quantise import fake_quantise, fuse
 from edgevl_train.recipe import load_recipe
-from edgevl_train.run_directory import FLOAT_STUDENT, INPUTS_FILE
+from edgevl_train.run_directory import FLOAT_STUDENT, read_inputs
 from edgevl_train.sections import StudentSection
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.student.normalisation import adopt_biases
@@ -60,12 +59,9 @@ def check_teacher(run: Path, teacher: Teacher) -> None:
     Raises:
         UserError: it is another one, or the run does not say.
     """
-    path = run / INPUTS_FILE
-    if not path.is_file():
-        raise UserError(f"{run} has no {INPUTS_FILE}: it is no run directory of `edgevl adapt`")
     # The run may have been made in the other precision; the texts' vectors are the same up to rounding.
     keys = {teacher_key(replace(teacher, precision=precision)) for precision in ("32-true", "bf16-mixed")}
-    if json.loads(path.read_text(encoding="utf-8")).get("teacher") not in keys:
+    if read_inputs(run).get("teacher") not in keys:
         raise UserError(f"{run} was made with another teacher than {teacher.id}: pass that one as --teacher")
 
 
@@ -96,8 +92,19 @@ def _pruned(section: StudentSection) -> str:
 
 
 def load_float_student(run: Path, section: StudentSection, embed_dim: int) -> Student:
-    """The float student with which a run ended its stage 1, in eval mode; see :func:`load_student`."""
-    return _filled(run / FLOAT_STUDENT, section, embed_dim, "{}.bias", lambda student: student)
+    """The float student with which a run ended its stage 1, in eval mode; see :func:`load_student`.
+
+    Raises:
+        UserError: the run has not got so far.
+    """
+    student, content = _filled(run / FLOAT_STUDENT, section, embed_dim, "{}.bias", lambda student: student)
+    stage1, epoch = load_recipe(run / "recipe.yaml").stage1, content["epoch"]
+    if not stage1.ends(epoch, content["best"]["epoch"]):
+        raise UserError(
+            f"{run} was cut off after {epoch} of {stage1.epochs} epochs of stage 1, or is still at work: let it end, "
+            "with --resume"
+        )
+    return student
 
 
 def load_student(checkpoint: Path, section: StudentSection, embed_dim: int) -> nn.Module:
@@ -110,14 +117,22 @@ def load_student(checkpoint: Path, section: StudentSection, embed_dim: int) -> n
         UserError: the file cannot be read, or holds another network.
     """
     if checkpoint.stem == "stage2":
-        return _filled(checkpoint, section, embed_dim, "network.{}.layer.bias", lambda s: fake_quantise(fuse(s)))
-    return _filled(checkpoint, section, embed_dim, "{}.bias", lambda student: student)
+        quantised, _ = _filled(
+            checkpoint, section, embed_dim, "network.{}.layer.bias", lambda s: fake_quantise(fuse(s))
+        )
+        return quantised
+    student, _ = _filled(checkpoint, section, embed_dim, "{}.bias", lambda student: student)
+    return student
 
 
 def _filled(
     checkpoint: Path, section: StudentSection, embed_dim: int, bias_of: str, form: Callable[[Student], Network]
-) -> Network:
-    """``form`` of the section's student with the best weights; ``bias_of``: a convolution's bias in the file."""
+) -> tuple[Network, dict[str, Any]]:
+    """``form`` of the section's student with the best weights, and what else the file holds.
+
+    Args:
+        bias_of: a convolution's bias in the file.
+    """
     student = build_student(
         section.name,
         embed_dim,
@@ -127,14 +142,17 @@ def _filled(
         widths=section.widths,
     )
     try:
-        best = torch.load(checkpoint, map_location="cpu", weights_only=True)["best"]["state"]
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        best = content["best"]["state"]
+        if not all(value.isfinite().all() for value in best.values()):
+            raise ValueError("it has weights that are no numbers")
         adopt_biases(student, lambda name: bias_of.format(name) in best)
         network = form(student)
         network.load_state_dict(best)
-    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(
             f"{checkpoint} is no {checkpoint.stem} checkpoint of {section.name} with {embed_dim} dimensions "
             f"({reason}): it is damaged, or belongs to another recipe or teacher"
         ) from error
-    return network.eval()
+    return network.eval(), content

@@ -14,6 +14,7 @@ from typing import Any
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
+from edgevl_core.bundle.labels import load_labels
 from edgevl_train.data.cache import hash_bag
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe
 from edgevl_train.sections import StudentSection
@@ -40,11 +41,13 @@ class Inputs:
     recipe: str
     first_weights: str = ""
     students: str = ""
+    vocabulary: str = ""
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest of all of it."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
+        """Hex digest of all of it; without what is empty and came later, for checkpoints of earlier versions."""
+        known = repr(self).replace(", students=''", "").replace(", vocabulary=''", "")
+        return hashlib.sha256(known.encode()).hexdigest()
 
 
 def describe_inputs(
@@ -69,6 +72,7 @@ def describe_inputs(
         recipe=hashlib.sha256(dump_recipe(recipe)).hexdigest(),
         first_weights=_hash_first_weights(recipe.student),
         students=students,
+        vocabulary=_hash_words(recipe.vocabulary) if recipe.learns_vocabulary else "",
     )
 
 
@@ -79,6 +83,10 @@ def _hash_first_weights(student: StudentSection) -> str:
     if student.start_from is not None:
         return sha256_file(student.start_from / FLOAT_STUDENT)
     return sha256_file(student.pretrained) if isinstance(student.pretrained, Path) else ""  # the teacher has its own
+
+
+def _hash_words(vocabulary: Path) -> str:
+    return hashlib.sha256(load_labels(vocabulary).model_dump_json().encode()).hexdigest()
 
 
 def check_out(out: Path, *, resume: bool) -> None:
@@ -154,8 +162,8 @@ def open_run(out: Path, inputs: Inputs, recipe: Recipe) -> Inputs:
     file = out / INPUTS_FILE
     mine = json.loads(json.dumps(vars(inputs)))
     if file.is_file():
-        theirs = json.loads(file.read_text(encoding="utf-8"))
-        other = [name for name in mine if mine[name] != theirs.get(name)]
+        theirs = read_inputs(out)
+        other = [name for name in mine if mine[name] != theirs.get(name, "")]
         if other == ["recipe"] and load_recipe(out / RECIPE_FILE) == recipe:
             return replace(inputs, recipe=theirs["recipe"])
         if other:
@@ -168,6 +176,21 @@ def open_run(out: Path, inputs: Inputs, recipe: Recipe) -> Inputs:
     atomic_write(out / RECIPE_FILE, dump_recipe(recipe))
     write_json(file, mine)
     return inputs
+
+
+def read_inputs(run: Path) -> dict[str, Any]:
+    """What a run's inputs.json says, see :class:`Inputs`; earlier versions know less.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    file = run / INPUTS_FILE
+    if not file.is_file():
+        raise UserError(f"{run} has no {INPUTS_FILE}: it is no run directory of `edgevl adapt`")
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({error}): copy the run again, or take another one") from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

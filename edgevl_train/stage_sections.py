@@ -26,6 +26,10 @@ class StageSection(Section):
     ema_decay: float = Field(0.0, ge=0, lt=1)
     patience: int = Field(0, ge=0, description="epochs without a better validation score")
 
+    def ends(self, epoch: int, best_epoch: int) -> bool:
+        """Whether nothing follows after so many epochs: all are done, or ``patience`` without a better score."""
+        return epoch >= self.epochs or (self.patience > 0 and epoch - max(best_epoch, 0) >= self.patience)
+
     @model_validator(mode="after")
     def _falls(self) -> "StageSection":
         if self.min_lr > self.lr:

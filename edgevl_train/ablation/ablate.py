@@ -18,6 +18,7 @@ from edgevl_train.ablation.figures import check_seeds, compare, judged, name_of
 from edgevl_train.ablation.plot import draw_ablation
 from edgevl_train.ablation.trial import Trial, start_alone
 from edgevl_train.data.cache import hash_bag
+from edgevl_train.data.replay import inherited
 from edgevl_train.prepare import gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise.scheme import LARGEST_WEIGHT
@@ -70,6 +71,7 @@ def ablate(  # noqa: PLR0913  (the options of the command line)
         raise UserError("stage2.epochs=0: an ablation of stage 2 needs at least one epoch of it")
     if recipe.student.budget_ms is not None:
         raise UserError("student.budget_ms with --ablate: name the student, which edgevl adapt --dry-run finds")
+    recipe = inherited(recipe)
     varied = {variant: _varied(recipe, variant) for variant in variants}
     fewer = {f"weights of {bits} bits": _with_weight_bits(recipe, bits) for bits in weight_bits}
     check_out(out, resume=resume)
@@ -109,7 +111,7 @@ def _varied(recipe: Recipe, variant: str) -> Recipe:
 def _with_weight_bits(recipe: Recipe, bits: int) -> Recipe:
     if bits not in LARGEST_WEIGHT:
         raise UserError(f"weights of {bits} bits: accepted are {', '.join(map(str, LARGEST_WEIGHT))}")
-    # Past the recipe's own check: a bundle is made of 7 or 8 bits, for no processor here gains by fewer.
+    # Past the recipe's own check: a bundle has no weights of 3 bits.
     return recipe.model_copy(update={"stage2": recipe.stage2.model_copy(update={"weight_bits": bits})})
 
 

@@ -17,7 +17,7 @@ from edgevl_train.merge.soup import merge_for
 from edgevl_train.new_student import new_student
 from edgevl_train.prepare import Setup
 from edgevl_train.progress import RunProgress
-from edgevl_train.quantise import dynamic_int8, export_fp32, export_int8, ptq_int8, scheme_of
+from edgevl_train.quantise import dynamic_int8, export_fp32, export_int8, plain_int8, scheme_of
 from edgevl_train.recipe import Recipe, dump_recipe
 from edgevl_train.run_directory import write_json
 from edgevl_train.stage_sections import Stage2Section
@@ -112,14 +112,16 @@ class Trial:
 
 
 def _of_recipe(trial: Trial, recipe: Recipe, directory: Path) -> dict[str, Path]:
-    """A file for each of ROWS."""
+    """A file for each of ROWS; none of dynamic quantisation where ONNX Runtime makes no such weights."""
     student = trial.stage1(recipe, directory)
     files = {row: directory / f"{row}.onnx" for row in ROWS} | trial.quantised(student, recipe, directory)
     export_fp32(student.cpu(), files["stage1_fp32"], recipe.student.size_px)
-    pixels = calibration_pixels(trial.data, recipe.stage2.calibration_pairs).numpy()
-    batches, scheme = [pixels[i : i + 64] for i in range(0, len(pixels), 64)], scheme_of(recipe.stage2)
-    ptq_int8(files["stage1_fp32"], batches, files["ptq_int8"], scheme)
-    dynamic_int8(files["stage1_fp32"], files["dynamic_int8"], scheme.weight_bits)
+    pixels, scheme = calibration_pixels(trial.data, recipe.stage2.calibration_pairs), scheme_of(recipe.stage2)
+    plain_int8(student, files["stage1_fp32"], pixels, files["ptq_int8"], recipe.student.size_px, scheme)
+    if scheme.known_to_onnxruntime:
+        dynamic_int8(files["stage1_fp32"], files["dynamic_int8"], scheme)
+    else:
+        del files["dynamic_int8"]
     return files
 
 

@@ -1,17 +1,14 @@
 """What may be merged: runs of one network, one input, one teacher and one label file, that go back to one base."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
 from edgevl_core.bundle.manifest import MANIFEST_FILE
 from edgevl_train.recipe import Recipe, load_recipe, override, parse_recipe
-from edgevl_train.run_directory import FLOAT_STUDENT, INPUTS_FILE
+from edgevl_train.run_directory import FLOAT_STUDENT, INPUTS_FILE, RECIPE_FILE, read_inputs
 
-RECIPE_FILE = "recipe.yaml"
 JUDGING_SHARE = 0.4  # of the pairs at hand: none is trained on, and they set how far each camera is believed
 NEEDED = (RECIPE_FILE, INPUTS_FILE, FLOAT_STUDENT)  # of each robot; no picture is in them
 _STUDENT = ("name", "size_px", "head", "backbone")
@@ -26,45 +23,66 @@ def find_runs(given: Sequence[Path]) -> tuple[Path, ...]:
     runs = tuple(_run_of(path.absolute()) for path in given)
     if len(runs) < 2:
         raise UserError(f"{len(runs)} runs to merge: give two or more runs of `edgevl adapt`")
-    if twice := sorted({str(run) for run in runs if runs.count(run) > 1}):
-        raise UserError(f"runs given twice: {', '.join(twice)}: name each once")
+    check_once([(run, str(run.resolve())) for run in runs])
     return runs
+
+
+def check_once(given: Sequence[tuple[Path, str]]) -> None:
+    """Refuse what would count twice.
+
+    Args:
+        given: each path, and what it is known by: where it really lies, or the hash of its weights.
+
+    Raises:
+        UserError: two are the same.
+    """
+    known: dict[str, Path] = {}
+    for path, key in given:
+        if key in known:
+            raise UserError(f"{known[key]} and {path} are the same student, given twice: name each once")
+        known[key] = path
 
 
 def _run_of(path: Path) -> Path:
     if (path / MANIFEST_FILE).is_file():
-        if (path.parent / FLOAT_STUDENT).is_file():
+        if all((path.parent / name).is_file() for name in NEEDED):
             return path.parent
         raise UserError(
             f"{path} is a bundle, which holds no float weights to average (what is in it is folded and rounded): give "
             f"the run of `edgevl adapt` that made it, at least its {', '.join(NEEDED)}"
         )
-    if missing := [name for name in NEEDED if not (path / name).is_file()]:
-        raise UserError(f"{path} has no {', '.join(missing)}: give a run directory of `edgevl adapt`")
+    _check_there(path)
     return path
 
 
-def check_alike(runs: Sequence[Path], labels: Path) -> None:
-    """Refuse runs whose average would be nobody's student.
+def _check_there(run: Path) -> None:
+    if missing := [name for name in NEEDED if not (run / name).is_file()]:
+        raise UserError(f"{run} has no {', '.join(missing)}: give a run directory of `edgevl adapt`")
+
+
+def check_alike(recipe: Recipe, labels: Path) -> None:
+    """Refuse runs whose average would be nobody's student, or not the one that the recipe describes.
 
     Args:
+        recipe: of the merged student, with its runs.
         labels: the label file of the merged student.
 
     Raises:
-        UserError: another network, input, teacher, or label file; no common base.
+        UserError: another network, input, or label file; one student twice; no common base.
     """
-    first, recipes = runs[0], {run: load_recipe(run / RECIPE_FILE) for run in runs}
-    theirs = {run: _inputs(run) for run in runs}
-    for run in runs[1:]:
+    runs, merged = recipe.student.merge, recipe.student
+    for run in runs:
+        _check_there(run)
+    check_once([(run, sha256_file(run / FLOAT_STUDENT)) for run in runs])
+    for run in runs:
+        theirs = load_recipe(run / RECIPE_FILE)
         for key in _STUDENT:
-            _same(f"student.{key}", [(each, getattr(recipes[each].student, key)) for each in (first, run)])
-        if recipes[run].student.widths != recipes[first].student.widths:
-            raise UserError(f"{run} is pruned otherwise than {first}: students of the same widths can be merged")
-        _same("input", [(each, recipes[each].robot_preprocess()) for each in (first, run)])
-        if theirs[run]["teacher"] != theirs[first]["teacher"]:
-            raise UserError(f"{run} has another teacher than {first}: students of one teacher can be merged")
+            _same(run, f"student.{key}", getattr(theirs.student, key), getattr(merged, key))
+        if theirs.student.widths != merged.widths:
+            raise UserError(f"{run} is pruned otherwise than {runs[0]}: students of the same widths can be merged")
+        _same(run, "input", theirs.robot_preprocess(), recipe.robot_preprocess())
     mine = sha256_file(labels)
-    if other := [str(run) for run in runs if theirs[run]["labels"] != mine]:
+    if other := [str(run) for run in runs if read_inputs(run).get("labels") != mine]:
         raise UserError(f"{', '.join(other)}: made for other labels than those of {labels}: pass theirs as --labels")
     if not set.intersection(*(_ancestry(run) for run in runs)):
         raise UserError(
@@ -73,30 +91,27 @@ def check_alike(runs: Sequence[Path], labels: Path) -> None:
         )
 
 
-def _same(what: str, found: Sequence[tuple[Path, Any]]) -> None:
-    (first, mine), (run, other) = found
-    if mine != other:
-        raise UserError(f"{run}: its {what} is {other}, that of {first} {mine}: students of one kind can be merged")
-
-
-def _inputs(run: Path) -> dict[str, Any]:
-    return dict(json.loads((run / INPUTS_FILE).read_text(encoding="utf-8")))
+def _same(run: Path, what: str, theirs: object, merged: object) -> None:
+    if theirs != merged:
+        raise UserError(
+            f"{run}: its {what} is {theirs}, that of the merged student {merged}: students of one kind can be merged, "
+            "and --set does not change it"
+        )
 
 
 def _ancestry(run: Path) -> set[str]:
     """SHA-256 of the float students that a run's goes back to, its own included, as far as their runs are here."""
-    found: set[str] = set()
-    at: Path | None = run
-    while at is not None and (at / FLOAT_STUDENT).is_file() and (at / INPUTS_FILE).is_file():
-        found.add(sha256_file(at / FLOAT_STUDENT))
-        student = load_recipe(at / RECIPE_FILE).student
-        if student.prune_share is not None:
-            # Of other weights other channels were taken out: they have no base in common, however they are called.
-            found.add(f"{_inputs(at)['first_weights']} pruned by {student.prune_share:g}")
-            break
-        if student.start_from is not None:
-            found.add(str(_inputs(at)["first_weights"]))
-        at = student.start_from
+    if not all((run / name).is_file() for name in NEEDED):
+        return set()
+    found, student = {sha256_file(run / FLOAT_STUDENT)}, load_recipe(run / RECIPE_FILE).student
+    first = str(read_inputs(run).get("first_weights"))
+    if student.prune_share is not None:
+        # Of other weights other channels were taken out: they have no base in common, however they are called.
+        return found | {f"{first} pruned by {student.prune_share:g}"}
+    if student.start_from is not None:
+        return found | {first} | _ancestry(student.start_from)
+    if student.merge:
+        return found | set.intersection(*map(_ancestry, student.merge))
     return found
 
 
@@ -120,7 +135,9 @@ def merge_recipe(runs: Sequence[Path], choice: str, settings: Sequence[str]) -> 
     data |= {"one_home": False, "temporal": defaults["temporal"]}
     data["split"] = defaults["split"] | {"val_fraction": JUDGING_SHARE}
     data["cache"] |= {"rgb": None, "depth": None}
-    data["teacher"] |= {"students": ()}
+    data["teacher"] |= {key: defaults["teacher"][key] for key in ("students", "students_share")}
+    # So are processors and processes.
+    data |= {key: defaults[key] for key in ("accelerator", "devices", "num_nodes", "threads")}
     for setting in settings:
         override(data, setting)
     return parse_recipe(data, origin=f"of {runs[0]}, for a merged student")

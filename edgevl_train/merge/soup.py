@@ -64,7 +64,8 @@ def merge_for(
     if not section.merge:
         return None
     states = {str(run): load_float_student(run, section, student.embed_dim).state_dict() for run in section.merge}
-    batches = calibration_pixels(data, STATISTICS_PAIRS).split(64)
+    pixels = calibration_pixels(data, STATISTICS_PAIRS)
+    batches = pixels.tensor_split(-(-len(pixels) // 64))  # of one size, for their statistics count alike
     validate = validator(data, torch.device("cpu"))
 
     def tried(state: State) -> tuple[float, State]:

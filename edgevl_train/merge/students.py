@@ -28,7 +28,7 @@ from edgevl_core.engine import Engine
 from edgevl_train.data.cache import Cache
 from edgevl_train.data.embeddings import EMBEDDINGS, Encoding, Shown, store_views
 from edgevl_train.data.views import Views
-from edgevl_train.merge.runs import NEEDED
+from edgevl_train.merge.runs import NEEDED, check_once
 from edgevl_train.recipe import Recipe, load_recipe
 from edgevl_train.restore import check_teacher, load_float_student
 from edgevl_train.run_directory import FLOAT_STUDENT
@@ -56,8 +56,10 @@ class Member:
     sha256: str
 
     def answer(self, shown: Shown) -> NDArray[np.float32]:
-        """(B, D) float32, of length <= 1: what it makes of both cameras together."""
+        """(B, D) float32, of length <= 1: what it makes of both cameras together; of RGB, where it knows no depth."""
         rgb, depth = (pixels.numpy() for pixels in shown.inputs(self.preprocess.size_px))
+        if not any(self.trust.depth.weight):  # in the dark as well, where neither camera would be believed
+            return self.network(rgb)
         pictures = [np.moveaxis(pixels, 1, -1) for pixels in (rgb, depth)]
         quality = (rgb_quality(pictures[0], self.trust.rgb), depth_quality(pictures[1], self.trust.depth))
         return mix(np.stack([self.network(rgb), self.network(depth)]), np.stack(quality))
@@ -115,12 +117,18 @@ def load_students(teacher: Teacher, recipe: Recipe) -> Students | None:
     A run with a bundle answers as its bundle does.
 
     Raises:
-        UserError: a path that is neither run nor bundle; another teacher; another depth encoding, or a larger input
-            than the training cache keeps.
+        UserError: a path that is neither run nor bundle; one student twice; another teacher; another depth encoding, or
+            a larger input than the training cache keeps; a share of the target for students that are not named.
     """
     if not recipe.teacher.students:
+        if recipe.teacher.students_share < 1:
+            raise UserError(
+                f"teacher.students_share={recipe.teacher.students_share:g}: there are no students to share with: give "
+                "teacher.students=[RUN, BUNDLE], or leave it out"
+            )
         return None
     members = tuple(_load(path, teacher) for path in recipe.teacher.students)
+    check_once([(path, each.sha256) for path, each in zip(recipe.teacher.students, members, strict=True)])
     mine, side = recipe.preprocess.depth_encoding, recipe.cache.size_px
     for each in members:
         if (theirs := each.preprocess.depth_encoding) != mine:
@@ -161,6 +169,11 @@ def _of_bundle(path: Path, teacher: Teacher) -> Member:
         raise UserError(f"{path} has no {STUDENT_INT8}: {ACCEPTED}")
     check_file(path, manifest, STUDENT_INT8)  # it comes from another machine
     network, sha256 = Engine(path / STUDENT_INT8, threads=2), manifest.files[STUDENT_INT8]
+    if (network.embedding_dim, network.size_px) != (teacher.embed_dim, manifest.preprocess.size_px):
+        raise UserError(
+            f"{path}: {STUDENT_INT8} takes {network.size_px} px and gives {network.embedding_dim} dimensions, its "
+            f"manifest says {manifest.preprocess.size_px} px and the teacher {teacher.embed_dim}: copy the bundle again"
+        )
     return Member(path, network, manifest.preprocess, manifest.trust, sha256)
 
 
@@ -173,10 +186,12 @@ def distil_recipe(students: Sequence[Path], recipe: Recipe) -> Recipe:
     """The recipe of a new student, with these as its teachers.
 
     Raises:
-        UserError: fewer than two, one twice, or one that is neither run nor bundle.
+        UserError: fewer than two, or the recipe names students as well.
     """
     paths = tuple(path.absolute() for path in students)
-    if len(paths) < 2 or len(set(paths)) < len(paths):
-        raise UserError(f"{len(set(paths))} different students to learn from: give two or more, each once; {ACCEPTED}")
+    if len(paths) < 2:
+        raise UserError(f"{len(paths)} students to learn from: give two or more; {ACCEPTED}")
+    if recipe.teacher.students:
+        raise UserError("teacher.students is set by recipe or --set, and students are given as well: leave one out")
     teacher = recipe.teacher.model_copy(update={"students": paths})
     return recipe.model_copy(update={"teacher": teacher})

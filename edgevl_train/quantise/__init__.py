@@ -12,7 +12,7 @@ from edgevl_train.quantise.ptq import dynamic_int8, ptq_int8
 from edgevl_train.quantise.ranges import calibrate, observe_ranges
 from edgevl_train.quantise.rounding import keep_sums
 from edgevl_train.quantise.scheme import Scheme, scheme_of
-from edgevl_train.quantise.search import untrained_students
+from edgevl_train.quantise.search import plain_int8, untrained_students
 from edgevl_train.quantise.untrained import clip_weights, correct_biases
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "keep_sums",
     "observe_ranges",
     "op_counts",
+    "plain_int8",
     "ptq_int8",
     "scheme_of",
     "untrained_students",

@@ -57,7 +57,7 @@ def ptq_int8(
         UserError: no batch, another scheme.
     """
     if not scheme.known_to_onnxruntime:
-        raise UserError(f"{scheme}: ONNX Runtime's own quantisation makes no such weights: use untrained_students")
+        raise UserError(f"{scheme}: ONNX Runtime's own quantisation makes no such weights: use plain_int8")
     reader = _PixelReader(batches)
     first = reader.get_next()
     if first is None:
@@ -81,10 +81,13 @@ def ptq_int8(
         atomic_write(path, temporary.read_bytes())
 
 
-def dynamic_int8(fp32_onnx: Path | str, path: Path | str, weight_bits: int = 8) -> None:
-    """Dynamic quantisation: s8 weights per channel, activation ranges found at each run; good for transformers.
+def dynamic_int8(fp32_onnx: Path | str, path: Path | str, scheme: Scheme = EIGHT_BITS) -> None:
+    """Dynamic quantisation: s8 weights, activation ranges found at each run; good for transformers.
 
     Convolutions stay float: ONNX Runtime has no fast dynamic kernel for them.
+
+    Args:
+        scheme: one that ``known_to_onnxruntime``.
     """
     model = onnx.load(str(fp32_onnx))
     # The quantiser transposes Gemm's weights and trips over their recorded shapes.
@@ -95,9 +98,9 @@ def dynamic_int8(fp32_onnx: Path | str, path: Path | str, weight_bits: int = 8) 
             model,
             str(temporary),
             op_types_to_quantize=["Gemm", "MatMul"],
-            per_channel=True,
+            per_channel=scheme.per_channel,
             weight_type=QuantType.QInt8,
-            reduce_range=weight_bits == 7,
+            reduce_range=scheme.weight_bits == 7,
             nodes_to_exclude=_float_nodes(model),
         )
         atomic_write(path, temporary.read_bytes())

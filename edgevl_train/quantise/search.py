@@ -3,12 +3,15 @@
 import copy
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from edgevl_train.quantise.export import export_int8
 from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.insert import QuantStudent, fake_quantise
+from edgevl_train.quantise.ptq import ptq_int8
 from edgevl_train.quantise.ranges import calibrate
 from edgevl_train.quantise.rounding import keep_sums
 from edgevl_train.quantise.scheme import EIGHT_BITS, Scheme
@@ -22,6 +25,24 @@ _RANGES: dict[str, Callable[..., QuantStudent]] = {
     "99.99 %": partial(calibrate, method="percentile", percentile=99.99),
     "99.9 %": partial(calibrate, method="percentile", percentile=99.9),
 }
+
+
+def plain_int8(
+    student: Student, fp32_onnx: Path, pixels: Tensor, path: Path, size_px: int, scheme: Scheme = EIGHT_BITS
+) -> None:
+    """Write plain static post-training quantisation: ONNX Runtime's own, or ours for weights that it does not make.
+
+    Args:
+        student: float, on the CPU; it stays as it is.
+        fp32_onnx: its file, from :func:`edgevl_train.quantise.export.export_fp32`.
+        pixels: (N, 3, S, S) uint8 of TRAINING data, both modalities.
+        path: the int8 file to write.
+    """
+    if scheme.known_to_onnxruntime:
+        ptq_int8(fp32_onnx, (batch.numpy() for batch in pixels.split(_BATCH)), path, scheme)
+    else:
+        _, untrained = next(untrained_students(student, pixels, scheme))
+        export_int8(untrained, path, size_px)
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from edgevl_core.base.sizes import duration
 from edgevl_core.page.axes import Key
 from edgevl_core.page.render import write_page
 from edgevl_train.report import figures, sections
+from edgevl_train.report.origin import origin
 from edgevl_train.report.pairs import RunPairs, open_cache_of, open_pairs
 from edgevl_train.report.run_files import MODALITIES, STUDENTS, RunFiles, read_run
 from edgevl_train.report.shown import contact_sheet, worst
@@ -57,6 +58,7 @@ def write_run_page(
         "gone": gone,
         "verdict": sections.verdict(files) if files.report else None,
         "warnings": [*files.report.get("warnings", []), *files.notes],
+        "origin": origin(files),
         "facts": _facts(files, bags),
         "bags": bags,
         "dropped_words": sections.dropped_words(files),

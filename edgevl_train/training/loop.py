@@ -11,7 +11,6 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edgevl_train.metrics_file import write_record
-from edgevl_train.stage_sections import StageSection
 from edgevl_train.training.checkpoint import Best, Checkpoint, Metrics, TrainState
 from edgevl_train.training.context import RunContext
 from edgevl_train.training.schedule import make_optimiser
@@ -66,7 +65,7 @@ def fit(
         run.log(0, run.validate(0))
         if not stage.section.epochs:  # no epoch will end, and the run is to have its student
             run.save()
-    while standing.epoch < stage.section.epochs and not _exhausted(standing, stage.section):
+    while not stage.section.ends(standing.epoch, standing.best.epoch):
         run.train_epoch()
         run.end_epoch()
     standing.best.state = fabric.broadcast(standing.best.state)
@@ -175,8 +174,3 @@ def _average(model: nn.Module, decay: float) -> AveragedModel | None:
     if not decay:
         return None
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-
-
-def _exhausted(standing: TrainState, section: StageSection) -> bool:
-    """Whether ``patience`` epochs have gone by without a better score."""
-    return bool(section.patience) and standing.epoch - max(standing.best.epoch, 0) >= section.patience

@@ -13,7 +13,7 @@ from edgevl_train.ablation.ablate import ablate
 from edgevl_train.ablation.figures import QUANTISED, ROWS
 from edgevl_train.ablation.trial import without_contrast
 from edgevl_train.quantise import op_counts
-from edgevl_train.recipe import Recipe, load_recipe
+from edgevl_train.recipe import Recipe, load_recipe, parse_recipe
 
 pytestmark = pytest.mark.train
 LABELS = resource("config/labels/home.yaml")
@@ -92,6 +92,19 @@ def test_rows_are_trained_compared_and_resumed(
     again = ablate([sim_bag], spec, LABELS, out, recipe, **asked, resume=True)
     assert json.dumps(again) == json.dumps(more)  # one seed has no spread: NaN
     assert written == {file: file.stat().st_mtime_ns for file in out.rglob("*.onnx")}
+
+
+def test_a_student_that_goes_on_is_ablated_in_the_bits_of_its_recipe(
+    finished_run: Path, sim_bag: Path, teacher_directory: Path, tmp_path: Path
+) -> None:
+    """What the recipe leaves open of the student comes from the run, and weights of 4 bits are so in every row."""
+    stage2 = {"epochs": 1, "batch": 16, "calibration_pairs": 16, "weight_bits": 4}
+    sections = {"views": {"count": 1}, "split": {"val_fraction": 0.2}, "replay": {"share": 0}, "stage1": {"epochs": 0}}
+    recipe = parse_recipe(sections | {"student": {"start_from": finished_run}, "stage2": stage2}, origin="test")
+    out = tmp_path / "ablation"
+    found = ablate([sim_bag], f"open_clip:@{teacher_directory}", LABELS, out, recipe, seeds=(3,))
+    assert list(found["rows"]) == [row for row in ROWS if row != "dynamic_int8"]  # which ONNX Runtime has in 8 bits
+    assert {largest_weight(out / f"seed_3/{row}.onnx") for row in ("ptq_int8", *QUANTISED)} == {7}
 
 
 def largest_weight(file: Path) -> int:

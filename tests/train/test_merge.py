@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from edgevl_train.adapt import adapt
 from edgevl_train.evaluation.evaluate import evaluate
 from edgevl_train.merge.runs import NEEDED, check_alike, find_runs, merge_recipe
 from edgevl_train.merge.soup import average, block_of, merge_for
+from edgevl_train.prepare import prepare
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe, parse_recipe
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.training.batch_norms import measure_anew
@@ -84,8 +86,9 @@ def test_a_merged_student_is_an_ordinary_run(
     assert evaluate(out, [sim_bag])["samples"] == 96
     (page,) = answer_of(capsys, "report", out)["runs"]
     assert Path(page["page"]).is_file()
-    # It may be gone on with, and merged again.
+    # It may be gone on with, and merged again: with whatever has an ancestor in common with all its parts.
     again = merge_recipe(find_runs([out, robots["base"]]), "all", [])
+    check_alike(again, LABELS)
     assert again.stage2.calibration_pairs == 32
     resumed = answer_of(capsys, "merge", *sent, *words, "--choice", "all", "--resume")
     assert resumed == said
@@ -156,8 +159,10 @@ def test_what_cannot_be_merged_is_refused_in_one_line(
     kitchen, office = robots["kitchen"], robots["office"]
     with pytest.raises(UserError, match="1 runs to merge"):
         find_runs([kitchen])
-    with pytest.raises(UserError, match="given twice"):
-        find_runs([kitchen, kitchen])
+    (tmp_path / "link").symlink_to(kitchen)
+    for twice in (kitchen, tmp_path / "link"):
+        with pytest.raises(UserError, match=f"{kitchen} and {twice} are the same student, given twice"):
+            find_runs([kitchen, twice])
     with pytest.raises(UserError, match=r"has no recipe\.yaml"):
         find_runs([kitchen, tmp_path])
     alone = shutil.copytree(finished_run / "bundle", tmp_path / "alone")
@@ -170,23 +175,65 @@ def test_what_cannot_be_merged_is_refused_in_one_line(
         (run / "recipe.yaml").write_bytes(dump_recipe(parse_recipe(run_recipe.model_dump() | recipe, origin="t")))
         return run
 
-    def refused(words: str, *runs: Path, labels: Path = LABELS) -> None:
+    def refused(words: str, *runs: Path, labels: Path = LABELS, settings: Sequence[str] = ()) -> None:
         with pytest.raises(UserError, match=words) as error:
-            check_alike(runs, labels)
+            check_alike(merge_recipe(runs, "all", settings), labels)
         assert "\n" not in str(error.value)
 
-    check_alike([kitchen, office, robots["base"]], LABELS)
+    check_alike(merge_recipe([kitchen, office, robots["base"]], "all", []), LABELS)
     other = changed("network", student=run_recipe.student.model_dump() | {"head": "mlp"})
-    refused(r"its student\.head is mlp, that of .*kitchen linear", kitchen, other)
-    refused("its input is .*minmax", kitchen, changed("input", preprocess={"depth_encoding": "minmax"}))
+    refused(r"its student\.head is mlp, that of the merged student linear", kitchen, other)
+    minmax = {"depth_encoding": "minmax"}
+    with_changed(changed("input", preprocess=minmax), lambda name, value: value + 1)
+    refused("its input is .*minmax", kitchen, tmp_path / "input")
+    refused("its input is .*metric.*minmax", kitchen, office, settings=["preprocess.depth_encoding=minmax"])
+    refused("its student.size_px is 32, that of the merged .* 40", kitchen, office, settings=["student.size_px=40"])
     refused("made for other labels", kitchen, office, labels=resource("config/labels/scannet.yaml"))
+    copy = shutil.copytree(kitchen, tmp_path / "copy")
+    refused(f"{kitchen} and {copy} are the same student, given twice", kitchen, copy)
+    (copy / "inputs.json").write_text('{"teacher": ')
+    with_changed(copy, lambda name, value: value + 1)
+    refused("inputs.json is damaged", kitchen, copy)
     inputs = json.loads((office / "inputs.json").read_text())
-    teacher = changed("teacher")
-    (teacher / "inputs.json").write_text(json.dumps(inputs | {"teacher": "another"}))
-    refused("has another teacher than", kitchen, teacher)
     stranger = changed("stranger", student=run_recipe.student.model_dump() | {"start_from": tmp_path / "gone"})
+    with_changed(stranger, lambda name, value: value + 1)
     (stranger / "inputs.json").write_text(json.dumps(inputs | {"first_weights": "of another base"}))
     refused("go back to no common student", kitchen, stranger)
+
+
+def test_a_student_that_is_not_finished_or_damaged_is_not_merged(
+    robots: dict[str, Path], sim_bag: Path, teacher_directory: Path, tmp_path: Path
+) -> None:
+    def refused(words: str, run: Path, sent: Path = robots["kitchen"]) -> None:
+        with pytest.raises(UserError, match=words) as error:
+            prepare([sim_bag], f"open_clip:@{teacher_directory}", LABELS, merge_recipe([sent, run], "all", []))
+        assert "\n" not in str(error.value)
+
+    begun = shutil.copytree(robots["office"], tmp_path / "begun")
+    content = torch.load(begun / "checkpoints/stage1.pt", weights_only=True)
+    torch.save(content | {"epoch": 0}, begun / "checkpoints/stage1.pt")
+    refused("begun was cut off after 0 of 1 epochs of stage 1, or is still at work: let it end", begun)
+    no_numbers = shutil.copytree(robots["office"], tmp_path / "no_numbers")
+    with_changed(no_numbers, lambda name, value: value * torch.nan)
+    refused(r"no_numbers/checkpoints/stage1\.pt .*weights that are no numbers", no_numbers)
+    other = shutil.copytree(robots["office"], tmp_path / "other")
+    inputs = json.loads((other / "inputs.json").read_text())
+    (other / "inputs.json").write_text(json.dumps(inputs | {"teacher": "another"}))
+    refused("other was made with another teacher", other)
+
+
+def test_a_few_images_more_do_not_move_the_statistics(robots: dict[str, Path], tiny_recipe: Recipe) -> None:
+    """33 training pairs are 66 images: the last two must not weigh as much as the other 64."""
+    section = load_recipe(robots["base"] / "recipe.yaml").student
+    section = section.model_copy(update={"merge": (robots["base"], robots["kitchen"]), "merge_choice": "all"})
+    data = make_run_data(tiny_recipe)
+    running = []
+    for pairs in (32, 33):
+        student = build_student("test_resnet", DIM, backbone=section.backbone)
+        merge_for(student, replace(data, train=data.train[:pairs]), section, str)
+        running.append([norm.running_var for norm in student.modules() if isinstance(norm, nn.BatchNorm2d)])
+    apart = [((one - other).abs() / one).mean().item() for one, other in zip(*running, strict=True)]
+    assert max(apart) < 0.05
 
 
 def test_epochs_of_0_need_a_student_that_is_one(run_recipe: Recipe) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,16 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
 from edgevl_core.base.resources import resource
 from edgevl_core.bundle.files import STUDENT_INT8
-from edgevl_core.bundle.fusion import DEFAULT_TRUST, depth_quality, mix, rgb_quality
+from edgevl_core.bundle.fusion import DEFAULT_TRUST, RGB_ONLY, depth_quality, mix, rgb_quality
 from edgevl_core.bundle.manifest import MANIFEST_FILE, manifest_id, read_manifest
 from edgevl_core.camera.preprocess import to_batch, to_input
 from edgevl_core.engine import Engine
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_train.data.cache import open_cache
-from edgevl_train.data.embeddings import embed_views, open_embeddings
+from edgevl_train.data.embeddings import Shown, embed_views, open_embeddings
 from edgevl_train.data.views import draw_views
 from edgevl_train.evaluation.evaluate import evaluate
-from edgevl_train.merge.students import distil_recipe, load_students
+from edgevl_train.merge.students import Member, distil_recipe, load_students
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe, parse_recipe
 from edgevl_train.restore import load_float_student
 from edgevl_train.student.network import build_student
@@ -53,7 +54,8 @@ def larger(finished_run: Path, run_recipe: Recipe, tmp_path_factory: pytest.Temp
     section = {"name": "test_vit", "size_px": 40, "backbone": {"img_size": 40, "patch_size": 8, "depth": 1}}
     torch.manual_seed(5)
     student = build_student("test_vit", DIM, size_px=40, backbone=section["backbone"])
-    torch.save({"best": {"state": student.state_dict()}}, folder / "checkpoints/stage1.pt")
+    content = {"epoch": run_recipe.stage1.epochs, "best": {"epoch": 1, "state": student.state_dict()}}
+    torch.save(content, folder / "checkpoints/stage1.pt")
     changed = run_recipe.model_dump() | {"student": section}
     (folder / "recipe.yaml").write_bytes(dump_recipe(parse_recipe(changed, origin="test")))
     shutil.copy(finished_run / "inputs.json", folder / "inputs.json")
@@ -140,8 +142,17 @@ def test_a_part_of_each_target_may_be_the_teachers_own(
     assert (whole["both"] * whole["students"]).sum(1).mean() < 0.9999
 
 
+def test_a_student_that_was_never_shown_depth_is_not_asked_about_it(finished_run: Path, run_recipe: Recipe) -> None:
+    cache, bundle = open_cache(finished_run / "cache"), finished_run / "bundle"
+    dark = replace(cache, full_rgb=np.zeros_like(cache.full_rgb), wide_rgb=np.zeros_like(cache.wide_rgb))
+    shown = Shown(dark, draw_views(len(cache), run_recipe.views, run_recipe.seed), 0, np.arange(3))
+    engine, manifest = Engine(bundle / STUDENT_INT8), read_manifest(bundle)
+    answer = Member(bundle, engine, manifest.preprocess, RGB_ONLY, "").answer(shown)
+    np.testing.assert_allclose(answer, engine(np.zeros((3, 3, 32, 32), np.uint8)), atol=1e-6)
+
+
 def test_who_cannot_teach_is_refused_in_one_line(
-    bundle_alone: Path, larger: Path, run_recipe: Recipe, teacher: Teacher, tmp_path: Path
+    bundle_alone: Path, larger: Path, finished_run: Path, run_recipe: Recipe, teacher: Teacher, tmp_path: Path
 ) -> None:
     def refused(words: str, *paths: Path, **sections: object) -> None:
         recipe = parse_recipe(run_recipe.model_dump() | sections, origin="test")
@@ -153,7 +164,15 @@ def test_who_cannot_teach_is_refused_in_one_line(
     both = load_students(teacher, distil_recipe([bundle_alone, larger], run_recipe))
     assert both is not None
     assert [each.preprocess.size_px for each in both.members] == [32, 40]
-    refused("1 different students to learn from: give two or more", bundle_alone, bundle_alone)
+    refused("1 students to learn from: give two or more", bundle_alone)
+    # A run answers as its bundle does.
+    (tmp_path / "copy").symlink_to(bundle_alone)
+    for one, other in ((bundle_alone, tmp_path / "copy"), (finished_run, finished_run / "bundle")):
+        refused(f"{one} and {other} are the same student, given twice", one, larger, other)
+    named = run_recipe.teacher.model_dump() | {"students": [larger]}
+    refused("set by recipe or --set, and students are given as well", bundle_alone, larger, teacher=named)
+    with pytest.raises(UserError, match=r"teacher\.students_share=0\.5: there are no students to share with"):
+        load_students(teacher, load_recipe("demo", ["teacher.students_share=0.5"]))
     refused(r"has no recipe\.yaml.*a bundle .*student\.onnx.* or a run", bundle_alone, tmp_path)
     refused("its student sees 40 px, the training cache keeps 36", bundle_alone, larger, cache={"size_px": 36})
     minmax = {"depth_encoding": "minmax"}

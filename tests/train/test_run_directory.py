@@ -1,9 +1,12 @@
 """A run directory is worked in by one process; what was cut off at any moment can be gone on with."""
 
 import fcntl
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +14,19 @@ import pytest
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
 from edgevl_train.adapt import adapt
-from edgevl_train.recipe import Recipe
-from edgevl_train.run_directory import BEFORE_INPUTS, INPUTS_FILE, LOCK_FILE, at_work, check_out
+from edgevl_train.recipe import Recipe, dump_recipe, load_recipe
+from edgevl_train.run_directory import (
+    BEFORE_INPUTS,
+    INPUTS_FILE,
+    LOCK_FILE,
+    Inputs,
+    at_work,
+    check_out,
+    describe_inputs,
+    open_run,
+    read_inputs,
+)
+from edgevl_train.teacher.loading import load_teacher
 from tests.paths import ROOT
 from tests.train.test_adapt import LABELS
 
@@ -67,6 +81,46 @@ def test_a_finished_block_leaves_the_directory_free(tmp_path: Path) -> None:
         raise KeyError
     with (tmp_path / LOCK_FILE).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.unit
+def test_a_run_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:
+    """Its inputs.json does not know students and vocabulary, and its checkpoints bear a fingerprint without them."""
+    recipe = load_recipe("demo")
+    inputs = Inputs((("bag", "1"),), "teacher", "labels", "", hashlib.sha256(dump_recipe(recipe)).hexdigest(), "base")
+    known = "Inputs(bags=(('bag', '1'),), teacher='teacher', labels='labels', superset='', recipe='{}', {})"
+    told = known.format(inputs.recipe, "first_weights='base'")
+    assert inputs.fingerprint == hashlib.sha256(told.encode()).hexdigest()
+    open_run(tmp_path, inputs, recipe)
+    theirs = read_inputs(tmp_path)
+    del theirs["students"], theirs["vocabulary"]
+    (tmp_path / INPUTS_FILE).write_text(json.dumps(theirs))
+    assert open_run(tmp_path, inputs, recipe) == inputs
+    for name in ("students", "vocabulary"):
+        other = replace(inputs, **{name: "other"})
+        assert other.fingerprint != inputs.fingerprint
+        with pytest.raises(UserError, match=f"was made with another {name}: resume with the same"):
+            open_run(tmp_path, other, recipe)
+    (tmp_path / INPUTS_FILE).write_text("{")
+    with pytest.raises(UserError, match=r"inputs\.json is damaged"):
+        open_run(tmp_path, inputs, recipe)
+
+
+@pytest.mark.train
+def test_words_that_are_learned_by_belong_to_a_run(teacher_directory: Path, tmp_path: Path) -> None:
+    teacher, words = load_teacher(f"open_clip:@{teacher_directory}"), tmp_path / "words.yaml"
+
+    def made_from(weight: float) -> Inputs:
+        recipe = load_recipe("demo", [f"vocabulary={words}", f"stage1.vocabulary_weight={weight}"])
+        return describe_inputs([], teacher, LABELS, None, recipe)
+
+    words.write_text("labels: [{name: attic}, {name: cellar}]")
+    learned, unused = made_from(0.5), made_from(0)
+    words.write_text("labels: [{name: attic}, {name: cellar}]  # no other words")
+    assert made_from(0.5) == learned
+    words.write_text("labels: [{name: attic}, {name: garage}]")
+    assert made_from(0.5).fingerprint != learned.fingerprint
+    assert made_from(0) == unused
 
 
 @pytest.mark.train

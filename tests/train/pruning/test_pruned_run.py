@@ -12,7 +12,7 @@ from edgevl_core.base.resources import resource
 from edgevl_core.bundle.student_bundle import STUDENT_INT8, load_bundle
 from edgevl_train.adapt import adapt
 from edgevl_train.evaluation.evaluate import evaluate
-from edgevl_train.merge.runs import check_alike
+from edgevl_train.merge.runs import check_alike, merge_recipe
 from edgevl_train.plan import plan
 from edgevl_train.prepare import prepare
 from edgevl_train.recipe import Recipe, load_recipe, parse_recipe
@@ -89,16 +89,17 @@ def test_only_what_was_pruned_alike_from_one_student_is_merged(
     pruned: Path, finished_run: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="is pruned otherwise than") as refused:
-        check_alike([finished_run, pruned], LABELS)
+        check_alike(merge_recipe([finished_run, pruned], "all", []), LABELS)
     assert "\n" not in str(refused.value)
     same = shutil.copytree(pruned, tmp_path / "same")
-    check_alike([pruned, same], LABELS)
+    content = torch.load(same / "checkpoints/stage1.pt", weights_only=True)
+    torch.save(content | {"seen": "elsewhere"}, same / "checkpoints/stage1.pt")
+    recipe = merge_recipe([pruned, same], "all", [])
+    check_alike(recipe, LABELS)
     inputs = json.loads((same / "inputs.json").read_text())
     (same / "inputs.json").write_text(json.dumps(inputs | {"first_weights": "another student"}))
-    content = torch.load(same / "checkpoints/stage1.pt", weights_only=True)
-    torch.save(content | {"epoch": -1}, same / "checkpoints/stage1.pt")
     with pytest.raises(UserError, match="go back to no common student"):
-        check_alike([pruned, same], LABELS)
+        check_alike(recipe, LABELS)
 
 
 def test_pruning_needs_a_trained_student() -> None:

@@ -71,6 +71,31 @@ def test_figures_are_those_of_the_run(run: Path) -> None:
     assert f"{report['pairs']['train']} pairs were learned from" in read_page(run / "report.html").words
 
 
+def test_what_a_student_was_made_from_is_told(finished_run: Path, run: Path, tmp_path: Path) -> None:
+    assert "made from" not in read_page(run / "report.html").words  # a new student: nothing to tell
+    merged = copied(finished_run, tmp_path / "merged")
+    scores = {f"/fleet/{EVIL}": 0.61, "/fleet/office": 0.75, "average": 0.7}
+    parts = {"runs": ["/fleet/office"], "blocks": {"backbone.layer2": "/fleet/office"}}
+    change_report(merged, merged={"choice": "greedy", "score": 0.77, "scores": scores, "parts": parts})
+    recipe = yaml.safe_load((merged / "recipe.yaml").read_text())
+    recipe["student"] |= {"start_from": "/base", "prune_share": 0.3, "widths": {"head": [16, 8]}}
+    recipe["teacher"] |= {"students": ["/one", "/other"], "students_share": 0.5}
+    recipe["stage2"] |= {"weight_bits": 4, "power_of_two": True}
+    (merged / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    page = read_page(write_run_page(merged))
+    assert page.rows["/fleet/office"] == ["0.750", "averaged, backbone.layer2 whole"]
+    assert page.rows[f"/fleet/{EVIL}"] == ["0.610", "left out"]
+    assert page.rows["the average of all"][0] == "0.700"
+    assert page.rows["merged"] == ["0.770", "what stage 1 began with"]
+    told = (
+        "began with the student of /base, 30% of whose channels were taken out; 1 of its layers are narrower than",
+        "learned what 2 students answer beside the teacher, as 50% of each target: /one, /other.",
+        "The weights of its int8 files are of 4 bits, with scales that are powers of two.",
+    )
+    assert all(sentence in page.words for sentence in told)
+    check_self_contained(merged / "report.html")
+
+
 def test_every_label_has_a_row(run: Path) -> None:
     page, report = read_page(run / "report.html"), json.loads((run / "report.json").read_text())
     covered = report["coverage"]["labels"]
