@@ -125,7 +125,7 @@ lint: setup
 
 # ARGS are those of `edgevl benchmark`; the scripts after it time single parts. Those of BY_THEMSELVES take long, or make
 # files.
-BY_THEMSELVES = aarch64.py backbones.py bits.py data_free.py fleet.py gpu.py many_machines.py one_home.py pruned.py quick_files.py \
+BY_THEMSELVES = aarch64.py backbones.py bits.py data_free.py fleet.py gpu.py many_machines.py networks.py one_home.py pruned.py quick_files.py \
   real_rooms.py remembered.py rooms.py students.py
 bench: setup
 	@$(CLEAN_ENV) $(VENV)/bin/edgevl benchmark $(ARGS)

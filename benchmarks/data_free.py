@@ -32,7 +32,7 @@ from torch.nn import functional
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.bundle.label_bank import LabelBank, build_label_bank
 from edgevl_core.bundle.labels import load_labels
-from edgevl_core.camera.depth import INVERSE_UNIT_M, LINEAR_RANGE_M
+from edgevl_core.camera.depth import LOG_CODES, LOG_RANGE_M
 from edgevl_train.data.cache import Cache, open_cache
 from edgevl_train.data.run_data import RunData, spread
 from edgevl_train.data.views import draw_views
@@ -74,9 +74,9 @@ def far_from_statistics(student: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def encoded(metres: Tensor) -> Tensor:
-    """(B, 1, S, S) metres -> (B, 3, S, S) 0..255: the encoding "metric", without holes."""
-    linear, inverse = metres / LINEAR_RANGE_M, INVERSE_UNIT_M / metres
-    return 255 * torch.cat([linear, inverse, torch.ones_like(metres)], 1).clamp(0, 1)
+    """(B, 1, S, S) metres -> (B, 3, S, S) 0..255: the encoding "log", without holes."""
+    near, far = LOG_RANGE_M
+    return (1 + LOG_CODES * (metres.clamp(near, far) / near).log()).repeat(1, 3, 1, 1)
 
 
 def made_up(students: Sequence[nn.Module], bank: Tensor, scale: float, side: int, steps: int, seed: int) -> Tensor:

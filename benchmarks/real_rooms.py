@@ -125,10 +125,10 @@ def _untrained(material: Material, seed: int, fold: int) -> dict[str, list[int]]
 
 
 def _supervised(material: Material, fold: int) -> dict[str, list[int]]:
-    teacher = judge.loaded(material.teacher)
+    teacher, encoding = judge.loaded(material.teacher), material.recipe(0).preprocess.depth_encoding
     train, test = (judge.known_frames(material.bag(fold, judging=judging)) for judging in (False, True))
     return {
-        name: judge.supervised(judge.tower_features(teacher, depth=name == "depth"), train, test)
+        name: judge.supervised(judge.tower_features(teacher, encoding if name == "depth" else ""), train, test)
         for name in ("rgb", "depth")
     }
 

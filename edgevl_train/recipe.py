@@ -78,7 +78,7 @@ class Recipe(Machine):
         if self.depth_augment.noise_m_at_1m and self.preprocess.depth_encoding == "minmax":
             faults.append(
                 f"depth_augment.noise_m_at_1m {self.depth_augment.noise_m_at_1m:g} is in metres, which "
-                "preprocess.depth_encoding minmax does not keep: use 0, or metric"
+                "preprocess.depth_encoding minmax does not keep: use 0, log or metric"
             )
         if self.stage1.learns_tokens and self.student.start_from and self.replay.share:
             faults.append(

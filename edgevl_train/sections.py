@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
+from edgevl_core.camera.depth import DepthEncoding
 from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairSettings
 from edgevl_train.student import presets
 
@@ -112,7 +113,7 @@ class CacheSection(Section):
 class PreprocessSection(Section):
     """What the robot does to an image besides resizing it; see :class:`edgevl_core.camera.preprocess.Preprocess`."""
 
-    depth_encoding: Literal["metric", "minmax"] = "metric"
+    depth_encoding: DepthEncoding = "metric"
     rotation_deg: Literal[0, 90, 180, 270] = 0
 
 

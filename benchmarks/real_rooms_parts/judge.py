@@ -114,12 +114,12 @@ def supervised(
         return head(torch.from_numpy((features(test) - mean) / std)).argmax(1).tolist()
 
 
-def tower_features(teacher: Teacher, depth: bool) -> Callable[[Sequence[RgbdPair]], NDArray[np.float32]]:
-    """(N, F) float32: what the teacher's image tower sees before its projection."""
+def tower_features(teacher: Teacher, depth: str = "") -> Callable[[Sequence[RgbdPair]], NDArray[np.float32]]:
+    """(N, F) float32: what the teacher's image tower sees before its projection, of RGB or of depth encoded so."""
 
     @torch.inference_mode()
     def features(pairs: Sequence[RgbdPair]) -> NDArray[np.float32]:
-        images = [encode_depth(pair.depth, "metric") if depth else pair.rgb for pair in pairs]
+        images = [encode_depth(pair.depth, depth) if depth else pair.rgb for pair in pairs]
         found = []
         hook = teacher.model.visual.trunk.register_forward_hook(lambda *made: found.append(made[2].flatten(1).numpy()))
         teacher.encode_image(images)

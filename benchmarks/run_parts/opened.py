@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgevl_core.base.timing import Task, measure
+from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.engine import Engine, openvino_installed
 from edgevl_train.ablation.figures import Figures, judged
 from edgevl_train.ablation.trial import Trial, start_alone
@@ -33,6 +34,7 @@ class Opened:
     setup: Setup
     recipe: Recipe
     data: RunData
+    bank: LabelBank
     fingerprint: str
     work: Path
     test: list[str]
@@ -55,6 +57,7 @@ def arguments_of(description: str | None, work: Path) -> argparse.ArgumentParser
     parser.add_argument("--labels", default="home")
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--set", action="append", default=[], dest="settings", help="over the run's recipe")
     parser.add_argument("--work", type=Path, default=work)
     parser.add_argument("--json", type=Path)
     return parser
@@ -63,7 +66,7 @@ def arguments_of(description: str | None, work: Path) -> argparse.ArgumentParser
 def prepared(arguments: argparse.Namespace) -> tuple[Setup, Recipe]:
     """The run's recipe and what it learns from, its cache copied to the work directory."""
     run, work = arguments.run, arguments.work
-    recipe = load_recipe(run / "recipe.yaml", ["replay.share=0", f"threads={arguments.threads}"])
+    recipe = load_recipe(run / "recipe.yaml", ["replay.share=0", f"threads={arguments.threads}", *arguments.settings])
     work.mkdir(parents=True, exist_ok=True)
     for name in KEPT:
         if not (work / name).exists():
@@ -79,7 +82,7 @@ def opened(arguments: argparse.Namespace, setup: Setup, recipe: Recipe, progress
     bank = gathered.bank.select(setup.labels.names)
     judge = partial(judged, data=gathered.data, bank=bank, test=[arguments.test])
     test = [hash_bag(arguments.test)]
-    return Opened(setup, recipe, gathered.data, inputs.fingerprint, arguments.work, test, progress, judge)
+    return Opened(setup, recipe, gathered.data, bank, inputs.fingerprint, arguments.work, test, progress, judge)
 
 
 def timed(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,8 @@ no pixel is ever a float. Distances are along the optical axis (REP 118); ``dept
 """
 
 import functools
-from typing import Any
+import math
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -24,7 +25,13 @@ LINEAR_RANGE_M = 10.0
 INVERSE_UNIT_M = 0.2
 """metric, channel 1: 255 * (this / depth), 255 at this depth and nearer."""
 
-ENCODINGS = ("metric", "minmax")
+LOG_RANGE_M = (0.3, 10.0)
+"""log: code 1 at the first depth and nearer, 255 at the second one and beyond."""
+LOG_CODES = 254 / math.log(LOG_RANGE_M[1] / LOG_RANGE_M[0])
+"""log: codes for each time that the depth grows by a factor of e."""
+
+DepthEncoding = Literal["metric", "log", "minmax"]
+ENCODINGS = get_args(DepthEncoding)
 
 
 def to_measured(raw: NDArray[Any], encoding: str) -> MeasuredDepth:
@@ -100,9 +107,10 @@ def encode_depth(depth: MeasuredDepth, name: str) -> NDArray[np.uint8]:
 
     Args:
         depth: (..., H, W) metres, NaN = invalid, or uint16 millimetres, 0 = invalid; leading axes are a batch.
-        name: "metric" (depth over 10 m, 0.2 m / depth, validity; at a resolution of 1 mm; invalid = 0, 0, 0)
-            or "minmax" (EdgeVL: stretched over each image's own range, holes counting as 0; a blank image
-            stays 0).
+        name: "metric" (depth over 10 m, 0.2 m / depth, validity; at a resolution of 1 mm; invalid = 0, 0, 0),
+            "log" (a grey picture: the logarithm of the depth in all channels, from 1 at 0.3 m to 255 at 10 m, steps of
+            1.4 % of the depth; invalid = 0) or "minmax" (EdgeVL: a grey picture, stretched over each image's own range,
+            holes counting as 0; a blank image stays 0).
 
     Returns:
         (..., H, W, 3) uint8.
@@ -110,8 +118,8 @@ def encode_depth(depth: MeasuredDepth, name: str) -> NDArray[np.uint8]:
     Raises:
         ValueError: an unknown name.
     """
-    if name == "metric":
-        packed = _metric_table()[to_millimetres(depth)].view(np.uint8)
+    if name in ("metric", "log"):
+        packed = _table(name)[to_millimetres(depth)].view(np.uint8)
         if not packed.size:
             return np.zeros((*depth.shape, 3), np.uint8)
         # cvtColor drops the fourth byte five times faster than a strided copy does.
@@ -128,11 +136,15 @@ def encode_depth(depth: MeasuredDepth, name: str) -> NDArray[np.uint8]:
 
 
 @functools.cache
-def _metric_table() -> NDArray[np.uint32]:
+def _table(name: str) -> NDArray[np.uint32]:
     """(65536,) millimetres -> three bytes and an unused fourth, packed: one look-up per pixel, not three."""
-    metres = np.arange(65536, dtype=np.float64) / 1000.0
+    metres = np.arange(1, 65536, dtype=np.float64) / 1000.0
     channels = np.zeros((65536, 4), np.uint8)
-    channels[1:, 0] = np.rint(255.0 * np.minimum(metres[1:] / LINEAR_RANGE_M, 1.0))
-    channels[1:, 1] = np.rint(255.0 * np.minimum(INVERSE_UNIT_M / metres[1:], 1.0))
-    channels[1:, 2] = 255
+    if name == "metric":
+        channels[1:, 0] = np.rint(255.0 * np.minimum(metres / LINEAR_RANGE_M, 1.0))
+        channels[1:, 1] = np.rint(255.0 * np.minimum(INVERSE_UNIT_M / metres, 1.0))
+        channels[1:, 2] = 255
+    else:
+        near, far = LOG_RANGE_M
+        channels[1:, :3] = np.rint(1 + LOG_CODES * np.log(np.clip(metres, near, far) / near))[:, None]
     return channels.view(np.uint32).reshape(-1)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.camera.depth import MeasuredDepth, encode_depth
+from edgevl_core.camera.depth import DepthEncoding, MeasuredDepth, encode_depth
 
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
@@ -26,7 +26,7 @@ class Preprocess(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     size_px: int = Field(ge=16, le=1024)
-    depth_encoding: Literal["metric", "minmax"] = "metric"
+    depth_encoding: DepthEncoding = "metric"
     rotation_deg: Literal[0, 90, 180, 270] = 0
 
 

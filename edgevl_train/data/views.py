@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from edgevl_core.camera.depth import LINEAR_RANGE_M
+from edgevl_core.camera.depth import LINEAR_RANGE_M, LOG_CODES, LOG_RANGE_M
 from edgevl_train.sections import DepthAugmentSection, ViewsSection
 
 
@@ -85,6 +85,22 @@ def crop(images: Tensor, boxes: Tensor, flips: Tensor, size_px: int, *, nearest:
     return functional.grid_sample(pixels, grid, mode=mode, padding_mode="border", align_corners=False).round_()
 
 
+def _range_m(codes: Tensor, encoding: str) -> Tensor:
+    """(B, 3, S, S) codes -> (B, S, S) metres."""
+    if encoding == "metric":
+        return codes[:, 0] * (LINEAR_RANGE_M / 255)
+    return LOG_RANGE_M[0] * ((codes[:, 0] - 1) / LOG_CODES).exp()
+
+
+def _scaled(codes: Tensor, factor: Tensor, encoding: str) -> Tensor:
+    """The codes of as many times the range; (B, S, S) factors."""
+    if encoding == "metric":
+        linear, inverse, valid = codes.unbind(1)
+        return torch.stack([linear * factor, inverse / factor, valid], 1).clamp(0, 255)
+    moved = (codes + LOG_CODES * factor.log().unsqueeze(1)).clamp(1, 255)
+    return torch.where(codes > 0, moved, codes)
+
+
 DEPTH_DRAWS = 6
 """Uniform numbers that :func:`augment_depth` wants per image."""
 _SMALLEST_FACTOR = 0.1  # noise never turns a range negative
@@ -94,12 +110,13 @@ def augment_depth(codes: Tensor, section: DepthAugmentSection, encoding: str, dr
     """A slightly wrong scale, noise that grows with the square of the range, missing patches: as depth cameras do.
 
     A stereo or structured-light camera measures disparity, d = c / z, with a constant error, hence an error
-    of z^2 in the range z. All changes of the range are one factor per pixel, which scales the linear code and
-    divides the inverse one: both keep telling the same depth, and invalid pixels (0) stay 0.
+    of z^2 in the range z. All changes of the range are one factor per pixel, which scales the linear code, divides the
+    inverse one and moves the logarithmic one: all keep telling the same depth, and invalid pixels (0) stay 0.
 
     Args:
-        codes: (B, 3, S, S) float32 0..255, encoded depth (``metric``: linear, inverse, validity).
-        encoding: "metric" or "minmax"; minmax has no scale, so only holes are made.
+        codes: (B, 3, S, S) float32 0..255, encoded depth.
+        encoding: what by, see :func:`edgevl_core.camera.depth.encode_depth`; minmax has no scale, so only holes are
+            made.
         draw: (B, 6) float32, uniform in 0..1.
         noise: (B, S, S) float32, standard normal; not looked at where ``section.noise_m_at_1m`` is 0.
 
@@ -108,14 +125,12 @@ def augment_depth(codes: Tensor, section: DepthAugmentSection, encoding: str, dr
     """
     height, width = codes.shape[-2:]
     draw = draw.to(codes.device)
-    if encoding == "metric" and (section.range_jitter or section.noise_m_at_1m):
+    if encoding != "minmax" and (section.range_jitter or section.noise_m_at_1m):
         factor = (1 + section.range_jitter * (2 * draw[:, 0] - 1)).view(-1, 1, 1)
-        linear, inverse, valid = codes.unbind(1)
         if section.noise_m_at_1m:
-            range_m = linear * (LINEAR_RANGE_M / 255)
-            relative = section.noise_m_at_1m * range_m * noise.to(codes.device)  # of the range: sigma z^2 / z
+            relative = section.noise_m_at_1m * _range_m(codes, encoding) * noise.to(codes.device)  # sigma z^2 / z
             factor = (factor * (1 + relative)).clamp_min(_SMALLEST_FACTOR)
-        codes = torch.stack([linear * factor, inverse / factor, valid], 1).round().clamp(0, 255)
+        codes = _scaled(codes, factor.expand(-1, height, width), encoding).round()
     side_y, side_x = draw[:, 1] * section.hole_max_side, draw[:, 2] * section.hole_max_side
     top, left = draw[:, 3] * (1 - side_y), draw[:, 4] * (1 - side_x)
     y = ((torch.arange(height, device=codes.device) + 0.5) / height).view(1, -1, 1)

@@ -175,15 +175,13 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
     return Predictor(name, embed, bank, *rest, view, max_skew_s=recipe.cache.max_skew_s)
 
 
-def teacher_predictor(
-    teacher: Teacher, labels: Path | str | LabelSet, *, depth_encoding: str = "metric", view: Preprocess = VIEW
-) -> Predictor:
-    """A teacher on RGB, and on encoded depth taken for a picture."""
-    small = Preprocess(size_px=64, depth_encoding=depth_encoding)  # type: ignore[arg-type]
+def teacher_predictor(teacher: Teacher, labels: Path | str | LabelSet, *, view: Preprocess = VIEW) -> Predictor:
+    """A teacher on RGB, and on depth as ``view`` encodes it, taken for a picture."""
+    small = view.model_copy(update={"size_px": 64})
 
     def embed(pairs: Sequence[RgbdPair]) -> Embedded:
         rgb = teacher.encode_image([pair.rgb for pair in pairs], view)
-        depth = teacher.encode_image([encode_depth(pair.depth, depth_encoding) for pair in pairs], view)
+        depth = teacher.encode_image([encode_depth(pair.depth, view.depth_encoding) for pair in pairs], view)
         return Embedded(rgb, depth, _quality(*_inputs(pairs, small)))
 
     bank = build_label_bank([_label_set(labels)], teacher.encode_text)

@@ -106,7 +106,7 @@ def measure_trust(
     lit = _odds(light[0].share)
     weights = [_odds(s.share) if s.agreement > chance else 0.0 for s in light]
     of_holes = _curve(gaps, [lit / _odds(s.share) if s.agreement > chance else 0.0 for s in gaps], lit)
-    if depth_encoding != "metric":
+    if depth_encoding == "minmax":
         usual = DEFAULT_TRUST.depth
         of_holes = Curve(at=usual.at, weight=tuple(weight / max(1.0, lit) for weight in usual.weight))
     trust = Trust(rgb=_curve(light, weights, lit), depth=of_holes)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevl_core.bundle.fusion import Curve, Trust, depth_quality, mix, probabilities, rgb_quality
+from edgevl_core.camera.depth import ENCODINGS
 from edgevl_core.camera.preprocess import Preprocess, to_input
 
 pytestmark = pytest.mark.unit
@@ -71,7 +72,7 @@ def test_trust_survives_json() -> None:
 
 
 @few
-@given(st.integers(0, 32), st.integers(0, 32), st.sampled_from(["metric", "minmax"]))
+@given(st.integers(0, 32), st.integers(0, 32), st.sampled_from(ENCODINGS))
 def test_more_holes_are_never_believed_more(one: int, other: int, encoding: str) -> None:
     p = Preprocess(size_px=32, depth_encoding=encoding)
 

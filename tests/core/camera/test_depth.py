@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgevl_core.camera.depth import decode_depth, encode_depth, to_measured, to_metres, to_millimetres
+from edgevl_core.camera.depth import ENCODINGS, decode_depth, encode_depth, to_measured, to_metres, to_millimetres
 from edgevl_core.camera.images import ImageFormatError
 from edgevl_core.pairlog.types import image_msg
 
@@ -70,6 +70,16 @@ def test_metric_is_depth_inverse_depth_and_validity() -> None:
     np.testing.assert_array_equal(pixels[0, 0], 0)
 
 
+def test_the_logarithm_of_the_depth_is_a_grey_picture() -> None:
+    depth_m = np.array([[NAN, 0.0, 0.1, 0.3, 3**0.5, 10.0, 30.0]], np.float32)
+    pixels = encode_depth(depth_m, "log")
+    np.testing.assert_array_equal(pixels[0, :, 0], [0, 0, 1, 1, 128, 255, 255])
+    assert (pixels == pixels[..., :1]).all()
+    # The same step everywhere: a share of the depth, as an eye has it.
+    steps = np.diff(encode_depth(np.geomspace(0.4, 9, 400, dtype=np.float32)[None], "log")[0, :, 0].astype(int))
+    assert set(steps.tolist()) <= {0, 1}
+
+
 def test_minmax_stretches_each_image_over_its_own_range() -> None:
     depth_m = np.array([[[1.0, 2.0], [3.0, NAN]], [[5.0, 5.0], [5.0, 10.0]]], np.float32)
     pixels = encode_depth(depth_m, "minmax")
@@ -78,7 +88,7 @@ def test_minmax_stretches_each_image_over_its_own_range() -> None:
     assert (pixels == pixels[..., :1]).all()
 
 
-@pytest.mark.parametrize("name", ["metric", "minmax"])
+@pytest.mark.parametrize("name", ENCODINGS)
 @pytest.mark.parametrize("value", [NAN, 0.0])
 def test_blank_frames_give_no_signal(name: str, value: float) -> None:
     pixels = encode_depth(np.full((4, 5), value, np.float32), name)
@@ -89,7 +99,7 @@ def test_a_flat_frame_divides_by_nothing() -> None:
     np.testing.assert_array_equal(encode_depth(np.full((4, 5), 3.0, np.float32), "minmax"), 0)
 
 
-@pytest.mark.parametrize("name", ["metric", "minmax"])
+@pytest.mark.parametrize("name", ENCODINGS)
 def test_a_batch_is_its_images(name: str) -> None:
     depth_m = np.random.default_rng(0).uniform(0.2, 12.0, (2, 3, 6, 8)).astype(np.float32)
     depth_m[depth_m < 1.0] = NAN

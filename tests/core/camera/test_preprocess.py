@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.camera.depth import encode_depth, to_measured, to_metres
+from edgevl_core.camera.depth import ENCODINGS, encode_depth, to_measured, to_metres
 from edgevl_core.camera.preprocess import Preprocess, shrink, to_batch, to_input
 
 pytestmark = pytest.mark.unit
@@ -48,7 +48,7 @@ def test_detail_finer_than_a_pixel_becomes_its_mean(size, size_px):
     assert np.abs(shrink(picture, size_px).astype(int) - by_area).mean() < 2
 
 
-@pytest.mark.parametrize("encoding", ["metric", "minmax"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
 def test_depth_takes_the_nearest_pixel_and_never_mixes_across_an_edge(encoding):
     depth_m = np.ones((48, 48), np.float32)
     depth_m[:, 24:] = 5.0
@@ -59,7 +59,7 @@ def test_depth_takes_the_nearest_pixel_and_never_mixes_across_an_edge(encoding):
     assert len(allowed) == 3
 
 
-@pytest.mark.parametrize("encoding", ["metric", "minmax"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("rotation", [0, 90])
 def test_millimetres_and_metres_give_the_same_pixels(encoding, rotation):
     """Every millimetre that 16 bits hold, and the road of training beside the robot's."""

@@ -52,15 +52,16 @@ def test_box_and_flip(nearest: bool) -> None:
     assert torch.equal(out, expected)
 
 
-def test_nearest_crop_commutes_with_the_metric_encoding() -> None:
+@pytest.mark.parametrize("encoding", ["metric", "log"])
+def test_nearest_crop_commutes_with_the_encoding(encoding: str) -> None:
     depth_m = np.random.default_rng(0).uniform(0.1, 8, (3, 24, 24)).astype(np.float32)
     depth_m[:, 5:9, 5:9] = np.nan
     box, flips = boxes(3, 0.1, 0.2, 0.83, 0.9), torch.tensor([True, False, True])
-    encoded = crop(torch.from_numpy(encode_depth(depth_m, "metric")), box, flips, 16, nearest=True)
+    encoded = crop(torch.from_numpy(encode_depth(depth_m, encoding)), box, flips, 16, nearest=True)
     millimetres = torch.from_numpy(np.nan_to_num(depth_m))[..., None].repeat(1, 1, 1, 3)
     # crop rounds (it serves 8-bit codes), so metres go through it as whole micrometres
     cropped = (crop((millimetres * 1e6).round(), box, flips, 16, nearest=True)[:, 0] / 1e6).numpy()
-    again = encode_depth(np.where(cropped == 0, np.nan, cropped), "metric").transpose(0, 3, 1, 2)
+    again = encode_depth(np.where(cropped == 0, np.nan, cropped), encoding).transpose(0, 3, 1, 2)
     assert np.abs(encoded.numpy() - again).max() <= 1
 
 
@@ -96,6 +97,27 @@ def test_depth_noise_grows_with_the_square_of_the_range_in_both_codes() -> None:
     assert far == pytest.approx(0.03 * 16, rel=0.06)
     same_depth = codes[:, 1] * codes[:, 0] / out[:, 0]  # nearer in one code is nearer in the other, up to rounding
     assert ((out[:, 1] - same_depth)[:, 8:].abs() < 1).all()
+
+
+def test_logarithmic_depth_moves_by_the_same_codes_wherever_it_is() -> None:
+    depth_m = np.array([[[np.nan, 0.4, 1.0, 2.0, 5.0]]] * 64, np.float32).repeat(5, 1)
+    codes = torch.from_numpy(encode_depth(depth_m, "log")).permute(0, 3, 1, 2).float()
+    section = DepthAugmentSection(hole_probability=0, range_jitter=0.2)
+    draw = torch.rand(64, 6, generator=torch.Generator().manual_seed(0))
+    out = augment_depth(codes, section, "log", draw, NO_NOISE)
+    assert (out[..., 0] == 0).all()
+    moved = (out - codes)[..., 1:]
+    factor = 1 + 0.2 * (2 * draw[:, 0] - 1)
+    expected = (factor.log() * 254 / np.log(10 / 0.3)).view(-1, 1, 1, 1)
+    assert ((moved - expected).abs() <= 0.5).all()
+    assert moved.std() > 3
+    noisy = DepthAugmentSection(hole_probability=0, range_jitter=0, noise_m_at_1m=0.03)
+    noise = torch.randn(64, 5, 5, generator=torch.Generator().manual_seed(0))
+    out = augment_depth(codes, noisy, "log", torch.zeros(64, 6), noise)
+    assert (out[..., 0] == 0).all()
+    range_m = 0.3 * ((out - 1) * np.log(10 / 0.3) / 254).exp()[:, 0]
+    assert range_m[..., 2].std().item() == pytest.approx(0.03, rel=0.15)
+    assert range_m[..., 3].std().item() == pytest.approx(0.03 * 4, rel=0.15)
 
 
 def test_minmax_depth_keeps_its_values_outside_holes() -> None:
