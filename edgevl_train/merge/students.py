@@ -21,7 +21,7 @@ from torch.nn import functional
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
 from edgevl_core.bundle.files import STUDENT_INT8, check_file
-from edgevl_core.bundle.fusion import DEFAULT_TRUST, Trust, depth_quality, mix, rgb_quality
+from edgevl_core.bundle.fusion import DEFAULT_TRUST, RGB_ONLY, Trust, depth_quality, mix, rgb_quality
 from edgevl_core.bundle.manifest import MANIFEST_FILE, read_manifest
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.engine import Engine
@@ -58,7 +58,7 @@ class Member:
     def answer(self, shown: Shown) -> NDArray[np.float32]:
         """(B, D) float32, of length <= 1: what it makes of both cameras together; of RGB, where it knows no depth."""
         rgb, depth = (pixels.numpy() for pixels in shown.inputs(self.preprocess.size_px))
-        if not any(self.trust.depth.weight):  # in the dark as well, where neither camera would be believed
+        if self.trust == RGB_ONLY:  # in the dark as well, where neither camera would be believed
             return self.network(rgb)
         pictures = [np.moveaxis(pixels, 1, -1) for pixels in (rgb, depth)]
         quality = (rgb_quality(pictures[0], self.trust.rgb), depth_quality(pictures[1], self.trust.depth))
