@@ -21,7 +21,6 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import numpy as np
 import torch
 from networks_parts.apart import Apart
 from networks_parts.multiscale import Multiscale
@@ -33,13 +32,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgevl_core.base.atomic import atomic_write
-from edgevl_core.bundle.fusion import depth_quality, rgb_quality
-from edgevl_core.camera.preprocess import to_batch, to_input
 from edgevl_train.ablation.figures import spread_of
 from edgevl_train.data.batches import Batch
 from edgevl_train.evaluation.evaluate import evaluate_all
-from edgevl_train.evaluation.predictions import Embedded
-from edgevl_train.evaluation.predictors import Predictor, student_on_numpy
+from edgevl_train.evaluation.predictors import Predictor, student_embedding, student_on_numpy
 from edgevl_train.new_student import new_student
 from edgevl_train.objectives.combined import make_objective
 from edgevl_train.progress import RunProgress
@@ -101,20 +97,10 @@ def trained(row: str, seed: int, known: Opened, test: Path) -> dict[str, float]:
     of_rgb, of_depth = (
         student_on_numpy(getattr(network, name) if isinstance(network, Apart) else network) for name in ("rgb", "depth")
     )
-    robot = recipe.robot_preprocess()
-
-    def embed(pairs: Sequence[Any]) -> Embedded:
-        rgb, depth = ([to_input(image, robot) for image in images] for images in _images(pairs))
-        quality = np.stack([rgb_quality(np.stack(rgb)), depth_quality(np.stack(depth))])
-        return Embedded(of_rgb(to_batch(rgb)), of_depth(to_batch(depth)), quality)
-
+    embed = student_embedding(of_rgb, of_depth, recipe.robot_preprocess())
     predictor = Predictor(row, embed, known.bank, known.data.logit_scale)
     found = evaluate_all({row: predictor}, [test], settings=recipe.cache.pairs)
     return {camera: found[row]["top1"][camera] for camera in CAMERAS}
-
-
-def _images(pairs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    return [pair.rgb for pair in pairs], [pair.depth for pair in pairs]
 
 
 def show(found: dict[str, list[dict[str, float]]]) -> None:

@@ -32,7 +32,6 @@ from edgevl_train.quantise.export import INPUT_NAME, OUTPUT_NAME, to_onnx, with_
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.student.presets import PRESETS, Preset
 from edgevl_train.teacher.loading import quiet_open_clip
-from edgevl_train.teacher.model import Teacher
 
 # isort: split
 import open_clip
@@ -149,14 +148,10 @@ class _Tower(nn.Module):
 
 def _export_int8_tower(name: str, clip: Any, path: Path) -> None:
     size_px = int(np.max(clip.visual.image_size))
-    known = Teacher(name, EMBED_DIM, 1.0, "", size_px, clip, _no_words, dict(clip.visual.preprocess_cfg))
+    student = tower_student(name, clip.visual, clip.visual.preprocess_cfg, size_px, EMBED_DIM)
     pixels = np.random.default_rng(0).integers(0, 256, (_CALIBRATION_IMAGES, 3, size_px, size_px), dtype=np.uint8)
-    quantised = calibrate(fake_quantise(fuse(tower_student(known))), [torch.from_numpy(pixels)])
+    quantised = calibrate(fake_quantise(fuse(student)), [torch.from_numpy(pixels)])
     export_int8(quantised.eval(), path, size_px)
-
-
-def _no_words(texts: list[str]) -> Tensor:
-    raise NotImplementedError("only the image tower is here")
 
 
 def _export_tower(tower: _Tower, path: Path) -> None:

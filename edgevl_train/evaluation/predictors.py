@@ -139,7 +139,7 @@ def engine_predictor(
     name: str, engine: Engine, preprocess: Preprocess, bank: LabelBank, logit_scale: float, trust: Trust = DEFAULT_TRUST
 ) -> Predictor:
     """A student's ONNX file, not calibrated."""
-    return Predictor(name, _student_embedding(engine, preprocess, trust), bank, logit_scale)
+    return Predictor(name, student_embedding(engine, engine, preprocess, trust), bank, logit_scale)
 
 
 def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teacher: Teacher | None = None) -> Predictor:
@@ -170,7 +170,8 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
         )
     student = load_student(checkpoint, recipe.student, bank.vectors.shape[1])
     robot = recipe.robot_preprocess()
-    embed = _student_embedding(student_on_numpy(student), robot, trust)
+    network = student_on_numpy(student)
+    embed = student_embedding(network, network, robot, trust)
     view = robot.model_copy(update={"size_px": recipe.cache.size_px})
     return Predictor(name, embed, bank, *rest, view, max_skew_s=recipe.cache.max_skew_s)
 
@@ -207,14 +208,17 @@ def _label_set(labels: Path | str | LabelSet) -> LabelSet:
     return labels if isinstance(labels, LabelSet) else load_labels(labels)
 
 
-def _student_embedding(
-    network: Callable[[NDArray[np.uint8]], NDArray[np.float32]], preprocess: Preprocess, trust: Trust
+def student_embedding(
+    of_rgb: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    of_depth: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    preprocess: Preprocess,
+    trust: Trust = DEFAULT_TRUST,
 ) -> Callable[[Sequence[RgbdPair]], Embedded]:
-    """Pairs through the robot's preprocessing and a network (N, 3, S, S) uint8 -> (N, D)."""
+    """Pairs through the robot's preprocessing and both cameras' networks, (N, 3, S, S) uint8 -> (N, D) float32."""
 
     def embed(pairs: Sequence[RgbdPair]) -> Embedded:
         rgb, depth = _inputs(pairs, preprocess)
-        return Embedded(network(to_batch(rgb)), network(to_batch(depth)), _quality(rgb, depth, trust))
+        return Embedded(of_rgb(to_batch(rgb)), of_depth(to_batch(depth)), _quality(rgb, depth, trust))
 
     return embed
 

@@ -105,7 +105,7 @@ def make_bundle(
     inputs = to_batch([to_input(image, preprocess) for image in pictures.images])
     held = np.arange(len(inputs)) % _HELD_OUT == _HELD_OUT - 1
     on_step("the image tower")
-    student = tower_student(teacher)
+    student = tower_student(teacher.id, teacher.model.visual, teacher.preprocess, teacher.size_px, teacher.embed_dim)
     with tempfile.TemporaryDirectory() as temporary:
         files = Path(temporary) / "int8.onnx", Path(temporary) / "fp32.onnx"
         on_step("quantising")

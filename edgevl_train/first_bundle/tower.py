@@ -1,6 +1,8 @@
 """A teacher's image tower as a student: it reads the robot's pixels, and can be traced, quantised and exported."""
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import edgevl_train.torchvision_ops  # noqa: F401  (before open_clip)
 
@@ -16,29 +18,33 @@ from edgevl_core.base.errors import UserError
 from edgevl_train.student.network import Student
 from edgevl_train.student.normalisation import fold_normalisation
 from edgevl_train.student.pixels import PixelNormalise
-from edgevl_train.teacher.model import Teacher
 
 
-def tower_student(teacher: Teacher) -> Student:
+def tower_student(name: str, visual: nn.Module, preprocess: Mapping[str, Any], size_px: int, embed_dim: int) -> Student:
     """The image tower as a float student, on the CPU: (N, 3, S, S) uint8 -> (N, D), with S the teacher's own side.
 
-    Its normalisation is in its first convolution. The teacher stays as it is.
+    Its normalisation is in its first convolution. The tower given stays as it is.
+
+    Args:
+        name: of the teacher; visual: an open_clip model's image tower.
+        preprocess: what it was made for, ``mean`` and ``std`` of RGB in 0..1.
+        size_px: S; embed_dim: D.
 
     Raises:
         UserError: the tower reads its pixels otherwise than by plain convolutions.
     """
-    tower = copy.deepcopy(teacher.model.visual).float().cpu().eval()
+    tower = copy.deepcopy(visual).float().cpu().eval()
     _with_plain_attention(tower)
     tower = reparameterize_model(tower)  # before the normalisation: one convolution reads the pixels, not branches
-    mean, std = teacher.preprocess["mean"], teacher.preprocess["std"]
+    mean, std = preprocess["mean"], preprocess["std"]
     try:
-        readers = fold_normalisation(tower, teacher.id, mean, std, teacher.size_px)
+        readers = fold_normalisation(tower, name, mean, std, size_px)
     except UserError as error:
         raise UserError(
-            f"teacher {teacher.id}: its image tower cannot answer by itself, for it reads its pixels otherwise than by "
+            f"teacher {name}: its image tower cannot answer by itself, for it reads its pixels otherwise than by "
             "plain convolutions; take another small CLIP (ViT-B-32, MobileCLIP2-S0), or adapt a student of it"
         ) from error
-    student = Student(teacher.id, tower, nn.Identity(), teacher.embed_dim)
+    student = Student(name, tower, nn.Identity(), embed_dim)
     student.merged = True
     borders = {each.padding for each in readers}
     if len(readers) == 1 and isinstance(border := borders.pop(), tuple) and any(border):

@@ -66,7 +66,7 @@ def random_teacher(vision: dict[str, object], mean: list[float], std: list[float
 def test_the_tower_gives_what_the_teacher_gives(vision: dict[str, object], mean: list[float], std: list[float]) -> None:
     teacher = random_teacher(vision, mean, std)
     pixels = torch.randint(0, 256, (4, 3, teacher.size_px, teacher.size_px), dtype=torch.uint8)
-    student = tower_student(teacher)
+    student = tower_student(teacher.id, teacher.model.visual, teacher.preprocess, teacher.size_px, teacher.embed_dim)
     expected = teacher.encode_pixels(pixels)
     for network in (student, fuse(student)):
         assert float((network(pixels) * expected).sum(1).min()) > 0.9999
