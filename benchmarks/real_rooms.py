@@ -29,7 +29,10 @@ from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.pairs import read_pairs
 
-QUICK = ("student.size_px=64", "cache.size_px=96", "views.count=2", "stage1.epochs=4", "stage2.epochs=1")
+# The student begins as the teacher's tower, sees pictures of its size, and takes small steps away from it: with so few
+# epochs larger ones undo what it knew.
+QUICK = ("student.size_px=96", "cache.size_px=96", "views.count=2", "stage1.epochs=4", "stage1.lr=1.0e-4")
+QUICK += ("stage2.epochs=1", "stage2.lr=2.0e-5")
 QUICK_PHOTOS = ("model.vision_cfg.image_size=96", "frozen_epochs=2", "epochs=0")
 
 

@@ -61,7 +61,7 @@ class Trial:
 
     def kept(self, name: str, recipe: Recipe, train: "Callable[[Trial, Recipe, Path], dict[str, Path]]") -> Figures:
         """Row -> figures of the files that ``train`` makes; read back where an earlier run has finished them."""
-        directory = self.directory if name == "figures" else self.directory / _folder_of(name)
+        directory = self.directory if name == "figures" else self.directory / self._folder_of(name, recipe)
         recipe, files = recipe.model_copy(update={"seed": self.seed}), {}
         if (directory / FIGURES_FILE).is_file():
             known = json.loads((directory / FIGURES_FILE).read_text(encoding="utf-8"))
@@ -74,6 +74,13 @@ class Trial:
         figures = self.judge(files, recipe)
         write_json(directory / FIGURES_FILE, {"test": list(self.test), "rows": figures})
         return figures
+
+    def _folder_of(self, variant: str, recipe: Recipe) -> str:
+        """Another one where a file of words that it learns by has other words than before."""
+        made_of = variant.encode()
+        if recipe.learns_vocabulary and self.setup.vocabulary is not None:
+            made_of += self.setup.vocabulary.model_dump_json().encode()
+        return f"variant_{hashlib.sha256(made_of).hexdigest()[:12]}"
 
     def stage1(self, recipe: Recipe, directory: Path) -> Student:
         """The float student."""
@@ -155,7 +162,3 @@ def of_variant(trial: Trial, recipe: Recipe, directory: Path) -> dict[str, Path]
 def without_contrast(section: Stage2Section) -> Stage2Section:
     """The same training with the distillation term alone (on, should the recipe have it off)."""
     return section.model_copy(update={"triplet_weight": 0.0, "distil_weight": section.distil_weight or 1.0})
-
-
-def _folder_of(variant: str) -> str:
-    return f"variant_{hashlib.sha256(variant.encode()).hexdigest()[:12]}"

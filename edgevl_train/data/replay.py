@@ -122,9 +122,22 @@ def _recipe_of(run: Path) -> Recipe:
 
 
 def _ancestors(student: StudentSection) -> Iterator[Path]:
-    """The run that this one starts from, the one which that started from, and so on."""
+    """The run that this one starts from, the one which that started from, and so on.
+
+    Raises:
+        UserError: they come back to one of them, which was made again from a student that it had begun.
+    """
     run = student.start_from
+    known: list[Path] = []
     while run is not None:
+        if (real := run.resolve()) in known:
+            circle = " -> ".join(each.name for each in (*known, real))
+            raise UserError(
+                f"student.start_from goes round in a circle ({circle}): {real.name} was made again from a student that "
+                "it had begun, and what it learned from before is gone; set replay.share=0 (the student will forget "
+                "other homes), or start from another run"
+            )
+        known.append(real)
         yield run
         run = _recipe_of(run).student.start_from
 

@@ -99,19 +99,23 @@ def _same(run: Path, what: str, theirs: object, merged: object) -> None:
         )
 
 
-def _ancestry(run: Path) -> set[str]:
-    """SHA-256 of the float students that a run's goes back to, its own included, as far as their runs are here."""
-    if not all((run / name).is_file() for name in NEEDED):
+def _ancestry(run: Path, known: frozenset[Path] = frozenset()) -> set[str]:
+    """SHA-256 of the float students that a run's goes back to, its own included, as far as their runs are here.
+
+    ``known``: runs that led here; none is asked twice, should one have been made again from a student it had begun.
+    """
+    if run.resolve() in known or not all((run / name).is_file() for name in NEEDED):
         return set()
+    known |= {run.resolve()}
     found, student = {sha256_file(run / FLOAT_STUDENT)}, load_recipe(run / RECIPE_FILE).student
     first = str(read_inputs(run).get("first_weights"))
     if student.prune_share is not None:
         # Of other weights other channels were taken out: they have no base in common, however they are called.
         return found | {f"{first} pruned by {student.prune_share:g}"}
     if student.start_from is not None:
-        return found | {first} | _ancestry(student.start_from)
+        return found | {first} | _ancestry(student.start_from, known)
     if student.merge:
-        return found | set.intersection(*map(_ancestry, student.merge))
+        return found | set.intersection(*(_ancestry(each, known) for each in student.merge))
     return found
 
 

@@ -21,7 +21,7 @@ from tests.paths import ROOT
 
 pytestmark = [pytest.mark.train, pytest.mark.faults]
 ROUNDS = min(30, int(os.environ.get("EDGEVL_FAULT_ROUNDS", "1")))
-COMMAND = "import sys, torch; torch.set_num_threads(2); from edgevl_cli.main import main; main()"
+COMMAND = "import sys, torch; torch.set_num_threads(1); from edgevl_cli.main import main; main()"
 
 
 class Run:

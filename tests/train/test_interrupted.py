@@ -18,7 +18,7 @@ from tests.paths import ROOT
 from tests.train.test_json_of_runs import MODEL
 
 pytestmark = pytest.mark.train
-PROGRAM = "import sys, torch; torch.set_num_threads(2); from edgevl_cli.main import main; main()"
+PROGRAM = "import sys, torch; torch.set_num_threads(1); from edgevl_cli.main import main; main()"
 SAID = "edgevl: interrupted; to go on: "
 LONGEST_S = 300.0
 

@@ -199,6 +199,10 @@ def test_what_cannot_be_merged_is_refused_in_one_line(
     with_changed(stranger, lambda name, value: value + 1)
     (stranger / "inputs.json").write_text(json.dumps(inputs | {"first_weights": "of another base"}))
     refused("go back to no common student", kitchen, stranger)
+    itself = changed("itself", student=run_recipe.student.model_dump() | {"start_from": tmp_path / "itself"})
+    with_changed(itself, lambda name, value: value + 1)
+    (itself / "inputs.json").write_text(json.dumps(inputs | {"first_weights": "of itself"}))
+    refused("go back to no common student", kitchen, itself)
 
 
 def test_a_student_that_is_not_finished_or_damaged_is_not_merged(

@@ -19,7 +19,7 @@ from edgevl_train.data.replay import inherited
 from edgevl_train.data.run_data import calibration_pixels
 from edgevl_train.prepare import gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
-from edgevl_train.recipe import Recipe, load_recipe
+from edgevl_train.recipe import Recipe, dump_recipe, load_recipe
 from edgevl_train.training.validation import validator
 
 pytestmark = pytest.mark.train
@@ -124,3 +124,18 @@ def test_a_run_without_its_pairs_is_refused_with_the_way_out(
         prepare([home_bag], f"open_clip:@{teacher_directory}", LABELS, home_recipe(base, "student.size_px=40"))
     with pytest.raises(UserError, match=r"replay of .*bare.*replay\.share=0"):
         prepare([home_bag], f"open_clip:@{teacher_directory}", LABELS, home_recipe(bare))
+
+
+def test_runs_that_start_from_each_other_are_refused(
+    base: Path, home_bag: Path, teacher_directory: Path, tmp_path: Path
+) -> None:
+    first, second = (shutil.copytree(base, tmp_path / name) for name in ("first", "second"))
+    for run, start in ((first, second), (second, first)):
+        recipe = load_recipe(run / "recipe.yaml", [f"student.start_from={start}"])
+        (run / "recipe.yaml").write_bytes(dump_recipe(recipe))
+    with pytest.raises(UserError, match=r"in a circle \(first -> second -> first\).*replay\.share=0"):
+        prepare([home_bag], f"open_clip:@{teacher_directory}", LABELS, home_recipe(first))
+    assert (
+        prepare([home_bag], f"open_clip:@{teacher_directory}", LABELS, home_recipe(first, "replay.share=0")).earlier
+        == []
+    )

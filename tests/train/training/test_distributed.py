@@ -27,12 +27,6 @@ LABELS = resource("config/labels/home.yaml")
 SCRIPT = ROOT / "tests/train/training/distributed_process.py"
 
 
-@pytest.fixture(autouse=True)
-def one_thread(two_threads: None) -> None:
-    """As the processes have it: the order of summation, and so the last bit, depends on it."""
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def process() -> ModuleType:
     """The script of the processes, to run the same jobs in this one."""
