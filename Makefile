@@ -77,7 +77,7 @@ demo: setup
 
 # Tests of nodes wait for processes most of the time: all targets of BESIDE run at once beside the other tests, and are
 # shown after them.
-BESIDE ?= test-training test-ros
+BESIDE ?= test-training test-runs test-ros
 test: setup
 	@shown=$$(mktemp -d); trap 'rm -rf "$$shown"' EXIT; processes=; \
 	for target in $(BESIDE); do $(MAKE) --no-print-directory $$target >"$$shown/$$target" 2>&1 & processes="$$processes $$!"; done; \
@@ -85,13 +85,16 @@ test: setup
 	for process in $$processes; do wait $$process || failed=1; done; \
 	for target in $(BESIDE); do cat "$$shown/$$target"; done; exit $$failed
 
-# What computes, in two halves: those that train share a teacher and a run.
+# What computes, in three parts: those that train share a teacher and a run, and take longest.
 test-computing: setup
 	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" --ignore=tests/ros --ignore=tests/train $(ARGS) || [ $$? = 5 ]
 
-.PHONY: test-training
+.PHONY: test-training test-runs
 test-training: setup
-	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" tests/train $(ARGS) || [ $$? = 5 ]
+	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" $(wildcard tests/train/*/) $(ARGS) || [ $$? = 5 ]
+
+test-runs: setup
+	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" $(wildcard tests/train/test_*.py) $(ARGS) || [ $$? = 5 ]
 
 test-slow: setup
 	@$(TEST_ENV) $(RUN) -m pytest -m slow $(ARGS)
