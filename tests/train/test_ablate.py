@@ -37,6 +37,9 @@ def test_rows_are_trained_compared_and_resumed(
 ) -> None:
     spec, out = f"open_clip:@{teacher_directory}", tmp_path / "ablation"
     variant = "stage1.label_weight=0.5 stage2.vocabulary_weight=0.5"  # the recipe itself learns by no vocabulary
+    words = tmp_path / "words.yaml"
+    words.write_text("labels: [kitchen, office, garage, gym]\n")
+    recipe = recipe.model_copy(update={"vocabulary": words})
     result = ablate([sim_bag], spec, LABELS, out, recipe, seeds=(3, 4), test=[sim_bag])
     assert json.loads((out / "ablation.json").read_text()) == result
     assert (out / "ablation.png").read_bytes().startswith(b"\x89PNG")
@@ -92,6 +95,13 @@ def test_rows_are_trained_compared_and_resumed(
     again = ablate([sim_bag], spec, LABELS, out, recipe, **asked, resume=True)
     assert json.dumps(again) == json.dumps(more)  # one seed has no spread: NaN
     assert written == {file: file.stat().st_mtime_ns for file in out.rglob("*.onnx")}
+
+    # What a variant alone learns by has changed: its students are trained again, the others are kept.
+    words.write_text("labels: [kitchen, church, stable]\n")
+    ablate([sim_bag], spec, LABELS, out, recipe, **asked, resume=True)
+    files = {file: file.stat().st_mtime_ns for file in out.rglob("*.onnx")}
+    assert written.items() < files.items()
+    assert sorted(file.name for file in files.keys() - written) == ["stage1_fp32.onnx", "stage2_int8.onnx"]
 
 
 def test_a_student_that_goes_on_is_ablated_in_the_bits_of_its_recipe(
