@@ -75,6 +75,12 @@ class Setup:
     students: Students | None = None
     chosen: str = ""
 
+    def words_of(self, recipe: Recipe) -> bytes:
+        """The vocabulary where ``recipe`` learns by it, else nothing: for the names of what is trained by several."""
+        if self.vocabulary is None or not recipe.learns_vocabulary:
+            return b""
+        return self.vocabulary.model_dump_json().encode()
+
 
 @dataclass(frozen=True)
 class TrainingInputs:

@@ -77,9 +77,7 @@ class Trial:
 
     def _folder_of(self, variant: str, recipe: Recipe) -> str:
         """Another one where a file of words that it learns by has other words than before."""
-        made_of = variant.encode()
-        if recipe.learns_vocabulary and self.setup.vocabulary is not None:
-            made_of += self.setup.vocabulary.model_dump_json().encode()
+        made_of = variant.encode() + self.setup.words_of(recipe)
         return f"variant_{hashlib.sha256(made_of).hexdigest()[:12]}"
 
     def stage1(self, recipe: Recipe, directory: Path) -> Student:

@@ -147,10 +147,8 @@ class _Work:
 
     def directory(self, name: str, percent: int, seed: int) -> Path:
         """Of a cell; another recipe of the same name has another one, and so have other words that it learns by."""
-        recipe, made_of = self.recipes[name], dump_recipe(self.recipes[name])
-        if recipe.learns_vocabulary and self.setup.vocabulary is not None:
-            made_of += self.setup.vocabulary.model_dump_json().encode()
-        digest = hashlib.sha256(made_of).hexdigest()[:8]
+        recipe = self.recipes[name]
+        digest = hashlib.sha256(dump_recipe(recipe) + self.setup.words_of(recipe)).hexdigest()[:8]
         return self.out / f"{name}_{digest}" / str(percent) / f"seed_{seed}"
 
     def shares(self) -> dict[str, float]:
