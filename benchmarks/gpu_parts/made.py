@@ -36,7 +36,7 @@ class Sizes:
     wide_px: int
     pairs: int
     batch: int
-    steps: int
+    epochs: int
     views: int
     teacher: str
     teacher_batch: int
@@ -45,8 +45,8 @@ class Sizes:
     seconds: float
 
 
-FULL = Sizes({"name": "mobilenetv4_conv_medium", "size_px": 224}, 256, 512, 64, 24, 4, "ViT-L-14", 64, 32, 8192, 3.0)
-TINY = Sizes({"name": "test_resnet", "size_px": 32}, 40, 32, 8, 3, 2, "", 8, 4, 128, 0.05)
+FULL = Sizes({"name": "mobilenetv4_conv_medium", "size_px": 224}, 256, 576, 64, 5, 4, "ViT-L-14", 64, 32, 8192, 3.0)
+TINY = Sizes({"name": "test_resnet", "size_px": 32}, 40, 32, 8, 2, 2, "", 8, 4, 128, 0.05)
 DIM, WORDS = 512, 16
 
 
@@ -57,7 +57,8 @@ def recipe_of(sizes: Sizes, accelerator: str) -> Recipe:
         "student": sizes.student,
         "cache": {"size_px": sizes.wide_px},
         "views": {"count": sizes.views},
-        "stage1": {"epochs": 2, "batch": sizes.batch, "warmup_steps": 2},
+        "stage1": {"epochs": sizes.epochs, "batch": sizes.batch, "warmup_steps": 2},
+        "stage2": {"epochs": max(1, sizes.epochs // 2), "batch": sizes.batch},
     }
     return parse_recipe(content, origin="of benchmarks/gpu.py")
 
@@ -84,8 +85,8 @@ def made_student(recipe: Recipe) -> Student:
 
 
 @torch.no_grad()
-def made_files(recipe: Recipe, data: RunData, directory: Path) -> dict[str, Path]:
-    """The float, s8 and int8 files of a quantised student whose BatchNorms know the data."""
+def warmed_student(recipe: Recipe, data: RunData) -> Student:
+    """With random weights, and BatchNorms that know the data: it can be quantised."""
     student = made_student(recipe)
     pixels = torch.from_numpy(data.cache.full_rgb[:32]).permute(0, 3, 1, 2)
     for module in student.modules():
@@ -93,7 +94,14 @@ def made_files(recipe: Recipe, data: RunData, directory: Path) -> dict[str, Path
             module.weight.fill_(1)
     for _ in range(3):
         student.train()(pixels)
-    quantised: QuantStudent = calibrate(fake_quantise(fuse(student.eval())), [pixels]).eval()
+    return student.eval()
+
+
+@torch.no_grad()
+def made_files(recipe: Recipe, data: RunData, directory: Path) -> dict[str, Path]:
+    """The float, s8 and int8 files of a quantised student."""
+    pixels = torch.from_numpy(data.cache.full_rgb[:32]).permute(0, 3, 1, 2)
+    quantised: QuantStudent = calibrate(fake_quantise(fuse(warmed_student(recipe, data))), [pixels]).eval()
     files = {name: directory / f"{name}.onnx" for name in ("float", "s8", "int8")}
     for export, file in zip((export_float_of, export_s8, export_int8), files.values(), strict=True):
         export(quantised, file, recipe.student.size_px)

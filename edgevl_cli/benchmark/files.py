@@ -28,7 +28,8 @@ from edgevl_train.quantise import (
     fuse,
     ptq_int8,
 )
-from edgevl_train.quantise.export import INPUT_NAME, OUTPUT_NAME, to_onnx, with_fusible_gelu
+from edgevl_train.quantise.export import INPUT_NAME, OUTPUT_NAME, with_fusible_gelu
+from edgevl_train.quantise.to_onnx import to_onnx
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.student.presets import PRESETS, Preset
 from edgevl_train.teacher.loading import quiet_open_clip

@@ -72,7 +72,7 @@ def make_batches(
             )
         for step in range(first, steps):
             number = step * world + fabric.global_rank
-            parts = [part for stream in streams for part in stream.parts(recipe, epoch, number)]
+            parts = [part for stream in streams for part in stream.parts(recipe, epoch, number, fabric.device)]
             yield _joined(parts).to(fabric.device)
 
     return lambda epoch, first=0: one_ahead(batches(epoch, first)), steps
@@ -112,19 +112,26 @@ class _Stream:
         self._sources, self._starts, self._size, self._order = sources, _starts(sources), size, order
         self._seeds = generator.integers(2**63, size=len(order))
 
-    def parts(self, recipe: Recipe, epoch: int, number: int) -> Iterator[_Part]:
-        """The ``size`` pairs of part ``number``, augmented, source by source."""
+    def parts(self, recipe: Recipe, epoch: int, number: int, device: torch.device) -> Iterator[_Part]:
+        """The ``size`` pairs of part ``number``, augmented on ``device``, source by source."""
         place = slice(number * self._size, (number + 1) * self._size)
         wanted, seeds = self._order[place], self._seeds[place]
         for source, start in zip(self._sources, self._starts, strict=True):
             mine = (wanted >= start) & (wanted < start + len(source.cache))
             if mine.any():
-                yield _part(source, recipe, wanted[mine] - start, epoch, seeds[mine])
+                yield _part(source, recipe, wanted[mine] - start, epoch, seeds[mine], device)
 
 
-def _part(data: RunData, recipe: Recipe, rows: NDArray[np.int64], epoch: int, seeds: NDArray[np.int64]) -> _Part:
+def _part(
+    data: RunData,
+    recipe: Recipe,
+    rows: NDArray[np.int64],
+    epoch: int,
+    seeds: NDArray[np.int64],
+    device: torch.device,
+) -> _Part:
     view = (epoch + rows) % data.views.count
-    rgb, depth = view_pixels(data.cache, data.views, rows, view, recipe.student.size_px)
+    rgb, depth = view_pixels(data.cache, data.views, rows, view, recipe.student.size_px, device)
     noisy = recipe.depth_augment.noise_m_at_1m > 0
     colours, holes, light, missing, noise = _draw(seeds, recipe.student.size_px if noisy else 0)
     rgb = shift_colour(rgb, colours, **recipe.rgb_augment.model_dump())

@@ -35,13 +35,14 @@ class Shown:
     view: int
     rows: NDArray[np.int64]
 
-    def rgb(self) -> Tensor:
+    def rgb(self, device: torch.device | str = "cpu") -> Tensor:
         """(B, 3, C, C): the whole frames (view 0, uint8), or their crops, float32, at the cache's size."""
-        images = torch.from_numpy(self.cache.wide_rgb[self.rows])
+        images = torch.from_numpy(self.cache.wide_rgb[self.rows]).to(device)
         if self.view == 0:
             return images.permute(0, 3, 1, 2)
-        boxes, flips = self.views.boxes[self.view, self.rows], self.views.flips[self.view, self.rows]
-        return crop(images, torch.from_numpy(boxes), torch.from_numpy(flips), images.shape[1], nearest=False)
+        drawn = (self.views.boxes[self.view, self.rows], self.views.flips[self.view, self.rows])
+        boxes, flips = (torch.from_numpy(each).to(device) for each in drawn)
+        return crop(images, boxes, flips, images.shape[1], nearest=False)
 
     def inputs(self, size_px: int) -> tuple[Tensor, Tensor]:
         """RGB and encoded depth as a student of that size is shown them: twice (B, 3, S, S) uint8."""
@@ -92,7 +93,7 @@ def embed_views(
     Raises:
         UserError: the disk is full; the files hold embeddings of another dimension.
     """
-    encoding = Encoding(EMBEDDINGS, teacher.embed_dim, lambda shown: teacher.encode_pixels(shown.rgb()))
+    encoding = Encoding(EMBEDDINGS, teacher.embed_dim, lambda shown: teacher.encode_pixels(shown.rgb(teacher.device)))
     return store_views(encoding, teacher, cache, views, directory, on_progress, only_full, fabric)
 
 

@@ -33,8 +33,8 @@ def lose_depth(codes: Tensor, section: MissingDepthSection, draw: Tensor) -> Ten
     if not len(chosen):
         return codes
     side = codes.shape[-1]
+    corners = (draw[chosen, 1:3] * (side + 1)).long().clamp_(max=side).tolist()
     draw, sheet = draw[chosen].to(codes.device), _sheet(2 * side).to(codes.device)
-    corners = (draw[:, 1:3] * (side + 1)).long().clamp_(max=side).tolist()
     field = torch.stack([sheet[y : y + side, x : x + side] for y, x in corners])
     at = torch.linspace(-1, 1, side, device=codes.device).square()
     field = field - (_DARKEST_RIM * draw[:, 4]).view(-1, 1, 1) * (at.view(-1, 1) + at) / 2

@@ -61,25 +61,33 @@ def commonest_share(answer: NDArray[np.int64]) -> float:
 
 
 def view_pixels(
-    cache: Cache, views: Views, rows: NDArray[np.int64], view: NDArray[np.int64], size_px: int
+    cache: Cache,
+    views: Views,
+    rows: NDArray[np.int64],
+    view: NDArray[np.int64],
+    size_px: int,
+    device: torch.device | str = "cpu",
 ) -> tuple[Tensor, Tensor]:
-    """RGB and encoded depth of one view per row: twice (B, 3, S, S) float32 of whole numbers 0..255.
+    """RGB and encoded depth of one view per row: twice (B, 3, S, S) float32 of whole numbers 0..255, on ``device``.
 
     View 0 is taken from the cache's ``full`` images: exactly what the robot will feed. A network of another size than
     theirs is shown ``wide`` ones, made smaller as the robot would make its camera's.
     """
-    boxes, flips = (torch.from_numpy(drawn[view, rows]) for drawn in (views.boxes, views.flips))
-    rgb = crop(torch.from_numpy(cache.wide_rgb[rows]), boxes, flips, size_px, nearest=False)
-    depth = crop(torch.from_numpy(cache.wide_depth[rows]), boxes, flips, size_px, nearest=True)
+    boxes, flips, wide_rgb, wide_depth = (
+        torch.from_numpy(taken).to(device)
+        for taken in (views.boxes[view, rows], views.flips[view, rows], cache.wide_rgb[rows], cache.wide_depth[rows])
+    )
+    rgb = crop(wide_rgb, boxes, flips, size_px, nearest=False)
+    depth = crop(wide_depth, boxes, flips, size_px, nearest=True)
     whole = view == 0
     if whole.any():
-        at, frames = torch.from_numpy(np.flatnonzero(whole)), rows[whole]
+        at, frames = torch.from_numpy(np.flatnonzero(whole)).to(device), rows[whole]
         if size_px == cache.full_rgb.shape[1]:
-            rgb[at] = torch.from_numpy(cache.full_rgb[frames]).permute(0, 3, 1, 2).float()
-            depth[at] = torch.from_numpy(cache.full_depth[frames]).permute(0, 3, 1, 2).float()
+            rgb[at] = torch.from_numpy(cache.full_rgb[frames]).to(device).permute(0, 3, 1, 2).float()
+            depth[at] = torch.from_numpy(cache.full_depth[frames]).to(device).permute(0, 3, 1, 2).float()
         else:  # of depth the nearest pixels were taken already
             smaller = np.stack([shrink(image, size_px) for image in cache.wide_rgb[frames]])
-            rgb[at] = torch.from_numpy(smaller).permute(0, 3, 1, 2).float()
+            rgb[at] = torch.from_numpy(smaller).to(device).permute(0, 3, 1, 2).float()
     return rgb, depth
 
 

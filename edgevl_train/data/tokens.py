@@ -28,5 +28,7 @@ def embed_tokens(
 
     The files are ``teacher_tokens.*``.
     """
-    encoding = Encoding("teacher_tokens", token_width(teacher), lambda shown: encode_tokens(teacher, shown.rgb()))
+    encoding = Encoding(
+        "teacher_tokens", token_width(teacher), lambda shown: encode_tokens(teacher, shown.rgb(teacher.device))
+    )
     return store_views(encoding, teacher, cache, views, directory, on_progress, only_full, fabric)

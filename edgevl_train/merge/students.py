@@ -105,7 +105,8 @@ class Students:
             theirs = self.answer(shown)
             if self.share == 1:
                 return theirs
-            return functional.normalize(torch.lerp(teacher.encode_pixels(shown.rgb()), theirs, self.share), dim=-1)
+            own = teacher.encode_pixels(shown.rgb(teacher.device))
+            return functional.normalize(torch.lerp(own, theirs, self.share), dim=-1)
 
         encoding = Encoding(EMBEDDINGS, teacher.embed_dim, target, self.key)
         return store_views(encoding, teacher, cache, views, directory, on_progress, only_full, fabric)

@@ -114,14 +114,14 @@ def _stage(
         mine = slice(fabric.global_rank * own, (fabric.global_rank + 1) * own)
         for step in range(first, steps):
             rows = order[step * whole : (step + 1) * whole]
-            yield _batch(data, rows, mine, tokens, settings, int(seeds[step]))
+            yield _batch(data, rows, mine, tokens, settings, int(seeds[step]), fabric.device)
 
     def loss(model: Any, batch: Batch) -> dict[str, Tensor]:
         if phase == "frozen":
             model.visual.trunk.eval()  # its BatchNorms keep their statistics
         with torch.no_grad():
             model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
-        image, text, scale = model(batch.pixels.to(fabric.device), batch.tokens.to(fabric.device))
+        image, text, scale = model(batch.pixels, batch.tokens.to(fabric.device))
         image = torch.as_tensor(fabric.all_gather(image.float(), sync_grads=True)).view(-1, image.shape[-1])
         caption = torch.as_tensor(fabric.all_gather(batch.caption.to(fabric.device))).view(-1)
         return {"loss": multi_positive_infonce(image, text.float(), caption, scale)}
@@ -164,9 +164,17 @@ def separate_captions(model: Any, tokens: list[Tensor], settings: Pretraining) -
 
 
 def _batch(
-    data: Captioned, rows: NDArray[np.int64], mine: slice, tokens: list[Tensor], settings: Pretraining, seed: int
+    data: Captioned,
+    rows: NDArray[np.int64],
+    mine: slice,
+    tokens: list[Tensor],
+    settings: Pretraining,
+    seed: int,
+    device: torch.device,
 ) -> Batch:
     """Augmented images, and one sentence for each caption: of all captions, or of the batch's own if there are more.
+
+    The images are augmented on ``device`` and stay there.
 
     Args:
         rows: of the batch of all processes, for which all is drawn, so that each has the same sentences, and an image
@@ -180,7 +188,8 @@ def _batch(
     present = np.arange(len(tokens)) if len(tokens) <= settings.batch else np.unique(data.caption[rows])
     sentences = torch.stack([tokens[row][number % len(tokens[row])] for row in present])
     rows = rows[mine]
-    pixels = crop(torch.from_numpy(data.rgb[rows]), boxes[mine], flips[mine], settings.crop_px, nearest=False)
+    images, boxes, flips = (part.to(device) for part in (torch.from_numpy(data.rgb[rows]), boxes[mine], flips[mine]))
+    pixels = crop(images, boxes, flips, settings.crop_px, nearest=False)
     pixels = _normalised(shift_colour(pixels, colours[:, mine], **settings.colours.model_dump()), settings)
     return Batch(pixels, torch.from_numpy(np.searchsorted(present, data.caption[rows])), sentences)
 
@@ -197,16 +206,18 @@ def zero_shot_top1(
 
     def hits(start: int) -> int:
         part = rows[start : start + 128]
-        pixels = torch.from_numpy(data.rgb[part]).permute(0, 3, 1, 2).float()
+        pixels = torch.from_numpy(data.rgb[part]).to(device).permute(0, 3, 1, 2).float()
         pixels = functional.interpolate(pixels, settings.size_px, mode="bilinear", antialias=True)
-        image = model.encode_image(_normalised(pixels, settings).to(device))
+        image = model.encode_image(_normalised(pixels, settings))
         return int(((image.float() @ text.T).argmax(1).cpu().numpy() == data.caption[part]).sum())
 
     return sum(share(range(0, len(rows), 128), hits)) / max(len(rows), 1)
 
 
 def _normalised(pixels: Tensor, settings: Pretraining) -> Tensor:
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (settings.mean, settings.std))
+    mean, std = (
+        torch.tensor(values, device=pixels.device).view(1, 3, 1, 1) for values in (settings.mean, settings.std)
+    )
     return ((pixels / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 

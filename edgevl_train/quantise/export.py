@@ -6,6 +6,7 @@ fuse linear layers), linear layers are Gemm, and the uint8 pixels go into Dequan
 image between. What the exporter leaves otherwise than the runtimes want it, ``polish`` changes.
 """
 
+import copy
 import logging
 import math
 import warnings
@@ -32,10 +33,10 @@ from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.insert import QuantStudent, float_copy
 from edgevl_train.quantise.onnx_passes import polish, store_in_four_bits
 from edgevl_train.quantise.scheme import LARGEST_WEIGHT
+from edgevl_train.quantise.to_onnx import OPSET, to_onnx
 from edgevl_train.student.network import Student
 from edgevl_train.student.pixels import PIXEL_SCALE, PIXEL_ZERO_POINT
 
-OPSET = 18
 OPSET_OF_INT4 = 21
 INPUT_NAME, OUTPUT_NAME = "pixels", "embedding"
 
@@ -186,8 +187,7 @@ class _IntegerLayer(nn.Module):
             bias = (bias.double() / bias_scale.double()).round().to(torch.int32)
         self.register_buffer("bias", bias)
         self.register_buffer("bias_scale", bias_scale if integer_bias else None)
-        # The convolution's own arithmetic, without its float parameters.
-        self.convolve = partial(convolve, layer) if isinstance(layer, nn.Conv2d) else None
+        self.convolve = partial(convolve, _bare(layer)) if isinstance(layer, nn.Conv2d) else None
 
     def forward(self, x: Tensor) -> Tensor:
         weight = _dequantise(self.weight, self.weight_scale, self.weight_zero_point)
@@ -198,6 +198,13 @@ class _IntegerLayer(nn.Module):
         shape = (rows.shape[0], weight.shape[0])
         y = torch.onnx.ops.symbolic("Gemm", [rows, weight, bias], {"transB": 1}, dtype=torch.float32, shape=shape)
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
+
+
+def _bare(layer: nn.Conv2d) -> nn.Conv2d:
+    """The convolution's own arithmetic, without its float parameters."""
+    bare = copy.copy(layer)
+    bare._parameters = dict.fromkeys(layer._parameters)
+    return bare
 
 
 class _FusibleGelu(nn.Module):
@@ -212,51 +219,6 @@ def with_fusible_gelu(network: nn.Module) -> None:
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.GELU) and module.approximate == "none":
             network.set_submodule(name, _FusibleGelu())
-
-
-def to_onnx(
-    network: nn.Module,
-    example: Tensor,
-    input_name: str,
-    output_name: str,
-    count: torch.export.Dim | None = None,
-    opset: int = OPSET,
-) -> onnx.ModelProto:
-    """A network of one input and one output, in eval mode, as torch's exporter writes it.
-
-    Args:
-        count: what the first axis may be; None: as long as that of ``example``.
-    """
-    with torch.no_grad():
-        program = torch.onnx.export(
-            network.eval(),
-            (example,),
-            dynamo=True,
-            opset_version=opset,
-            external_data=False,
-            input_names=[input_name],
-            output_names=[output_name],
-            dynamic_shapes=None if count is None else ({0: count},),
-            verbose=False,
-        )
-    if program is None:  # as its type has it; only the exporter without dynamo does that
-        raise RuntimeError("torch.onnx.export has made no program")
-    model = program.model_proto
-    _forget_origin(model)
-    return model
-
-
-def _forget_origin(model: onnx.ModelProto) -> None:
-    """Leave out what the exporter notes of where each node came from.
-
-    It names the files of the machine that trained, which is nobody's business on the robot; and with it the same
-    student would have another hash when it is exported from another directory.
-    """
-    graph = model.graph
-    noted = (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer)
-    for item in noted:
-        del item.metadata_props[:]
-        item.doc_string = ""
 
 
 def _export(

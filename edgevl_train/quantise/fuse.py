@@ -51,10 +51,7 @@ def fuse(student: Student) -> fx.GraphModule:
     module = fx.GraphModule(tracer.root, graph, class_name="FusedStudent")
     module.meta["no_weight_decay"] = undecayed(network)  # the backbone's own method does not survive the tracing
     _fold_batch_norm(module)
-    _remove_identities(module)
-    module.graph.eliminate_dead_code()
-    module.recompile()
-    return module.eval()
+    return without_identities(module).eval()
 
 
 def _fold_batch_norm(module: fx.GraphModule) -> None:
@@ -79,13 +76,17 @@ def _fold_batch_norm(module: fx.GraphModule) -> None:
         modules.update(module.named_modules())
 
 
-def _remove_identities(module: fx.GraphModule) -> None:
+def without_identities(module: fx.GraphModule) -> fx.GraphModule:
+    """The graph without what hands its input on, changed in place."""
     modules = dict(module.named_modules())
     for node in list(module.graph.nodes):
         if node.op == "call_module" and isinstance(modules[node.target], nn.Identity | nn.Dropout | nn.Dropout2d):
             node.replace_all_uses_with(node.args[0])
             module.graph.erase_node(node)
     module.delete_all_unused_submodules()
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return module
 
 
 def _replace(module: nn.Module, name: str, new: nn.Module) -> None:

@@ -24,6 +24,7 @@ from edgevl_train.quantise.fake import (
     QuantisedLayer,
     is_plain,
 )
+from edgevl_train.quantise.fuse import without_identities
 from edgevl_train.quantise.scheme import EIGHT_BITS, Scheme
 from edgevl_train.student.pixels import PixelNormalise
 
@@ -79,14 +80,15 @@ def fake_quantise(fused: fx.GraphModule, scheme: Scheme = EIGHT_BITS) -> QuantSt
 
 
 def float_copy(q: QuantStudent) -> fx.GraphModule:
-    """The float form of a quantised student: the same graph and weights as trained, nothing rounded."""
-    return q.converted(
+    """The float form of a quantised student: weights as trained, nothing rounded, and the graph it was made of."""
+    network = q.converted(
         {
             InputQuantiser: lambda _: PixelNormalise(),
             ActivationQuantiser: lambda _: nn.Identity(),
             QuantisedLayer: lambda quantised: quantised.layer,
         }
     )
+    return without_identities(network)
 
 
 class _Inserter:

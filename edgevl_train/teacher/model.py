@@ -64,6 +64,12 @@ class Teacher:
     precision: str = "32-true"
 
     @property
+    def device(self) -> torch.device:
+        """Where its towers are."""
+        device: torch.device = self.model.logit_scale.device
+        return device
+
+    @property
     def name(self) -> str:
         """``id`` and the beginning of ``weights_sha256``, as bundles name it."""
         return f"{self.id} {self.weights_sha256[:12]}"
@@ -105,10 +111,9 @@ class Teacher:
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 or float 0..255 -> (N, 3, S, S) float32, what its image tower takes, on its device."""
-        device = self.model.logit_scale.device
-        x = resize(pixels.to(device).float(), self.size_px, self.preprocess["interpolation"])
-        mean = torch.tensor(self.preprocess["mean"], device=device).view(1, 3, 1, 1)
-        std = torch.tensor(self.preprocess["std"], device=device).view(1, 3, 1, 1)
+        x = resize(pixels.to(self.device).float(), self.size_px, self.preprocess["interpolation"])
+        mean = torch.tensor(self.preprocess["mean"], device=self.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.preprocess["std"], device=self.device).view(1, 3, 1, 1)
         return ((x / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
     def encode_squares(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -120,10 +125,9 @@ class Teacher:
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, D) float32, L2-normalised embeddings of ``texts``, as they are (no template is put around them)."""
-        device = self.model.logit_scale.device
         parts = []
         for start in range(0, len(texts), 256):
-            tokens = self.tokenizer(list(texts[start : start + 256])).to(device)
+            tokens = self.tokenizer(list(texts[start : start + 256])).to(self.device)
             parts.append(functional.normalize(self.model.encode_text(tokens).float(), dim=-1).cpu().numpy())
         return np.concatenate(parts) if parts else np.zeros((0, self.embed_dim), np.float32)
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.text_encoder import EMBEDDING, TEXT_ENCODER_FILE, TOKENIZER_FILE, TOKENS
-from edgevl_train.quantise.export import to_onnx
+from edgevl_train.quantise.to_onnx import to_onnx
 from edgevl_train.teacher.json_tokenizer_export import own_tokenizer_json
 from edgevl_train.teacher.model import ClipModel, Teacher
 from edgevl_train.teacher.tokenizer import JsonTokenizer

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.train
 def test_every_check_runs_through_on_the_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--cpu", "--json", str(tmp_path / "gpu.json")]) == 0
     rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
-    assert [row["check"].split(",")[0].split()[0] for row in rows] == ["peak", "stage", "teacher", "CPU", "CPU"]
+    checked = [row["check"].split(",")[0].split()[0] for row in rows]
+    assert checked == ["peak", "stage", "stage", "teacher", "CPU", "CPU"]
     assert all(row["figures"] and not row["fault"] for row in rows)
     assert "passed" in capsys.readouterr().out
 
