@@ -229,6 +229,8 @@ def _export(
     change: Callable[[onnx.ModelProto], None] = lambda model: None,
 ) -> None:
     with_fusible_gelu(network)
+    # Training has weights in channels_last, for which the exporter writes a reshape as Range and Gather.
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # missing in torch's overloads
     for module in network.modules():
         if getattr(module, "inplace", False):
             # The exporter takes such an operator apart, at a third of its whole time.

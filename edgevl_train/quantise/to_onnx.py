@@ -103,7 +103,7 @@ def _structure(network: nn.Module, wanted: str) -> str | None:
 
 
 class _StructurePickler(pickle.Pickler):
-    """Writes of a tensor of the network's state its shape alone, of any other one, which is a constant, its values."""
+    """Writes of a tensor of the network's state its form alone, of any other one, which is a constant, its values."""
 
     def __init__(self, stream: io.BytesIO, state: Iterable[Tensor]) -> None:
         super().__init__(stream)
@@ -115,7 +115,7 @@ class _StructurePickler(pickle.Pickler):
             return None
         number = self._number.setdefault(id(value), len(self._number))
         constant = b"" if id(value) in self._state else value.detach().cpu().contiguous().numpy().tobytes()
-        return number, tuple(value.shape), str(value.dtype), constant
+        return number, tuple(value.shape), value.stride(), str(value.dtype), constant
 
 
 def _forget_origin(model: onnx.ModelProto) -> None:

@@ -75,6 +75,13 @@ def files(student, quantised, tmp_path_factory):
     return folder
 
 
+def test_the_layout_that_weights_have_in_training_is_not_in_the_file(student, files, tmp_path):
+    trained = copy.deepcopy(student).to(memory_format=torch.channels_last)
+    export_fp32(trained, tmp_path / "fp32.onnx", SIZE_PX)
+    assert (tmp_path / "fp32.onnx").read_bytes() == (files / "fp32.onnx").read_bytes()
+    assert not {"Range", "Gather"} & {node.op_type for node in onnx.load(tmp_path / "fp32.onnx").graph.node}
+
+
 @torch.no_grad()
 def test_fusing_changes_nothing(student):
     fused, pixels = fuse(student), pixels_of(4)

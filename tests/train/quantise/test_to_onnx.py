@@ -85,6 +85,12 @@ def test_what_differs_by_more_than_weights_is_exported(other: dict[str, float], 
     assert len(exports) == 2
 
 
+def test_the_layout_of_weights_is_part_of_the_structure(exports: list[int]) -> None:
+    _check(_made(0, _Small))
+    _check(_made(0, _Small).to(memory_format=torch.channels_last))
+    assert len(exports) == 2
+
+
 def test_equal_weights_in_the_first_network_are_not_taken_for_one_by_the_next() -> None:
     equal = _made(0, _Small)
     equal.second.load_state_dict(equal.first.state_dict())
