@@ -12,6 +12,7 @@ import onnxruntime as ort
 import torch
 from lightning_fabric import Fabric
 
+from edgevl_core.base.errors import one_line
 from edgevl_core.engine import Engine
 from edgevl_train.data.batches import make_batches
 from edgevl_train.data.embeddings import embed_views
@@ -144,9 +145,10 @@ def serve(bench: Bench) -> Iterator[Row]:
                 if provider not in ort.get_available_providers():
                     yield Row(check, fault=f"{provider} is not in this onnxruntime: pip install onnxruntime-gpu")
                     continue
-                options = _tensorrt(name, pixels.shape) if provider == TENSORRT else {}
-                session = ort.InferenceSession(str(files[name]), providers=[(provider, options)])
-                yield _served(check, session, provider, pixels, references[name], bench)
+                try:
+                    yield _served(check, files[name], provider, pixels, references[name], bench)
+                except Exception as error:  # a library's, of any kind; the other rows say what works
+                    yield Row(check, fault=one_line(f"{type(error).__name__}: {error}", 200))
 
 
 def _tensorrt(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -156,7 +158,9 @@ def _tensorrt(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
     return shapes | {"trt_fp16_enable": True, "trt_int8_enable": name == "s8"}
 
 
-def _served(check: str, session: Any, provider: str, pixels: np.ndarray, reference: np.ndarray, bench: Bench) -> Row:
+def _served(check: str, file: Path, provider: str, pixels: np.ndarray, reference: np.ndarray, bench: Bench) -> Row:
+    options = _tensorrt(file.stem, pixels.shape) if provider == TENSORRT else {}
+    session = ort.InferenceSession(str(file), providers=[(provider, options)])
     if session.get_providers()[0] != provider:
         return Row(check, fault=f"{provider} does not start here: its libraries are missing")
     figures = {}

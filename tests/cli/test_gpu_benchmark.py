@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-pytest.importorskip("open_clip", reason="benchmarks/gpu.py belongs to the workstation")
+pytest.importorskip("lightning_fabric", reason="benchmarks/gpu.py belongs to the workstation")
 
 from gpu import main
 

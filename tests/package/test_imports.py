@@ -38,6 +38,7 @@ TRAINING = {
     "ftfy",  # comes with open_clip, which cleans texts with it
     "timm",
     "onnx",
+    "onnx_ir",
     "onnxscript",
     "safetensors",
 }

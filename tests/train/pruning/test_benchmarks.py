@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("open_clip", reason="these benchmarks belong to the workstation")
+pytest.importorskip("lightning_fabric", reason="these benchmarks belong to the workstation")
 
 import bits
 import pruned
