@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch", reason="needs the extra train: pip install 'edgevl[train]'")
+
 import torch
-
-pytest.importorskip("lightning_fabric", reason="benchmarks/gpu.py belongs to the workstation")
-
 from gpu import main
 
 pytestmark = pytest.mark.train

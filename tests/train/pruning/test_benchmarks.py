@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("lightning_fabric", reason="these benchmarks belong to the workstation")
+pytest.importorskip("torch", reason="needs the extra train: pip install 'edgevl[train]'")
 
 import bits
 import pruned
