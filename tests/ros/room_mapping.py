@@ -2,7 +2,7 @@
 
 import array
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,17 +12,19 @@ from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
 
 from edgevl_core.pairlog import types
+from edgevl_core.pairlog.cdr_header import stamp_ns
 from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID, POSE, occupancy_msg, pose_msg
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_core.room_map.occupancy import OccupancyMap
-from edgevl_ros.node.stamps import to_time
+from edgevl_ros.node.stamps import from_time, to_time
 from tests.core.room_map.homes import CAMERA, two_rooms
 from tests.core.tiny import colour_image
 from tests.ros import harness
 
 HZ = 5.0
 NODE = "room_mapper"
+Stats = Callable[[], dict[str, str]]
 
 
 class Look(NamedTuple):
@@ -92,6 +94,36 @@ def with_poses(bag: Path, out: Path) -> Path:
             if message.topic.strip("/") == harness.RGB_TOPIC:
                 pose = pose_msg(2.0, 1.7, 0.5, 0.1 * number, message.stamp_ns, "map")
                 writer.write("pose", types.serialize(pose), message.stamp_ns)
+    return out
+
+
+def play_to_the_end(graph: harness.Graph, bag: Path, stats: Stats, classifier: Stats) -> Path:
+    """Play a drive until room_mapper has dealt with each answer; a bag of the frames that were answered.
+
+    Those are all, unless the machine is so busy that a frame comes while the classifier still has the one before.
+    """
+    answers: list[Embedding] = []
+    graph.subscribe(Embedding, "scene_classifier/embedding", answers.append)
+    player = graph.start_player(bag)
+    heard = [(stats, f"publishers_{name}", 1) for name in ("embedding", "pose", "depth", "camera_info")]
+    heard += [(classifier, name, 1) for name in ("publishers_rgb", "publishers_depth")]
+    graph.resume_player((classifier, "embedding_subscribers", 2), *heard)
+    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
+    frames = int(player()["sent_rgb"])
+    graph.until(lambda: int(classifier()["answered"]) + int(classifier()["superseded"]) == frames, "all answers")
+    graph.until(lambda: len(answers) == int(classifier()["answered"]) > 2, "all embeddings")
+    graph.until(lambda: stats().get("received") == classifier()["answered"] and stats()["waiting"] == "0", "all frames")
+    return with_images(bag, bag.with_name("answered"), {from_time(answer.header.stamp) for answer in answers})
+
+
+def with_images(bag: Path, out: Path, stamps_ns: Container[int]) -> Path:
+    """``out``: the same bag with the images of these stamps alone, and everything else."""
+    with BagReader(bag) as reader, BagWriter(out, min_free_bytes=0) as writer:
+        for topic in reader.topics.values():
+            writer.add_topic(topic.name, topic.msgtype)
+        for message in reader.messages(list(reader.topics)):
+            if message.msgtype != types.IMAGE or stamp_ns(message.data) in stamps_ns:
+                writer.write(message.topic, message.data, message.stamp_ns)
     return out
 
 

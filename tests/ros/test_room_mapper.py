@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,26 +31,15 @@ from edgevl_sim import write_bag
 from tests.core.room_map.homes import two_rooms, upstairs
 from tests.core.tiny import colour_bank, write_colour_bundle
 from tests.ros import harness
-from tests.ros.room_mapping import NODE, balance, embedding_message, grid_message, write_home_bag
+from tests.ros.room_mapping import NODE, balance, embedding_message, grid_message, play_to_the_end, write_home_bag
 from tests.ros.test_watch import COMMAND as WATCH
 
 pytestmark = pytest.mark.ros
-Stats = Callable[[], dict[str, str]]
 
 
 def start_mapper(graph: harness.Graph, directory: Any, **parameters: Any) -> Any:
     common = {"directory": str(directory), "publish_period_s": 0.2, **harness.RELIABLE}
     return graph.start(NODE, **{**common, **parameters})
-
-
-def play_to_the_end(graph: harness.Graph, bag: Path, stats: Stats, classifier: Stats) -> None:
-    """Play a drive of both streams until room_mapper has dealt with each of its frames."""
-    player = graph.start_player(bag)
-    heard = [(stats, f"publishers_{name}", 1) for name in ("embedding", "pose", "depth", "camera_info")]
-    heard += [(classifier, name, 1) for name in ("embedding_subscribers", "publishers_rgb", "publishers_depth")]
-    graph.resume_player(*heard)
-    graph.until(lambda: player().get("finished") == "true", "the end of the bag")
-    graph.until(lambda: stats().get("received") == player()["sent_rgb"] and stats()["waiting"] == "0", "all frames")
 
 
 def labels(message: RoomMap | None) -> list[str]:
@@ -238,12 +225,12 @@ def test_a_simulated_drive_gives_the_map_that_its_bag_gives(graph, tmp_path):
     """Live and from the bag the same evidence: every frame at its pose, with its own depth."""
     write_colour_bundle(tmp_path / "bundle", threshold=0.0)
     write_bag(tmp_path / "bag", seed=0, split="val", homes=1, frames_per_room=2, hz=2)
-    recorded = map_of_bags([tmp_path / "bag"], load_bundle(tmp_path / "bundle"))
     stats, classifier = graph.watch_stats(f"{NODE}/stats"), graph.watch_stats("scene_classifier/stats")
-    graph.start("scene_classifier", bundle=str(tmp_path / "bundle"), **harness.RELIABLE)
     # Patience that a loaded machine cannot use up.
+    graph.start("scene_classifier", bundle=str(tmp_path / "bundle"), fallback_after_s=10.0, **harness.RELIABLE)
     start_mapper(graph, tmp_path / "kept", wait_s=10.0)
-    play_to_the_end(graph, tmp_path / "bag", stats, classifier)
+    answered = play_to_the_end(graph, tmp_path / "bag", stats, classifier)
+    recorded = map_of_bags([answered], load_bundle(tmp_path / "bundle"))
     assert (stats()["used"], stats()["without_view"]) == (str(recorded.frames - recorded.rooms.dropped.total()), "0")
     assert graph.call(Trigger, f"{NODE}/save").success
     live = load(tmp_path / "kept", recorded.rooms.words)
@@ -258,9 +245,8 @@ def test_odometry_alone_gives_the_map_that_its_bag_gives(graph, tmp_path):
     write_colour_bundle(tmp_path / "bundle", threshold=0.0)
     write_bag(tmp_path / "bag", seed=0, split="val", homes=1, frames_per_room=2, hz=2)
     start = read_track(tmp_path / "bag", "pose").poses[0]
-    recorded = map_of_bags([tmp_path / "bag"], load_bundle(tmp_path / "bundle"), None, "odom", [Stand(*start)])
     stats, classifier = graph.watch_stats(f"{NODE}/stats"), graph.watch_stats("scene_classifier/stats")
-    graph.start("scene_classifier", bundle=str(tmp_path / "bundle"), **harness.RELIABLE)
+    graph.start("scene_classifier", bundle=str(tmp_path / "bundle"), fallback_after_s=10.0, **harness.RELIABLE)
     asked = {"pose_topic": "odom", "pose_type": "Odometry", "correct_poses": True, "wait_s": 10.0}
     start_mapper(graph, tmp_path / "kept", **asked)
     told = graph.probe.create_publisher(PoseWithCovarianceStamped, "initialpose", stream_qos("reliable", 1))
@@ -269,7 +255,8 @@ def test_odometry_alone_gives_the_map_that_its_bag_gives(graph, tmp_path):
     pose.pose.pose.position.x, pose.pose.pose.position.y = float(start[0]), float(start[1])
     pose.pose.pose.orientation.z, pose.pose.pose.orientation.w = np.sin(start[2] / 2), np.cos(start[2] / 2)
     told.publish(pose)
-    play_to_the_end(graph, tmp_path / "bag", stats, classifier)
+    answered = play_to_the_end(graph, tmp_path / "bag", stats, classifier)
+    recorded = map_of_bags([answered], load_bundle(tmp_path / "bundle"), None, "odom", [Stand(*start)])
     assert int(stats()["poses_set_right"]) >= 4
     here = recorded.rooms.room_at(*recorded.way[-1])
     graph.until(lambda: stats()["room"] == here.label, "the room where the robot is by now")
