@@ -30,6 +30,7 @@ from edgevl_core.engine import Engine
 from edgevl_core.pairlog.pairs import PairSettings
 from edgevl_train.student.pixels import PixelNormalise
 from edgevl_train.student.presets import Preset
+from tests.cli.command import edgevl
 from tests.core.bags import DEPTH_TOPIC, RGB_TOPIC
 from tests.core.tiny import SIZE_PX, write_colour_bundle
 from tests.train.evaluation.test_evaluate import write_rooms
@@ -66,10 +67,9 @@ def numbers(model: Model) -> dict:
     return found | {"accuracy": None, "students": students, "budget": {"ms": 1000.0, "student": students[0]["model"]}}
 
 
-def edgevl(*arguments: object, hidden: str = "") -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own; ``hidden``: a library that this Python does not have."""
-    hide = f"sys.modules[{hidden!r}] = None; " if hidden else ""
-    program = f"import sys; {hide}from edgevl_cli.main import main; sys.argv[0] = 'edgevl'; main()"
+def without(library: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own, of a Python that does not have ``library``."""
+    program = f"import sys; sys.modules[{library!r}] = None; from edgevl_cli.main import main; main()"
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
@@ -298,7 +298,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(arguments: tuple, said: str,
 
 
 def test_without_the_training_extra_it_says_so_in_one_line() -> None:
-    result = edgevl("benchmark", hidden="timm")
+    result = without("timm", "benchmark")
     assert result.returncode == 2, result.stderr
     assert "edgevl[train]" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1

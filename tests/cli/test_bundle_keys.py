@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_command_line import edgevl, refusal
+from tests.cli.command import edgevl, refusal
 from tests.core.tiny import write_colour_bundle
 
 pytestmark = pytest.mark.unit

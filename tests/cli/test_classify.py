@@ -1,9 +1,8 @@
 """``edgevl classify``: what a student says of bags and pictures."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import cv2
 import pytest
@@ -12,14 +11,14 @@ from edgevl_core.base.resources import resource
 from edgevl_core.bundle.student_bundle import load_bundle
 from edgevl_core.classify.classifier import Classifier
 from edgevl_core.pairlog.pairs import read_pairs
+from tests.cli.command import edgevl
 
 pytestmark = pytest.mark.unit
 BUNDLE, LIT, DARK = resource("quick/bundle"), resource("quick/lit"), resource("quick/dark")
 
 
-def classify(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgevl_cli.main", "classify", *map(str, arguments), "--bundle", str(BUNDLE)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+def classify(*arguments: object) -> CompletedProcess[str]:
+    return edgevl("classify", *arguments, "--bundle", BUNDLE)
 
 
 def test_every_pair_of_every_bag_is_named_as_the_classifier_does(tmp_path: Path) -> None:

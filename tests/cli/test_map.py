@@ -1,8 +1,6 @@
 """``edgevl map``: a simulated drive with its map and poses becomes a map with names."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -15,6 +13,7 @@ from edgevl_core.room_map.from_bags import map_of_bags
 from edgevl_core.room_map.track import read_track
 from edgevl_sim import home_seed, write_bag
 from edgevl_sim.home_map import home_map
+from tests.cli.command import edgevl
 from tests.core.tiny import write_colour_bundle
 
 pytestmark = pytest.mark.unit
@@ -32,11 +31,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bundles") / "colours"
     write_colour_bundle(path)
     return path
-
-
-def edgevl(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgevl_cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_poses_lie_in_the_true_rooms(drive: Path) -> None:
