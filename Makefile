@@ -76,8 +76,8 @@ demo: setup
 	@$(CLEAN_ENV) $(VENV)/bin/edgevl demo $(ARGS)
 
 # Tests of nodes wait for processes most of the time: all targets of BESIDE run at once beside the other tests, and are
-# shown after them.
-BESIDE ?= test-training test-runs test-ros
+# shown after them. More of them than cores only get into each other's way.
+BESIDE ?= test-learning test-ros
 test: setup
 	@shown=$$(mktemp -d); trap 'rm -rf "$$shown"' EXIT; processes=; \
 	for target in $(BESIDE); do $(MAKE) --no-print-directory $$target >"$$shown/$$target" 2>&1 & processes="$$processes $$!"; done; \
@@ -85,11 +85,14 @@ test: setup
 	for process in $$processes; do wait $$process || failed=1; done; \
 	for target in $(BESIDE); do cat "$$shown/$$target"; done; exit $$failed
 
-# What computes, in three parts: those that train share a teacher and a run, and take longest.
+# What computes, in three parts: those that train share a teacher and a run.
 test-computing: setup
 	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" --ignore=tests/ros --ignore=tests/train $(ARGS) || [ $$? = 5 ]
 
-.PHONY: test-training test-runs
+.PHONY: test-learning test-training test-runs test-nodes
+test-learning: setup
+	@failed=0; for target in test-training test-runs; do $(MAKE) --no-print-directory $$target || failed=1; done; exit $$failed
+
 test-training: setup
 	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" $(wildcard tests/train/*/) $(ARGS) || [ $$? = 5 ]
 
@@ -111,11 +114,20 @@ soak: setup
 	@$(TEST_ENV) EDGEVL_SOAK_MINUTES=$(MINUTES) $(RUN) -m pytest -s -m faults --timeout=$$((60 * $(MINUTES) + 600)) tests/ros/test_soak.py $(ARGS)
 
 # The nodes alone, on this ROS 2 and on the other one.
+NODE_TESTS = tests/ros tests/package/test_messages.py
 test-ros: setup
-	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" tests/ros tests/package/test_messages.py $(ARGS) || [ $$? = 5 ]
+	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" $(NODE_TESTS) $(ARGS) || [ $$? = 5 ]
 
+JAZZY = VENV=.venv-jazzy ROS_WHEELS=jazzy LIBRARIES=robot
 test-jazzy:
-	@$(MAKE) --no-print-directory test-ros VENV=.venv-jazzy ROS_WHEELS=jazzy LIBRARIES=robot
+	@$(MAKE) --no-print-directory test-ros $(JAZZY)
+
+# What of it tells one ROS 2 from the other, for CI: each node from its start to its end, its parameters, services,
+# messages and quality of service, and a bag recorded, played and looked at.
+TELLS_ROS_APART = messages nodes classify adapt_jobs log_replay record_and_play room_mapper transforms watch launch
+test-nodes:
+	@$(MAKE) --no-print-directory test-ros $(JAZZY) \
+	NODE_TESTS="$(foreach name,$(TELLS_ROS_APART),$(wildcard tests/ros/test_$(name).py tests/package/test_$(name).py))"
 
 # Source archive, wheel, and each extra in a clean environment: make extras ARGS="robot openvino" for some of them.
 extras: setup

@@ -167,18 +167,17 @@ def test_unknown_parameters_are_in_the_log_and_the_diagnostics(graph, tmp_path, 
 
 @pytest.mark.ros
 @pytest.mark.parametrize(
-    ("name", "parameter"),
+    ("name", "parameter", "topic"),
     [
-        ("pair_logger", "rgb_topic"),
-        ("pair_logger", "camera_info_topic"),
-        ("scene_classifier", "depth_topic"),
-        ("scene_classifier", "depth_camera_info_topic"),
-        ("label_overlay", "scene_topic"),
-        ("adaptation_manager", "logger_status"),
-        ("adaptation_manager", "classifier_service"),
+        ("pair_logger", "rgb_topic", "/a b"),
+        ("pair_logger", "camera_info_topic", "a//b"),
+        ("scene_classifier", "depth_topic", "{x}"),
+        ("scene_classifier", "depth_camera_info_topic", "/a b"),
+        ("label_overlay", "scene_topic", "a//b"),
+        ("adaptation_manager", "logger_status", "{x}"),
+        ("adaptation_manager", "classifier_service", "/a b"),
     ],
 )
-@pytest.mark.parametrize("topic", ["/a b", "a//b", "{x}"])
 def test_what_can_be_no_topic_is_one_line(graph, tmp_path, name, parameter, topic):
     given = {"directory": str(tmp_path / "logs"), "min_free_mb": 0.0} if name == "pair_logger" else {}
     node = graph.start(name, **given, **{parameter: topic})

@@ -58,13 +58,17 @@ def test_a_transformer_is_built_for_the_size_asked_for():
             "linear",
             {"QLinearConv": 46, "QLinearAdd": 10, "QLinearGlobalAveragePool": 1, "QGemm": 1},
         ),
-        ("mobileone_s0", 64, {}, "linear", {"QLinearConv": 43, "QLinearGlobalAveragePool": 1, "QGemm": 1}),
-        (
+        pytest.param(
+            *("mobileone_s0", 64, {}, "linear", {"QLinearConv": 43, "QLinearGlobalAveragePool": 1, "QGemm": 1}),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             "swin_tiny_patch4_window7_224",
             56,
             {"embed_dim": 32, "depths": (2, 1), "num_heads": (1, 2)},
             "mlp",
             {"QLinearConv": 1, "QGemm": 15},
+            marks=pytest.mark.slow,
         ),
     ],
 )
