@@ -201,10 +201,10 @@ class _IntegerLayer(nn.Module):
 
 
 def _bare(layer: nn.Conv2d) -> nn.Conv2d:
-    """The convolution's own arithmetic, without its float parameters."""
+    """The convolution's own arithmetic, without its float parameters; it is the same in training."""
     bare = copy.copy(layer)
     bare._parameters = dict.fromkeys(layer._parameters)
-    return bare
+    return bare.eval()  # no part of the network that is exported, so nobody else would
 
 
 class _FusibleGelu(nn.Module):

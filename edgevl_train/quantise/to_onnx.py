@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 OPSET = 18
-_MOST_KEPT = 8
+_MOST_KEPT = 16
 
 _kept: dict[str, tuple[torch.onnx.ONNXProgram, onnx.ModelProto]] = {}
 

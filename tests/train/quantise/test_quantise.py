@@ -82,6 +82,14 @@ def test_the_layout_that_weights_have_in_training_is_not_in_the_file(student, fi
     assert not {"Range", "Gather"} & {node.op_type for node in onnx.load(tmp_path / "fp32.onnx").graph.node}
 
 
+def test_a_student_that_was_left_in_training_is_of_the_same_structure(quantised, files, tmp_path, monkeypatch):
+    """The next file of it takes no second export."""
+    left = copy.deepcopy(quantised).train()
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: pytest.fail("exported again"))
+    export_int8(left, tmp_path / "int8.onnx", SIZE_PX)
+    assert (tmp_path / "int8.onnx").read_bytes() == (files / "int8.onnx").read_bytes()
+
+
 @torch.no_grad()
 def test_fusing_changes_nothing(student):
     fused, pixels = fuse(student), pixels_of(4)
