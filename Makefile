@@ -1,6 +1,6 @@
 # make demo, make test: each does its own set-up in .venv, once. make setup PYTHON=python3.12 picks an interpreter,
 # ROS_WHEELS=jazzy the other ROS 2.
-.PHONY: docs setup demo test test-computing test-slow faults soak test-ros test-jazzy lint bench colcon extras clean
+.PHONY: docs setup demo test test-slow faults soak test-ros test-jazzy test-nodes lint bench colcon extras clean
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
@@ -41,7 +41,7 @@ $(VENV)/.ros: locks/$(ROS_WHEELS).txt $(VENV)/.created
 
 ifeq ($(LIBRARIES),robot)
 # What pyproject.toml says a robot needs comes with edgevl, in step 4.
-LOCKED = --constraint locks/python.txt setuptools wheel catkin-pkg onnx pillow pytest pytest-timeout hypothesis
+LOCKED = --constraint locks/python.txt setuptools wheel catkin-pkg onnx pillow pytest pytest-timeout pytest-xdist hypothesis
 else
 LOCKED = --requirement locks/python.txt
 endif
@@ -75,48 +75,32 @@ $(VENV)/.share: edgevl_build/share.py $(wildcard launch config config/* rviz fox
 demo: setup
 	@$(CLEAN_ENV) $(VENV)/bin/edgevl demo $(ARGS)
 
-# Tests of nodes wait for processes most of the time: all targets of BESIDE run at once beside the other tests, and are
-# shown after them. More of them than cores only get into each other's way.
-BESIDE ?= test-learning test-ros
+# Tests of nodes wait for processes most of the time, so there are more workers than cores: make test WORKERS=0 is one
+# process, for a debugger. Which tests stay together: tests/conftest.py.
+WORKERS ?= 4
+PYTEST = $(TEST_ENV) $(RUN) -m pytest
+IN_PARALLEL = -n $(WORKERS) --dist loadgroup -m "not slow"
 test: setup
-	@shown=$$(mktemp -d); trap 'rm -rf "$$shown"' EXIT; processes=; \
-	for target in $(BESIDE); do $(MAKE) --no-print-directory $$target >"$$shown/$$target" 2>&1 & processes="$$processes $$!"; done; \
-	$(MAKE) --no-print-directory test-computing; failed=$$?; \
-	for process in $$processes; do wait $$process || failed=1; done; \
-	for target in $(BESIDE); do cat "$$shown/$$target"; done; exit $$failed
-
-# What computes, in three parts: those that train share a teacher and a run.
-test-computing: setup
-	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" --ignore=tests/ros --ignore=tests/train $(ARGS) || [ $$? = 5 ]
-
-.PHONY: test-learning test-training test-runs test-nodes
-test-learning: setup
-	@failed=0; for target in test-training test-runs; do $(MAKE) --no-print-directory $$target || failed=1; done; exit $$failed
-
-test-training: setup
-	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" $(wildcard tests/train/*/) $(ARGS) || [ $$? = 5 ]
-
-test-runs: setup
-	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" $(wildcard tests/train/test_*.py) $(ARGS) || [ $$? = 5 ]
+	@$(PYTEST) $(IN_PARALLEL) $(ARGS)
 
 test-slow: setup
-	@$(TEST_ENV) $(RUN) -m pytest -m slow $(ARGS)
+	@$(PYTEST) -m slow $(ARGS)
 
 # Processes killed and files cut at random moments, so many of each: make faults ROUNDS=1000. Of lifecycle cycles and label
 # changes five times as many, of bundle swaps half; a soak of 1.5 s each.
 ROUNDS ?= 200
 faults: setup
-	@$(TEST_ENV) EDGEVL_FAULT_ROUNDS=$(ROUNDS) $(RUN) -m pytest -m faults --timeout=3600 $(ARGS)
+	@EDGEVL_FAULT_ROUNDS=$(ROUNDS) $(PYTEST) -m faults --timeout=3600 $(ARGS)
 
 # The whole graph with a fault twice a minute: make soak MINUTES=60. What was sent, lost and held in memory is printed.
 MINUTES ?= 60
 soak: setup
-	@$(TEST_ENV) EDGEVL_SOAK_MINUTES=$(MINUTES) $(RUN) -m pytest -s -m faults --timeout=$$((60 * $(MINUTES) + 600)) tests/ros/test_soak.py $(ARGS)
+	@EDGEVL_SOAK_MINUTES=$(MINUTES) $(PYTEST) -s -m faults --timeout=$$((60 * $(MINUTES) + 600)) tests/ros/test_soak.py $(ARGS)
 
 # The nodes alone, on this ROS 2 and on the other one.
 NODE_TESTS = tests/ros tests/package/test_messages.py
 test-ros: setup
-	@$(TEST_ENV) $(RUN) -m pytest -m "not slow" $(NODE_TESTS) $(ARGS) || [ $$? = 5 ]
+	@$(PYTEST) $(IN_PARALLEL) $(NODE_TESTS) $(ARGS)
 
 JAZZY = VENV=.venv-jazzy ROS_WHEELS=jazzy LIBRARIES=robot
 test-jazzy:
@@ -155,7 +139,8 @@ else
 # Against the wheels of .venv, from nothing: a module deleted since the last build would still be installed. colcon has a
 # .venv of its own, because its pytest plug-ins would join the tests. Then the nodes that were built are tested.
 COLCON_VENV = .venv-colcon
-COLCON_TESTS = tests/ros/test_colcon.py tests/ros/test_nodes.py tests/ros/test_record_and_play.py
+COLCON_TESTS = tests/ros/test_colcon.py tests/ros/test_nodes.py::test_nodes_become_active_report_and_end_cleanly \
+  tests/ros/test_record_and_play.py
 PREFIX = $(abspath $(VENV))
 
 colcon: setup $(COLCON_VENV)/.tools
@@ -163,7 +148,7 @@ colcon: setup $(COLCON_VENV)/.tools
 	$(CLEAN_ENV) AMENT_PREFIX_PATH=$(PREFIX) CMAKE_PREFIX_PATH=$(PREFIX) PATH="$(abspath $(COLCON_VENV))/bin:$$PATH" \
 	PYTHONWARNINGS=ignore colcon build --packages-select edgevl --cmake-args \
 	-DPython3_EXECUTABLE=$(PREFIX)/bin/python -DCMAKE_PROJECT_INCLUDE=$(CURDIR)/edgevl_build/wheels.cmake
-	@$(TEST_ENV) EDGEVL_COLCON_INSTALL=$(CURDIR)/install $(RUN) -m pytest $(COLCON_TESTS) $(ARGS)
+	@EDGEVL_COLCON_INSTALL=$(CURDIR)/install $(PYTEST) $(COLCON_TESTS) $(ARGS)
 endif
 
 # --- the documentation site: pages from docs/ and reference from the code; a dead link or a page outside the contents fails

@@ -21,6 +21,23 @@ settings.register_profile("edgevl", deadline=None)
 settings.load_profile("edgevl")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Which tests stay together in one worker, where there are several: those of a file, for they share fixtures.
+
+    Those that train share a teacher, a run, and what the exporter made of a network, which takes seconds each time.
+    There are two such groups; they take longest, so they come first.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    training = Path(__file__).parent / "train"
+    for item in items:
+        folder = item.path.parent
+        trains = training in (folder, *folder.parents)
+        group = str(item.path) if not trains else "runs" if folder == training else "training"
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: training not in item.path.parents)
+
+
 @pytest.fixture
 def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Puts the test, and every process that it starts, into a ROS domain of its own; the domain's number."""

@@ -8,6 +8,7 @@ from edgevl_core.adaptation.child import Child, last_line, start_child
 from edgevl_core.adaptation.records import BundleRef, Plan, Progress
 from edgevl_core.adaptation.runs import remove_old_runs
 from edgevl_core.adaptation.state import Job
+from edgevl_core.base.errors import UserError
 
 
 class Adaptation:
@@ -37,19 +38,25 @@ class Adaptation:
         return self.plan if self._child is not None else None
 
     def remember(self, **changes: object) -> None:
-        """Change the state, on disk too."""
+        """Change the state, on disk too. Raises UserError where that cannot be written; it is changed all the same."""
         self.memory = self.memory.model_copy(update=changes)
         state.save(self.directory, self.memory)
 
     def begin(self, plan: Plan, niceness: int) -> None:
-        """Start a worker_main."""
+        """Start a worker_main. Raises UserError where it could not be found again after a restart: none is left then."""
         records.write(records.plan_file(plan.run), plan)
         records.progress_file(plan.run).unlink(missing_ok=True)  # of an earlier run of this name
         command, log = worker_main.command(plan.run), records.log_file(plan.run)
         self._child = start_child(command, log, niceness)
         self.plan, self._cancelled = plan, False
         started = Job(run=plan.run, pid=self._child.pid, born=self._child.born, command=tuple(command), log=log)
-        self.remember(job=started, started_s=time.time(), pairs=self.memory.pairs.adapted())
+        before = self.memory
+        try:
+            self.remember(job=started, started_s=time.time(), pairs=self.memory.pairs.adapted())
+        except UserError:
+            self._child.end(0.0)
+            self._child, self.memory = None, before
+            raise
 
     def find(self) -> Plan | None:
         """Take up the job of an earlier life, running or ended; its plan, None where there is no job.

@@ -135,8 +135,13 @@ def read(kind: type[Record], path: Path) -> Record | None:
 
 
 def write(path: Path, record: BaseModel) -> None:
-    """Write a record, whole or not at all."""
-    atomic_write(path, record.model_dump_json(indent=2).encode())
+    """Write a record, whole or not at all. Raises UserError where it cannot be written."""
+    try:
+        atomic_write(path, record.model_dump_json(indent=2).encode())
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}): make room there, or set another out_dir"
+        ) from error
 
 
 def adapt_arguments(

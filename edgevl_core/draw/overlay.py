@@ -1,5 +1,6 @@
 """Pictures for people: the answer drawn into the camera image, and contact sheets."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -126,7 +127,7 @@ def draw_scene(rgb: RgbImage, scene: SceneFields, lettering: Lettering = _STROKE
     names = max(round(92 * unit), min(longest, (right - left) // 2))
     baseline = top + pad + round(13 * unit)
     tag_left = _tag(pen, scene.modality.upper(), (right, baseline), unit, colour)
-    percent = f"{min(max(scene.confidence, 0.0), 1.0):.0%}"
+    percent = f"{_share(scene.confidence):.0%}"
     percent_left = tag_left - round(8 * unit) - pen.width(percent, 0.5 * unit)
     pen.write(percent, (percent_left, baseline), 0.5 * unit, WHITE)
     title = scene.label if scene.known else "UNKNOWN"
@@ -206,6 +207,8 @@ def _shade(picture: RgbImage, start: tuple[int, int], end: tuple[int, int], radi
     """Blend a panel with rounded corners into ``picture``."""
     (x0, y0), (x1, y1) = start, end
     y0 = max(y0, 0)
+    if x1 <= x0 or y1 <= y0:
+        return  # a picture of a few pixels has no room for it
     area = picture[y0:y1, x0:x1]
     mask = np.zeros(area.shape[:2], dtype=np.uint8)
     h, w = y1 - y0, x1 - x0
@@ -225,11 +228,12 @@ def _bar(pen: _Pen, label: str, score: float, at: tuple[int, int, int, int], uni
     scale = ROW_SCALE * unit
     end, half = right - pen.width("100%", scale) - round(6 * unit), max(1, round(2.5 * unit))
     pen.fit(label, (left, y + round(4 * unit)), scale, start - left - round(6 * unit), WHITE, shadow=False)
-    filled = start + round((end - start) * min(max(score, 0.0), 1.0))
+    share = _share(score)
+    filled = start + round((end - start) * share)
     cv2.rectangle(pen.picture, (start, y - half), (end, y + half), TRACK, cv2.FILLED)
     if filled > start:
         cv2.rectangle(pen.picture, (start, y - half), (filled, y + half), colour, cv2.FILLED)
-    text = f"{min(max(score, 0.0), 1.0):.0%}"
+    text = f"{share:.0%}"
     pen.write(
         text,
         (right - pen.width(text, scale), y + round(4 * unit)),
@@ -237,6 +241,11 @@ def _bar(pen: _Pen, label: str, score: float, at: tuple[int, int, int, int], uni
         WHITE,
         shadow=False,
     )
+
+
+def _share(score: float) -> float:
+    """As a share of 1; whatever is no number is none."""
+    return min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0
 
 
 def _tag(pen: _Pen, text: str, at: tuple[int, int], unit: float, colour: Colour) -> int:

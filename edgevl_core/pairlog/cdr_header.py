@@ -42,7 +42,14 @@ def frame_id(cdr: bytes) -> str:
 
 
 def with_stamp(cdr: bytes, nanoseconds: int) -> bytes:
-    """A copy of the message with another stamp; nothing else changes."""
+    """A copy of the message with another stamp; nothing else changes.
+
+    Raises:
+        ValueError: the bytes are too short to hold a stamp, or the stamp lies beyond what int32 seconds hold (2038).
+    """
     changed = bytearray(cdr)
-    struct.pack_into(_order(cdr) + "iI", changed, _STAMP_AT, *divmod(nanoseconds, NS_PER_S))
+    try:
+        struct.pack_into(_order(cdr) + "iI", changed, _STAMP_AT, *divmod(nanoseconds, NS_PER_S))
+    except struct.error as error:
+        raise ValueError(f"a stamp of {nanoseconds} ns does not fit into a header: {error}") from error
     return bytes(changed)

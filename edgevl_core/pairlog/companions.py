@@ -58,30 +58,33 @@ def _is_near(stamp_ns: int, *latest_ns: int) -> bool:
 class Neighbours:
     """Brings kept stamps together with the last message up to each and the first after it: between them lies the pose.
 
-    As :class:`Companions`, in whichever order they arrive; every message is written once.
+    As :class:`Companions`, in whichever order they arrive, and with as long a memory; every message is written once.
     """
 
     def __init__(self, write: Callable[[bytes, int], None]) -> None:
         self._write = write
         self._recent: dict[int, bytes | None] = {}  # None: written
+        self._last_arrived_ns = 0
         self._open: set[int] = set()  # kept stamps after which no message has come
 
     def arrived(self, stamp_ns: int, cdr: bytes) -> None:
-        self._recent = {stamp: kept for stamp, kept in self._recent.items() if stamp >= stamp_ns - COMPANION_HORIZON_NS}
-        self._recent[stamp_ns] = cdr
+        near = (stamp_ns, self._last_arrived_ns)
+        self._recent = {stamp: kept for stamp, kept in self._recent.items() if _is_near(stamp, *near)}
+        self._recent[stamp_ns], self._last_arrived_ns = cdr, stamp_ns
         answered = {stamp for stamp in self._open if stamp <= stamp_ns}
         if answered:
             self._open -= answered
             self._put(stamp_ns)
 
     def kept(self, stamp_ns: int) -> None:
-        before = max((stamp for stamp in self._recent if stamp <= stamp_ns), default=None)
-        after = min((stamp for stamp in self._recent if stamp > stamp_ns), default=None)
+        near = [stamp for stamp in self._recent if _is_near(stamp, stamp_ns)]
+        before = max((stamp for stamp in near if stamp <= stamp_ns), default=None)
+        after = min((stamp for stamp in near if stamp > stamp_ns), default=None)
         for stamp in (before, after):
             if stamp is not None:
                 self._put(stamp)
         if after is None and before != stamp_ns:
-            self._open = {stamp for stamp in self._open if stamp >= stamp_ns - COMPANION_HORIZON_NS} | {stamp_ns}
+            self._open = {stamp for stamp in self._open if _is_near(stamp, stamp_ns)} | {stamp_ns}
 
     def finish(self) -> None:
         """No message comes any more: nothing waits."""

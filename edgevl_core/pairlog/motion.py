@@ -54,6 +54,8 @@ class Track:
         """Take a pose. One older than the last (a clock that was set back) makes the track begin anew."""
         if self._poses and stamp_ns < self._poses[-1][0]:
             self._poses.clear()
+        if self._poses and stamp_ns == self._poses[-1][0]:  # a clock that stands still
+            self._poses.pop()
         self._poses.append((stamp_ns, pose))
         while self._poses[0][0] < stamp_ns - self._memory_ns:
             self._poses.popleft()

@@ -31,11 +31,10 @@ def save(rooms: RoomMap, directory: Path | str) -> None:
     """Write what ``load`` needs, whole or not at all; an earlier one in ``directory`` is replaced.
 
     Raises:
-        UserError: there is no map yet.
+        UserError: there is no map yet, or it cannot be written.
     """
     numbers, grid = rooms.numbers()
     evidence, directory = rooms.evidence, Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     state = {
         "schema_version": SCHEMA_VERSION,
         "teacher": rooms.words.teacher,
@@ -49,7 +48,14 @@ def save(rooms: RoomMap, directory: Path | str) -> None:
     # One file: sums and the place where they lie are of one moment, also after a power cut.
     text, buffer = np.frombuffer(json.dumps(state).encode(), np.uint8), io.BytesIO()
     np.savez_compressed(buffer, total=evidence.total, weight=evidence.weight, numbers=numbers, state=text)
-    atomic_write(directory / KEPT, buffer.getvalue())
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        atomic_write(directory / KEPT, buffer.getvalue())
+    except OSError as error:
+        raise UserError(
+            f"room map {directory / KEPT} cannot be written ({error.strerror or error}): make room there, or give a "
+            "directory that can be written to; what was kept before is left as it was"
+        ) from error
 
 
 def load(directory: Path | str, words: Words) -> RoomMap:

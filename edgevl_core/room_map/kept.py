@@ -264,8 +264,8 @@ class KeptMap:
         return [(room, 1.0) for room in named]
 
     def rename(self, number: int, name: str) -> Room:
-        """See :meth:`RoomMap.rename`; the room as it is called now."""
-        self.rooms.rename(number, " ".join(name.split()))
+        """See :meth:`RoomMap.rename`; the room as it is called now. Raises UserError where ``name`` is no word."""
+        self.rooms.rename(number, *(check_words([name], 1) if name.strip() else [""]))
         self.changed = self.unsaved = True
         return next(room for room in self.rooms.rooms() if room.id == number)
 

@@ -14,6 +14,8 @@ from edgevl_core.base.errors import UserError
 UNKNOWN = -1
 FREE_BELOW, OCCUPIED_FROM = 25, 65  # percent; nav2's map_server has the same thresholds as defaults
 MAX_CELLS = 100_000_000
+LEAST_RESOLUTION_M = 0.001
+FARTHEST_M = 1e7  # metres of UTM are fewer
 # What map_saver writes for "not known". With a free_thresh of 0.25 it would be read as free: 1 - 205 / 255 is 0.196.
 _SAVED_UNKNOWN = 205
 
@@ -84,17 +86,16 @@ def from_message(message: Any) -> OccupancyMap:
     info = message.info
     rows, columns, resolution_m = int(info.height), int(info.width), float(info.resolution)
     values = np.asarray(message.data, np.int8)
-    turned = (
-        abs(info.origin.orientation.z) > 1e-3 or abs(info.origin.orientation.x) + abs(info.origin.orientation.y) > 1e-3
-    )
+    orientation = info.origin.orientation
+    turned = not abs(orientation.z) + abs(orientation.x) + abs(orientation.y) <= 1e-3  # NaN, too
     if not 0 < rows * columns <= MAX_CELLS or len(values) != rows * columns:
         raise UserError(f"map of {columns} x {rows} cells with {len(values)} values: one value for each cell is needed")
-    if not 0 < resolution_m < 10 or turned:
-        raise UserError(
-            f"map with a resolution of {resolution_m} m{' and a turned origin' if turned else ''}: metres above 0 and "
-            "an origin without rotation are accepted"
-        )
     origin_m = (float(info.origin.position.x), float(info.origin.position.y))
+    if not LEAST_RESOLUTION_M <= resolution_m < 10 or turned or not max(map(abs, origin_m)) <= FARTHEST_M:
+        raise UserError(
+            f"map with a resolution of {resolution_m} m and its origin at {origin_m}{', turned' if turned else ''}: "
+            f"{LEAST_RESOLUTION_M} to 10 m, and an origin within {FARTHEST_M:.0e} m and without rotation are accepted"
+        )
     return OccupancyMap(Grid((rows, columns), resolution_m, origin_m), values.reshape(rows, columns))
 
 

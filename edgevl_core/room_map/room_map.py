@@ -1,5 +1,6 @@
 """The rooms of a home: frames in, rooms with names out; asked by word or by place."""
 
+import math
 from collections import Counter, deque
 from collections.abc import Mapping
 from statistics import median_low
@@ -17,6 +18,7 @@ from edgevl_core.room_map.segmentation import MIN_ROOM_M2, segment
 from edgevl_core.room_map.view import Intrinsics, Stand, cells_in, outline
 
 REMEMBERED = 101  # frames whose certainty says what is usual
+LEAST_TEMPERATURE = 1e-3  # a thousandth of what frames have: their evidence would be all there is
 NEAREST_M = 0.5  # a place this near to a room, such as one beside a table, is in it
 
 
@@ -90,7 +92,7 @@ class RoomMap:
         Args:
             stand: the camera on the map at the image's stamp; None: not known.
             embedding: (D,) float32 of length 1.
-            temperature: of the frame's modality.
+            temperature: of the frame's modality, above 0.
             known: whether the input was worth looking at; a covered lens says nothing of a room.
             depth, camera: see :func:`edgevl_core.room_map.view.outline`.
         """
@@ -99,7 +101,7 @@ class RoomMap:
             reason = "no pose"
         elif not known:
             reason = "nothing to see"
-        elif not np.isfinite(embedding).all():
+        elif not _is_unit(embedding) or not LEAST_TEMPERATURE < temperature < math.inf:
             reason = "no embedding"
         elif self._map is not None and not self._on_map(stand):
             reason = "off the map"
@@ -237,3 +239,8 @@ class RoomMap:
             for number, shape in self._shapes.items()
         )
         self._stale = False
+
+
+def _is_unit(embedding: NDArray[np.float32]) -> bool:
+    """Whether its length is 1, up to rounding: of another one a frame would be louder than the rest, or say nothing."""
+    return abs(float(np.linalg.norm(embedding.astype(np.float64))) - 1) < 0.01

@@ -88,6 +88,9 @@ class LiveTrack:
             self._stamps_ns.clear()
             self._poses.clear()
         row = bisect_left(self._stamps_ns, stamp_ns)
+        if row < len(self._stamps_ns) and self._stamps_ns[row] == stamp_ns:  # a clock that stands still
+            self._poses[row] = pose
+            return
         self._stamps_ns.insert(row, stamp_ns)
         self._poses.insert(row, pose)
         old = bisect_left(self._stamps_ns, self.newest_ns - self._length_ns)

@@ -1,6 +1,7 @@
 """From a frame's bytes to the images that a student looks at, depth registered to RGB as it learned."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,8 +11,9 @@ from sensor_msgs.msg import CameraInfo
 
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.camera.doubts import DepthWatch, turn_doubt
+from edgevl_core.camera.images import ImageFormatError
 from edgevl_core.camera.registration import INFO_OF, Registration, as_learned, cut
-from edgevl_core.pairing.frames import Frame
+from edgevl_core.pairing.frames import Frame, Received
 from edgevl_core.pairlog.calibration import CalibrationReader
 from edgevl_ros.classify.parameters import ClassifierParameters
 from edgevl_ros.node.images import to_depth, to_rgb
@@ -29,10 +31,12 @@ class FrameDecoder:
 
     Attributes:
         calibration: what is known of the two cameras.
+        broken: images that could not be read, by topic.
     """
 
     def __init__(self, node: ManagedNode[ClassifierParameters]) -> None:
         self.calibration = CalibrationReader()
+        self.broken: Counter[str] = Counter()
         self._depth_watch = DepthWatch(every=LOOKED_AT)
         self._rgb_seen, self._turned = False, ""
         self._node = node
@@ -42,10 +46,18 @@ class FrameDecoder:
                 RawStream(node, CameraInfo, topic, partial(self._on_info, camera))
 
     def images(self, frame: Frame) -> tuple[NDArray[np.uint8] | None, MeasuredDepth | None]:
-        """(H, W, 3) uint8 RGB and (H, W) depth, None for what the frame lacks."""
-        rgb: Any = None if frame.rgb is None else view(frame.rgb.cdr, self._rgb_topic)
-        depth: Any = None if frame.depth is None else view(frame.depth.cdr, self._depth_topic)
-        rgb_image, depth_image = None if rgb is None else to_rgb(rgb), None if depth is None else to_depth(depth)
+        """(H, W, 3) uint8 RGB and (H, W) depth, None for what the frame lacks, or holds in a form that is no picture.
+
+        Raises:
+            ImageFormatError: it holds nothing else.
+        """
+        errors: list[ImageFormatError] = []
+        rgb, rgb_image = self._decoded(frame.rgb, self._rgb_topic, to_rgb, errors)
+        depth, depth_image = self._decoded(frame.depth, self._depth_topic, to_depth, errors)
+        if errors and rgb_image is None and depth_image is None:
+            raise errors[0]
+        for error in errors:  # the other camera answers alone
+            self._node.add_error("decode", error)
         if depth_image is not None:
             self._depth_watch.add(depth_image)
         if rgb is not None and not self._rgb_seen:
@@ -54,6 +66,20 @@ class FrameDecoder:
             seen_rgb = (*rgb_image.shape[1::-1], rgb.header.frame_id)
             self.calibration.finder.images(rgb=seen_rgb, depth=(*depth_image.shape[1::-1], depth.header.frame_id))
         return rgb_image, depth_image
+
+    def _decoded(
+        self, image: Received | None, topic: str, decode: Callable[[Any], Any], errors: list[ImageFormatError]
+    ) -> tuple[Any, Any]:
+        """The message and its picture; None and one of ``errors`` more where it cannot be read."""
+        if image is None:
+            return None, None
+        try:
+            message = view(image.cdr, topic)
+            return message, decode(message)
+        except Exception as error:  # bytes of anybody
+            self.broken[topic] += 1
+            errors.append(ImageFormatError(f"{topic}: {error}"))
+            return None, None
 
     def as_learned(self, depth: MeasuredDepth | None, learned: Sequence[Registration]) -> MeasuredDepth | None:
         """Depth cut to RGB's field of view, if that is how the student learned; see :func:`as_learned`."""

@@ -40,9 +40,9 @@ class Intake:
         self.decoder = FrameDecoder(node)
         self._worker = NewestWorker(partial(answer, self.decoder), partial(node.add_error, "classify"), (ANSWERED,))
         node.until_deactivate.callback(self._worker.close)
-        topics = {"rgb": parameters.rgb_topic, "depth": parameters.depth_topic}
+        self._topics = {"rgb": parameters.rgb_topic, "depth": parameters.depth_topic}
         self._streams = {
-            name: RawStream(node, image_type(topics[name]), topics[name], partial(self._on_image, number))
+            name: RawStream(node, image_type(self._topics[name]), self._topics[name], partial(self._on_image, number))
             for name, number in (("rgb", RGB), ("depth", DEPTH))
             if used[name]
         }
@@ -61,7 +61,8 @@ class Intake:
     def values(self) -> dict[str, object]:
         """For diagnostics: what came of every image and every frame."""
         frames = {**self._source.counts, "waiting": self._source.waiting, "frames": self._source.frames}
-        return {**values_of(self._streams), **frames, **self._gate.counts, **self._worker.counts()}
+        broken = {f"broken_{name}": self.decoder.broken[topic] for name, topic in self._topics.items()}
+        return {**values_of(self._streams), **frames, **broken, **self._gate.counts, **self._worker.counts()}
 
     def problems(self) -> list[str]:
         """Which streams bring nothing that can be used, and why."""

@@ -1,6 +1,7 @@
 """pair_logger's parameters, and what of them does not go together."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.place_messages import ODOMETRY, POSE, POSE_WITH_COVARIANCE
@@ -110,6 +111,11 @@ def check(parameters: LoggerParameters) -> None:
     Raises:
         UserError: the first contradiction.
     """
+    name = parameters.name
+    if name and (name != Path(name).name or name != name.strip() or name.startswith(".")):
+        raise UserError(
+            f"parameter name = {name!r}: accepted: the name of a folder inside directory, which does not begin with '.'"
+        )
     depth_only = parameters.depth_only
     for name in ("depth_topic",) if depth_only else ("rgb_topic", "depth_topic"):
         if not getattr(parameters, name):

@@ -9,6 +9,8 @@ from edgevl_core.base.errors import UserError
 from edgevl_ros.node.parameters import NodeParameters
 from edgevl_ros.node.releases import RCLError
 
+NAMES = ("_topic", "_service", "_status")  # how the parameters end that name a topic or a service
+
 
 def check_name(node: Node, name: str, parameters: NodeParameters) -> None:
     """Refuse what can be no name of a topic or service, by the parameter that gave it.
@@ -20,7 +22,8 @@ def check_name(node: Node, name: str, parameters: NodeParameters) -> None:
         node.resolve_topic_name(name)
     except RCLError as error:
         why = str(error).removeprefix("failed to resolve name: ").split(", at /")[0]
-        named = [f"parameter {key} = " for key, value in vars(parameters).items() if value == name]
+        given = {key: value for key, value in vars(parameters).items() if key.endswith(NAMES)}
+        named = [f"parameter {key} = " for key, value in given.items() if value == name]
         raise UserError(
             f"{named[0] if named else ''}{name!r}: {why}; accepted: letters, digits and '_', in parts parted by "
             "'/', none of which begins with a digit"

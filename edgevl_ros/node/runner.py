@@ -8,8 +8,10 @@ import faulthandler
 import gc
 import signal
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import rclpy
 from rclpy.exceptions import ROSInterruptException
@@ -31,6 +33,7 @@ from edgevl_ros.node.releases import RCLError
 LONGEST_WAIT_S = 1.0
 # What is left to do when the node's own work has ended takes a few hundred milliseconds.
 LEAVE_S = 4
+AFTER_ERROR_S = 0.01  # an error that comes each round leaves the core to others
 
 
 def run(create: Callable[[], ManagedNode[NodeParameters]], kind: type[NodeParameters], about: str) -> int:
@@ -97,7 +100,7 @@ def _run(create: Callable[[], ManagedNode[NodeParameters]], stopping: list[int])
             return node.exit_code
         with signals_wake(executor):
             while not stopping and not node.finished:
-                executor.spin_once(timeout_sec=LONGEST_WAIT_S)
+                _spin_once(node, executor)
     except (ExternalShutdownException, ROSInterruptException):
         node.get_logger().info("the ROS context was shut down from outside")
     finally:
@@ -105,6 +108,17 @@ def _run(create: Callable[[], ManagedNode[NodeParameters]], stopping: list[int])
         executor.shutdown(timeout_sec=0.0)
         node.destroy_node()
     return node.exit_code
+
+
+def _spin_once(node: ManagedNode[NodeParameters], executor: Any) -> None:
+    """One round. What rclpy itself makes of a message, such as a /clock with a negative time, must not end the node."""
+    try:
+        executor.spin_once(timeout_sec=LONGEST_WAIT_S)
+    except (ExternalShutdownException, ROSInterruptException):
+        raise
+    except Exception as error:
+        node.add_error("rclpy", error)
+        time.sleep(AFTER_ERROR_S)
 
 
 def _stays(node: ManagedNode[NodeParameters]) -> bool:

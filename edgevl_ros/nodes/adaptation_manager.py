@@ -95,7 +95,7 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
         before = self._adaptation.memory.pairs
         after = before.see(status.path, status.pairs_kept, status.state == "logging")
         if (after.closed, after.path) != (before.closed, before.path):
-            self._adaptation.remember(pairs=after)
+            self._remember(pairs=after)
         else:  # a count that grows is not worth a write to disk
             self._adaptation.memory.pairs = after
 
@@ -127,9 +127,9 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
         outcome = cast(Outcome, await answer)
         if outcome.state != "loaded":
             raise UserError(f"not rolled back to {target.path}: {outcome.message}")
-        self._adaptation.remember(history=after_rollback(self._adaptation.memory.history, target))
         self._now.bundle_path, self._now.bundle_id = target.path, target.id
-        self._say(f"rolled back to {target.path}")
+        forgotten = self._remember(history=after_rollback(self._adaptation.memory.history, target))
+        self._say(f"rolled back to {target.path}{forgotten}")
         response.success, response.message = True, self._now.message
         return response
 
@@ -184,13 +184,12 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
             return  # the job stays in memory: the next life of this node goes on from here
         if outcome.state == "loaded":
             loaded = BundleRef(path=self._now.bundle_path, id=outcome.bundle_id)
-            self._adaptation.remember(history=after_load(self._adaptation.memory.history, before, loaded))
+            self._remember(history=after_load(self._adaptation.memory.history, before, loaded))
         self._end_job("failed" if outcome.state == "refused" else "succeeded", outcome.message)
 
     def _end_job(self, state: str, message: str) -> None:
         self._now.state = state
-        self._adaptation.remember(job=None)
-        self._say(message)
+        self._say(message + self._remember(job=None))
         if removed := self._adaptation.tidy(self.parameters.keep_bundles, self._current()):
             self.get_logger().info(f"removed old runs: {', '.join(path.name for path in removed)}")
 
@@ -202,6 +201,15 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
             self._adaptation.end(self.parameters.cancel_grace_s)
             self._poll()
         self._adaptation.let_go()
+
+    def _remember(self, **changes: object) -> str:
+        """What has happened is known at once, and after a restart; "" or, as a further clause, why only at once."""
+        try:
+            self._adaptation.remember(**changes)
+        except UserError as error:
+            self.add_error("memory", error)
+            return f"; a restart will not know of it: {error}"
+        return ""
 
     # -- what is known and told -------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from edgevl_core.pairlog.pairs import find_streams
 from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID, ODOMETRY, POSE, POSE_WITH_COVARIANCE
 from edgevl_core.pairlog.playback import Pace, play
 from edgevl_core.pairlog.reader import BagReader
-from edgevl_ros.node.diagnostics import ERROR, OK, Report
+from edgevl_ros.node.diagnostics import ERROR, OK, WARN, Report
 from edgevl_ros.node.exit_guard import leave
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.parameters import NodeParameters, parameter
@@ -110,7 +110,7 @@ class BagPlayer(ManagedNode[PlayerParameters]):
         self.phase = "idle"
         self._streams: dict[str, str] = {}
         self._publishers_of: dict[str, Any] = {}
-        self._total = 0
+        self._total = self._stamps_kept = 0
         self._losses: list[str] = []
         self._pace = Pace(1.0)
 
@@ -141,6 +141,7 @@ class BagPlayer(ManagedNode[PlayerParameters]):
 
     def start(self) -> None:
         self.sent.clear()
+        self._stamps_kept = 0
         self.phase = "waiting"
         self._pace = Pace(self.parameters.rate, paused=self.parameters.start_paused)
         self._stop = threading.Event()
@@ -155,6 +156,10 @@ class BagPlayer(ManagedNode[PlayerParameters]):
             f"sent_{stream}": self.sent[stream] for stream in {**TOPICS, **self._publishers_of}
         }
         values.update(
+            {f"subscribers_{stream}": end.get_subscription_count() for stream, end in self._publishers_of.items()}
+        )
+        values.update(
+            stamps_kept=self._stamps_kept,
             phase="paused" if self.phase == "playing" and self._pace.paused else self.phase,
             finished=self.phase == "finished",
             sent=total,
@@ -165,7 +170,12 @@ class BagPlayer(ManagedNode[PlayerParameters]):
         if self._losses:
             values["bag_losses"] = "; ".join(self._losses)
         message = f"{self.phase}, {total} of {self._total} messages sent"
-        return Report(ERROR if self.phase == "failed" else OK, message, values)
+        if self._losses:
+            message += f"; the bag has lost some: {'; '.join(self._losses)}"
+        if self._stamps_kept:
+            message += f"; {self._stamps_kept} kept the stamp they had, for another cannot be written into them"
+        level = WARN if self._losses or self._stamps_kept else OK
+        return Report(ERROR if self.phase == "failed" else level, message, values)
 
     # -- the playback thread ----------------------------------------------------------------------------
 
@@ -184,7 +194,11 @@ class BagPlayer(ManagedNode[PlayerParameters]):
             self.phase = self.phase if self.phase in ("finished", "failed") else "stopped"
             return
         self.publish_stats()
-        self.get_logger().info(self.report().message)
+        report = self.report()
+        if report.level == OK:  # two calls: rclpy's logger refuses one that changes its severity
+            self.get_logger().info(report.message)
+        else:
+            self.get_logger().warning(report.message)
         if self.parameters.exit_at_end:
             self.finish(exit_code)
 
@@ -239,10 +253,13 @@ class BagPlayer(ManagedNode[PlayerParameters]):
     def _publish(self, message: Any, offset_ns: int) -> None:
         stream = self._streams[message.topic]
         data = bytes(message.data)
-        if self.parameters.restamp:
-            data = with_stamp(data, self.get_clock().now().nanoseconds)
-        elif offset_ns:
-            data = with_stamp(data, stamp_ns(data) + offset_ns)
+        try:
+            if self.parameters.restamp:
+                data = with_stamp(data, self.get_clock().now().nanoseconds)
+            elif offset_ns:
+                data = with_stamp(data, stamp_ns(data) + offset_ns)
+        except ValueError:  # sent as it is, as without a new stamp
+            self._stamps_kept += 1
         if self._clock_publisher is not None:
             self._clock_publisher.publish(Clock(clock=to_time(message.stamp_ns + offset_ns)))
         self._publishers_of[stream].publish(data)
@@ -250,12 +267,19 @@ class BagPlayer(ManagedNode[PlayerParameters]):
 
     # -- services ---------------------------------------------------------------------------------------
 
+    def _must_play(self) -> None:
+        if self.state_label != "active" or self.phase not in ("waiting", "playing"):
+            doing = self.state_label if self.state_label != "active" else self.phase
+            raise UserError(f"bag_player is {doing}: nothing is being played; activate it anew to play the bag")
+
     def _on_pause(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._must_play()
         self._pace.pause()
         response.success, response.message = True, "paused"
         return response
 
     def _on_resume(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._must_play()
         self._pace.resume()
         response.success, response.message = True, "playing"
         return response

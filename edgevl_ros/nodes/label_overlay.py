@@ -158,17 +158,17 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
 
     def _draw(self, cdr: bytes, scene: SceneClass) -> None:
         """Draw an image's first answer."""
-        self._last = (from_time(scene.header.stamp), cdr)
-        self._publish_picture(cdr, scene)
-        self._drawn += 1
-
-    def _publish_picture(self, cdr: bytes, scene: SceneClass) -> None:
         try:
-            source = deserialize(cdr, self.parameters.rgb_topic)
-            picture = draw_scene(viewable(to_rgb(source)), scene, self._lettering)
+            self._publish_picture(cdr, scene)
         except Exception:
             self._failed += 1
             raise
+        self._last = (from_time(scene.header.stamp), cdr)
+        self._drawn += 1
+
+    def _publish_picture(self, cdr: bytes, scene: SceneClass) -> None:
+        source = deserialize(cdr, self.parameters.rgb_topic)
+        picture = draw_scene(viewable(to_rgb(source)), scene, self._lettering)
         if self._image.get_subscription_count():
             message = cv2_to_imgmsg(picture, "rgb8")
             message.header = source.header

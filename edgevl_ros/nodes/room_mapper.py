@@ -5,6 +5,7 @@ frame that is used is decoded, to know which part of the floor it shows. All wor
 Nothing is kept of a frame that cannot be placed: it is dropped, and counted by the reason.
 """
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -61,7 +62,8 @@ class RoomMapper(ManagedNode[MapperParameters]):
         super().__init__("room_mapper", MapperParameters)
         self._account = Account()
         self._map_frame = ""
-        self._maps_received = 0
+        self._maps_received = self._maps_superseded = 0
+        self._newest_map: deque[OccupancyGrid] = deque(maxlen=1)  # maps are large, and only the newest counts
         self._found: tuple[Room, ...] = ()  # published last
         self._undrawn: Header | None = None  # of rooms of which no image was published yet
 
@@ -75,7 +77,14 @@ class RoomMapper(ManagedNode[MapperParameters]):
                 f"correct_poses with pose_type {pose_type}, depth_topic {self.parameters.depth_topic!r}: it takes an "
                 "Odometry, and a depth image to look at walls; name both, or set correct_poses to false"
             )
-        self._kept = KeptMap(Path(self.parameters.directory).expanduser(), trusted, correct_poses=correct)
+        directory = Path(self.parameters.directory).expanduser()
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"parameter directory = {str(directory)!r} cannot be made ({error.strerror}): give a folder for the map"
+            ) from error
+        self._kept = KeptMap(directory, trusted, correct_poses=correct)
         if self.parameters.bundle:
             self._kept.use(open_dictionary(Path(self.parameters.bundle).expanduser(), trusted))
         self._rooms = self.add_publisher(RoomMap, "~/rooms", LATCHED)
@@ -117,7 +126,9 @@ class RoomMapper(ManagedNode[MapperParameters]):
 
     def _on_map(self, message: OccupancyGrid) -> None:
         self._maps_received += 1
-        self._worker.call(partial(self._guarded_job, partial(self._take_map, message)))
+        self._maps_superseded += len(self._newest_map)
+        self._newest_map.append(message)
+        self._worker.call(partial(self._guarded_job, self._take_map))
 
     def _on_labels(self, message: LabelSetMessage) -> None:
         labels = LabelSet(message.bundle_id, tuple(message.labels), message.version)
@@ -151,7 +162,10 @@ class RoomMapper(ManagedNode[MapperParameters]):
     def _decoded(self, cdr: bytes | None) -> MeasuredDepth | None:
         return None if cdr is None else to_depth(view(cdr, self.parameters.depth_topic))
 
-    def _take_map(self, message: OccupancyGrid) -> None:
+    def _take_map(self) -> None:
+        if not self._newest_map:
+            return  # a job before has taken a newer one than its own
+        message = self._newest_map.pop()
         self._kept.set_map(from_message(message))
         self._map_frame = message.header.frame_id
 
@@ -211,8 +225,11 @@ class RoomMapper(ManagedNode[MapperParameters]):
     def _rename_room(self, request: RenameRoom.Request, response: RenameRoom.Response) -> None:
         room = self._kept.rename(request.id, request.name)
         response.room, response.message = to_room(room), f"room {room.id} is {room.label}"
-        self._kept.save()
         self._publish()
+        try:
+            self._kept.save()
+        except UserError as error:
+            raise UserError(f"room {room.id} is {room.label}, but only until this node ends: {error}") from error
 
     def _save(self, request: Trigger.Request, response: Trigger.Response) -> None:
         response.message = f"saved {self._kept.save()}"
@@ -230,7 +247,8 @@ class RoomMapper(ManagedNode[MapperParameters]):
         kept, intake, found = self._kept, self._intake, self._found
         here = None if kept.stand is None else room_around(found, kept.stand.x, kept.stand.y)
         values.update(room="" if here is None else here.label)
-        values.update(maps_received=self._maps_received, rooms=len(found), bundle_id=kept.bundle_id)
+        values.update(maps_received=self._maps_received, maps_superseded=self._maps_superseded)
+        values.update(rooms=len(found), bundle_id=kept.bundle_id)
         values.update(label_set_version=kept.version, directory=kept.directory, unsaved=kept.unsaved)
         problems = [kept.problem] if kept.problem else []
         if intake is not None:

@@ -56,7 +56,8 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
     ``~/stats`` accounts for every image: received_rgb + received_depth = 2 pairs + rgb_alone + depth_alone + waiting +
     those dropped unpaired (rgb_unmatched, depth_late, ..., and rgb_unreadable, depth_unreadable: without a header), and
     for every frame: frames = pairs + rgb_alone + depth_alone = answered + superseded + failed + idle + rate_limited +
-    in_progress. The last frame is answered again, by its stamp, when the words change: "repeated".
+    in_progress. "broken_rgb", "broken_depth": images that were no picture; the other camera answers alone, and without
+    one the frame has failed. The last frame is answered again, by its stamp, when the words change: "repeated".
     """
 
     def __init__(self) -> None:

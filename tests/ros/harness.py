@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,7 +103,8 @@ class Graph:
         self.nodes: list[NodeProcess] = []
         self._client = Client("probe")
         self.probe = self._client.node
-        self.watch, self.watch_stats, self.forget = self._client.watch, self._client.watch_stats, self._client.forget
+        self.watch, self.forget = self._client.watch, self._client.forget
+        self._stats: dict[str, Callable[[], dict[str, str]]] = {}
 
     def start(self, executable: str, /, *arguments: str, **parameters: Any) -> NodeProcess:
         """Start a node with parameters and further ROS arguments; it is stopped at the end."""
@@ -117,13 +119,18 @@ class Graph:
         """Listen to a topic with a deep queue."""
         self._client.subscribe(kind, topic, callback, stream_qos("reliable" if reliable else "best_effort", 500))
 
+    def watch_stats(self, topic: str) -> Callable[[], dict[str, str]]:
+        """What a node says of itself; told where a test fails."""
+        self._stats[topic] = self._client.watch_stats(topic)
+        return self._stats[topic]
+
     def wait_for_hearers(self, stats: Callable[[], dict[str, str]], key: str, number: int = 1) -> None:
         """Wait until a node's statistics count that many matched subscribers."""
         self.until(lambda: int(stats().get(key, 0)) >= number, f"{number} {key}")
 
     def start_player(self, bag: Path, **parameters: Any) -> Callable[[], dict[str, str]]:
         """Start a bag_player that stays, and waits for ``resume_player``; its counts."""
-        stats = self.watch_stats("bag_player/status")
+        stats = self._player = self.watch_stats("bag_player/status")
         common = {"exit_at_end": False, "start_paused": True, "start_delay_s": 0.0}
         self.start("bag_player", bag=str(bag), **{**common, **parameters})
         return stats
@@ -132,10 +139,13 @@ class Graph:
         """Let the player play once everyone listens: (statistics, key that counts matched ends, least number).
 
         Both ends must know each other: a best-effort subscriber that its publisher has found, but not the other
-        way round, would miss the first messages.
+        way round, would miss the first messages; and so would a reliable one, for those before it is found.
         """
         for stats, key, number in hearers:
             self.wait_for_hearers(stats, key, number)
+        for key, number in Counter(key.removeprefix("publishers_") for _, key, _ in hearers).items():
+            if key in ("rgb", "depth", "camera_info", "depth_camera_info"):
+                self.wait_for_hearers(self._player, f"subscribers_{key}", number)
         assert self.call(Trigger, "bag_player/resume").success
 
     def until(self, condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
@@ -153,7 +163,9 @@ class Graph:
             raise AssertionError(f"{error}\n{self._outputs()}") from error
 
     def _outputs(self) -> str:
-        return "\n".join(f"--- {node.name}\n{node.output()}" for node in self.nodes)
+        said = [f"--- {node.name}\n{node.output()}" for node in self.nodes]
+        counted = [f"--- {topic}\n{stats() or ''}" for topic, stats in self._stats.items()]
+        return "\n".join(said + counted)
 
     def close(self) -> None:
         for node in self.nodes:

@@ -97,7 +97,7 @@ def with_poses(bag: Path, out: Path) -> Path:
     return out
 
 
-def play_to_the_end(graph: harness.Graph, bag: Path, stats: Stats, classifier: Stats) -> Path:
+def play_to_the_end(graph: harness.Graph, bag: Path, stats: Stats, classifier: Stats, pose: str = "pose") -> Path:
     """Play a drive until room_mapper has dealt with each answer; a bag of the frames that were answered.
 
     Those are all, unless the machine is so busy that a frame comes while the classifier still has the one before.
@@ -107,6 +107,7 @@ def play_to_the_end(graph: harness.Graph, bag: Path, stats: Stats, classifier: S
     player = graph.start_player(bag)
     heard = [(stats, f"publishers_{name}", 1) for name in ("embedding", "pose", "depth", "camera_info")]
     heard += [(classifier, name, 1) for name in ("publishers_rgb", "publishers_depth")]
+    heard.append((player, f"subscribers_{pose}", 1))
     graph.resume_player((classifier, "embedding_subscribers", 2), *heard)
     graph.until(lambda: player().get("finished") == "true", "the end of the bag")
     frames = int(player()["sent_rgb"])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from edgevl.msg import AdaptationStatus, LoggerStatus
+from edgevl.srv import LoadBundle
 from sensor_msgs.msg import BatteryState
 from std_srvs.srv import Trigger
 
@@ -311,3 +312,25 @@ def test_the_time_of_day_starts_an_adaptation_once(graph, tmp_path, program):
     graph.until(state(status, "idle"), "the second manager")
     assert graph.call(Trigger, f"{NODE}/cancel").message == "no adaptation is running: nothing to cancel"
     assert not (tmp_path / "runs/second.plan.json").exists()
+
+
+def test_a_bundle_in_use_is_told_also_where_that_cannot_be_remembered(graph, tmp_path, program):
+    """The directory of runs is lost while the classifier tests the bundle, as on a disk that is full by then."""
+    bundle_id = harness.write_test_bundle(tmp_path / "bundle")
+
+    async def load(request: LoadBundle.Request, response: LoadBundle.Response) -> LoadBundle.Response:
+        shutil.rmtree(tmp_path / "runs")
+        (tmp_path / "runs").write_text("no folder")
+        response.ok, response.bundle_id, response.message = True, bundle_id, "loaded"
+        return response
+
+    graph.probe.create_service(LoadBundle, "scene_classifier/load_bundle", load)
+    given = {"executable": program, "classifier_service": "scene_classifier/load_bundle"}
+    node, status = start(graph, tmp_path, "succeed", f"bundle={tmp_path / 'bundle'}", **given)
+    assert graph.call(Trigger, f"{NODE}/adapt").success
+    ended = graph.until(state(status, "succeeded", "failed"), "the end")
+    assert (ended.state, ended.bundle_id) == ("succeeded", bundle_id)
+    assert "a restart will not know of it: " in ended.message
+    assert "set another out_dir" in ended.message
+    assert "Traceback" not in node.output()
+    assert node.stop() == 0

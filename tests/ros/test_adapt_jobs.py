@@ -16,6 +16,7 @@ from edgevl_core.adaptation import records
 from edgevl_core.adaptation.adaptation import Adaptation
 from edgevl_core.adaptation.child import Child, born, start_child
 from edgevl_core.adaptation.records import BundleRef, Plan, Progress, Remote
+from edgevl_core.base.errors import UserError
 
 pytestmark = pytest.mark.unit
 HERE = Path(__file__).parent
@@ -126,6 +127,21 @@ def test_another_process_of_the_same_number_is_not_taken_for_the_job(tmp_path, p
     finally:
         other.end(1.0)
     assert not other.is_running()
+
+
+def test_a_job_that_could_not_be_found_again_is_not_left_at_work(tmp_path, plan, monkeypatch):
+    adaptation = Adaptation(tmp_path / "runs")
+    (tmp_path / "runs").mkdir(exist_ok=True)
+    (tmp_path / "runs" / "manager.json").mkdir()  # nothing can take its place
+    begun = []
+    monkeypatch.setattr(
+        "edgevl_core.adaptation.adaptation.start_child", lambda *given: begun.append(start_child(*given)) or begun[0]
+    )
+    with pytest.raises(UserError, match=r"manager\.json cannot be written"):
+        adaptation.begin(changed(plan, "hang"), 0)
+    assert not begun[0].is_running()
+    assert adaptation.at_work is None
+    assert adaptation.memory.job is None
 
 
 def test_a_job_that_is_killed_is_told_as_such(tmp_path, plan):

@@ -240,3 +240,24 @@ def test_damaged_images_are_counted_and_the_rest_goes_on(graph, tmp_path):
     publisher.publish(cv2_to_imgmsg(rgb, "rgb8"))
     graph.until(lambda: len(scenes) == 1, "the answer to a good image")
     assert scenes[0].modality == "rgb"
+
+
+def test_a_depth_image_that_is_none_takes_no_answer_away(graph, tmp_path):
+    harness.write_test_bundle(tmp_path / "bundle")
+    scenes, qos = [], stream_qos("reliable", 10)
+    topics = (harness.RGB_TOPIC, harness.DEPTH_TOPIC)
+    rgb, depth = (graph.probe.create_publisher(Image, topic, qos) for topic in topics)
+    graph.subscribe(SceneClass, f"{NODE}/scene", scenes.append)
+    stats = graph.watch_stats(f"{NODE}/stats")
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), fallback_after_s=10.0, **harness.RELIABLE)
+    graph.until(lambda: rgb.get_subscription_count() == depth.get_subscription_count() == 1, "the classifier")
+    for hearer in ("scene_subscribers", "publishers_rgb", "publishers_depth"):
+        graph.wait_for_hearers(stats, hearer)
+    picture = next(iter(read_pairs(harness.write_bag(tmp_path / "bag", frames=1)))).rgb
+    rgb.publish(cv2_to_imgmsg(picture, "rgb8"))
+    depth.publish(Image(width=8, height=8, encoding="mono8", step=8, data=bytes(64)))
+    graph.until(lambda: len(scenes) == 1, "the answer from RGB")
+    assert scenes[0].modality == "rgb"
+    graph.until(lambda: stats()["answered"] == "1", "the counts")
+    assert [stats()[key] for key in ("pairs", "failed", "broken_rgb", "broken_depth")] == ["1", "0", "0", "1"]
+    assert f"ImageFormatError: {harness.DEPTH_TOPIC}: " in stats()["last_error"]

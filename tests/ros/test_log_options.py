@@ -210,6 +210,7 @@ def test_what_contradicts_itself_is_refused(graph: Graph, tmp_path: Path) -> Non
         ({"min_distance_m": 0.2}, "min_distance_m = 0.2 needs a pose: set odometry_topic"),
         ({"max_total_mb": 100.0}, "max_total_mb = 100 is too small for max_segment_mb = 256: give at least 1032"),
         ({"depth_only": True, "depth_topic": ""}, "depth_topic is empty"),
+        ({"name": "../elsewhere"}, "parameter name = '../elsewhere': accepted: the name of a folder inside directory"),
     ]
     nodes = [(graph.start("pair_logger", directory=str(tmp_path), **values), text) for values, text in cases]
     for node, text in nodes:

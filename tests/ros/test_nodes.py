@@ -3,12 +3,14 @@
 import signal
 
 import pytest
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from edgevl.msg import SceneClass
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters, SetParameters
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
@@ -224,3 +226,18 @@ def test_parameters_are_described_on_the_graph(graph, name):
         "base_station": {"trust"},
     }
     assert fixed >= {"autostart"} | more.get(name, set())
+
+
+@pytest.mark.parametrize("name", ["label_overlay", "room_mapper"])
+def test_a_clock_that_tells_no_time_ends_no_node(graph, tmp_path, name):
+    stats = graph.watch_stats(f"{name}/stats")
+    own = {"directory": str(tmp_path / "kept")} if name == "room_mapper" else {}
+    node = graph.start(name, use_sim_time=True, **own)
+    clock = graph.probe.create_publisher(Clock, "/clock", stream_qos("reliable", 10))
+    graph.until(lambda: stats().get("state") == "active" and clock.get_subscription_count() == 1, "the node")
+    said = "rclpy: ValueError"
+    graph.until(lambda: clock.publish(Clock(clock=Time(sec=-1))) or said in node.output(), "the error to be said")
+    clock.publish(Clock(clock=Time(sec=5)))
+    graph.forget(f"{name}/stats")
+    graph.until(lambda: int(stats().get("errors", 0)) >= 1, "the node to go on and count it")
+    assert node.stop() == 0

@@ -176,6 +176,7 @@ def test_unknown_parameters_are_in_the_log_and_the_diagnostics(graph, tmp_path, 
         ("label_overlay", "scene_topic", "a//b"),
         ("adaptation_manager", "logger_status", "{x}"),
         ("adaptation_manager", "classifier_service", "/a b"),
+        ("scene_classifier", "rgb_topic", ""),
     ],
 )
 def test_what_can_be_no_topic_is_one_line(graph, tmp_path, name, parameter, topic):

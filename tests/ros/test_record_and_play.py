@@ -3,6 +3,7 @@
 import signal
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from edgevl.msg import LoggerStatus
@@ -10,8 +11,10 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
+from edgevl_core.pairlog import types
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.writer import BagWriter
 from edgevl_ros.node.qos import stream_qos
 from tests.ros import harness
 from tests.ros.harness import Graph
@@ -185,3 +188,23 @@ def test_a_full_disk_stops_the_log_and_says_so(graph, tmp_path):
     graph.until(lambda: "lower the floor" in stats().get("last_error", ""), "the reason")
     assert status().pairs_kept == 0
     assert node.stop() == 0
+
+
+def test_player_sends_what_can_bear_no_other_stamp_as_it_is_and_refuses_to_pause_what_has_ended(graph, tmp_path):
+    with BagWriter(tmp_path / "bag", min_free_bytes=0) as writer:
+        for topic, encoding, kind in ((harness.RGB_TOPIC, "rgb8", np.uint8), (harness.DEPTH_TOPIC, "16UC1", np.uint16)):
+            writer.add_topic(topic, types.IMAGE)
+            shape = (4, 4, 3) if encoding == "rgb8" else (4, 4)
+            image = types.image_msg(np.zeros(shape, kind), encoding, harness.START_NS, harness.FRAME_ID)
+            for message in (types.serialize(image), b"\0\1\0\0"):
+                writer.write(topic, message, harness.START_NS)
+    status = graph.start_player(tmp_path / "bag", restamp=True)
+    graph.resume_player()
+    graph.until(lambda: status().get("finished") == "true", "the end")
+    assert [status()[key] for key in ("sent", "stamps_kept")] == ["4", "2"]
+    for service in ("pause", "resume"):
+        answer = graph.call(Trigger, f"bag_player/{service}")
+        assert (answer.success, answer.message) == (
+            False,
+            "bag_player is finished: nothing is being played; activate it anew to play the bag",
+        )

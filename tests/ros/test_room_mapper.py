@@ -255,7 +255,7 @@ def test_odometry_alone_gives_the_map_that_its_bag_gives(graph, tmp_path):
     pose.pose.pose.position.x, pose.pose.pose.position.y = float(start[0]), float(start[1])
     pose.pose.pose.orientation.z, pose.pose.pose.orientation.w = np.sin(start[2] / 2), np.cos(start[2] / 2)
     told.publish(pose)
-    answered = play_to_the_end(graph, tmp_path / "bag", stats, classifier)
+    answered = play_to_the_end(graph, tmp_path / "bag", stats, classifier, "odom")
     recorded = map_of_bags([answered], load_bundle(tmp_path / "bundle"), None, "odom", [Stand(*start)])
     assert int(stats()["poses_set_right"]) >= 4
     here = recorded.rooms.room_at(*recorded.way[-1])
@@ -304,3 +304,11 @@ def test_a_log_knows_where_its_pairs_were_taken(graph, tmp_path):
     assert sum(true.at(pair.stamp_ns) is not None for pair in pairs) == 18
     for pair in pairs:
         assert logged.at(pair.stamp_ns) == true.at(pair.stamp_ns)
+
+
+def test_a_directory_that_is_a_file_is_refused_at_the_start(graph, tmp_path):
+    (tmp_path / "kept").write_text("no folder")
+    node = start_mapper(graph, tmp_path / "kept")
+    assert node.wait() == 2
+    assert "parameter directory = " in node.output()
+    assert "Traceback" not in node.output()

@@ -183,3 +183,17 @@ def test_depth_is_warm_where_it_is_near_and_black_where_nothing_was_measured():
     assert (limit == beyond).all()
     assert not hole.any()
     assert near.any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (1, 5000), (5000, 1), (20, 20)])
+def test_a_picture_of_a_few_pixels_is_drawn_as_far_as_there_is_room(shape):
+    rgb = np.zeros((*shape, 3), np.uint8)
+    assert draw_scene(rgb, _scene()).shape == rgb.shape
+
+
+def test_what_is_no_number_is_an_empty_bar():
+    rgb = np.zeros((240, 320, 3), np.uint8)
+    none, nan = (
+        draw_scene(rgb, _scene(scores=[0.9, value, 0.0, 0.0], confidence=value)) for value in (0.0, float("nan"))
+    )
+    np.testing.assert_array_equal(none, nan)

@@ -173,3 +173,11 @@ def test_novelty_of_a_large_image_costs_no_more_than_of_a_small_one() -> None:
     assert most_bytes < 5_000_000  # 33 MB was one float copy of the depth image
     moved = np.roll(np.where(np.arange(3840) < 1920, 1000, 3000).astype(np.uint16)[None].repeat(2160, 0), 700, 1)
     assert rule.decide(2, rgb, moved) is None
+
+
+def test_a_clock_that_stands_still_fills_no_memory():
+    track = Track()
+    for number in range(1000):
+        track.add(5 * S, Pose((float(number), 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)))
+    assert track.at(5 * S).position_m[0] == 999.0
+    assert len(track._poses) == 1

@@ -41,3 +41,10 @@ def test_every_kept_stamp_lies_between_two_written_poses(seed: int) -> None:
     for stamp in kept:
         assert max(pose for pose in poses if pose <= stamp) in found
         assert stamp in found or min(pose for pose in poses if pose >= stamp) in found
+
+
+def test_a_clock_that_is_set_back_has_neighbours_of_its_own() -> None:
+    before = [("pose", 100_000 + stamp) for stamp in range(0, 1000, 100)]
+    after = [("pose", stamp) for stamp in range(0, 1000, 100)]
+    assert written([*before, ("kept", 100_450), *after, ("kept", 450)]) == [400, 500, 100_400, 100_500]
+    assert written([*before, *after[:5], ("kept", 450), *after[5:]]) == [400, 500]

@@ -3,15 +3,17 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from edgevl_core.base.errors import UserError
 from edgevl_core.room_map.evidence import Evidence
 from edgevl_core.room_map.floors import is_same, of_map
 from edgevl_core.room_map.kept import KeptMap, Sight
 from edgevl_core.room_map.live import Account
-from edgevl_core.room_map.occupancy import Grid, OccupancyMap
+from edgevl_core.room_map.occupancy import Grid, OccupancyMap, from_message
 from edgevl_core.room_map.rooms import UNKNOWN
 from edgevl_core.room_map.track import LiveTrack
 from edgevl_core.room_map.view import Stand
@@ -237,7 +239,7 @@ def test_a_kept_floor_that_cannot_be_read_stays_where_it_is(robot: Robot, tmp_pa
 
 def test_a_floor_that_cannot_be_saved_gets_nothing_of_the_next(robot: Robot, tmp_path: Path) -> None:
     (tmp_path / "kept").write_bytes(b"a file where the directory should be")
-    with pytest.raises(OSError, match="kept"):
+    with pytest.raises(UserError, match="kept"):
         robot.kept.set_map(upstairs())
     assert not robot.evidence().weight.size
     robot.looks(GREEN, (2.0, 0.9))
@@ -262,3 +264,63 @@ def test_walls_tell_homes_apart_and_know_another_day_again() -> None:
         assert is_same(of_map(OccupancyMap(here.grid, begun)), here)
     small = two_rooms().percent[:40, :40]
     assert is_same(here, of_map(OccupancyMap(Grid(small.shape, 0.05, (0.0, 0.0)), small))) is None
+
+
+@pytest.mark.parametrize(
+    ("temperature", "length"),
+    [(0.0, 1.0), (np.nan, 1.0), (np.inf, 1.0), (-1.0, 1.0), (1e-20, 1.0), (1.0, 0.0), (1.0, 1e19), (1.0, 0.5)],
+)
+def test_a_frame_whose_numbers_are_no_embedding(
+    robot: Robot, tmp_path: Path, temperature: float, length: float
+) -> None:
+    """It would be louder than all others together, and what is kept could not be read again."""
+    robot.looks(BLUE, RIGHT)
+    before = robot.evidence().total.copy()
+    sight = Sight(np.float32(length) * RED, temperature, True, robot.kept.bundle_id, "")
+    assert robot.kept.add(sight, Stand(*RIGHT, 0.0), lambda: None, CAMERA) == "no embedding"
+    np.testing.assert_array_equal(robot.evidence().total, before)
+    robot.kept.save()
+    robot.kept.load()
+    assert robot.names() == ["red", "blue"]
+    assert robot.kept.find("blue")[0][0].label == "blue"
+
+
+def test_a_map_that_cannot_be_kept_is_one_line_and_stays_unsaved(robot: Robot, tmp_path: Path) -> None:
+    robot.kept.directory = tmp_path / "file"
+    robot.kept.directory.write_text("no folder")
+    with pytest.raises(UserError, match=r"room map .*file.room_map\.npz cannot be written"):
+        robot.kept.save()
+    assert robot.kept.unsaved
+
+
+def test_an_owners_name_is_a_word(robot: Robot) -> None:
+    with pytest.raises(UserError, match="has 20000 characters"):
+        robot.kept.rename(1, "a" * 20_000)
+    assert robot.kept.rename(1, "  the   den ").label == "the den"
+    assert robot.kept.rename(1, " ").label == "red"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"position.x": np.nan},
+        {"position.y": np.inf},
+        {"position.x": 1e300},
+        {"orientation.z": np.nan},
+        {"resolution": 1e-30},
+        {"resolution": np.nan},
+    ],
+    ids=str,
+)
+def test_a_map_that_lies_nowhere_is_refused(wrong: dict[str, float]) -> None:
+    info = SimpleNamespace(width=2, height=2, resolution=0.05)
+    info.origin = SimpleNamespace(
+        position=SimpleNamespace(x=0.0, y=0.0), orientation=SimpleNamespace(x=0.0, y=0.0, z=0.0)
+    )
+    message = SimpleNamespace(info=info, data=[0, 0, 0, 100])
+    assert from_message(message).grid.shape == (2, 2)
+    for name, value in wrong.items():
+        place, _, axis = name.rpartition(".")
+        setattr(getattr(info.origin, place) if place else info, axis, value)
+    with pytest.raises(UserError, match="are accepted"):
+        from_message(message)

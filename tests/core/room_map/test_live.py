@@ -258,3 +258,11 @@ def test_a_frame_of_a_bundle_that_nobody_trusted_signed_names_no_room(tmp_path: 
     again.set_map(two_rooms())
     drive(again, bundle)
     assert (again.problem, names(again)) == ("", ["red", "blue"])
+
+
+def test_a_clock_that_stands_still_fills_no_memory():
+    track = LiveTrack()
+    for number in range(1000):
+        track.add(5 * S, (float(number), 0.0, 0.0))
+    assert track.at(5 * S) == Stand(999.0, 0.0, 0.0)
+    assert len(track._poses) == 1
