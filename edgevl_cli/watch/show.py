@@ -118,9 +118,14 @@ class PlainLines:
         usual = [row for row in rows(seen) if row not in wrong]
         if usual:
             said = " | ".join(f"{row.name}: {row.text}" for row in usual)
-            print(f"{time.strftime('%H:%M:%S')} {said}", flush=True)
+            print(f"{time.strftime('%H:%M:%S')} {_printable(said)}", flush=True)
 
 
 def _line(row: Row) -> str:
     mark = "! " if row.fine is False else ""
-    return f"{mark}{row.text}" if row.fine is None else f"{mark}{row.name}: {row.text}"
+    return _printable(f"{mark}{row.text}" if row.fine is None else f"{mark}{row.name}: {row.text}")
+
+
+def _printable(text: str) -> str:
+    """What a message of anybody says, without what would steer a terminal."""
+    return "".join(each if each.isprintable() else "?" for each in text)

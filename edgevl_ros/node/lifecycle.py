@@ -25,6 +25,7 @@ from edgevl_ros.node.names import check_name, topics_of
 from edgevl_ros.node.overrides import doubts, parameter_files, read_sections
 from edgevl_ros.node.parameters import NodeParameters, declare, read
 from edgevl_ros.node.qos import LATCHED
+from edgevl_ros.node.releases import RCLError
 
 STATS_PERIOD_S = 0.5
 BEFORE_CONFIGURE = ("unconfigured", "finalized")
@@ -97,10 +98,13 @@ class ManagedNode(LifecycleNode, Generic[P_co]):
         """A guarded subscription until deactivation; ``options`` as rclpy's.
 
         Raises:
-            UserError: ``topic`` can be no topic's name.
+            UserError: ``topic`` can be no topic's name, or this node has it with another type.
         """
         check_name(self, topic, self.parameters)
-        subscription = self.create_subscription(kind, topic, self.guarded(callback), qos, **options)
+        try:
+            subscription = self.create_subscription(kind, topic, self.guarded(callback), qos, **options)
+        except RCLError as error:
+            raise UserError(f"{topic} cannot be subscribed to as {kind.__name__}: it has another type here") from error
         self.subscriptions_end.callback(self.destroy_subscription, subscription)
         return subscription
 

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 import rclpy
-from rclpy.exceptions import ROSInterruptException
+from rclpy.exceptions import ParameterException, ROSInterruptException
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import get_logger
@@ -92,6 +92,8 @@ def _run(create: Callable[[], ManagedNode[NodeParameters]], stopping: list[int])
         raise UserError(
             f"this node cannot join the graph: {_reason(error)}: see RMW_IMPLEMENTATION, ROS_SECURITY_*"
         ) from error
+    except ParameterException as error:  # of a parameter that rclpy itself declares: use_sim_time
+        raise UserError(f"ROS arguments: {_reason(error)}: see --help for the parameters") from error
     executor = new_executor(str(node.get_parameter("executor").value))
     executor.add_node(node)
     try:

@@ -85,7 +85,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         self._remote = RemoteHalf(self) if self.parameters.offload else None
         self._chosen_labels = check_words(self.parameters.labels, self.parameters.max_labels) or None
         if self.parameters.bundle:
-            self._model = self._load(Path(self.parameters.bundle))
+            self._model = self._load(Path(self.parameters.bundle).expanduser())
         self._scene = self.add_publisher(SceneClass, "~/scene", result_qos())
         self._embedding = self.add_publisher(Embedding, "~/embedding", result_qos())
         self._classification = None

@@ -88,3 +88,11 @@ def test_what_is_seen_is_json() -> None:
     assert found["scene"]["label"] == "kitchen"
     assert found["adaptation"]["eta_s"] == 720.0
     assert found["log"]["dropped"] == {"too similar": 40, "blurred": 0}
+
+
+def test_no_message_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    wild = replace(SEEN, scene=replace(SEEN.scene, label="\x1b[2Jkitchen\x07"))
+    PlainLines()(wild)
+    said = capsys.readouterr().out
+    assert "?[2Jkitchen?" in said
+    assert said.replace("\n", "").isprintable()

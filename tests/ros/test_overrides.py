@@ -261,3 +261,19 @@ def test_a_launch_argument_that_nothing_declares_is_refused_with_the_names_that_
 )
 def test_arguments_of_a_launch_file_that_includes_ours_are_its_own(words):
     check_arguments(words, "/share/edgevl/launch/log.launch.py", ["bundle"])
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"use_sim_time": "maybe"}, "use_sim_time"),
+        ({"rgb_topic": "scene_classifier/scene"}, "cannot be subscribed to as Image: it has another type here"),
+    ],
+)
+def test_what_rclpy_refuses_is_one_line(graph, given, told):
+    node = graph.start("scene_classifier", **given)
+    assert node.wait() == 2
+    [line] = [line for line in node.output().splitlines() if told in line]
+    assert "ERROR" in line
+    assert "Traceback" not in node.output()
