@@ -1,4 +1,4 @@
-"""The table of ``edgevl adapt --ablate``."""
+"""``edgevl adapt --ablate``: its options and its table."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +6,33 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+SEEDS = "0,1,2"
+OF_ABLATION = {  # option -> what one run takes in its place
+    "--seeds": "pass --set seed=7",
+    "--weight-bits": "pass --set stage2.weight_bits=4",
+    "--variant": "pass each of its settings with --set",
+    "--test": "ask `edgevl evaluate RUN/bundle BAG` afterwards",
+}
+OF_A_RUN = {  # option -> what to do in its place
+    "--logger": "after it, `edgevl report DIR --to LOGGER` on its seed directories",
+    "--sign": "it makes no bundle to sign, leave --sign out",
+}
+
+
+def check_together(ablate: bool, given: Mapping[str, object]) -> None:
+    """Refuse options that would be passed over, with --ablate or without it; empty ones were not given.
+
+    Raises:
+        UserError: naming the first.
+    """
+    from edgevl_core.base.errors import UserError
+
+    for option in (option for option, value in given.items() if value):
+        if option in OF_ABLATION and not ablate:
+            raise UserError(f"{option} belongs to --ablate: pass that as well; for one run {OF_ABLATION[option]}")
+        if option in OF_A_RUN and ablate:
+            raise UserError(f"{option} and --ablate: {OF_A_RUN[option]}")
 
 
 def parse_numbers(option: str, text: str) -> list[int]:

@@ -37,7 +37,6 @@ OutBag = Annotated[
     Path, typer.Option("--out", help="Directory of the new rosbag2; must not exist.", rich_help_panel=NEEDED)
 ]
 HOMES, DRIVE = "Which homes", "How they are driven through"
-SHOWN = 5  # names of unreadable pairs
 Bag = Annotated[Path, typer.Argument(help="A rosbag2 directory or an .mcap file.")]
 
 log = typer.Typer(no_args_is_help=True, help="Look into a bag, or save what a damaged one still holds.")
@@ -125,14 +124,13 @@ def import_pairs(
 
 
 def _show_import(out: Path, summary: "ImportSummary") -> None:
+    from edgevl_cli.tables import show_skipped
+
     for note in summary.notes:
         print(f"note: {note}")
     for reason, count in summary.left_out.items():
         print(f"left out: {count} {reason}")
-    for line in summary.unreadable[:SHOWN]:
-        print(f"skipped: {line}")
-    if len(summary.unreadable) > SHOWN:
-        print(f"skipped: {len(summary.unreadable) - SHOWN} more, all of them with --json FILE")
+    show_skipped(summary.unreadable)
     print(f"{out}: {summary.pairs} pairs, {len(summary.unreadable)} unreadable, {size(summary.bytes)}")
 
 
@@ -158,10 +156,11 @@ def export_pairs(
 
 
 def _show_export(out: Path, summary: "ExportSummary") -> None:
+    from edgevl_cli.tables import show_skipped
+
     for note in (*summary.notes, *summary.losses):
         print(f"note: {note}")
-    for line in summary.unreadable[:SHOWN]:
-        print(f"skipped: {line}")
+    show_skipped(summary.unreadable)
     print(f"{out}: {summary.pairs} pairs in {summary.sequences} sequences, {size(summary.bytes)}")
 
 

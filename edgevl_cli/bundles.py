@@ -57,8 +57,12 @@ def make(
     from edgevl_train.progress import RunProgress
     from edgevl_train.teacher.loading import load_teacher
 
-    source = ", ".join(path.name for path in calibrate)
-    pictures = Pictures(read_pictures(calibrate, PICTURES), source, True) if calibrate else drawn_to_calibrate()
+    unreadable: list[str] = []
+    pictures = drawn_to_calibrate()
+    if calibrate:
+        looked = read_pictures(calibrate, PICTURES)
+        unreadable = looked.unreadable
+        pictures = Pictures(looked.images, ", ".join(path.name for path in looked.used), True)
     with RunProgress(None, MAKING) as progress:
         found = make_bundle(
             load_teacher(teacher),
@@ -69,7 +73,8 @@ def make(
             text_encoder=text_encoder,
             on_step=progress.stage,
         )
-    answer({"bundle": out, **vars(found)}, json, lambda: show_first_bundle(out, found, pictures.source))
+    result = {"bundle": out, **vars(found), "unreadable": unreadable}
+    answer(result, json, lambda: show_first_bundle(out, found, pictures.source, unreadable))
 
 
 @bundle.command(cls=GroupedCommand)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from edgevl_cli.console import Json, answer, progress
+from edgevl_cli.console import Json, answer, output_file, progress
 from edgevl_cli.grouped import NEEDED
 from edgevl_cli.topics import Depth, MaxSkew, Rgb, checked_skew
 from edgevl_core.base.errors import UserError
@@ -55,9 +55,10 @@ def command(
     from edgevl_core.bundle.student_bundle import load_bundle
     from edgevl_core.classify.classifier import Classifier
     from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairSettings, expected_pairs
+    from edgevl_core.pairlog.reader import check_given_once
 
-    if sheet is not None and sheet.suffix != ".png":
-        raise UserError(f"--sheet {sheet}: a file name that ends in .png is accepted")
+    output_file("--sheet", sheet, ".png")
+    check_given_once(what, "bags or pictures")
     settings = PairSettings(rgb, depth, checked_skew(max_skew_s) or MAX_SKEW_S)
     names = None if words is None else [word.strip() for word in words.split(",") if word.strip()]
     classifier = Classifier(load_bundle(bundle), names)
@@ -110,6 +111,7 @@ def _draw(drawn: Sequence[tuple[Seen, "Scene"]], sheet: Path) -> None:
 
     pictures = [draw_scene(seen.rgb, scene) for seen, scene in drawn[:SHOWN]]
     captions = [seen.name for seen, _ in drawn[:SHOWN]]
+    sheet.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(sheet, encode_png(contact_sheet(pictures, captions, columns=COLUMNS)))
 
 

@@ -12,16 +12,51 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.atomic import atomic_write, check_place, writing
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.sizes import duration, size
 
-__all__ = ["Json", "OnProgress", "answer", "html_file", "progress", "size", "to_json", "waiting", "write_json"]
+__all__ = [
+    "Json",
+    "OnProgress",
+    "answer",
+    "html_file",
+    "output_file",
+    "progress",
+    "size",
+    "to_json",
+    "waiting",
+    "write_json",
+]
 
 OnProgress = Callable[[int, int], None]
+
+
+def output_file(option: str, path: Path | None, suffix: str = "") -> Path | None:
+    """``path``, where such a file can be made (its directories are, too): said before anything slow is done.
+
+    Raises:
+        UserError: it has another suffix, is a directory, or lies where nothing can be made.
+    """
+    if path is None:
+        return None
+    if suffix and path.suffix != suffix:
+        raise UserError(f"{option} {path}: a file name that ends in {suffix} is accepted")
+    with writing(path):
+        if path.is_dir():
+            raise UserError(f"{option} {path}: this is a directory, a file name is accepted")
+    check_place(path)
+    return path
+
+
 Json = Annotated[
     Path | None,
-    typer.Option("--json", metavar="FILE", help="Write the result here as JSON (-: to standard output, and no more)."),
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Write the result here as JSON (-: to standard output, and no more).",
+        callback=lambda path: path if str(path) == "-" else output_file("--json", path),
+    ),
 ]
 FIRST_LINE_S, LINE_EVERY_S = 2.0, 5.0
 
@@ -41,7 +76,8 @@ def write_json(numbers: Mapping[str, Any], path: Path | None) -> None:
     if str(path) == "-":
         sys.stdout.write(text)
     else:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, text.encode())
 
 

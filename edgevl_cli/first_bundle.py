@@ -1,5 +1,6 @@
 """What ``edgevl bundle make`` draws to calibrate with where it is given no pictures, and what it says at the end."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,11 @@ def drawn_to_calibrate() -> "Pictures":
     return Pictures(images, f"{len(images)} drawn rooms of simulated homes, no pictures of a camera", False)
 
 
-def show_first_bundle(out: Path, found: "FirstBundle", source: str) -> None:
+def show_first_bundle(out: Path, found: "FirstBundle", source: str, unreadable: Sequence[str]) -> None:
     """The bundle in words: how near int8 is to float, on what, and what it does not know."""
+    from edgevl_cli.tables import show_skipped
+
+    show_skipped(unreadable)
     print(f"calibrated on {found.calibrated_on} pictures, measured on {found.held_out} others: {source}")
     print(f"int8 to the float tower: cosine {found.cosine:.4f} (least {found.worst:.4f}); {found.rounding}")
     print(f"float tower to the teacher's own view of them: cosine {found.to_teacher:.4f}")

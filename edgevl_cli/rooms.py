@@ -43,12 +43,14 @@ def command(
     """Put names on the rooms of a map: drives in, a labelled map and nav2's files out."""
     from edgevl_core.bundle.student_bundle import load_bundle
     from edgevl_core.pairlog.pairs import expected_pairs
+    from edgevl_core.pairlog.reader import check_given_once
     from edgevl_core.room_map.files import export, save
     from edgevl_core.room_map.from_bags import map_of_bags
     from edgevl_core.room_map.occupancy import read_map
 
     if out.exists():
         raise UserError(f"--out {out} exists already: choose a new name, or remove it first")
+    check_given_once(bags)
     occupancy = read_map(map_file) if map_file is not None else None
     starts = [_stand(each) for each in start or ()]
     total = sum(expected_pairs(bag) for bag in bags)

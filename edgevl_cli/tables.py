@@ -1,6 +1,6 @@
 """Tables that people look at: a bag, a bundle."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edgevl_core.log_view.health import Sign
     from edgevl_core.pairlog.info import LogInfo
 
+SKIPPED = 5  # so many are told one by one
 MODALITIES: "dict[Modality, str]" = {"rgb": "RGB", "depth": "depth", "rgbd": "RGB + depth"}
 
 
@@ -25,6 +26,14 @@ def figure_table(title: str, *columns: str) -> Table:
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right")
     return table
+
+
+def show_skipped(unreadable: Sequence[str]) -> None:
+    """Why what could not be read was passed over, a line each for the first few."""
+    for line in unreadable[:SKIPPED]:
+        print(f"skipped: {line}")
+    if len(unreadable) > SKIPPED:
+        print(f"skipped: {len(unreadable) - SKIPPED} more, all of them with --json FILE")
 
 
 def show_log(info: "LogInfo", signs: "Iterable[Sign]") -> None:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from edgevl_cli.console import Json, answer, progress, waiting
+from edgevl_cli.ablation import SEEDS, check_together, parse_numbers, show_ablation
+from edgevl_cli.console import Json, answer, output_file, progress, waiting
 from edgevl_cli.grouped import LEARNING, NEEDED, RUN, GroupedCommand
 from edgevl_cli.resumable import resumable
 from edgevl_cli.topics import Depth, MaxSkew, Rgb, as_settings, checked_skew
@@ -152,7 +153,9 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
             rich_help_panel=ABLATION,
         ),
     ] = False,
-    seeds: Annotated[str, typer.Option(help="Training seeds.", rich_help_panel=ABLATION)] = "0,1,2",
+    seeds: Annotated[
+        str | None, typer.Option(help=f"Training seeds (default: {SEEDS}).", rich_help_panel=ABLATION)
+    ] = None,
     test: Annotated[
         list[Path], typer.Option(help="A bag with truth, of other places; may be repeated.", rich_help_panel=ABLATION)
     ] = [],  # noqa: B006
@@ -169,6 +172,8 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
 ) -> None:
     """Distil the teacher into a small int8 student for the places in these bags, without a label."""
     needs_training_extra()
+    of_ablation = {"--seeds": seeds, "--test": test, "--variant": variant, "--weight-bits": weight_bits}
+    check_together(ablate, of_ablation | {"--sign": sign, "--logger": logger})
     from edgevl_core.bundle.labels import load_labels
     from edgevl_core.pairlog.pairs import expected_pairs
     from edgevl_train.data.cache import find_bags
@@ -187,11 +192,8 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
         answer({"plan": planned.splitlines()}, json, lambda: print(planned))
         return
     if ablate:
-        if logger:
-            raise UserError("--logger and --ablate: after it, `edgevl report DIR --to LOGGER` on its seed directories")
-        from edgevl_cli.ablation import parse_numbers, show_ablation
-
-        numbers = {"seeds": parse_numbers("--seeds", seeds), "weight_bits": parse_numbers("--weight-bits", weight_bits)}
+        chosen = parse_numbers("--seeds", SEEDS if seeds is None else seeds)
+        numbers = {"seeds": chosen, "weight_bits": parse_numbers("--weight-bits", weight_bits)}
         with resumable():
             with waiting(LOADING):
                 from edgevl_train.ablation.ablate import ablate as compare
@@ -273,8 +275,7 @@ def evaluate(  # over 50 lines, as adapt
     from edgevl_train.sharing import among
     from edgevl_train.training.distributed import launched
 
-    if plot is not None and plot.suffix != ".png":
-        raise UserError(f"--plot {plot}: a file name that ends in .png is accepted")
+    output_file("--plot", plot, ".png")
     checked_skew(max_skew_s)
     total = sum(expected_pairs(bag, PairSettings(rgb, depth)) for bag in bags)
     for bag in bags:

@@ -8,6 +8,7 @@ are never read.
 import contextlib
 import io
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.files import check_files
 from edgevl_core.bundle.fusion import DEFAULT_TRUST
 from edgevl_core.bundle.signing import check_key, sign_bundle
 from edgevl_core.bundle.student_bundle import STUDENT_INT8, read_manifest
@@ -42,7 +45,7 @@ from edgevl_train.metrics_file import OnRecord
 from edgevl_train.prepare import Setup, TrainingInputs, gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe
-from edgevl_train.restore import earlier_student
+from edgevl_train.restore import STAGES, earlier_bundle, earlier_student
 from edgevl_train.run_directory import at_work, check_out, write_json
 from edgevl_train.training.batch_norms import restore_for
 from edgevl_train.training.checkpoint import Best
@@ -51,6 +54,8 @@ from edgevl_train.training.distributed import start_fabric
 from edgevl_train.training.signals import terminable
 from edgevl_train.training.stage1_distillation import distil
 from edgevl_train.training.stage2_contrastive import contrast, quantised_copy
+
+CHECKPOINTS = [f"checkpoints/{stage}.pt" for stage in STAGES]
 
 
 def adapt(  # noqa: PLR0913 - what a run is made of, where it goes, and who hears of it
@@ -128,8 +133,14 @@ def _run(
     setup: Setup, out: Path, progress: RunProgress, fabric: Fabric, on_record: OnRecord = lambda record: None
 ) -> Path:
     inputs = open_inputs(setup, out, fabric)
-    if (out / "bundle").exists() and (out / "report.json").is_file():
-        return out / "bundle"
+    if (bundle := out / "bundle").exists() and (out / "report.json").is_file():
+        if not (fault := _fault_of(bundle)):
+            return bundle
+        if lacking := [name for name in CHECKPOINTS if not (out / name).is_file()]:
+            raise UserError(f"{fault}; {out} has no {', '.join(lacking)} to make it again from: copy the run again")
+        progress.say(f"warning: {fault}: it is made again from the run's checkpoints")
+        if fabric.is_global_zero:
+            shutil.rmtree(bundle)
     if setup.chosen:
         progress.say(setup.chosen)
     if setup.students:
@@ -144,6 +155,15 @@ def _run(
     trained = _train(setup, gathered.data, context, progress)
     progress.stage("export")
     return _deliver(setup, gathered, trained, out, progress) if fabric.is_global_zero else out / "bundle"
+
+
+def _fault_of(bundle: Path) -> str:
+    """What is wrong with a bundle that was delivered; empty: nothing."""
+    try:
+        check_files(bundle, read_manifest(bundle))
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _train(setup: Setup, data: RunData, context: RunContext, progress: RunProgress) -> _Trained:
@@ -212,7 +232,7 @@ def _report(gathered: TrainingInputs, trained: _Trained) -> dict[str, Any]:
 def _decide(setup: Setup, data: RunData, student: Measured, doubts: Sequence[str]) -> Decision:
     """Against the bundle of the run that it starts from, or that run's float student where it has none."""
     base, start = None, setup.recipe.student.start_from
-    if start is not None and (bundle := start / "bundle").is_dir():
+    if start is not None and (bundle := earlier_bundle(start)) is not None:
         base = Judged(on_images(Engine(bundle / STUDENT_INT8, threads=2)), read_manifest(bundle).trust)
     elif start is not None:
         student_before = earlier_student(start, setup.recipe.student, setup.teacher)

@@ -1,7 +1,7 @@
 """A student by the time that it may take: the most accurate one that is fast enough on this machine.
 
-Which is more accurate than which was measured once, at equal training (``config/students.json``, made by
-benchmarks/students.py). How long each takes is measured here and now.
+Which is more accurate than which is measured once, at equal training (``config/students.json``, made by
+benchmarks/students.py; none is shipped). How long each takes is measured here and now.
 """
 
 import json
@@ -23,7 +23,7 @@ from edgevl_train.recipe import Recipe, load_recipe
 from edgevl_train.run_directory import INPUTS_FILE
 from edgevl_train.sections import Machine, Section, StudentSection
 
-RANKING_FILE = "config/students.json"
+RANKING_FILE = "students.json"  # in config/
 ENGINE = ENGINES[0]  # what scene_classifier runs a bundle with, unless it is told otherwise
 _MEASURED_S = 0.5
 
@@ -45,12 +45,17 @@ def load_ranking(path: Path | None = None) -> list[Ranked]:
     """The students by falling accuracy.
 
     Args:
-        path: {"students": [{"name", "backbone", "score"}]}; None: the shipped ``config/students.json``.
+        path: {"students": [{"name", "backbone", "score"}]}; None: ``config/students.json``.
 
     Raises:
         UserError: it is not there, or is no ranking.
     """
-    path = resource(RANKING_FILE) if path is None else path
+    path = resource("config") / RANKING_FILE if path is None else path
+    if not path.is_file():
+        raise UserError(
+            f"student.budget_ms chooses by a ranking of students, and none is shipped: make it with "
+            f"`python benchmarks/students.py --ranking {path}`, or name a student (--set student.name=...)"
+        )
     try:
         found = [Ranked.model_validate(each) for each in json.loads(path.read_text(encoding="utf-8"))["students"]]
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:

@@ -14,6 +14,7 @@ from edgevl_core.bundle.label_bank import LabelBank, build_label_bank
 from edgevl_core.bundle.labels import LabelSet, label_file, load_labels
 from edgevl_core.pairlog.doubts import bag_doubts
 from edgevl_core.pairlog.pairs import expected_pairs
+from edgevl_core.pairlog.reader import check_given_once
 from edgevl_train.budget import load_ranking, within_budget
 from edgevl_train.data import homes
 from edgevl_train.data.cache import INDEX, Cache, build_cache, cache_key, find_bags, open_cache
@@ -32,7 +33,7 @@ from edgevl_train.new_student import new_student, own_widths
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise.trial import check_student
 from edgevl_train.recipe import Recipe
-from edgevl_train.restore import check_teacher
+from edgevl_train.restore import check_teacher, earlier_bundle
 from edgevl_train.run_directory import INPUTS_FILE, Inputs, describe_inputs, open_run
 from edgevl_train.sharing import among
 from edgevl_train.student.network import Student
@@ -119,9 +120,7 @@ def prepare(
     """
     recipe = inherited(recipe)
     paths = find_bags(bags)
-    resolved = [path.resolve() for path in paths]
-    if twice := sorted({str(p) for p in paths if resolved.count(p.resolve()) > 1}):
-        raise UserError(f"bags given twice: {', '.join(twice)}: name each once")
+    check_given_once(paths)
     labels = load_labels(labels_path)
     superset = load_labels(recipe.curation.superset) if recipe.curation.superset else None
     variants = list(variants)
@@ -155,8 +154,8 @@ def prepare(
         recipe, why = recipe.model_copy(update={"student": section}), student.origin
     earlier = earlier_runs(recipe, teacher)
     start = recipe.student.start_from
-    tried = start is not None and not pruned and (start / "bundle").is_dir()
-    tried = tried or (out is not None and (out / INPUTS_FILE).is_file())
+    with_bundle = start is not None and earlier_bundle(start) is not None
+    tried = (with_bundle and not pruned) or (out is not None and (out / INPUTS_FILE).is_file())
     if not tried and first_process():
         check_student(recipe.student, teacher.embed_dim)
     warnings = doubts + enlarged_views(teacher, recipe.cache.size_px)

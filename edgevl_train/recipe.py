@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
+from edgevl_core.base.yaml_text import load_yaml
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_train.sections import (
     AnySection,
@@ -134,7 +135,7 @@ def load_recipe(path: Path | str | None = None, settings: Sequence[str] = ()) ->
     """
     path = resource("config/train/edgevl.yaml") if path is None else recipe_file(path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
@@ -187,7 +188,7 @@ def override(data: dict[str, Any], setting: str) -> None:
     if not separator or not all(parts):
         raise UserError(f"--set {setting!r}: section.key=value is accepted, for example stage1.epochs=5")
     try:
-        value = yaml.safe_load(text)
+        value = load_yaml(text)
     except yaml.YAMLError as error:
         raise UserError(
             f"--set {setting!r}: {text!r} is not a YAML value; quote text that YAML reads otherwise"

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.files import STUDENT_INT8, check_file
+from edgevl_core.bundle.manifest import Manifest, read_manifest
 from edgevl_train.quantise import fake_quantise, fuse
 from edgevl_train.recipe import load_recipe
 from edgevl_train.run_directory import FLOAT_STUDENT, read_inputs
@@ -65,6 +67,18 @@ def check_teacher(run: Path, teacher: Teacher) -> None:
         raise UserError(f"{run} was made with another teacher than {teacher.id}: pass that one as --teacher")
 
 
+def check_bundle_teacher(bundle: Path, manifest: Manifest, teacher: Teacher) -> None:
+    """As :func:`check_teacher`, of a bundle.
+
+    Raises:
+        UserError: it is another one.
+    """
+    if manifest.teacher != teacher.name:
+        raise UserError(
+            f"{bundle} was made with the teacher {manifest.teacher}, not {teacher.name}: pass that one as --teacher"
+        )
+
+
 def earlier_student(run: Path, section: StudentSection, teacher: Teacher) -> Student:
     """The float student with which an earlier run ended its stage 1.
 
@@ -85,6 +99,24 @@ def earlier_student(run: Path, section: StudentSection, teacher: Teacher) -> Stu
             f"{_pruned(section)}): leave widths out, they come with the run"
         )
     return load_float_student(run, section.model_copy(update={"widths": theirs.widths}), teacher.embed_dim)
+
+
+def earlier_bundle(run: Path) -> Path | None:
+    """The bundle of an earlier run, whose int8 student a new one is held against; None where it has none.
+
+    Raises:
+        UserError: its manifest or that student is damaged.
+    """
+    bundle = run / "bundle"
+    if not bundle.is_dir():
+        return None
+    try:
+        check_file(bundle, read_manifest(bundle), STUDENT_INT8)
+    except UserError as error:
+        raise UserError(
+            f"student.start_from={run}: {error}; or remove that bundle, and the run's float student takes its place"
+        ) from error
+    return bundle
 
 
 def _pruned(section: StudentSection) -> str:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.atomic import atomic_write, check_place
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
 from edgevl_core.bundle.labels import load_labels
@@ -93,9 +93,11 @@ def check_out(out: Path, *, resume: bool) -> None:
     """Refuse a directory that would be written over, before anything slow is done.
 
     Raises:
-        UserError: ``out`` exists and is not to be resumed, or is no run; or another process is at work in it.
+        UserError: ``out`` exists and is not to be resumed, or is no run; another process is at work in it; or it cannot
+            be made.
     """
     if not out.exists():
+        check_place(out)
         return
     if not resume:
         raise UserError(f"run directory {out} exists: choose a new --out, or pass --resume to go on with it")

@@ -1,9 +1,10 @@
 """The parts of a recipe: frozen, validated models. What they mean is said where they are used."""
 
+import json
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from edgevl_core.camera.depth import DepthEncoding
 from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairSettings
@@ -11,12 +12,24 @@ from edgevl_train.student import presets
 
 
 class Section(BaseModel):
-    """A part of the recipe: frozen, unknown keys refused."""
+    """A part of the recipe: frozen; unknown keys, and numbers that JSON has no word for, are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 AnySection = TypeVar("AnySection", bound=Section)
+
+
+def _is_json(value: dict[str, Any]) -> dict[str, Any]:
+    """What a run writes into its files at its end: infinities in it would be found out only then."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{value} holds what JSON has no word for ({error}): take finite numbers and text") from error
+    return value
+
+
+Keywords = Annotated[dict[str, Any], AfterValidator(_is_json)]
 
 
 class StudentSection(Section):
@@ -36,7 +49,7 @@ class StudentSection(Section):
     name: str = presets.DEFAULT
     size_px: int = Field(224, ge=16, le=1024)
     head: presets.Head = "linear"
-    backbone: dict[str, Any] = {}
+    backbone: Keywords = {}
     pretrained: Literal["auto", "teacher", "timm"] | Path | None = None
     pretrained_mean: tuple[float, float, float] | None = None
     pretrained_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
@@ -247,7 +260,7 @@ class Machine(Section):
     stop.
     """
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(1, ge=1)

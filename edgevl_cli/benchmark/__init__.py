@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgevl_cli.console import Json, answer, progress
+from edgevl_cli.console import Json, answer, output_file, progress
 from edgevl_cli.grouped import PAIRS
 from edgevl_cli.topics import Depth, MaxSkew, Rgb, checked_skew
 from edgevl_core.base.errors import UserError
@@ -113,8 +113,7 @@ def _timed(models: "list[Model]", seconds: float, all_threads: bool, node: "Mode
 
 def _check(bundle: Path | None, bag: Path | None, plot: Path | None, budget_ms: float | None, seconds: float) -> None:
     """What can be said before anything slow is imported."""
-    if plot is not None and plot.suffix != ".png":
-        raise UserError(f"--plot {plot}: a file name that ends in .png is accepted")
+    output_file("--plot", plot, ".png")
     for option, value in (("--seconds", seconds), ("--budget-ms", budget_ms)):
         if value is not None and not value > 0:
             raise UserError(f"{option} {value:g}: a number above 0 is accepted")

@@ -43,7 +43,11 @@ class Adaptation:
         state.save(self.directory, self.memory)
 
     def begin(self, plan: Plan, niceness: int) -> None:
-        """Start a worker_main. Raises UserError where it could not be found again after a restart: none is left then."""
+        """Start a worker_main.
+
+        Raises:
+            UserError: a restart could not find it again, as the disk is full; none is left at work.
+        """
         records.write(records.plan_file(plan.run), plan)
         records.progress_file(plan.run).unlink(missing_ok=True)  # of an earlier run of this name
         command, log = worker_main.command(plan.run), records.log_file(plan.run)

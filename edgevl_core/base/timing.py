@@ -92,7 +92,7 @@ def measure(
         once_s = min(_block_s(task, 1, clock) for _ in range(2))
         blocks[name] = _block_size(once_s)
         round_s += once_s * (blocks[name] + 1)
-    rounds = MAX_ROUNDS if round_s <= 0 else max(MIN_ROUNDS, min(MAX_ROUNDS, round(seconds / round_s)))
+    rounds = MAX_ROUNDS if round_s <= 0 else round(max(MIN_ROUNDS, min(MAX_ROUNDS, seconds / round_s)))
     found: dict[str, list[float]] = {name: [] for name in tasks}
     order, rng = list(tasks), random.Random(seed)
     for done in range(1, rounds + 1):

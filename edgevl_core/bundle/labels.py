@@ -1,7 +1,7 @@
 """Label files (config/labels/*.yaml): the words a scene may be called, and sentences that describe them."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
+from edgevl_core.base.yaml_text import load_yaml
 
 DEFAULT_TEMPLATES = ("a photo of {a} {}",)
 _VOWELS = "aeiou"
@@ -102,20 +103,29 @@ def load_labels(path: Path | str) -> LabelSet:
             f"labels file {path}: no such file; pass a YAML file with 'labels', see config/labels/home.yaml"
         )
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content: Any = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"labels file {path} is not YAML: {' '.join(str(error).split())}; correct it") from error
     if not isinstance(content, dict) or not content.get("labels"):
         raise UserError(f"labels file {path} has no labels: a list 'labels' with at least one name is needed")
     if isinstance(content["labels"], list):
-        content["labels"] = [{"name": item} if isinstance(item, str) else item for item in content["labels"]]
+        content["labels"] = [item if isinstance(item, dict) else {"name": item} for item in content["labels"]]
     try:
         label_set = LabelSet.model_validate(content)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        faults = "; ".join(f"{'.'.join(map(str, item['loc']))}: {_fault(item)}" for item in error.errors())
         raise UserError(f"labels file {path}: {faults}; see config/labels/home.yaml for the format") from error
     _check(label_set, path)
     return label_set
+
+
+def _fault(item: Mapping[str, Any]) -> str:
+    """Of pydantic's: also that YAML takes a bare ``yes`` for a truth value, and ``1`` for a number."""
+    value = item["input"]
+    if item["type"] != "string_type" or isinstance(value, (list, dict)):
+        return str(item["msg"])
+    bare = {"True": " (yes, on or true without quotes)", "False": " (no, off or false without quotes)"}
+    return f"{value!r} is no word{bare.get(repr(value), '')}: quote it"
 
 
 def _check(label_set: LabelSet, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Bags of which so much is broken that a part would be taken for the whole."""
+"""Bags, and files, of which so much is broken that a part would be taken for the whole."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,7 +6,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.pairs import PairReader, RgbdPair, UnreadableImage
 
 MAX_UNREADABLE = 0.05
-"""Share of a bag's pairs that may be broken before it is refused."""
+"""Share of a bag's pairs, or of files, that may be broken before they are refused."""
 
 
 def readable(pairs: PairReader) -> Iterator[RgbdPair]:
@@ -31,6 +31,22 @@ def readable(pairs: PairReader) -> Iterator[RgbdPair]:
     if not gone:
         raise pairs.no_pairs()
     check_readable(pairs, faults, gone, gone)
+
+
+def check_share(unreadable: Sequence[str], total: int, what: str) -> None:
+    """Refuse files of which more cannot be read than ``MAX_UNREADABLE``.
+
+    Args:
+        unreadable: why, of each; total: files in all; what: they are.
+
+    Raises:
+        UserError: they are refused.
+    """
+    if len(unreadable) > MAX_UNREADABLE * total:
+        raise UserError(
+            f"{len(unreadable)} of {total} {what} cannot be read, {MAX_UNREADABLE:.0%} may fail (first: "
+            f"{unreadable[0]}): repair these files, or remove them"
+        )
 
 
 def check_readable(pairs: PairReader, faults: Sequence[str], gone: int, of: int) -> None:

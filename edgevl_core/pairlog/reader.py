@@ -8,7 +8,7 @@ import heapq
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -248,6 +248,17 @@ def _in_order(blocks: list[Block], wanted: Collection[str]) -> Iterator[Message]
             heapq.heappop(heads)
         else:
             heapq.heapreplace(heads, (following.stamp_ns, rank, following, stream))
+
+
+def check_given_once(paths: Sequence[Path], what: str = "bags") -> None:
+    """Refuse what would count twice, under whatever name.
+
+    Raises:
+        UserError: two paths lead to the same place.
+    """
+    resolved = [path.resolve() for path in paths]
+    if twice := sorted({str(path) for path in paths if resolved.count(path.resolve()) > 1}):
+        raise UserError(f"{what} given twice: {', '.join(twice)}: name each once")
 
 
 def is_storage(file: Path) -> bool:

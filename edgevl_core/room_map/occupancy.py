@@ -10,12 +10,14 @@ import yaml
 from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.camera.photo import decode_photo
 
 UNKNOWN = -1
 FREE_BELOW, OCCUPIED_FROM = 25, 65  # percent; nav2's map_server has the same thresholds as defaults
 MAX_CELLS = 100_000_000
 LEAST_RESOLUTION_M = 0.001
 FARTHEST_M = 1e7  # metres of UTM are fewer
+PLACED = f"{LEAST_RESOLUTION_M} to 10 m, and an origin within {FARTHEST_M:.0e} m and without rotation are accepted"
 # What map_saver writes for "not known". With a free_thresh of 0.25 it would be read as free: 1 - 205 / 255 is 0.196.
 _SAVED_UNKNOWN = 205
 
@@ -91,12 +93,16 @@ def from_message(message: Any) -> OccupancyMap:
     if not 0 < rows * columns <= MAX_CELLS or len(values) != rows * columns:
         raise UserError(f"map of {columns} x {rows} cells with {len(values)} values: one value for each cell is needed")
     origin_m = (float(info.origin.position.x), float(info.origin.position.y))
-    if not LEAST_RESOLUTION_M <= resolution_m < 10 or turned or not max(map(abs, origin_m)) <= FARTHEST_M:
+    if turned or not _lies_somewhere(resolution_m, origin_m):
         raise UserError(
             f"map with a resolution of {resolution_m} m and its origin at {origin_m}{', turned' if turned else ''}: "
-            f"{LEAST_RESOLUTION_M} to 10 m, and an origin within {FARTHEST_M:.0e} m and without rotation are accepted"
+            f"{PLACED}"
         )
     return OccupancyMap(Grid((rows, columns), resolution_m, origin_m), values.reshape(rows, columns))
+
+
+def _lies_somewhere(resolution_m: float, origin_m: tuple[float, float]) -> bool:
+    return LEAST_RESOLUTION_M <= resolution_m < 10 and all(abs(value) <= FARTHEST_M for value in origin_m)
 
 
 def read_map(file: Path | str) -> OccupancyMap:
@@ -118,11 +124,15 @@ def read_map(file: Path | str) -> OccupancyMap:
             f"map {file} cannot be read ({type(error).__name__}: {reason}): map_saver's YAML is accepted"
         ) from error
     path = image if image.is_absolute() else file.parent / image
-    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+    grey = decode_photo(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
     if grey is None or grey.size > MAX_CELLS:
-        raise UserError(f"map {file}: its image {path} is missing or no picture: keep both files together")
-    if len(origin) < 2 or resolution_m <= 0 or (len(origin) > 2 and abs(origin[2]) > 1e-3):
-        raise UserError(f"map {file}: resolution {resolution_m}, origin {origin}: x, y and no rotation are accepted")
+        raise UserError(
+            f"map {file}: its image {path} is missing, or no picture of at most {MAX_CELLS} pixels: keep both files "
+            "together"
+        )
+    turned = len(origin) > 2 and not abs(origin[2]) <= 1e-3
+    if len(origin) < 2 or turned or not _lies_somewhere(resolution_m, (origin[0], origin[1])):
+        raise UserError(f"map {file}: resolution {resolution_m}, origin {origin}: {PLACED}")
     share = grey / 255.0 if negate else 1 - grey / 255.0
     percent = np.full(grey.shape, UNKNOWN, np.int8)
     percent[share > occupied], percent[share < free] = 100, 0

@@ -17,7 +17,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_train.ablation.figures import check_seeds, compare, judged, name_of
 from edgevl_train.ablation.plot import draw_ablation
 from edgevl_train.ablation.trial import Trial, start_alone
-from edgevl_train.data.cache import hash_bag
+from edgevl_train.data.cache import check_test_bags, hash_bag
 from edgevl_train.data.replay import inherited
 from edgevl_train.prepare import gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
@@ -63,7 +63,7 @@ def ablate(  # noqa: PLR0913  (the options of the command line)
 
     Raises:
         UserError: wrong input, as for :func:`edgevl_train.adapt.adapt`; no seeds, one named twice; stage2.epochs = 0;
-            a variant of another section.
+            a variant of another section; a test bag that is learned from.
     """
     out = Path(out)
     check_seeds(seeds)
@@ -76,6 +76,7 @@ def ablate(  # noqa: PLR0913  (the options of the command line)
     fewer = {f"weights of {bits} bits": _with_weight_bits(recipe, bits) for bits in weight_bits}
     check_out(out, resume=resume)
     setup = prepare(bags, teacher_spec, labels_path, recipe, out=out, variants=varied.values())
+    check_test_bags(test, setup.bags, recipe.cache.pairs)
     fabric = start_alone(recipe, "--ablate")
     out.mkdir(parents=True, exist_ok=True)
     shares = _shares(recipe, seeds, varied, fewer)

@@ -16,7 +16,7 @@ from edgevl_core.engine import Engine
 from edgevl_train.data.run_data import RunData
 from edgevl_train.evaluation.evaluate import evaluate_all
 from edgevl_train.evaluation.predictors import engine_predictor
-from edgevl_train.recipe import Recipe
+from edgevl_train.recipe import Recipe, parse_recipe
 from edgevl_train.training.validation import validator
 
 Figures = dict[str, dict[str, float]]  # row -> figure -> value
@@ -35,10 +35,12 @@ def check_seeds(seeds: Sequence[int]) -> None:
     """Refuse what is no list of training seeds.
 
     Raises:
-        UserError: there are none, or one is named twice.
+        UserError: there are none, one is named twice, or one is no seed of a recipe.
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise UserError(f"seeds {list(seeds)}: at least one is needed, each once")
+    for seed in seeds:
+        parse_recipe({"seed": seed}, origin=f"with seeds {list(seeds)}")
 
 
 def judged(

@@ -30,7 +30,7 @@ from edgevl_train.comparison.terms import (
     with_steps_of,
 )
 from edgevl_train.comparison.verdict import verdicts
-from edgevl_train.data.cache import hash_bag
+from edgevl_train.data.cache import check_test_bags, hash_bag
 from edgevl_train.prepare import Setup, gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise.trial import check_student
@@ -75,7 +75,7 @@ def compare(  # noqa: PLR0913  (the options of the command line)
 
     Raises:
         UserError: wrong input, as for :func:`edgevl_train.adapt.adapt`; wrong fractions or seeds; a recipe that cannot
-            be compared; a name twice.
+            be compared; a name twice; a test bag that is learned from.
     """
     out, (name, recipe) = Path(out), base
     check_fractions(fractions)
@@ -85,6 +85,7 @@ def compare(  # noqa: PLR0913  (the options of the command line)
     recipes = on_equal_terms(recipe, {name: recipe} | dict(others), same_student=same_student)
     check_out(out, resume=resume)
     setup = prepare(bags, teacher_spec, labels_path, recipe, out=out, variants=recipes.values())
+    check_test_bags(test, setup.bags, recipe.cache.pairs)
     learned, held_out = parted_vocabulary(recipe, setup.labels)
     if setup.vocabulary is not None:
         setup = replace(setup, vocabulary=learned)

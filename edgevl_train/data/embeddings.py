@@ -160,7 +160,7 @@ def open_embeddings(
         ):
             raise ValueError("not finished, or of another teacher, other pairs or other views")
         return np.memmap(data, np.float16, "r", shape=shape), whole, first
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"teacher's embeddings in {directory} cannot be used again: {error}") from error
 
 
@@ -230,12 +230,12 @@ def _prepare(files: tuple[Path, Path, Path], content: Mapping[str, Any]) -> None
     data, marks, meta = files
     shape = content["shape"]
     sizes = {data: 2 * int(np.prod(shape)), marks: shape[0] * shape[1]}
-    if meta.exists():
-        theirs = json.loads(meta.read_text())
+    if (theirs := _made_before(meta)) is not None:
+        key, dim = theirs
         whole = all(file.exists() and file.stat().st_size == size for file, size in sizes.items())
-        if whole and theirs["key"] == content["key"]:
+        if whole and key == content["key"]:
             return
-        if (dim := theirs["shape"][2]) != shape[2]:
+        if dim != shape[2]:
             raise UserError(
                 f"{data} holds embeddings of {dim} dimensions, teacher {content['teacher']} makes {shape[2]}: they are "
                 "of another teacher; name that one, or choose a new --out"
@@ -244,6 +244,15 @@ def _prepare(files: tuple[Path, Path, Path], content: Mapping[str, Any]) -> None
     for file, size in sizes.items():
         _reserve(file, size)
     atomic_write(meta, json.dumps(content).encode())
+
+
+def _made_before(meta: Path) -> tuple[str, int] | None:
+    """Key and dimensions of what an earlier run has left; None of nothing, or of a damaged file: it is made again."""
+    try:
+        content = json.loads(meta.read_text())
+        return content["key"], content["shape"][2]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _reserve(file: Path, size: int) -> None:

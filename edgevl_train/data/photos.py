@@ -15,5 +15,5 @@ def is_bag(path: Path) -> bool:
 
 
 def photo_files(folder: Path) -> Iterator[Path]:
-    """The picture files in a folder and the folders in it, in order."""
-    return (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in PHOTOS)
+    """The picture files in a folder and the folders in it, in order; also links to none, which cannot be read."""
+    return (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in PHOTOS and not file.is_dir())

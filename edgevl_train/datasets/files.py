@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevl_core.camera.photo import decode_photo
 from edgevl_train.datasets.sample import Pixels
 
 RGB_FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
@@ -26,8 +27,7 @@ def read_png16(file: Path) -> NDArray[np.uint16]:
     Raises:
         OSError, ValueError: it cannot be read, or is another kind of image; the message names it.
     """
-    data = np.frombuffer(file.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    image = decode_photo(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ValueError(f"{file}: no readable image")
     if image.dtype != np.uint16 or image.ndim != 2:
@@ -45,6 +45,6 @@ def _read_rgb(file: Path) -> bytes:
     """The file's bytes, once it has been shown to decode."""
     data = file.read_bytes()
     # An eighth of the size is enough to see that it decodes, and much cheaper for JPEG.
-    if not data or cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8) is None:
+    if decode_photo(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8) is None:
         raise ValueError(f"{file}: no readable image")
     return data

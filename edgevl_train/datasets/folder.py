@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from edgevl_core.base.errors import UserError
 from edgevl_train.datasets.files import RGB_FORMATS, read_files
@@ -19,6 +20,7 @@ from edgevl_train.datasets.sample import Collection, Sample, apart_by_scene
 
 PAIRS = "pairs.csv"
 COLUMNS = ("stamp_s", "rgb", "depth")
+LAST_S = 2**31  # what the stamp of a message holds
 LAYOUT = f"a folder with {PAIRS} ({', '.join(COLUMNS)}, and room and sequence if known)"
 
 
@@ -84,14 +86,23 @@ def _check_sequences(table: Path, names: Sequence[str]) -> None:
             )
 
 
-def _row(source: Path, table: Path, number: int, fields: dict[str, str | None]) -> Sample:
+def _row(source: Path, table: Path, number: int, fields: dict[str | None, Any]) -> Sample:
+    if surplus := fields.get(None):
+        raise UserError(
+            f"{table} line {number}: {len(surplus)} more fields than the first line names ({', '.join(surplus)!r}), "
+            'which shifts its columns: quote a value that has a comma, "like, this"'
+        )
     stamp, rgb, depth = (fields[name] or "" for name in COLUMNS)
     try:
-        stamp_ns = int(Decimal(stamp.strip()).scaleb(9).to_integral_value())
-    except (InvalidOperation, ValueError, OverflowError):
-        stamp_ns = -1
-    if stamp_ns < 0:
-        raise UserError(f"{table} line {number}: stamp_s {stamp!r} is no number of seconds >= 0")
+        seconds = Decimal(stamp.strip())
+        if not 0 <= seconds < LAST_S:
+            raise ValueError
+    except (InvalidOperation, ValueError):  # NaN is an InvalidOperation
+        raise UserError(
+            f"{table} line {number}: stamp_s {stamp!r} is no number of seconds from 0 to {LAST_S - 1}: "
+            "give seconds, not milliseconds or nanoseconds"
+        ) from None
+    stamp_ns = int(seconds.scaleb(9).to_integral_value())
     if Path(rgb).suffix.lower() not in RGB_FORMATS:
         raise UserError(f"{table} line {number}: rgb {rgb!r} is no .jpg or .png file: convert it")
     if not depth:

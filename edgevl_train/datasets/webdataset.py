@@ -13,6 +13,7 @@ import numpy as np
 
 from edgevl_core.base.atomic import atomic_directory
 from edgevl_core.base.errors import UserError
+from edgevl_core.camera.photo import decode_photo
 from edgevl_core.pairlog.pairs import PairReader
 from edgevl_train.datasets.exported import FORMAT_KEY, SUFFIX, ExportedPair, ExportSummary, depth_png, description
 from edgevl_train.datasets.exported import exported_pairs as pairs_of
@@ -124,7 +125,7 @@ def _read(file: Path, rgb: str, depth: str, rgb_format: str) -> Pixels:
 
 def pixels_of(rgb: bytes, rgb_format: str, depth: bytes, name: str) -> Pixels:
     """The files of a sample; raises ValueError where depth is no 16-bit PNG."""
-    image = cv2.imdecode(np.frombuffer(depth, np.uint8), cv2.IMREAD_UNCHANGED) if depth else None
+    image = decode_photo(np.frombuffer(depth, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.dtype != np.uint16 or image.ndim != 2:
         raise ValueError(f"{name}: depth is no one-channel PNG of 16 bits")
     return Pixels(rgb, rgb_format, np.asarray(image, np.uint16))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.pairlog.readable import MAX_UNREADABLE
+from edgevl_core.pairlog.readable import check_share
 from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.types import (
     COMPRESSED_IMAGE,
@@ -60,7 +60,7 @@ def write_collection(
     if not total:
         reasons = ", ".join(f"{count} {reason}" for reason, count in summary.left_out.items()) or "it has no pairs"
         raise UserError(f"{source} has nothing to import: {reasons}; give the whole collection or another --split")
-    _check_share(source, summary.unreadable, total)
+    check_share(summary.unreadable, total, f"pairs of {source}")
     with staged_bag(out) as bag:
         bag.add_topic(RGB_TOPIC, COMPRESSED_IMAGE)
         bag.add_topic(DEPTH_TOPIC, IMAGE)
@@ -71,7 +71,7 @@ def write_collection(
                 pixels = sample.read()
             except (OSError, ValueError) as error:
                 summary.unreadable.append(f"{error}")
-                _check_share(source, summary.unreadable, total)
+                check_share(summary.unreadable, total, f"pairs of {source}")
             else:
                 _write(bag, sample, pixels)
                 summary.pairs += 1
@@ -90,11 +90,3 @@ def _write(bag: BagWriter, sample: Sample, pixels: Pixels) -> None:
         messages[TRUTH_TOPIC] = truth_msg(sample.room, sample.scene, sample.furniture_fraction, stamp_ns, FRAME_ID)
     for topic, message in messages.items():
         bag.write(topic, serialize(message), stamp_ns)
-
-
-def _check_share(source: Path, unreadable: list[str], total: int) -> None:
-    if len(unreadable) > MAX_UNREADABLE * total:
-        raise UserError(
-            f"{source}: {len(unreadable)} of its {total} pairs cannot be read, {MAX_UNREADABLE:.0%} may fail "
-            f"(first: {unreadable[0]}): repair these files, or remove them from the collection"
-        )

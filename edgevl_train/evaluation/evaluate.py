@@ -11,6 +11,7 @@ import numpy as np
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairReader, PairSettings
 from edgevl_core.pairlog.readable import readable
+from edgevl_core.pairlog.reader import check_given_once
 from edgevl_train.evaluation.metrics.confusion import confusion_matrix, top1_and_macro
 from edgevl_train.evaluation.metrics.label_sets import named_rows, split_bank
 from edgevl_train.evaluation.metrics.summary import Pairs, all_pairs, figures
@@ -46,7 +47,7 @@ def evaluate(  # noqa: PLR0913  (one for each option of the command)
         against: another one, evaluated on the very same pairs in the same pass; the teacher sees them as it does for
             ``model``.
         labels: label file; None: the bundle's own labels.
-        teacher: compare with this teacher too.
+        teacher: compare with this teacher too, that of the bundle or run.
         rgb, depth: topics of the bags, found by type when None.
         max_skew_s: largest difference of stamps within a pair; None: that of the model's own training where it is
             known, else the usual one.
@@ -57,8 +58,10 @@ def evaluate(  # noqa: PLR0913  (one for each option of the command)
         The figures of ``model``; with ``against``, that one's under "current"; "note" where its figures need one.
 
     Raises:
-        UserError: no pairs, too many that cannot be decoded, a model that is refused, a teacher without labels.
+        UserError: a bag given twice, no pairs, too many that cannot be decoded, a model that is refused, a teacher
+            without labels or that is not the model's.
     """
+    check_given_once(bags)
     other = load_teacher(teacher) if isinstance(teacher, str) else teacher
     predictor = load_predictor(model, labels, other)
     predictors = {"model": predictor}

@@ -21,7 +21,7 @@ from edgevl_core.engine import Engine
 from edgevl_core.pairlog.pairs import RgbdPair
 from edgevl_train.evaluation.predictions import Embedded
 from edgevl_train.recipe import load_recipe
-from edgevl_train.restore import check_teacher, find_checkpoint, load_student, run_of
+from edgevl_train.restore import check_bundle_teacher, check_teacher, find_checkpoint, load_student, run_of
 from edgevl_train.teacher.loading import Teacher, load_teacher
 from edgevl_train.teacher.model import VIEW, own_view
 
@@ -66,10 +66,11 @@ def load_predictor(model: Path | str, labels: Path | None, teacher: Teacher | No
 
     Args:
         labels: label file; None: the labels the bundle, or the run's bundle, was made for.
-        teacher: encodes the labels of a checkpoint whose run has no bundle yet.
+        teacher: the model's own, to compare with; it encodes the labels of a checkpoint whose run has no bundle yet.
 
     Raises:
-        UserError: none of these; a teacher without labels; whatever loading finds wrong.
+        UserError: none of these; a teacher without labels; a bundle or run that was made with another teacher; whatever
+            loading finds wrong.
     """
     if str(model).startswith("open_clip:"):
         if labels is None:
@@ -79,6 +80,8 @@ def load_predictor(model: Path | str, labels: Path | None, teacher: Teacher | No
         teacher = load_teacher(str(model))
         return teacher_predictor(teacher, labels, view=own_view(teacher))
     if (Path(model) / MANIFEST_FILE).is_file():
+        if teacher is not None:
+            check_bundle_teacher(Path(model), read_manifest(model), teacher)
         return bundle_predictor(model, labels=labels)
     return checkpoint_predictor(find_checkpoint(Path(model)), labels=labels, teacher=teacher)
 
@@ -152,6 +155,8 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
         UserError: no such checkpoint or recipe; no bundle and no labels or teacher; a teacher that is not the run's.
     """
     run = run_of(checkpoint)
+    if teacher is not None:
+        check_teacher(run, teacher)
     recipe = load_recipe(run / "recipe.yaml")
     name = f"checkpoint {run.name}/{checkpoint.stem}"
     bundle = run / "bundle"
@@ -160,7 +165,6 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
         bank = bank.select(load_labels(labels).names if labels is not None else manifest.labels)
         rest, trust = (manifest.logit_scale, manifest.temperature, manifest.unknown_threshold), manifest.trust
     elif labels is not None and teacher is not None:
-        check_teacher(run, teacher)
         bank, rest = build_label_bank([load_labels(labels)], teacher.encode_text), (teacher.logit_scale, ONES, ZEROS)
         trust = DEFAULT_TRUST
     else:

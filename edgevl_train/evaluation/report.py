@@ -81,7 +81,7 @@ def _curves(axes: Any, lines: list[dict[str, Any]], prefix: str, title: str) -> 
         axes.axvline(last, color="grey", linestyle=":", linewidth=1)
     axes.set_xlabel("epoch (stage 1 | stage 2)", fontsize=8)
     axes.set_title(title, fontsize=9)
-    if axes.lines:  # a merged student was not trained
+    if axes.get_legend_handles_labels()[0]:  # a merged student was not trained, and has at most the line between
         axes.legend(fontsize=7)
 
 

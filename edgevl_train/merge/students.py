@@ -30,7 +30,7 @@ from edgevl_train.data.embeddings import EMBEDDINGS, Encoding, Shown, store_view
 from edgevl_train.data.views import Views
 from edgevl_train.merge.runs import NEEDED, check_once
 from edgevl_train.recipe import Recipe, load_recipe
-from edgevl_train.restore import check_teacher, load_float_student
+from edgevl_train.restore import check_bundle_teacher, check_teacher, load_float_student
 from edgevl_train.run_directory import FLOAT_STUDENT
 from edgevl_train.teacher.model import Teacher
 
@@ -161,11 +161,7 @@ def _load(path: Path, teacher: Teacher) -> Member:
 def _of_bundle(path: Path, teacher: Teacher) -> Member:
     """A bundle's int8 student, of which manifest and ONNX file alone may have come."""
     manifest = read_manifest(path)
-    if manifest.teacher != teacher.name:
-        raise UserError(
-            f"{path} was made with the teacher {manifest.teacher}, not {teacher.name}: students of one teacher can "
-            "teach together; pass that one as --teacher"
-        )
+    check_bundle_teacher(path, manifest, teacher)
     if not (path / STUDENT_INT8).is_file() or STUDENT_INT8 not in manifest.files:
         raise UserError(f"{path} has no {STUDENT_INT8}: {ACCEPTED}")
     check_file(path, manifest, STUDENT_INT8)  # it comes from another machine

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.atomic import atomic_write, writing
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.labels import Label, LabelSet, fill_template, normalise_word
 from edgevl_core.camera.photo import read_photo
 from edgevl_core.pairlog.pairs import PairReader, PairSettings
-from edgevl_core.pairlog.readable import MAX_UNREADABLE
+from edgevl_core.pairlog.readable import check_share
 from edgevl_train.data.photos import is_bag, photo_files
 from edgevl_train.evaluation.metrics.summary import MIN_FURNITURE
 from edgevl_train.training.context import OnProgress
@@ -140,12 +140,13 @@ def _gather(
     sources = [open_source(path, labels, settings) for path in paths]
     total, done, skipped = sum(source.total for source in sources), 0, 0
     words = _by_word(labels)
-    found: dict[str, tuple[int, list[str]]] = {}
+    found: dict[str, tuple[int, str, list[str]]] = {}  # by the word however it is spelled: row, name, sentences
     places: dict[str, int] = {}
     caption: list[int] = []
     place: list[int] = []
     unreadable: list[str] = []
-    with (store / "images.u8").open("wb") as stream:
+    file = store / "images.u8"
+    with writing(file), file.open("wb") as stream:
         for source in sources:
             for item in source.items:
                 done += 1
@@ -162,15 +163,15 @@ def _gather(
                 label = words.get(normalise_word(item.caption))
                 name = label.name if label else item.caption
                 texts = _sentences(label, labels) if label else _texts(item)
-                caption.append(found.setdefault(name, (len(found), texts))[0])
+                caption.append(found.setdefault(normalise_word(name), (len(found), name, texts))[0])
                 place.append(places.setdefault(item.place, len(places)))
-    _check_enough(paths, found, len(places), len(caption), unreadable)
-    names = sorted(found, key=lambda name: found[name][0])
+    names = [name for _, name, _ in found.values()]
+    _check_enough(paths, names, len(places), len(caption), unreadable)
     content = {
         "caption": caption,
         "place": place,
         "names": names,
-        "texts": [found[name][1] for name in names],
+        "texts": [texts for *_, texts in found.values()],
         "skipped": skipped,
         "unreadable": unreadable,
         "losses": [f"{path}: {loss}" for path, source in zip(paths, sources, strict=True) for loss in source.losses],
@@ -179,13 +180,9 @@ def _gather(
 
 
 def _check_enough(
-    paths: Sequence[Path], found: Mapping[str, object], places: int, images: int, unreadable: Sequence[str]
+    paths: Sequence[Path], found: Sequence[str], places: int, images: int, unreadable: Sequence[str]
 ) -> None:
-    if len(unreadable) > MAX_UNREADABLE * (images + len(unreadable)):
-        raise UserError(
-            f"{len(unreadable)} of {images + len(unreadable)} images cannot be read, {MAX_UNREADABLE:.0%} may "
-            f"fail (first: {unreadable[0]}): repair these files, or remove them"
-        )
+    check_share(unreadable, images + len(unreadable), "images")
     if len(found) < 2 or places < 2:
         raise UserError(
             f"{', '.join(map(str, paths))}: {images} images of {len(found)} label(s) "
@@ -242,7 +239,14 @@ def _captions_file(path: Path) -> list[Item]:
                     f"{path} has no column {', '.join(missing)} (it has {has}): the first line "
                     f"must name {', '.join(COLUMNS)}"
                 )
-            rows = [(row["image"] or "", " ".join((row["caption"] or "").split())) for row in reader]
+            rows = []
+            for row in reader:
+                if surplus := row.get(None):  # type: ignore[call-overload]  # where DictReader puts what is too much
+                    raise UserError(
+                        f"{path} line {reader.line_num}: {len(surplus)} more fields than columns: quote a caption that "
+                        "has a comma in it"
+                    )
+                rows.append((row["image"] or "", " ".join((row["caption"] or "").split())))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"captions {path} cannot be read ({error}): a CSV text file in UTF-8 is needed") from error
     for line, (image, caption) in enumerate(rows, start=2):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_train.data.augment import COLOUR_DRAWS, random_boxes, shift_colour
 from edgevl_train.data.prefetch import one_ahead
 from edgevl_train.data.views import crop
@@ -45,9 +45,16 @@ def build(settings: Pretraining) -> Any:
     """The model with its first weights.
 
     Raises:
-        UserError: the backbone's file does not fit, or cannot be trained.
+        UserError: open_clip cannot build or run such a model; the backbone's file does not fit, or cannot be trained.
     """
-    model = open_clip.model.CLIP(**copy.deepcopy(settings.model))
+    try:
+        model = open_clip.model.CLIP(**copy.deepcopy(settings.model))
+        _run_once(model, settings)
+    except Exception as error:  # it is foreign code, and takes what it is given
+        raise UserError(
+            f"model {settings.model} cannot be built or run ({type(error).__name__}: {one_line(str(error), 200)}): "
+            "correct --set model.KEY; nothing was begun"
+        ) from error
     if settings.backbone is not None:
         trunk, name = model.visual.trunk, settings.model["vision_cfg"]["timm_model_name"]
         trunk.load_state_dict(fitting(trunk, name, settings.backbone))
@@ -57,6 +64,16 @@ def build(settings: Pretraining) -> Any:
                 "tower as it is (--set epochs=0 --set frozen_epochs=3), or pass weights that have them"
             )
     return model.to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def _run_once(model: Any, settings: Pretraining) -> None:
+    """Both towers, as they are used; without a random number."""
+    model.eval()
+    model.visual.trunk  # noqa: B018  (of timm: what is trained here)
+    model.encode_image(torch.zeros(1, 3, settings.size_px, settings.size_px))
+    model.encode_text(_tokens(["a"], settings))
+    model.train()
 
 
 def train(data: Captioned, settings: Pretraining, context: RunContext) -> tuple[nn.Module, Best]:
@@ -134,6 +151,7 @@ def _stage(
         loss=loss,
         validate=lambda model: {"score": zero_shot_top1(model, data, val_rows, tokens, settings, among(fabric))},
         score_start=phase == "whole" and settings.frozen_epochs > 0,
+        cure="lower lr, or warm up longer (warmup_steps)",
         optimiser=lambda model: torch.optim.AdamW(_groups(model, settings), lr=settings.lr),
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from edgevl_core.base.atomic import atomic_directory, atomic_write
+from edgevl_core.base.atomic import atomic_directory, atomic_write, writing
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
 from edgevl_core.bundle.labels import LabelSet, load_labels
@@ -68,13 +68,14 @@ def pretrain(
     if out.exists():
         raise UserError(f"{out} exists already: choose a new name, or remove it first")
     label_set = load_labels(labels) if labels is not None else None
+    model = build(settings)
     paths = [Path(source) for source in sources]
     hashes = [{"name": path.name, "sha256": _digest(path)} for path in paths]
     fingerprint = _fingerprint(hashes, label_set, settings)
     work = out.with_name(f".{out.name}.pretraining")
     if first_process():
         _check_work(work, resume)
-    fabric = start_fabric(settings, network=build(settings))
+    fabric = start_fabric(settings, network=model)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     shares = {"read": 10.0, "train": 90.0}
@@ -83,7 +84,8 @@ def pretrain(
             progress = RunProgress(None, shares, stream=io.StringIO())
             _learn(paths, label_set, settings, RunContext(fabric, work, fingerprint, progress.update), progress)
         raise SystemExit(0)  # the first process writes the model and what it was made from
-    work.mkdir(parents=True, exist_ok=True)
+    with writing(work):
+        work.mkdir(parents=True, exist_ok=True)
     with at_work(work), terminable(), RunProgress(status_path, shares) as progress:
         context = RunContext(fabric, work, fingerprint, progress.update)
         model, best, data = _learn(paths, label_set, settings, context, progress)
@@ -167,7 +169,7 @@ def _digest(path: Path) -> str:
         return hash_bag(path)
     if path.is_file():
         return sha256_file(path)
-    files = [(str(file.relative_to(path)), file.stat().st_size) for file in photo_files(path)]
+    files = [(str(file.relative_to(path)), file.stat().st_size if file.exists() else -1) for file in photo_files(path)]
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 

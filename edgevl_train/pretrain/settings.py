@@ -8,12 +8,12 @@ import edgevl_train.torchvision_ops  # noqa: F401  (before timm)
 
 # isort: split
 import timm
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairSettings
 from edgevl_train.recipe import override, parse_section
-from edgevl_train.sections import Machine, RgbAugmentSection
+from edgevl_train.sections import Keywords, Machine, RgbAugmentSection
 from edgevl_train.stage_sections import StageSection
 from edgevl_train.student.pretrained import made_for
 
@@ -50,11 +50,11 @@ class Pretraining(Machine):
     rgb: str | None = None
     depth: str | None = None
     max_skew_s: float = Field(MAX_SKEW_S, gt=0, le=60)
-    model: dict[str, Any] = Field(default_factory=_default_model)
+    model: Keywords = Field(default_factory=_default_model)
     crop_size_share: float = Field(1.0, ge=0.5, le=1)
     backbone: Path | None = None
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.25, 0.25, 0.25)
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.25, 0.25, 0.25)
     frozen_epochs: int = Field(0, ge=0)
     epochs: int = Field(12, ge=0)
     batch: int = Field(48, ge=2)
@@ -69,6 +69,18 @@ class Pretraining(Machine):
     max_aspect: float = Field(1.333, ge=1)
     colours: RgbAugmentSection = RgbAugmentSection()
 
+    @field_validator("model")
+    @classmethod
+    def _has_towers(cls, model: dict[str, Any]) -> dict[str, Any]:
+        """What is read here of it; the rest is open_clip's, see :func:`edgevl_train.pretrain.clip_training.build`."""
+        for tower in ("vision_cfg", "text_cfg"):
+            if not isinstance(model.get(tower), dict):
+                raise ValueError(f"{tower} {model.get(tower)!r}: a mapping of settings is needed, as open_clip has it")
+        size_px = model["vision_cfg"].get("image_size")
+        if type(size_px) is not int or not 16 <= size_px <= 1024:
+            raise ValueError(f"vision_cfg.image_size {size_px!r}: a whole number from 16 to 1024 is accepted")
+        return model
+
     @model_validator(mode="after")
     def _learns_something(self) -> "Pretraining":
         if not self.epochs and not self.frozen_epochs:
@@ -77,7 +89,7 @@ class Pretraining(Machine):
 
     @model_validator(mode="after")
     def _takes_its_crops(self) -> "Pretraining":
-        name = self.model["vision_cfg"].get("timm_model_name", "")
+        name = str(self.model["vision_cfg"].get("timm_model_name", ""))
         if self.crop_size_share < 1 and timm.is_model(name) and made_for(name).fixed_input_size:
             raise ValueError(f"crop_size_share {self.crop_size_share}: {name} takes images of one size: 1 is needed")
         return self

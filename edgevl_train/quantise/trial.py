@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from edgevl_core.base.atomic import NotWritten
 from edgevl_core.base.errors import UserError
 from edgevl_core.engine import Engine, inspect_onnx, openvino_installed
 from edgevl_train.quantise import calibrate, export_fp32, export_int8, fake_quantise, fuse
@@ -141,7 +142,7 @@ def _refusing(name: str, size_px: int, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, UserError) and name in str(error):
+        if isinstance(error, NotWritten) or (isinstance(error, UserError) and name in str(error)):
             raise
         cause: BaseException = error
         while cause.__cause__ is not None:

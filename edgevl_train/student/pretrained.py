@@ -177,11 +177,17 @@ def fitting(network: nn.Module, name: str, path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: no such file, or weights of another network.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if path.suffix != ".safetensors" or not path.is_file():
         raise UserError(f"pretrained weights {path}: an existing .safetensors file is accepted; pass one, or none")
-    wanted, found = network.state_dict(), load_file(path)
+    try:
+        wanted, found = network.state_dict(), load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"pretrained weights {path} are no safetensors file ({error}): pass another, or none"
+        ) from error
     if wrong := _differing(wanted, found):
         raise UserError(
             f"pretrained weights {path} do not fit {name!r}: {len(wrong)} of its {len(wanted)} tensors are missing or "

@@ -1,6 +1,7 @@
 """Where a stage stands, on disk: enough to go on at the very batch."""
 
 import io
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from edgevl_core.base.atomic import atomic_write
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 
 Metrics = dict[str, float]
 
@@ -75,16 +76,22 @@ class Checkpoint:
         """Load the parts and return the standing; a fresh one where there is no file.
 
         Raises:
-            UserError: the file belongs to another run.
+            UserError: the file belongs to another run, or is damaged.
         """
         if not self._path.exists():
             return TrainState()
-        content = torch.load(self._path, map_location="cpu", weights_only=True)
-        if content["fingerprint"] != self._fingerprint:
+        try:
+            content = torch.load(self._path, map_location="cpu", weights_only=True)
+            if content["fingerprint"] != self._fingerprint:
+                raise UserError(
+                    f"{self._path} was made by another recipe, teacher or data: resume with those, or choose a new "
+                    "--out directory"
+                )
+            for name, part in self._parts.items():
+                part.load_state_dict(content[name])
+            return TrainState(content["epoch"], content["batch"], content["sums"], Best(**content["best"]))
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
             raise UserError(
-                f"{self._path} was made by another recipe, teacher or data: resume with those, or choose a new --out "
-                "directory"
-            )
-        for name, part in self._parts.items():
-            part.load_state_dict(content[name])
-        return TrainState(content["epoch"], content["batch"], content["sums"], Best(**content["best"]))
+                f"checkpoint {self._path} is damaged ({one_line(str(error), 160)}): remove it, and go on with "
+                "--resume: its stage is learned again"
+            ) from error

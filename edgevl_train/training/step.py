@@ -36,6 +36,7 @@ class Stage:
         may_choose: whether an epoch's metrics are good enough to choose by; until those of the kept epoch are, each
             epoch takes the place of the one before.
         kept: model -> what of it the best weights are of; the rest is there for the training alone.
+        cure: what to do if it diverges; ``{name}`` becomes the stage's name.
         optimiser: model -> its optimiser; the rate of a parameter group is multiplied with its ``share``, if any. None:
             AdamW as :func:`edgevl_train.training.schedule.make_optimiser` makes it.
     """
@@ -49,6 +50,7 @@ class Stage:
     score_start: bool = False
     may_choose: Callable[[Metrics], bool] = lambda metrics: True
     kept: Callable[[nn.Module], nn.Module] = lambda model: model
+    cure: str = "lower {name}.lr or {name}.clip_norm"
     optimiser: Callable[[nn.Module], torch.optim.Optimizer] | None = None
 
 
@@ -64,8 +66,8 @@ class Learner:
 def diverged(stage: Stage, what: str, epoch: int, batch: int) -> UserError:
     """The error that ends a stage whose numbers are no longer finite; epoch and batch count from 1."""
     return UserError(
-        f"{stage.name}: the {what} is not finite at epoch {epoch}, batch {batch}: lower {stage.name}.lr or "
-        f"{stage.name}.clip_norm; the last good checkpoint is kept"
+        f"{stage.name}: the {what} is not finite at epoch {epoch}, batch {batch}: "
+        f"{stage.cure.format(name=stage.name)}; the last good checkpoint is kept"
     )
 
 

@@ -22,7 +22,7 @@ def classify(*arguments: object) -> CompletedProcess[str]:
 
 
 def test_every_pair_of_every_bag_is_named_as_the_classifier_does(tmp_path: Path) -> None:
-    done = classify(LIT, DARK, "--json", "-", "--sheet", tmp_path / "sheet.png")
+    done = classify(LIT, DARK, "--json", "-", "--sheet", tmp_path / "new" / "sheet.png")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     classifier = Classifier(load_bundle(BUNDLE))
@@ -30,7 +30,7 @@ def test_every_pair_of_every_bag_is_named_as_the_classifier_does(tmp_path: Path)
     assert [frame["label"] for frame in told["frames"]] == [scene.label for scene in expected]
     assert {frame["modality"] for frame in told["frames"][40:]} == {"depth"}  # lights out
     assert (len(expected), told["lost"]) == (80, [])
-    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    sheet = cv2.imread(str(tmp_path / "new" / "sheet.png"))
     assert sheet.shape[1] > 6 * 160
 
 
@@ -54,8 +54,12 @@ def test_what_cannot_be_named_is_one_line(tmp_path: Path) -> None:
         ((tmp_path / "none.png",), "does not exist"),
         ((tmp_path / "text.png",), "is no picture"),
         ((tmp_path,), "is no bag"),
+        ((LIT, DARK, LIT), "bags or pictures given twice"),
         ((LIT, "--words", "castle"), "unknown labels: castle"),
         ((LIT, "--sheet", tmp_path / "a.gif"), "ends in .png"),
+        ((LIT, "--sheet", tmp_path / "text.png" / "a.png"), "text.png is no directory that can be written to"),
+        ((LIT, "--json", tmp_path / "text.png" / "a"), "text.png is no directory that can be written to"),
+        ((LIT, "--json", tmp_path), "this is a directory"),
     ):
         done = classify(*arguments)
         assert (done.returncode, done.stderr.strip().count("\n")) == (2, 0), done.stderr

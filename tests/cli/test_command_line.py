@@ -225,6 +225,22 @@ def test_a_run_directory_that_exists(drive: Path, tmp_path: Path) -> None:
     assert kept.read_text() == "still here"
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--seeds", "7"], "--seeds belongs to --ablate: pass that as well; for one run pass --set seed=7"),
+        (["--weight-bits", "4"], "for one run pass --set stage2.weight_bits=4"),
+        (["--variant", "stage1.lr=1"], "for one run pass each of its settings with --set"),
+        (["--test", "bag"], "for one run ask `edgevl evaluate RUN/bundle BAG` afterwards"),
+        (["--ablate", "--sign", "key"], "--sign and --ablate: it makes no bundle to sign, leave --sign out"),
+        (["--ablate", "--logger", "mlflow"], "--logger and --ablate: after it, `edgevl report DIR --to LOGGER`"),
+    ],
+)
+def test_no_option_of_adapt_is_passed_over(tmp_path: Path, options: list[str], said: str) -> None:
+    words = ("--teacher", "open_clip:x@y", "--labels", HOME, "--out", tmp_path / "run")
+    assert said in refusal("adapt", tmp_path / "bag", *words, *options)
+
+
 def test_a_recipe_names_every_fault_at_once(drive: Path, tmp_path: Path) -> None:
     faults = ("--set", "stage1.epochs=0", "--set", "stage9.lr=1")
     line = refusal("adapt", drive, "--teacher", "open_clip:x@y", "--labels", HOME, "--out", tmp_path / "run", *faults)

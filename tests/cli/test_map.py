@@ -67,6 +67,8 @@ def test_the_command(drive: Path, bundle: Path, tmp_path: Path) -> None:
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > len(rooms)
     again = edgevl("map", drive, "--bundle", bundle, "--out", tmp_path / "out")
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+    twice = edgevl("map", drive, drive, "--bundle", bundle, "--out", tmp_path / "twice")
+    assert (twice.returncode, "bags given twice" in twice.stderr) == (2, True)
 
 
 def test_odometry_that_begins_at_a_told_place_is_set_right(drive: Path, bundle: Path, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_short_tasks_run_in_blocks_and_count_by_the_call() -> None:
     assert len(machine.calls) > 100 * len(timings["short"].seconds)
 
 
-@pytest.mark.parametrize(("seconds", "rounds"), [(1e-6, MIN_ROUNDS), (1e6, MAX_ROUNDS)])
+@pytest.mark.parametrize(("seconds", "rounds"), [(1e-6, MIN_ROUNDS), (1e6, MAX_ROUNDS), (float("inf"), MAX_ROUNDS)])
 def test_rounds_follow_the_time_given_within_limits(seconds: float, rounds: int) -> None:
     machine, seen = Machine(), []
     tasks = {"a": machine.task("a", 0.01)}

@@ -1,8 +1,11 @@
 """A student small enough for unit tests: the mean colour of the picture, as a unit vector (3 numbers)."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -125,3 +128,10 @@ def exif(orientation: int) -> bytes:
     tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation, 0, 0, 0]) + bytes(4)
     body = b"Exif\0\0" + tiff
     return b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
+
+
+def huge_png() -> bytes:
+    """A PNG whose header says 40000x40000 pixels, more than OpenCV takes."""
+    small = cv2.imencode(".png", np.zeros((1, 1), np.uint8))[1].tobytes()
+    header = b"IHDR" + struct.pack(">II", 40000, 40000) + small[24:29]
+    return small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:]

@@ -82,6 +82,14 @@ def sim_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def other_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated home of 8 rooms x 2 frames that nobody learns from, with truth."""
+    path = tmp_path_factory.mktemp("bags") / "other_home"
+    write_bag(path, seed=0, split="test", homes=1, frames_per_room=2)
+    return path
+
+
+@pytest.fixture(scope="session")
 def bag_without_truth(sim_bag: Path) -> Path:
     """The same images, rooms unknown."""
     path = sim_bag.parent / "homes_without_truth"

@@ -1,6 +1,7 @@
 """``edgevl adapt --ablate``: every row is trained, compared over seeds, and gone on with."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +34,14 @@ def recipe() -> Recipe:
 
 
 def test_rows_are_trained_compared_and_resumed(
-    sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
+    sim_bag: Path, other_home: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     spec, out = f"open_clip:@{teacher_directory}", tmp_path / "ablation"
     variant = "stage1.label_weight=0.5 stage2.vocabulary_weight=0.5"  # the recipe itself learns by no vocabulary
     words = tmp_path / "words.yaml"
     words.write_text("labels: [kitchen, office, garage, gym]\n")
     recipe = recipe.model_copy(update={"vocabulary": words})
-    result = ablate([sim_bag], spec, LABELS, out, recipe, seeds=(3, 4), test=[sim_bag])
+    result = ablate([sim_bag], spec, LABELS, out, recipe, seeds=(3, 4), test=[other_home])
     assert json.loads((out / "ablation.json").read_text()) == result
     assert (out / "ablation.png").read_bytes().startswith(b"\x89PNG")
     assert list(result["rows"]) == list(ROWS)
@@ -68,7 +69,7 @@ def test_rows_are_trained_compared_and_resumed(
         assert all(op_counts(files[row])["QLinearConv"] > 5 for row in ("ptq_int8", *QUANTISED))
 
     # More rows of one seed, whose students are trained by now.
-    asked = {"seeds": (3,), "test": [sim_bag], "variants": [variant], "weight_bits": [3]}
+    asked = {"seeds": (3,), "test": [other_home], "variants": [variant], "weight_bits": [3]}
     more = ablate([sim_bag], spec, LABELS, out, recipe, **asked, resume=True)
     varied = [f"{variant}, stage1_fp32", f"{variant}, stage2_int8"]
     fewer = [f"weights of 3 bits, {row}" for row in QUANTISED]
@@ -123,6 +124,14 @@ def largest_weight(file: Path) -> int:
     return max(int(np.abs(each.astype(int)).max()) for each in weights if each.dtype == np.int8 and each.ndim > 1)
 
 
+def test_a_training_bag_is_no_test_bag(sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path) -> None:
+    copy, out = shutil.copytree(sim_bag, tmp_path / "copy"), tmp_path / "out"
+    spec = f"open_clip:@{teacher_directory}"
+    with pytest.raises(UserError, match=f"--test {copy} is the training bag {sim_bag}: .* not learned from"):
+        ablate([sim_bag], spec, LABELS, out, recipe, test=[copy])
+    assert not out.exists()
+
+
 def test_bits_that_nobody_knows_are_refused(sim_bag: Path, recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="weights of 5 bits: accepted are 3, 4, 7, 8"):
         ablate([sim_bag], "open_clip:none", LABELS, tmp_path / "out", recipe, weight_bits=[5])
@@ -135,7 +144,7 @@ def test_the_row_without_contrast_keeps_the_distillation(recipe: Recipe) -> None
         assert (section.triplet_weight, alone.triplet_weight, alone.distil_weight) == (1.0, 0.0, kept)
 
 
-@pytest.mark.parametrize("seeds", [(), (1, 1)])
+@pytest.mark.parametrize("seeds", [(), (1, 1), (0, -1), (2**63,)])
 def test_senseless_seeds_are_refused(seeds: tuple[int, ...], sim_bag: Path, recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="seeds"):
         ablate([sim_bag], "open_clip:none", LABELS, tmp_path / "out", recipe, seeds=seeds)

@@ -191,6 +191,25 @@ def test_a_run_signs_its_bundle_also_when_it_was_cut_off_before_that(
     assert read_manifest(bundle) == read_manifest(run / "bundle")
 
 
+def test_a_finished_run_whose_bundle_is_damaged_delivers_it_again_or_says_what_it_lacks(
+    run: Path,
+    sim_bag: Path,
+    teacher_directory: Path,
+    recipe: Recipe,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, spec = shutil.copytree(run, tmp_path / "copy"), f"open_clip:@{teacher_directory}"
+    (out / "bundle/student.onnx").unlink()
+    bundle = adapt([sim_bag], spec, LABELS, out, recipe, resume=True)
+    assert "student.onnx is missing: copy the bundle again, all of its files: it is made" in capsys.readouterr().err
+    assert load_bundle(bundle).manifest.files == read_manifest(run / "bundle").files
+    (bundle / "manifest.json").unlink()
+    (out / "checkpoints/stage2.pt").unlink()
+    with pytest.raises(UserError, match=rf"it has no manifest\.json; .*{out} has no checkpoints/stage2\.pt to make it"):
+        adapt([sim_bag], spec, LABELS, out, recipe, resume=True)
+
+
 def test_a_cancelled_run_says_so_and_resumes_to_the_same_student(
     run: Path, sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
@@ -342,6 +361,9 @@ def test_an_earlier_run_that_does_not_fit_is_refused(
     inputs = json.loads((changed / "inputs.json").read_text())
     (changed / "inputs.json").write_text(json.dumps(inputs | {"teacher": "another"}))
     refused("made with another teacher", start_from=changed)
+    (changed / "inputs.json").write_text(json.dumps(inputs))
+    (changed / "bundle/manifest.json").unlink()
+    refused(r"start_from=.*it has no manifest\.json; .*or remove that bundle", start_from=changed)
 
 
 def test_a_teacher_that_says_one_thing_makes_a_bundle_that_says_it_should_not_be_used(

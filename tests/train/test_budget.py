@@ -1,6 +1,7 @@
 """A student by the time that it may take."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from edgevl_train import budget
 from edgevl_train.budget import Ranked, choose, load_ranking, within_budget
 from edgevl_train.plan import plan
 from edgevl_train.recipe import Recipe, dump_recipe, override, parse_recipe
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.train
 
@@ -85,6 +87,12 @@ def test_what_contradicts_a_budget_is_refused(
         file.write_text(content)
         with pytest.raises(UserError, match=r"ranking .* cannot be read"):
             load_ranking(file)
+
+
+def test_no_ranking_is_shipped_and_the_refusal_says_how_to_make_one() -> None:
+    expected = re.escape(f"none is shipped: make it with `python benchmarks/students.py --ranking {ROOT}/config/stud")
+    with pytest.raises(UserError, match=expected):
+        load_ranking()
 
 
 def test_the_plan_says_which_and_why(

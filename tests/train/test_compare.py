@@ -40,7 +40,12 @@ def shipped(name: str, *settings: str) -> Recipe:
 
 
 def test_cells_are_trained_compared_and_resumed(
-    sim_bag: Path, teacher_directory: Path, base: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sim_bag: Path,
+    other_home: Path,
+    teacher_directory: Path,
+    base: Recipe,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     inputs = ([sim_bag], f"open_clip:@{teacher_directory}", LABELS, tmp_path / "compared")
     recipes, out = (("demo", base), {"ofa": shipped("ofa")}), inputs[-1]
@@ -65,7 +70,7 @@ def test_cells_are_trained_compared_and_resumed(
     # The same by the command line, which finds what is trained; other bags judge it anew.
     (tmp_path / "demo.yaml").write_bytes(dump_recipe(base))
     words = ("compare", *inputs[0], "--teacher", inputs[1], "--labels", LABELS, "--out", out, "--resume")
-    asked = ("--recipe", tmp_path / "demo.yaml", "--against", "ofa", "--same-student", "--test", sim_bag)
+    asked = ("--recipe", tmp_path / "demo.yaml", "--against", "ofa", "--same-student", "--test", other_home)
     more = answer_of(capsys, *words, *asked, "--seeds", 3, "--fractions", 50)
     assert {file: file.stat().st_mtime_ns for file in files} == files
     top1 = {name: more["cells"][name]["50"]["stage2_int8"]["top1_mean"]["mean"] for name in ("demo", "ofa")}
@@ -144,13 +149,30 @@ def test_one_seed_gives_no_verdict() -> None:
 
 @pytest.mark.parametrize(
     ("how", "words"),
-    [({"fractions": (0, 100)}, "percentages"), ({"fractions": ()}, "percentages"), ({"seeds": ()}, "seeds")],
+    [
+        ({"fractions": (0, 100)}, "percentages"),
+        ({"fractions": ()}, "percentages"),
+        ({"seeds": ()}, "seeds"),
+        ({"seeds": (-1,)}, "seed=-1"),
+    ],
 )
 def test_senseless_questions_are_refused(
     how: dict[str, tuple[int, ...]], words: str, sim_bag: Path, base: Recipe, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=words):
         compare([sim_bag], "open_clip:none", LABELS, tmp_path / "out", ("demo", base), {}, **how)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_training_bag_is_no_test_bag(sim_bag: Path, teacher_directory: Path, base: Recipe, tmp_path: Path) -> None:
+    spec, others = f"open_clip:@{teacher_directory}", {"ofa": shipped("ofa")}
+    for test, words in (
+        ([sim_bag], f"--test {sim_bag} is the training bag {sim_bag}"),
+        ([tmp_path / "no"], "no such bag"),
+        ([sim_bag, sim_bag], "--test bags given twice"),
+    ):
+        with pytest.raises(UserError, match=words):
+            compare([sim_bag], spec, LABELS, tmp_path / "out", ("demo", base), others, test=test)
     assert not (tmp_path / "out").exists()
 
 

@@ -44,7 +44,7 @@ def teacher(teacher_directory: Path) -> Teacher:
 
 @pytest.fixture(scope="module")
 def pictures(sim_bag: Path) -> Pictures:
-    return Pictures(read_pictures([sim_bag], 32), "simulated homes", True)
+    return Pictures(read_pictures([sim_bag], 32).images, "simulated homes", True)
 
 
 def random_teacher(vision: dict[str, object], mean: list[float], std: list[float]) -> Teacher:
@@ -114,10 +114,20 @@ def test_where_int8_is_not_near_enough_the_float_tower_answers(
 def test_pictures_from_files_and_their_refusals(tmp_path: Path) -> None:
     import cv2
 
-    for number in range(10):
+    for number in range(39):
         assert cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((6, 8, 3), number, np.uint8))
-    (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    assert len(read_pictures([tmp_path], 9)) == 8  # the broken one is passed over
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    looked = read_pictures([tmp_path], 40)
+    assert (len(looked.images), looked.used) == (39, [tmp_path])
+    assert [line.startswith(str(broken)) for line in looked.unreadable] == [True]
+    singly = read_pictures([broken, *(tmp_path / f"{number}.png" for number in range(39))], 10)
+    assert (len(singly.images), broken in singly.used, len(singly.unreadable)) == (10, False, 1)
+    assert singly.used[-1] == tmp_path / "38.png"  # spread over all of them
+    for other in ("another.jpg", "third.jpg"):
+        (tmp_path / other).write_bytes(b"nor this")
+    with pytest.raises(UserError, match=r"3 of 42 pictures of --calibrate .* cannot be read, 5% may fail \(first: "):
+        read_pictures([tmp_path], 42)
     with pytest.raises(UserError, match="1 pictures can be read, at least 8 are needed"):
         read_pictures([tmp_path / "1.png"], 9)
     with pytest.raises(UserError, match="does not exist"):

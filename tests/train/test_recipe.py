@@ -73,3 +73,28 @@ def test_dumped_recipe_reads_back_equal(tmp_path: Path) -> None:
     file = tmp_path / "recipe.yaml"
     file.write_bytes(dump_recipe(recipe))
     assert load_recipe(file) == recipe
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("checkpoint_every_s=.inf", "checkpoint_every_s=inf: input should be a finite number"),
+        ("stage1.lr=.nan", "stage1.lr=nan: input should be a finite number"),
+        ("student.backbone={drop_rate: .inf}", "student.backbone: .*what JSON has no word for"),
+        ("seed=9223372036854775808", "seed=9223372036854775808: input should be less than"),
+        ("views={flip: true, flip: false}", "is not a YAML value"),
+    ],
+)
+def test_what_no_run_could_use_or_keep_is_refused(setting: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        load_recipe(CONFIG / "demo.yaml", [setting])
+
+
+def test_a_key_given_twice_is_named_and_a_merged_one_may_be_overridden(tmp_path: Path) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_text("seed: 1\nstage1: {epochs: 2}\nseed: 2\n")
+    with pytest.raises(UserError, match=r"r\.yaml.*key 'seed' is given twice.* line 3"):
+        load_recipe(file)
+    file.write_text("stage1: &a {epochs: 2, batch: 8}\nstage2: {<<: *a, epochs: 3}\n")
+    recipe = load_recipe(file)
+    assert (recipe.stage2.epochs, recipe.stage2.batch) == (3, 8)

@@ -65,6 +65,13 @@ def test_what_was_cut_off_before_its_inputs_can_be_gone_on_with(tmp_path: Path, 
 
 
 @pytest.mark.unit
+def test_a_directory_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file is no directory that can be written to"):
+        check_out(tmp_path / "file" / "run", resume=False)
+
+
+@pytest.mark.unit
 @pytest.mark.parametrize("name", ["holiday.jpg", ".git", "cache", "inputs.json.old"])
 def test_what_is_no_run_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "status.json").touch()

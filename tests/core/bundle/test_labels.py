@@ -132,9 +132,13 @@ def test_words_stand_for_the_name_in_templates(tmp_path):
         ("labels: [café, {name: bar, synonyms: [cafe\u0301]}]", "'café' occurs more than once"),
         ("labels: [{name: hall, prompt: x}]", "labels.0.prompt"),
         ("labels: [' ']", "blank"),
+        ("labels: [hall, yes]", "labels.1.name: True is no word (yes, on or true without quotes): quote it"),
+        ("labels: [2]", "labels.0.name: 2 is no word"),
+        ("labels: [{name: hall, synonyms: [off]}]", "labels.0.synonyms.0: False is no word (no, off or false"),
         ("labels: [hall]\ntemplates: [a photo]", "have no '{}'"),
         ("labels: [hall]\ntemplates: []", "have no '{}'"),
         ("labels: [hall", "is not YAML"),
+        ("labels: [hall]\nlabels: [attic]", "key 'labels' is given twice"),
         ("labels: 3", "labels.yaml: labels"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.camera.photo import read_photo
-from tests.core.tiny import colour_image, exif
+from tests.core.tiny import colour_image, exif, huge_png
 
 pytestmark = pytest.mark.unit
 
@@ -32,7 +32,10 @@ def test_grey_and_transparent_pictures_become_rgb(tmp_path):
         np.testing.assert_array_equal(read_photo(tmp_path / name), np.full((4, 6, 3), 9, np.uint8))
 
 
-@pytest.mark.parametrize(("content", "reason"), [(None, "photo.jpg does not exist"), (b"", "photo.jpg is no picture")])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "photo.jpg does not exist"), (b"", "photo.jpg is no picture"), (huge_png(), "at most 2.30 pixels")],
+)
 def test_what_is_no_picture_is_named(tmp_path, content, reason):
     if content is not None:
         (tmp_path / "photo.jpg").write_bytes(content)

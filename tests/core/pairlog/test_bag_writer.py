@@ -17,6 +17,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.camera.images import decode
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.segment_writer import ZSTD_LEVEL
+from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.types import IMAGE, SCENE_TRUTH, definition, typestore
 from edgevl_core.pairlog.writer import BagWriter, DiskFloorReached
 from tests.core.bags import (
@@ -233,3 +234,17 @@ def test_depth_arrives_unchanged(tmp_path: Path) -> None:
         connections = [c for c in reader.connections if c.topic == DEPTH_TOPIC]
         images = [decode(reader.deserialize(data, c.msgtype)) for c, _, data in reader.messages(connections)]
     assert (images[1] == depth_image(1)).all()
+
+
+def test_of_two_bags_of_one_name_the_first_is_kept(tmp_path: Path) -> None:
+    def late() -> None:
+        with staged_bag(tmp_path / "bag"):
+            with staged_bag(tmp_path / "bag"):
+                pass
+            first.extend(sorted((tmp_path / "bag").iterdir()))
+
+    first: list[Path] = []
+    with pytest.raises(UserError, match=r"bag cannot be written \(Directory not empty\)"):
+        late()
+    assert sorted((tmp_path / "bag").iterdir()) == first
+    assert list(tmp_path.iterdir()) == [tmp_path / "bag"]

@@ -231,11 +231,13 @@ def test_a_map_of_map_saver_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("image: none.pgm\nresolution: 0.05\norigin: [0, 0, 0]\n", "missing or no picture"),
+        ("image: none.pgm\nresolution: 0.05\norigin: [0, 0, 0]\n", "missing, or no picture"),
         ("- a list", "cannot be read"),
         ("image: home.pgm\nresolution: much\norigin: [0, 0, 0]\n", "cannot be read"),
-        ("image: home.pgm\nresolution: -1\norigin: [0, 0, 0]\n", "no rotation are accepted"),
-        ("image: home.pgm\nresolution: 0.05\norigin: [0, 0, 1.57]\n", "no rotation are accepted"),
+        ("image: home.pgm\nresolution: -1\norigin: [0, 0, 0]\n", "without rotation are accepted"),
+        ("image: home.pgm\nresolution: 0.05\norigin: [0, 0, 1.57]\n", "without rotation are accepted"),
+        ("image: home.pgm\nresolution: .nan\norigin: [0, 0, 0]\n", "without rotation are accepted"),
+        ("image: home.pgm\nresolution: 0.05\norigin: [.inf, 0, .nan]\n", "without rotation are accepted"),
         ("a: [\n", "cannot be read"),
     ],
 )

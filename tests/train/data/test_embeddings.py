@@ -89,3 +89,7 @@ def test_files_that_were_cut_short_are_made_anew(run_data: RunData, tmp_path: Pa
     again, told = run(run_data, tmp_path, make_teacher())
     assert told[0] == 1
     assert np.array_equal(again, whole)
+    (tmp_path / "teacher_embeddings.json").write_text("{")
+    again, told = run(run_data, tmp_path, make_teacher())
+    assert told[0] == 1
+    assert np.array_equal(again, whole)

@@ -16,7 +16,8 @@ from edgevl_core.pairlog.types import truth_msg as truth_of
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_train.datasets.export import export_bag
 from edgevl_train.datasets.kinds import import_collection
-from edgevl_train.datasets.webdataset import write_webdataset
+from edgevl_train.datasets.webdataset import pixels_of, write_webdataset
+from tests.core.tiny import huge_png
 
 pytestmark = pytest.mark.unit
 
@@ -61,6 +62,11 @@ def test_webdataset_and_back(drive: Path, tmp_path: Path) -> None:
     assert (summary.pairs, summary.sequences, summary.notes) == (7, 2, [])
     import_collection(tmp_path / "tars", tmp_path / "again")
     assert_same(list(read_pairs(drive)), list(read_pairs(tmp_path / "again")))
+
+
+def test_depth_of_too_many_pixels_is_no_depth() -> None:
+    with pytest.raises(ValueError, match=r"a\.tar: depth is no one-channel PNG of 16 bits"):
+        pixels_of(b"", "png", huge_png(), "a.tar")
 
 
 def test_shards_hold_whole_samples_and_are_the_same_each_time(drive: Path, tmp_path: Path) -> None:

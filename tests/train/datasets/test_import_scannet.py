@@ -107,7 +107,7 @@ def test_unreadable_frames_are_listed_and_more_than_5_percent_refused(tmp_path: 
     assert any("scene0004_00/color/100.jpg" in line for line in summary.unreadable)
     assert any("scene0005_00/depth/0.png" in line for line in summary.unreadable)
     (source / "scene0006_00" / "scene0006_00.txt").write_text(INFO)
-    with pytest.raises(UserError, match=r"4 of its 40 pairs.*scene0006_00\.txt has no line sceneType"):
+    with pytest.raises(UserError, match=r"4 of 40 pairs.*scene0006_00\.txt has no line sceneType"):
         import_collection(source, tmp_path / "other")
     assert {path.name for path in tmp_path.iterdir()} == {"scannet", "bag"}
 

@@ -182,6 +182,8 @@ def test_what_is_refused_is_refused_in_one_line(bundle: Path, rooms: Path, rooms
         assert "\n" not in str(refusal.value)
     with pytest.raises(UserError, match="is no model"):
         evaluate(rooms.parent / "nothing", [rooms])
+    with pytest.raises(UserError, match=f"bags given twice: {rooms}"):
+        evaluate(bundle, [rooms, rooms])
 
 
 def test_the_command_prints_writes_and_draws(

@@ -87,7 +87,7 @@ def run(teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ),
             golden_pixels=np.ascontiguousarray(data.cache.full_rgb[:2].transpose(0, 3, 1, 2)),
             student="test_resnet",
-            teacher=teacher.id,
+            teacher=teacher.name,
             provenance=Provenance(created="2025-01-01T00:00:00Z"),
         ),
     )
@@ -140,6 +140,19 @@ def test_before_the_bundle_labels_and_teacher_take_its_place(run: Path, teacher:
         load_predictor(tmp_path / "run", LABELS, replace(teacher, weights_sha256="0" * 64))
     bf16 = replace(teacher, precision="bf16-mixed")  # the same teacher, run on another machine
     assert load_predictor(tmp_path / "run", LABELS, bf16).bank.names == predictor.bank.names
+
+
+def test_another_teacher_of_the_same_size_is_refused(run: Path, teacher: Teacher) -> None:
+    """Its embeddings lie in another space: agreement and cosine would be chance."""
+    other = replace(teacher, weights_sha256="0" * 64)
+    for model, words in (
+        (run / "bundle", f"{run}/bundle was made with the teacher {teacher.name}, not {other.name}: pass"),
+        (run, "another teacher"),
+        (run / "checkpoints/stage1.pt", "another teacher"),
+    ):
+        with pytest.raises(UserError, match=words):
+            load_predictor(model, None, other)
+        assert load_predictor(model, None, teacher).bank.vectors.shape == (KINDS, DIM)
 
 
 def test_what_is_no_checkpoint_is_refused(run: Path, tmp_path: Path) -> None:

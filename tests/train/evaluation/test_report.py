@@ -58,6 +58,13 @@ def test_labels_beyond_the_most_frequent_are_left_out(tmp_path: Path) -> None:
     assert share_of(many, GREEN) == pytest.approx(share_of(few, GREEN), rel=0.02)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_merged_student_has_no_curve_of_losses_and_nothing_is_said_of_it(tmp_path: Path) -> None:
+    run = made_up_run(tmp_path / "run", {"kitchen": 50})
+    (run / "metrics.jsonl").write_text(json.dumps({"stage": "stage2", "epoch": 0, "agree_rgb": 0.5}) + "\n")
+    assert write_report(run).read_bytes().startswith(b"\x89PNG")
+
+
 def test_an_unfinished_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no metrics\.jsonl and no report\.json"):
         write_report(tmp_path)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -72,6 +73,17 @@ def test_folders_are_labels_and_a_labels_file_says_what_they_are_called(photos: 
     named = read_captioned([photos], 32, tmp_path / "named", load_labels("home"))
     assert named.names == ["hallway", "kitchen"]  # entrance hall is a synonym
     assert {"a photo of a corridor", "a photo of a hallway in a home"} <= set(named.texts[0])
+
+
+def test_one_word_is_one_class_however_it_is_spelled(photos: Path, tmp_path: Path) -> None:
+    (photos / "entrance_hall").rename(photos / "caf\u00e9")
+    for name in ("Kitchen", "cafe\u0301"):
+        (photos / name).mkdir()
+        shutil.copy(photos / "kitchen" / "0.jpg", photos / name / "0.jpg")
+    (tmp_path / "store").mkdir()
+    data = read_captioned([photos], 32, tmp_path / "store")
+    assert data.names == ["Kitchen", "cafe\u0301"]  # as the first folder has it
+    assert np.bincount(data.caption).tolist() == [21, 21]
 
 
 def test_captions_bags_and_folders_mix(photos: Path, sim_bag: Path, tmp_path: Path) -> None:
@@ -174,12 +186,14 @@ def test_a_bag_with_a_picture_beside_it_stays_a_bag(sim_bag: Path, photos: Path,
 
 def test_unreadable_photos_are_listed_and_too_many_stop(photos: Path, tmp_path: Path) -> None:
     (photos / "kitchen" / "0.jpg").write_bytes(b"no picture")
+    (photos / "kitchen" / "1.jpg").unlink()
+    (photos / "kitchen" / "1.jpg").symlink_to("nowhere.jpg")
+    (photos / "kitchen" / "trip.jpg").mkdir()  # no picture, and none that cannot be read
     (tmp_path / "store").mkdir()
     data = read_captioned([photos], 32, tmp_path / "store")
-    assert len(data.rgb) == 39
-    assert len(data.unreadable) == 1
-    assert "0.jpg is no picture" in data.unreadable[0]
-    for number in range(1, 4):
+    assert len(data.rgb) == 38
+    assert ["0.jpg is no picture" in data.unreadable[0], "1.jpg does not exist" in data.unreadable[1]] == [True, True]
+    for number in range(2, 4):
         (photos / "kitchen" / f"{number}.jpg").write_bytes(b"")
     with pytest.raises(UserError, match=r"4 of 40 images cannot be read, 5% may fail \(first: .*0\.jpg"):
         pretrain([photos], tmp_path / "out", settings=settings())
@@ -204,6 +218,8 @@ def test_wrong_photos_are_refused_in_one_line(photos: Path, tmp_path: Path) -> N
     assert "no column image" in refused(table)
     table.write_text("image,caption\nphotos/kitchen/0.jpg,\n")
     assert "line 2" in refused(table)
+    table.write_text("image,caption\na.jpg,a kitchen, with a window\n")
+    assert "line 2: 1 more fields than columns: quote a caption" in refused(table)
     (photos / "cellar").mkdir()
     (photos / "kitchen" / "0.jpg").rename(photos / "cellar" / "0.jpg")
     assert "no word for the folder(s) cellar" in refused(photos, labels="home")
@@ -220,6 +236,54 @@ def test_a_backbone_of_another_model_is_refused(photos: Path, weights: Path, tmp
         load_settings("resnet10t", None, [])
     with pytest.raises(UserError, match="both 0"):
         load_settings(None, None, ["epochs=0"])
+    (tmp_path / "text.safetensors").write_text("no weights")
+    for name, said in (("none", "an existing .safetensors file"), ("text", "are no safetensors file")):
+        given = load_settings(f"test_resnet@{tmp_path / name}.safetensors", 32, [])
+        with pytest.raises(UserError, match=said):
+            pretrain([photos], tmp_path / "out", settings=given)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("model={a: 1}", "vision_cfg None: a mapping"),
+        ("model.vision_cfg=3", "vision_cfg 3: a mapping"),
+        ("model.vision_cfg.image_size=-5", "image_size -5: a whole number"),
+        ("model.embed_dim=abc", "cannot be built or run .*TypeError"),
+        ("model.vision_cfg.timm_model_name=nope", r"cannot be built or run .*Unknown model \(nope\)"),
+        ("model.text_cfg.heads=3", "cannot be built or run .*divisible"),
+        ("model.text_cfg.vocab_size=100", "cannot be built or run .*index out of range"),
+        ("mean=[.nan, 0.5, 0.5]", "mean.0=nan: input should be a finite number"),
+        ("std=[0, 0.5, 0.5]", "std.0=0: input should be greater than 0"),
+        ("seed=-1", "seed=-1: input should be greater"),
+    ],
+)
+def test_settings_that_make_no_model_are_refused_before_anything_is_made(
+    photos: Path, tmp_path: Path, setting: str, said: str
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UserError, match=said) as refused:
+        pretrain([photos], tmp_path / "out", settings=load_settings(None, 32, [setting]))
+    assert "\n" not in str(refused.value)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_rate_that_diverges_names_settings_that_there_are(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is not finite .*: lower lr, or warm up longer"):
+        pretrain([photos], tmp_path / "out", settings=settings(lr=1e30, warmup_steps=0, text_steps=0))
+
+
+def test_images_that_find_no_room_are_told_of_in_one_line(photos: Path, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)  # the kernel's refusal to let a file grow, as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"images\.u8 cannot be written \(File too large\)"):
+            pretrain([photos], tmp_path / "out", settings=settings())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot be written \(Not a directory\)"):
+        pretrain([photos], tmp_path / "file" / "out", settings=settings())
 
 
 def test_a_tower_without_batch_norms_is_not_fine_tuned(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from edgevl_core.base.atomic import NotWritten
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
 from edgevl_train.adapt import adapt
@@ -37,6 +38,15 @@ def test_what_goes_wrong_elsewhere_names_the_student_and_the_step(monkeypatch: p
     expected = "'test_resnet' at 32 px cannot be exported: no kernel for aten::rot90; take another"
     with pytest.raises(UserError, match=expected):
         trial.check_student(section, 16)
+
+
+def test_a_full_disk_is_no_fault_of_the_student(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise NotWritten("a.onnx cannot be written (File too large)")
+
+    monkeypatch.setattr(trial, "export_fp32", full)
+    with pytest.raises(NotWritten, match=r"^a\.onnx cannot be written"):
+        trial.check_student(StudentSection(name="test_resnet", size_px=32), 16)
 
 
 def test_a_student_is_tried_once_and_no_random_number_is_used_up(

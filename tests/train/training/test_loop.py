@@ -282,6 +282,14 @@ def test_a_rate_that_diverges_stops_the_stage_and_keeps_a_checkpoint_of_use(tmp_
     assert all(tensor.isfinite().all() for tensor in content["model"].values())
 
 
+def test_a_checkpoint_that_was_cut_short_is_named(tmp_path: Path) -> None:
+    fit(network(), stage(epochs=1), context(tmp_path))
+    file = tmp_path / "checkpoints/stage1.pt"
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(UserError, match=r"stage1\.pt is damaged .*: remove it, and go on with --resume"):
+        fit(network(), stage(epochs=2), context(tmp_path))
+
+
 def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path: Path) -> None:
     def rooted(model: nn.Module, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         return {"loss": (model(data[0]) * 0).sum().sqrt()}  # 0, with a gradient of 0 x inf
