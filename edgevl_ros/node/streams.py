@@ -30,8 +30,12 @@ def image_type(topic: str) -> type:
 
 
 def deserialize(cdr: bytes, topic: str) -> Image | CompressedImage:
-    """The image message in ``cdr``, received on ``topic``."""
-    return deserialize_message(cdr, image_type(topic))
+    """The image message in ``cdr``, received on ``topic``. Raises UserError where the bytes are none."""
+    kind = image_type(topic)
+    try:
+        return deserialize_message(cdr, kind)
+    except Exception as error:  # rclpy's own kind of error, which says no more
+        raise UserError(f"{topic}: {len(cdr)} bytes that are no {TYPE_NAMES[kind]}: {error}") from error
 
 
 def view(cdr: bytes, topic: str) -> Any:
