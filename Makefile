@@ -125,7 +125,7 @@ lint: setup
 # ARGS are those of `edgevl benchmark`; the scripts after it time single parts. Those of BY_THEMSELVES take long, or make
 # files.
 BY_THEMSELVES = aarch64.py backbones.py bits.py data_free.py fleet.py gpu.py many_machines.py networks.py one_home.py pruned.py quick_files.py \
-  real_rooms.py remembered.py rooms.py students.py
+  real_rooms.py remembered.py rooms.py students.py tensorrt_builds.py
 bench: setup
 	@$(CLEAN_ENV) $(VENV)/bin/edgevl benchmark $(ARGS)
 	@set -e; for script in $(filter-out $(addprefix benchmarks/,$(BY_THEMSELVES)),$(wildcard benchmarks/*.py)); do echo "$$script"; $(RUN) $$script; done

@@ -154,10 +154,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 def document(rows: list[dict[str, Any]], size_px: int, cpu_s: int) -> str:
     """docs/backbones.md."""
     works = sum("reason" not in row for row in rows)
+    some = "each" if len(rows) == len(families()) else len(rows)
     libraries = ", ".join(f"{name} {version(name)}" for name in ("timm", "torch", "onnxruntime"))
     return f"""# Which timm backbones can be a student
 
-Made by `benchmarks/backbones.py`, {libraries}. Of {len(rows)} of timm's {len(families())} families the
+Made by `benchmarks/backbones.py`, {libraries}. Of {some} of timm's {len(families())} families the
 smallest model below 30 M parameters that takes square RGB images, with random weights, at {size_px} px or the one
 size that it takes: traced, quantised, exported, and run in both engines, as `edgevl adapt` tries a student before
 it trains it. {works} of {len(rows)} families work; for the others `edgevl adapt` gives the reason that stands

@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.engine import inspect_onnx
 from tests.core.bundle.hostile import change_array, model_of, refusal
 from tests.core.tiny import (
     SIZE_PX,
@@ -140,3 +141,13 @@ def test_what_no_student_needs_is_refused_before_a_runtime_sees_it(
     message = refusal(bundle)
     assert re.search(reason, message)
     assert name in message
+
+
+def test_what_puts_columns_back_into_an_image_is_no_foreign_operator(bundle: Path) -> None:
+    """ONNX's Col2Im, of timm's volo: its output's shape is in the file, and it computes nothing but sums."""
+    model = model_of(bundle, "student.onnx")
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 1]), "one"))
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((1, 1, 1), np.float32), "columns"))
+    model.graph.node.append(helper.make_node("Col2Im", ["columns", "one", "one"], ["unused"]))
+    (bundle / "columns.onnx").write_bytes(model.SerializeToString())
+    assert inspect_onnx(bundle / "columns.onnx").operators["Col2Im"] == 1
