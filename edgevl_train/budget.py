@@ -1,13 +1,14 @@
 """A student by the time that it may take: the most accurate one that is fast enough on this machine.
 
-Which is more accurate than which is measured once, at equal training (``config/students.json``, made by
-benchmarks/students.py; none is shipped). How long each takes is measured here and now.
+Which is more accurate than which stands in ``config/students.json``: as shipped, by the ImageNet accuracy of the
+weights that timm has for each, with which a student begins; benchmarks/students.py makes one of equal training. How
+long each takes is measured here and now.
 """
 
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ _MEASURED_S = 0.5
 
 
 class Ranked(Section):
-    """A student of the ranking. ``score``: its accuracy there, which only tells more from less."""
+    """A student of a ranking. ``score``: its accuracy there, which only tells more from less."""
 
     name: str
     backbone: dict[str, Any] = Field(default_factory=dict)
@@ -41,33 +42,36 @@ class Ranked(Section):
         return f"{self.name} {json.dumps(self.backbone)}" if self.backbone else self.name
 
 
-def load_ranking(path: Path | None = None) -> list[Ranked]:
-    """The students by falling accuracy.
+class Ranking(Section):
+    """Students, in any order; ``by``: what they are ranked by, for people; ``made_by``: with what."""
+
+    made_by: str
+    by: str
+    students: tuple[Ranked, ...] = Field(min_length=1)
+
+
+def load_ranking(path: Path | None = None) -> Ranking:
+    """A ranking, its students by falling accuracy.
 
     Args:
-        path: {"students": [{"name", "backbone", "score"}]}; None: ``config/students.json``.
+        path: JSON of a :class:`Ranking`; None: ``config/students.json``.
 
     Raises:
-        UserError: it is not there, or is no ranking.
+        UserError: it cannot be read, or is no ranking.
     """
     path = resource("config") / RANKING_FILE if path is None else path
-    if not path.is_file():
-        raise UserError(
-            f"student.budget_ms chooses by a ranking of students, and none is shipped: make it with "
-            f"`python benchmarks/students.py --ranking {path}`, or name a student (--set student.name=...)"
-        )
     try:
-        found = [Ranked.model_validate(each) for each in json.loads(path.read_text(encoding="utf-8"))["students"]]
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        found = Ranking.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(
             f"ranking {path} cannot be read ({reason}): "
             "make it with benchmarks/students.py --ranking, or name a student"
         ) from error
-    return sorted(found, key=lambda each: -each.score)
+    return found.model_copy(update={"students": tuple(sorted(found.students, key=lambda each: -each.score))})
 
 
-def within_budget(recipe: Recipe, embed_dim: int, out: Path | None, ranking: Sequence[Ranked]) -> tuple[Recipe, str]:
+def within_budget(recipe: Recipe, embed_dim: int, out: Path | None, ranking: Ranking) -> tuple[Recipe, str]:
     """The recipe with the student that its ``student.budget_ms`` allows, and a sentence that says why it is that one.
 
     A run of ``out`` that has begun goes on with its own.
@@ -90,8 +94,8 @@ def within_budget(recipe: Recipe, embed_dim: int, out: Path | None, ranking: Seq
     def milliseconds(student: Ranked) -> float:
         return _int8_ms(_with_student(recipe, student.name, student.backbone).student, embed_dim)
 
-    chosen, sentence = choose(ranking, section.budget_ms, milliseconds)
-    where = f" ({section.size_px} px, int8, {ENGINE}, one thread)"
+    chosen, sentence = choose(ranking.students, section.budget_ms, milliseconds)
+    where = f" ({section.size_px} px, int8, {ENGINE}, one thread; ranked by {ranking.by})"
     return _with_student(recipe, chosen.name, chosen.backbone), sentence + where
 
 

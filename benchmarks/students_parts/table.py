@@ -108,7 +108,7 @@ def ranking(rows: Rows, candidates: Sequence[Candidate], size_px: int) -> dict[s
 
     A student that lacks a task of the others is left out.
     """
-    tasks = sorted({row["task"] for row in rows})
+    tasks, seeds = sorted({row["task"] for row in rows}), sorted({row["seed"] for row in rows})
     scored = []
     for candidate in candidates:
         found = [by_name(rows, task).get(candidate.name) for task in tasks]
@@ -117,9 +117,7 @@ def ranking(rows: Rows, candidates: Sequence[Candidate], size_px: int) -> dict[s
         mean = float(np.mean([score(of_seeds) for of_seeds in found if of_seeds]))
         scored.append({"name": candidate.model, "backbone": candidate.backbone, "score": round(mean, 4)})
     return {
-        "made_by": "benchmarks/students.py; the figures are in docs/students.md",
-        "tasks": tasks,
-        "seeds": sorted({row["seed"] for row in rows}),
-        "size_px": size_px,
+        "made_by": f"benchmarks/students.py at {size_px} px, seeds {', '.join(map(str, seeds))}; docs/students.md",
+        "by": f"top-1 of int8 students at equal training ({' and '.join(TITLES[task].lower() for task in tasks)})",
         "students": sorted(scored, key=lambda each: -each["score"]),
     }
