@@ -21,6 +21,7 @@ from edgevl_cli import (
     report,
     rooms,
     split,
+    teacher,
     training,
     watch,
 )
@@ -77,7 +78,7 @@ def _options(
 
 
 app.add_typer(bags.log, name="log", rich_help_panel=BAGS)
-app.add_typer(training.teacher, name="teacher", rich_help_panel=LEARNING)
+app.add_typer(teacher.app, name="teacher", rich_help_panel=LEARNING)
 app.add_typer(bundles.bundle, name="bundle", rich_help_panel=LEARNING)
 
 

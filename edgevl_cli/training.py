@@ -1,4 +1,4 @@
-"""Training on the command line: ``teacher pretrain``, ``adapt``, ``evaluate``."""
+"""Training on the command line: ``adapt``, ``evaluate``; the options that other commands share with them."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from edgevl_cli.ablation import SEEDS, check_together, parse_numbers, show_ablation
 from edgevl_cli.console import Json, answer, output_file, progress, waiting
-from edgevl_cli.grouped import LEARNING, NEEDED, RUN, GroupedCommand
+from edgevl_cli.grouped import LEARNING, NEEDED, RUN
 from edgevl_cli.resumable import resumable
 from edgevl_cli.topics import Depth, MaxSkew, Rgb, as_settings, checked_skew
 from edgevl_core.base.errors import UserError
@@ -43,8 +43,6 @@ Sign = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", help="New directory for what this makes.", rich_help_panel=NEEDED)]
 
-teacher = typer.Typer(no_args_is_help=True, help="A teacher for machines without CLIP weights.")
-
 
 def needs_training_extra() -> None:
     """Say which extra is missing before an import fails inside a library."""
@@ -58,55 +56,8 @@ def needs_training_extra() -> None:
         )
 
 
-@teacher.command(cls=GroupedCommand)
-def pretrain(
-    sources: Annotated[
-        list[Path],
-        typer.Argument(help="Bags with truth, folders with one folder of photos a label, CSV files image,caption."),
-    ],
-    out: Out,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            "--labels", help="Label file: words, synonyms and prompts for folders and rooms.", rich_help_panel=LEARNING
-        ),
-    ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME@FILE",
-            help="Image tower: a timm model and a .safetensors file of its weights.",
-            rich_help_panel=LEARNING,
-        ),
-    ] = None,
-    size_px: Annotated[
-        int | None, typer.Option(min=32, max=1024, help="Side of the model's input.", rich_help_panel=LEARNING)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Random seed.", rich_help_panel=LEARNING)] = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.", rich_help_panel=LEARNING)] = None,
-    rgb: Rgb = None,
-    depth: Depth = None,
-    max_skew_s: MaxSkew = None,
-    settings: Settings = [],  # noqa: B006  (typer copies it)
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a pretraining that was cut off.", rich_help_panel=RUN)
-    ] = False,
-    json: Json = None,
-) -> None:
-    """Train a small open_clip model on captioned images. Frames of bags, photos, or both."""
-    needs_training_extra()
-    of_bags = as_settings("", rgb, depth, max_skew_s)
-    given = [f"seed={seed}", *([] if epochs is None else [f"epochs={epochs}"]), *of_bags, *settings]
-    with resumable():
-        with waiting(LOADING):
-            from edgevl_train.pretrain.run import pretrain as run
-            from edgevl_train.pretrain.settings import load_settings
-
-        spec = run(sources, out, labels=labels, settings=load_settings(backbone, size_px, given), resume=resume)
-    answer({"teacher": spec, **_figures(out / "metrics.json")}, json, lambda: print(f"teacher: {spec}"))
-
-
-def _figures(file: Path) -> dict[str, Any]:
+def figures_of(file: Path) -> dict[str, Any]:
+    """What a JSON file of a run holds."""
     import json
 
     return dict(json.loads(file.read_text(encoding="utf-8")))
@@ -211,7 +162,7 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
 
 def answer_run(bundle: Path, out: Path, json: Path | None) -> None:
     """What a finished run has come to: its bundle and the decision."""
-    decision = _figures(out / "report.json")["decision"]
+    decision = figures_of(out / "report.json")["decision"]
     answer({"bundle": bundle, "run": out, "decision": decision}, json, lambda: _show_run(bundle, out, decision))
 
 
