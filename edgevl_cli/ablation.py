@@ -17,6 +17,7 @@ OF_ABLATION = {  # option -> what one run takes in its place
 OF_A_RUN = {  # option -> what to do in its place
     "--logger": "after it, `edgevl report DIR --to LOGGER` on its seed directories",
     "--sign": "it makes no bundle to sign, leave --sign out",
+    "--dry-run": "a dry run checks one run, not what --ablate varies: leave --ablate and its options out",
 }
 
 

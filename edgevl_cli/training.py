@@ -124,7 +124,7 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
     """Distil the teacher into a small int8 student for the places in these bags, without a label."""
     needs_training_extra()
     of_ablation = {"--seeds": seeds, "--test": test, "--variant": variant, "--weight-bits": weight_bits}
-    check_together(ablate, of_ablation | {"--sign": sign, "--logger": logger})
+    check_together(ablate, of_ablation | {"--sign": sign, "--logger": logger, "--dry-run": dry_run})
     from edgevl_core.bundle.labels import load_labels
     from edgevl_core.pairlog.pairs import expected_pairs
     from edgevl_train.data.cache import find_bags
@@ -139,7 +139,7 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
     if dry_run:
         from edgevl_train.plan import plan
 
-        planned = plan(bags, teacher, labels, out, resolved)
+        planned = plan(bags, teacher, labels, out, resolved, resume=resume)
         answer({"plan": planned.splitlines()}, json, lambda: print(planned))
         return
     if ablate:

@@ -15,15 +15,21 @@ _COLUMNS = 60  # of the picture of a bag's time
 
 
 def plan(
-    bags: Sequence[Path | str], teacher_spec: str, labels_path: Path | str, out: Path | str, recipe: Recipe
+    bags: Sequence[Path | str],
+    teacher_spec: str,
+    labels_path: Path | str,
+    out: Path | str,
+    recipe: Recipe,
+    *,
+    resume: bool = False,
 ) -> str:
     """What :func:`edgevl_train.adapt.adapt` would do. Images are not decoded, so broken ones still count as pairs.
 
     Raises:
         UserError: wrong input, as for ``adapt``; a bag without pairs.
     """
-    check_out(Path(out), resume=False)
-    setup = prepare(bags, teacher_spec, labels_path, recipe)
+    check_out(Path(out), resume=resume)
+    setup = prepare(bags, teacher_spec, labels_path, recipe, out=Path(out) if resume else None)
     recipe, student, teacher = setup.recipe, setup.recipe.student, setup.teacher
     parameters = sum(p.numel() for p in setup.student.parameters()) / 1e6
     origin = f", starts from {student.start_from}" if student.start_from else ""

@@ -11,6 +11,7 @@ from edgevl_core.bundle.labels import LabelSet, load_labels, normalise_word
 from edgevl_train.ablation.ablate import VARIED
 from edgevl_train.data.run_data import RunData
 from edgevl_train.recipe import Recipe, parse_recipe
+from edgevl_train.stage_sections import StageSection
 
 SAME = ("epochs", "batch", "accumulate", "patience")  # how many steps a stage takes, and of what
 
@@ -50,20 +51,27 @@ def part_of(data: RunData, percent: int, seed: int) -> RunData:
 
 
 def with_steps_of(recipe: Recipe, whole: int, part: int) -> Recipe:
-    """The recipe with epochs enough for the steps that it takes on ``whole`` pairs, where there are ``part``."""
+    """The recipe with epochs enough for the steps that it takes on ``whole`` pairs, where there are ``part``.
+
+    Its patience, in epochs too, lasts as many steps.
+    """
     return recipe.model_copy(
         update={
-            name: section.model_copy(update={"epochs": _epochs(section.epochs, section.batch, whole, part)})
+            name: section.model_copy(update=_epochs(section, whole, part))
             for name, section in (("stage1", recipe.stage1), ("stage2", recipe.stage2))
         }
     )
 
 
-def _epochs(epochs: int, batch: int, whole: int, part: int) -> int:
+def _epochs(section: StageSection, whole: int, part: int) -> dict[str, int]:
     def steps(pairs: int) -> int:
-        return pairs // min(batch, pairs)
+        """Of the optimiser in an epoch."""
+        return -(-(pairs // min(section.batch, pairs)) // section.accumulate)
 
-    return max(min(epochs, 1), round(epochs * steps(whole) / steps(part)))
+    def scaled(epochs: int) -> int:
+        return max(min(epochs, 1), round(epochs * steps(whole) / steps(part)))
+
+    return {"epochs": scaled(section.epochs), "patience": scaled(section.patience)}
 
 
 def parted_vocabulary(recipe: Recipe, labels: LabelSet) -> tuple[LabelSet, LabelSet]:

@@ -60,7 +60,8 @@ def untrained_students(
         pixels: (N, 3, S, S) uint8 to calibrate with, N >= 1.
     """
     start = fake_quantise(fuse(student), scheme)
-    some = pixels[:: -(-len(pixels) // _BIAS_IMAGES)]
+    # Drawn, not every so many: RGB and depth come in turn, and an even step sees one of them alone.
+    some = pixels[torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))[:_BIAS_IMAGES]]
     for clipped in (False, True):
         weights = clip_weights(copy.deepcopy(start)) if clipped else start
         for ranges, set_ranges in _RANGES.items():

@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor, fx, nn
 
 from edgevl_core.base.errors import UserError
-from edgevl_train.quantise import QuantStudent
+from edgevl_train.quantise import QuantStudent, Scheme
 from edgevl_train.quantise.fake import ActivationQuantiser, QuantisedLayer
 
 NAME = "bottleneck"
@@ -28,13 +28,14 @@ class Bottleneck(nn.Module):
     Args:
         source: what quantises the input.
         channels, narrow: C, and how many travel.
+        scheme: the student's own, of its other layers.
     """
 
-    def __init__(self, source: ActivationQuantiser, channels: int, narrow: int) -> None:
+    def __init__(self, source: ActivationQuantiser, channels: int, narrow: int, scheme: Scheme) -> None:
         super().__init__()
-        self.encode = QuantisedLayer(nn.Conv2d(channels, narrow, 1), source)
-        self.travels = ActivationQuantiser()
-        self.decode = QuantisedLayer(nn.Conv2d(narrow, channels, 1), self.travels)
+        self.encode = QuantisedLayer(nn.Conv2d(channels, narrow, 1), source, scheme)
+        self.travels = ActivationQuantiser(power_of_two=scheme.power_of_two)
+        self.decode = QuantisedLayer(nn.Conv2d(narrow, channels, 1), self.travels, scheme)
         self.after = ActivationQuantiser()
         self.after.load_state_dict(source.state_dict())
 
@@ -111,7 +112,8 @@ def narrowed(quantised: QuantStudent, node: fx.Node, features: Tensor, narrow: i
     """
     network = quantised.network
     source: Any = network.get_submodule(str(node.target))  # an ActivationQuantiser
-    bottleneck = Bottleneck(source, features.shape[1], narrow)
+    scheme = next(module.scheme for module in network.modules() if isinstance(module, QuantisedLayer))
+    bottleneck = Bottleneck(source, features.shape[1], narrow, scheme)
     _begin_with_components(bottleneck, features)
     network.add_submodule(NAME, bottleneck)
     with network.graph.inserting_after(node):
@@ -130,6 +132,12 @@ class Back(nn.Module):
         self.quantised = quantised
         nodes = list(quantised.network.graph.nodes)
         self._node, self._before = node, nodes[: nodes.index(node)]
+
+    def train(self, mode: bool = True) -> "Back":
+        """The bottleneck alone: a BatchNorm that could not be folded keeps its statistics."""
+        super().train(False)
+        self.quantised.network.get_submodule(NAME).train(mode)
+        return self
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) float32, what ``node`` gives -> (N, D) float32, L2-normalised."""

@@ -233,6 +233,7 @@ def test_a_run_directory_that_exists(drive: Path, tmp_path: Path) -> None:
         (["--variant", "stage1.lr=1"], "for one run pass each of its settings with --set"),
         (["--test", "bag"], "for one run ask `edgevl evaluate RUN/bundle BAG` afterwards"),
         (["--ablate", "--sign", "key"], "--sign and --ablate: it makes no bundle to sign, leave --sign out"),
+        (["--ablate", "--dry-run"], "--dry-run and --ablate: a dry run checks one run"),
         (["--ablate", "--logger", "mlflow"], "--logger and --ablate: after it, `edgevl report DIR --to LOGGER`"),
     ],
 )

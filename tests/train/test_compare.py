@@ -104,6 +104,17 @@ def test_parts_lie_within_each_other_and_take_the_same_steps(run_data: RunData, 
     assert with_steps_of(tiny_recipe, 100, 100) == tiny_recipe
 
 
+def test_patience_and_accumulation_are_counted_in_steps_too(tiny_recipe: Recipe) -> None:
+    """64 a batch: 100 batches of the whole, 10 of the part."""
+    how = {"epochs": 40, "batch": 64, "patience": 5}
+    recipe = tiny_recipe.model_copy(update={"stage1": tiny_recipe.stage1.model_copy(update=how)})
+    stage = with_steps_of(recipe, 6400, 640).stage1
+    assert (stage.epochs, stage.patience) == (400, 50)
+    grouped = recipe.model_copy(update={"stage1": recipe.stage1.model_copy(update={"accumulate": 4})})
+    # 25 updates in an epoch of the whole; 3 in one of the part, the last of two batches
+    assert with_steps_of(grouped, 6400, 640).stage1.epochs == round(40 * 25 / 3)
+
+
 def test_every_second_word_that_is_no_label_is_hidden(base: Recipe) -> None:
     labels = load_labels("home")
     learned, held_out = parted_vocabulary(base, labels)

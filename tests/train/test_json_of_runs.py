@@ -30,6 +30,7 @@ def test_adapt(
     assert set(said["decision"]) >= {"deploy", "sentence", "rows"}
     planned = answer_of(capsys, *words, "--out", tmp_path / "new", "--dry-run")
     assert any(line.startswith("student test_resnet") for line in planned["plan"])
+    assert answer_of(capsys, *words, "--out", finished_run, "--resume", "--dry-run")["plan"]
 
 
 def test_evaluate_and_report(sim_bag: Path, finished_run: Path, capsys: Capture) -> None:

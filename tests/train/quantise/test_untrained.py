@@ -1,14 +1,32 @@
 """Post-training quantisation at its best: clipped weights, corrected biases, the best of all by validation."""
 
+from itertools import islice
+
+import pytest
 import torch
 from torch import nn
 
-from edgevl_train.quantise import Scheme, calibrate, clip_weights, correct_biases, fake_quantise, float_copy, fuse
+from edgevl_train.quantise import (
+    QuantStudent,
+    Scheme,
+    calibrate,
+    clip_weights,
+    correct_biases,
+    fake_quantise,
+    float_copy,
+    fuse,
+    search,
+    untrained_students,
+)
 from edgevl_train.quantise.fake import QuantisedLayer
 from edgevl_train.student.network import Student
 
 
 def quantised(bits: int):
+    return fake_quantise(fuse(small_student()), Scheme(bits))
+
+
+def small_student() -> Student:
     torch.manual_seed(0)
     layers = [
         nn.Conv2d(3, 8, 3, 2),
@@ -23,7 +41,7 @@ def quantised(bits: int):
     for module in student.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.uniform_(-0.5, 0.5)
-    return fake_quantise(fuse(student), Scheme(bits))
+    return student
 
 
 def rounding_error(layer: QuantisedLayer, weight: torch.Tensor) -> float:
@@ -41,6 +59,23 @@ def test_clipped_weights_are_rounded_with_less_error() -> None:
     ]
     assert all(after <= before * (1 + 1e-6) for after, before in errors)
     assert sum(after for after, _ in errors) < 0.9 * sum(before for _, before in errors)
+
+
+def test_biases_are_corrected_by_both_modalities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pixels are RGB and depth in turn, here dark and bright."""
+    pixels = torch.randint(0, 100, (512, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    pixels[1::2] += 100
+    seen: list[torch.Tensor] = []
+
+    def correct(q: QuantStudent, reference: QuantStudent, some: torch.Tensor) -> QuantStudent:
+        seen.append(some)
+        return correct_biases(q, reference, some)
+
+    monkeypatch.setattr(search, "correct_biases", correct)
+    list(islice(untrained_students(small_student(), pixels, Scheme(4)), 2))
+    bright = (seen[0].float().mean((1, 2, 3)) > 100).sum().item()
+    assert len(seen[0]) == 64
+    assert 16 <= bright <= 48
 
 
 def test_corrected_biases_give_the_float_layers_means() -> None:
