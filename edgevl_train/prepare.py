@@ -33,7 +33,7 @@ from edgevl_train.new_student import new_student, own_widths
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise.trial import check_student
 from edgevl_train.recipe import Recipe
-from edgevl_train.restore import check_teacher, earlier_bundle
+from edgevl_train.restore import as_noted_in, check_teacher, earlier_bundle
 from edgevl_train.run_directory import INPUTS_FILE, Inputs, describe_inputs, open_run
 from edgevl_train.sharing import among
 from edgevl_train.student.network import Student
@@ -155,7 +155,9 @@ def prepare(
     earlier = earlier_runs(recipe, teacher)
     start = recipe.student.start_from
     with_bundle = start is not None and earlier_bundle(start) is not None
-    tried = (with_bundle and not pruned) or (out is not None and (out / INPUTS_FILE).is_file())
+    tried = with_bundle and not pruned
+    if out is not None and (out / INPUTS_FILE).is_file():
+        teacher, tried = as_noted_in(out, teacher), True
     if not tried and first_process():
         check_student(recipe.student, teacher.embed_dim)
     warnings = doubts + enlarged_views(teacher, recipe.cache.size_px)

@@ -18,7 +18,7 @@ from edgevl_train.run_directory import FLOAT_STUDENT, read_inputs
 from edgevl_train.sections import StudentSection
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.student.normalisation import adopt_biases
-from edgevl_train.teacher.loading import Teacher, teacher_key
+from edgevl_train.teacher.model import Teacher, as_noted_by_earlier, teacher_key
 
 Network = TypeVar("Network", bound=nn.Module)
 STAGES = ("stage2", "stage1")  # the later one first
@@ -61,10 +61,18 @@ def check_teacher(run: Path, teacher: Teacher) -> None:
     Raises:
         UserError: it is another one, or the run does not say.
     """
-    # The run may have been made in the other precision; the texts' vectors are the same up to rounding.
-    keys = {teacher_key(replace(teacher, precision=precision)) for precision in ("32-true", "bf16-mixed")}
+    keys = {teacher_key(each) for each in as_noted_by_earlier(teacher)}
     if read_inputs(run).get("teacher") not in keys:
-        raise UserError(f"{run} was made with another teacher than {teacher.id}: pass that one as --teacher")
+        raise UserError(
+            f"{run} was made with another teacher than {teacher.id} (name, weights, config.json and preprocessing "
+            "count): pass that one as --teacher"
+        )
+
+
+def as_noted_in(run: Path, teacher: Teacher) -> Teacher:
+    """The teacher to go on with in a run: one of an earlier version did not note a config.json, and keeps its key."""
+    older = replace(teacher, config_sha256="")
+    return older if read_inputs(run).get("teacher") == teacher_key(older) else teacher
 
 
 def check_bundle_teacher(bundle: Path, manifest: Manifest, teacher: Teacher) -> None:

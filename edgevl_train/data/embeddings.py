@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_train.data.cache import Cache
 from edgevl_train.data.run_data import view_pixels
 from edgevl_train.data.views import Views, crop
-from edgevl_train.teacher.model import Teacher, teacher_key
+from edgevl_train.teacher.model import Teacher, as_noted_by_earlier, teacher_key
 
 SAVE_EVERY = 20  # batches
 EMBEDDINGS = "teacher_embeddings"
@@ -151,12 +151,11 @@ def open_embeddings(
         content = json.loads(meta.read_text())
         key, first = content["key"], np.array(content["only_full"], np.int64)
         whole = np.setdiff1d(np.flatnonzero(done.all(0)), first)
-        # It may have been made in the other precision, which moves an embedding by rounding only.
-        precisions = (replace(teacher, precision=precision) for precision in ("32-true", "bf16-mixed"))
+        models = as_noted_by_earlier(teacher)
         if (
             len(whole) + len(first) < len(cache)
             or not done[0].all()
-            or key not in [_key(model, cache, views, first, content.get("by", "")) for model in precisions]
+            or key not in [_key(model, cache, views, first, content.get("by", "")) for model in models]
         ):
             raise ValueError("not finished, or of another teacher, other pairs or other views")
         return np.memmap(data, np.float16, "r", shape=shape), whole, first

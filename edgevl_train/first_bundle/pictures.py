@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -81,11 +80,13 @@ def _of_bag(path: Path, most: int, unreadable: list[str]) -> list[NDArray[np.uin
         topics = [topic for role in ("rgb", "grey") for topic in image_topics(reader) if topic.role == role]
         if not topics:
             raise UserError(f"--calibrate {path}: the bag has no RGB images; name a folder of pictures or another bag")
-        step = max(1, reader.topics[topics[0].name].count // most)
+        wanted = set(spread(np.arange(reader.topics[topics[0].name].count), most).tolist())
         found = []
-        for message in islice(reader.messages([topics[0].name]), 0, None, step):
+        for number, message in enumerate(reader.messages([topics[0].name])):
+            if number not in wanted:
+                continue
             try:
                 found.append(decode_rgb(deserialize(message.data, message.msgtype)))
             except (BrokenMessage, ImageFormatError) as error:
                 unreadable.append(f"{path} at {message.stamp_ns / 1e9:.3f} s: {' '.join(str(error).split())}")
-    return found[:most]
+    return found

@@ -91,7 +91,7 @@ def train(data: Captioned, settings: Pretraining, context: RunContext) -> tuple[
     best, done, total = Best(), 0, sum(settings.section(phase).epochs for phase in phases)
     for phase in phases:
         model.visual.trunk.requires_grad_(phase == "whole")
-        stage = _stage(phase, data, train_rows, val_rows, tokens, settings, context.fabric)
+        stage = stage_of(phase, data, train_rows, val_rows, tokens, settings, context.fabric)
         epochs = stage.section.epochs
         part = replace(context, on_progress=_part_of(context.on_progress, done, epochs, total))
         best = fit(model, stage, part, seed=settings.seed, checkpoint_every_s=settings.checkpoint_every_s)
@@ -111,7 +111,7 @@ def _part_of(on_progress: OnProgress, before: int, epochs: int, total: int) -> O
     return show
 
 
-def _stage(
+def stage_of(
     phase: Phase,
     data: Captioned,
     train_rows: NDArray[np.int64],
@@ -120,6 +120,7 @@ def _stage(
     settings: Pretraining,
     fabric: Fabric,
 ) -> Stage:
+    """One phase of the training, in which each process of ``fabric`` has its part of every batch."""
     world = fabric.world_size
     own = min(settings.batch, len(train_rows)) // world
     steps = len(train_rows) // (own * world)
@@ -128,7 +129,7 @@ def _stage(
         generator = np.random.default_rng([settings.seed, phase == "whole", epoch])
         order = generator.permutation(train_rows)
         seeds, whole = generator.integers(2**63, size=steps), own * world
-        mine = slice(fabric.global_rank * own, (fabric.global_rank + 1) * own)
+        mine = slice(fabric.global_rank, None, world)  # of sorted rows, so that each has some of every folder
         for step in range(first, steps):
             rows = order[step * whole : (step + 1) * whole]
             yield _batch(data, rows, mine, tokens, settings, int(seeds[step]), fabric.device)
@@ -196,7 +197,7 @@ def _batch(
 
     Args:
         rows: of the batch of all processes, for which all is drawn, so that each has the same sentences, and an image
-            looks the same whichever process has it; ``mine``: this process's part.
+            looks the same whichever process has it; ``mine``: this process's part of them, once they are sorted.
     """
     generator = torch.Generator().manual_seed(seed)
     boxes, flips = random_boxes(len(rows), settings.min_scale, settings.max_aspect, generator)
@@ -220,7 +221,7 @@ def zero_shot_top1(
     model.eval()
     device = model.logit_scale.device
     vectors = [functional.normalize(model.encode_text(each.to(device)).float(), dim=-1).mean(0) for each in tokens]
-    text = torch.stack(vectors)
+    text = functional.normalize(torch.stack(vectors), dim=-1)  # as a label bank has it
 
     def hits(start: int) -> int:
         part = rows[start : start + 128]

@@ -16,6 +16,7 @@ import edgevl_train.torchvision_ops  # noqa: F401  (before open_clip)
 import open_clip
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.base.hashing import sha256_bytes
 
 ACCEPTED = (
     "accepted are open_clip:<name>/<pretrained tag>, open_clip:<name>/<pretrained tag>@<checkpoint or directory>, "
@@ -37,11 +38,13 @@ class TeacherConfig:
             model's name ask for QuickGELU.
         model_cfg: open_clip's, with the activation that is right for the weights.
         preprocess_cfg: open_clip's; what is missing is CLIP's own.
+        sha256: hex digest of ``model_cfg`` where only a file says it; "" where the label does.
     """
 
     label: str
     model_cfg: dict[str, Any]
     preprocess_cfg: dict[str, Any]
+    sha256: str = ""
 
     @property
     def quick_gelu(self) -> bool:
@@ -131,7 +134,8 @@ def config_of_json(spec: str, path: Path) -> TeacherConfig:
     if missing:
         raise UserError(f"teacher {spec!r}: {path} is no open_clip config (no {', '.join(missing)})")
     label = path.parent.name if path.name == CONFIG_FILE else path.stem
-    return TeacherConfig(label, full["model_cfg"], full.get("preprocess_cfg", {}))
+    digest = sha256_bytes(json.dumps(full["model_cfg"], sort_keys=True).encode())
+    return TeacherConfig(label, full["model_cfg"], full.get("preprocess_cfg", {}), digest)
 
 
 def _model_cfg(spec: str, name: str) -> dict[str, Any]:

@@ -36,12 +36,13 @@ __all__ = ["Teacher", "load_teacher", "teacher_key"]
 
 @dataclass(frozen=True)
 class _Loaded:
-    """``label``: for :attr:`Teacher.id`."""
+    """``label``: for :attr:`Teacher.id`; ``config_sha256``: as there."""
 
     model: Any  # open_clip's, which says no types
     tokenizer: Callable[[list[str]], Tensor]
     weights: Path
     label: str
+    config_sha256: str = ""
 
 
 def load_teacher(spec: str, *, batch: int = 64, precision: str = "32-true", device: str = "cpu") -> Teacher:
@@ -89,6 +90,7 @@ def load_teacher(spec: str, *, batch: int = 64, precision: str = "32-true", devi
         preprocess=preprocess,
         batch=batch,
         precision=precision,
+        config_sha256=loaded.config_sha256,
     )
 
 
@@ -144,7 +146,8 @@ def _from_files(spec: str, source: str, checkpoint: Path) -> _Loaded:
     text_model = [place for place in places if (place / TEXT_MODEL).is_file()]
     if "hf_model_name" in config.model_cfg["text_cfg"] and text_model:
         config.model_cfg["text_cfg"]["hf_model_name"] = str(text_model[0])
-    return _Loaded(_filled(spec, config, weights), tokenizer, weights, f"{config.label}@{weights.name}")
+    label = f"{config.label}@{weights.name}"
+    return _Loaded(_filled(spec, config, weights), tokenizer, weights, label, config.sha256)
 
 
 def _config(spec: str, source: str, checkpoint: Path, archived: bool | None) -> TeacherConfig:

@@ -9,7 +9,7 @@ ones as good (0.615 against 0.616, standard error 0.020; docs/results.md).
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,11 +45,13 @@ class Teacher:
     """A frozen CLIP. Made by :func:`edgevl_train.teacher.loading.load_teacher`.
 
     Attributes:
-        id: name without a machine's path; two teachers with the same id and ``weights_sha256`` are the same.
+        id: name without a machine's path; two teachers with the same id, ``weights_sha256`` and ``config_sha256`` are
+            the same.
         embed_dim: D.
         logit_scale: factor of the cosine before the softmax (CLIP's is about 100).
         weights_sha256: hex digest of the checkpoint file.
         size_px: side of the teacher's own input.
+        config_sha256: hex digest of its architecture where a config.json says it; "" where ``id`` does.
     """
 
     id: str
@@ -62,6 +64,7 @@ class Teacher:
     preprocess: dict[str, Any] = field(repr=False)
     batch: int = 64
     precision: str = "32-true"
+    config_sha256: str = ""
 
     @property
     def device(self) -> torch.device:
@@ -170,5 +173,16 @@ def teacher_key(teacher: Teacher) -> str:
         teacher.weights_sha256,
         teacher.precision,
         json.dumps(teacher.preprocess, sort_keys=True, default=list),
+        *([teacher.config_sha256] if teacher.config_sha256 else []),
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def as_noted_by_earlier(teacher: Teacher) -> list[Teacher]:
+    """The forms in which a finished run may know this teacher, for :func:`teacher_key` of each.
+
+    It may have run in the other precision, which moves an embedding by rounding only. A run of an earlier version did
+    not note a config.json: it is taken at its word, since it cannot be told from the same teacher.
+    """
+    precisions, configs = ("32-true", "bf16-mixed"), (teacher.config_sha256, "")
+    return [replace(teacher, precision=precision, config_sha256=sha) for precision in precisions for sha in configs]

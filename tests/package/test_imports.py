@@ -116,7 +116,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "adapt": "data evaluation export_bundle loggers merge metrics_file prepare progress recipe restore "
         "run_directory training",
         "budget": "quantise recipe run_directory sections",
-        "comparison": "ablation data prepare progress quantise recipe run_directory training",
+        "comparison": "ablation data prepare progress quantise recipe run_directory stage_sections training",
         "data": "recipe sections sharing teacher",
         "evaluation": "data metrics_file recipe restore sharing teacher",
         "export_bundle": "data evaluation golden_inputs prepare quantise recipe run_directory sections "

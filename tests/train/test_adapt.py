@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,8 @@ from edgevl_train.metrics_file import read_records
 from edgevl_train.plan import plan
 from edgevl_train.quantise import op_counts
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe, parse_recipe
-from edgevl_train.teacher.loading import load_teacher
+from edgevl_train.teacher.loading import load_teacher, teacher_key
+from edgevl_train.training.precision import resolve_precision
 from tests.paths import ROOT
 from tests.train.logged import almost, curves, in_tensorboard
 
@@ -161,8 +163,10 @@ def test_a_run_of_an_earlier_version_is_resumed_where_its_recipe_means_the_same(
     settings = yaml.safe_load((out / "recipe.yaml").read_text())
     del settings["stage1"]["contrast_weight"]  # a key that was added later; it means 0
     (out / "recipe.yaml").write_text(yaml.safe_dump(settings))
-    _as_made_from(out, recipe=sha256_file(out / "recipe.yaml"))
     spec = f"open_clip:@{teacher_directory}"
+    teacher = load_teacher(spec, precision=resolve_precision(recipe.teacher.precision, "cpu"))
+    teacher = replace(teacher, config_sha256="")  # which was not noted either
+    _as_made_from(out, recipe=sha256_file(out / "recipe.yaml"), teacher=teacher_key(teacher))
     assert adapt([sim_bag], spec, LABELS, out, recipe, resume=True) == out / "bundle"
     settings["stage1"]["lr"] *= 2
     (out / "recipe.yaml").write_text(yaml.safe_dump(settings))

@@ -14,6 +14,8 @@ from edgevl_core.bundle.labels import LabelSet, load_labels
 from edgevl_core.bundle.student_bundle import load_bundle
 from edgevl_core.classify.classifier import Classifier
 from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_core.pairlog.types import IMAGE, image_msg, serialize
+from edgevl_core.pairlog.writer import BagWriter
 from edgevl_train.evaluation.evaluate import evaluate
 from edgevl_train.first_bundle.make import Pictures, make_bundle
 from edgevl_train.first_bundle.pictures import read_pictures
@@ -22,6 +24,7 @@ from edgevl_train.quantise import fuse
 from edgevl_train.teacher.config import TeacherConfig
 from edgevl_train.teacher.loading import build_model, load_teacher
 from edgevl_train.teacher.model import Teacher
+from tests.core.bags import RGB_TOPIC, stamp
 
 pytestmark = pytest.mark.train
 
@@ -109,6 +112,17 @@ def test_where_int8_is_not_near_enough_the_float_tower_answers(
     assert not found.int8
     assert (out / STUDENT_INT8).read_bytes() == (out / STUDENT_FP32).read_bytes()
     load_bundle(out)
+
+
+def test_pictures_of_a_bag_reach_to_its_end(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "drive") as bag:
+        bag.add_topic(RGB_TOPIC, IMAGE)
+        for number in range(38):
+            picture = np.full((6, 8, 3), number, np.uint8)
+            bag.write(RGB_TOPIC, serialize(image_msg(picture, "rgb8", stamp(number), "camera")), stamp(number))
+    for most, expected in ((20, np.linspace(0, 37, 20).astype(int)), (38, range(38)), (100, range(38))):
+        numbers = [int(image[0, 0, 0]) for image in read_pictures([tmp_path / "drive"], most).images]
+        assert numbers == list(expected)
 
 
 def test_pictures_from_files_and_their_refusals(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from torch.nn import functional
 from edgevl_core.base.errors import UserError
 from edgevl_train.data.augment import COLOUR_DRAWS, random_boxes, shift_colour
 from edgevl_train.pretrain.captioned import Captioned, read_captioned
-from edgevl_train.pretrain.clip_training import train
+from edgevl_train.pretrain.clip_training import stage_of, train, zero_shot_top1
 from edgevl_train.pretrain.run import pretrain
 from edgevl_train.pretrain.settings import Pretraining
+from edgevl_train.sharing import alone
 from edgevl_train.training.context import RunContext
 from edgevl_train.training.distributed import start_fabric
 
@@ -63,6 +65,40 @@ def test_it_learns_and_is_deterministic(tmp_path: Path) -> None:
     assert best.metrics["score"] > 0.8
     again, _ = train(data, settings, RunContext(fabric, tmp_path / "two"))
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_each_process_has_images_of_every_folder() -> None:
+    """Images lie in the file folder by folder, and the BatchNorms of process 0 are the model's."""
+    rgb = np.random.default_rng(0).integers(0, 255, (16, 8, 8, 3), dtype=np.uint8)
+    data = Captioned(rgb, np.repeat([0, 1], 8), np.zeros(16, np.int64), ["attic", "office"], [])
+    rows, tokens, settings = np.arange(16), [torch.zeros(1, 16, dtype=torch.int64)] * 2, Pretraining(batch=16)
+
+    def first_batch(rank: int, world: int) -> tuple[torch.Tensor, torch.Tensor]:
+        fabric = SimpleNamespace(global_rank=rank, world_size=world, device=torch.device("cpu"))
+        (batch,) = stage_of("whole", data, rows, rows[:0], tokens, settings, fabric).batches(0, 0)
+        return batch.pixels, batch.caption
+
+    pixels, caption = first_batch(0, 1)
+    for rank in range(2):
+        mine, shown = first_batch(rank, 2)
+        assert torch.bincount(shown).tolist() == [4, 4]
+        assert torch.equal(shown, caption[rank::2])
+        assert torch.equal(mine, pixels[rank::2])  # whichever process has an image, it looks the same
+
+
+def test_the_best_epoch_is_chosen_by_the_rule_of_a_label_bank() -> None:
+    """A caption whose sentences differ has a short mean, which must not count against it."""
+    axes = torch.eye(4)
+    image = functional.normalize(0.5 * axes[0] + 0.6 * (axes[1] + axes[2]) / 2**0.5 + 0.6 * axes[3], dim=0)
+    model = SimpleNamespace(
+        eval=lambda: None,
+        logit_scale=torch.zeros(()),
+        encode_text=lambda tokens: axes[tokens[:, 0]],
+        encode_image=lambda pixels: image.expand(len(pixels), -1),
+    )
+    data = Captioned(np.zeros((1, 8, 8, 3), np.uint8), np.array([1]), np.zeros(1, np.int64), ["one", "two"], [])
+    tokens = [torch.tensor([[0]]), torch.tensor([[1], [2]])]
+    assert zero_shot_top1(model, data, np.array([0]), tokens, Pretraining(), alone) == 1.0
 
 
 def test_colour_jitter_without_strength_changes_nothing() -> None:

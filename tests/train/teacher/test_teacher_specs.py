@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,12 @@ from open_clip.transformer import QuickGELU
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.camera.preprocess import Preprocess
+from edgevl_train.recipe import load_recipe
+from edgevl_train.restore import as_noted_in, check_teacher
+from edgevl_train.run_directory import Inputs, open_run
 from edgevl_train.teacher.config import SEEN, config_of_name, config_of_tag
-from edgevl_train.teacher.loading import build_model, load_teacher
-from edgevl_train.teacher.model import enlarged_views, own_view
+from edgevl_train.teacher.loading import build_model, load_teacher, teacher_key
+from edgevl_train.teacher.model import Teacher, enlarged_views, own_view
 
 pytestmark = pytest.mark.train
 
@@ -159,6 +163,33 @@ def test_the_code_in_a_torchscript_archive_says_the_activation(tiny: Path, tmp_p
     assert np.allclose(found, expected(tiny, quick_gelu, image), atol=1e-5)
     with pytest.raises(UserError, match=r"the code in archive\.pt computes"):
         load_teacher(f"open_clip:tiny/{'plain' if quick_gelu else 'quick'}@{archive}")
+
+
+def test_a_config_json_belongs_to_the_teacher_and_a_tag_says_it_all(tiny: Path, tmp_path: Path) -> None:
+    recipe, config = load_recipe("demo"), tmp_path / "own.json"
+
+    def of_config(**changed: object) -> Teacher:
+        config.write_text(json.dumps(TINY | changed))
+        return load_teacher(f"open_clip:{config}@{tiny}")
+
+    def made_by(teacher: Teacher) -> Inputs:
+        return Inputs((), teacher_key(teacher), "", "", "")
+
+    plain, quick, again = of_config(), of_config(quick_gelu=True), of_config()
+    assert (plain.name, teacher_key(plain)) == (quick.name, teacher_key(again))
+    open_run(tmp_path / "run", made_by(plain), recipe)
+    with pytest.raises(UserError, match="was made with another teacher: resume with the same"):
+        open_run(tmp_path / "run", made_by(as_noted_in(tmp_path / "run", quick)), recipe)
+    with pytest.raises(UserError, match="was made with another teacher than open_clip:own"):
+        check_teacher(tmp_path / "run", quick)
+    assert as_noted_in(tmp_path / "run", again) == again
+
+    # A run of an earlier version does not know the configuration; it goes on under the key that it has.
+    older = replace(plain, config_sha256="")
+    open_run(tmp_path / "older", made_by(older), recipe)
+    check_teacher(tmp_path / "older", plain)
+    assert as_noted_in(tmp_path / "older", plain) == older
+    assert load_teacher(f"open_clip:tiny/plain@{tiny}").config_sha256 == ""
 
 
 def test_what_training_scripts_leave_in_a_checkpoint(tiny: Path, tmp_path: Path) -> None:
