@@ -35,8 +35,9 @@ Keywords = Annotated[dict[str, Any], AfterValidator(_is_json)]
 class StudentSection(Section):
     """Which network is trained; see :func:`edgevl_train.student.network.build_student`.
 
-    For a name among the presets, ``size_px`` and ``head`` default to the preset's. First weights: random, those with
-    which an earlier run of ``edgevl adapt`` ended (``start_from``), or of a ``pretrained`` backbone: a file, timm's own
+    For a name among the presets, ``size_px`` and ``head`` default to the preset's; with ``start_from``, what is left
+    open is that run's, see :func:`edgevl_train.data.replay.inherited`. First weights: random, those with which an
+    earlier run of ``edgevl adapt`` ended (``start_from``), or of a ``pretrained`` backbone: a file, timm's own
     download, the image tower of a teacher that is the same network, or "auto", see :mod:`edgevl_train.new_student`.
     ``pretrained_mean`` and ``pretrained_std``, of RGB in 0..1, are what that file's weights were made for; left out,
     timm's for the name. ``budget_ms`` chooses name and backbone: the most accurate student whose int8 file takes no
@@ -87,6 +88,8 @@ class StudentSection(Section):
     def _as_preset(cls, given: Any) -> Any:
         if not isinstance(given, dict) or given.get("name") not in list(presets.PRESETS):
             return given
+        if given.get("start_from") is not None:
+            return given  # what is not given here is inherited from that run
         preset = presets.PRESETS[given["name"]]
         return {"size_px": preset.size_px, "head": preset.head} | given
 

@@ -138,8 +138,8 @@ def open_embeddings(
     """What an earlier run has left.
 
     Returns:
-        (K, N, D) float16, memory-mapped, read-only; rows of which all views are there (its training pairs); rows of
-        which view 0 alone is (its validation pairs).
+        (K, N, D) float16, memory-mapped, read-only; rows of which all views are there (its training pairs, and those
+        that its split left out beside validation); rows of which view 0 alone is (its validation pairs).
 
     Raises:
         UserError: there is nothing, it is not finished, or it is of other pairs, views or another teacher.

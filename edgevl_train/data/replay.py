@@ -17,6 +17,7 @@ from edgevl_train.data.cache import Cache, open_cache
 from edgevl_train.data.curate import Curation
 from edgevl_train.data.embeddings import open_embeddings
 from edgevl_train.data.run_data import RunData, spread
+from edgevl_train.data.split import split_pairs
 from edgevl_train.data.temporal import smoothed
 from edgevl_train.data.views import Views, draw_views
 from edgevl_train.recipe import Recipe, load_recipe, parse_recipe
@@ -56,7 +57,7 @@ class EarlierRun:
     """What an earlier run has kept.
 
     Attributes:
-        targets: (K, N, D); train, val: rows that it learned from, and was validated on.
+        targets: (K, N, D); train, val: rows that it could learn from (before curation), and was validated on.
     """
 
     cache: Cache
@@ -89,18 +90,21 @@ def earlier_pairs(
     logit_scale: float,
     judge: Callable[[NDArray[np.float32]], Curation],
 ) -> tuple[RunData, ...]:
-    """What the runs before have learned from, but for the bags that are learned from again now.
+    """What the runs before have learned from, each bag from the newest run that has it; none that the new run has.
 
-    Their pairs may be validation pairs this time.
+    Every run splits a bag in its own way: what an older one learned from may be a newer one's validation pair.
 
     Args:
+        runs: newest first.
         bags: SHA-256 of the new run's bags.
         own: text vectors of the label set in use; logit_scale: the teacher's.
         judge: curation of (N, D) embeddings of whole RGB frames, as for the new pairs.
     """
-    found = []
+    found, seen = [], set(bags)
     for run in runs:
-        again = [number for number, bag in enumerate(run.cache.index["bags"]) if bag["sha256"] in bags]
+        hashes = [bag["sha256"] for bag in run.cache.index["bags"]]
+        again = [number for number, digest in enumerate(hashes) if digest in seen]
+        seen.update(hashes)
         train, val = (rows[~np.isin(run.cache.bag[rows], again)] for rows in (run.train, run.val))
         if not len(train):
             continue
@@ -147,7 +151,9 @@ def _open(run: Path, teacher: Teacher) -> EarlierRun:
     try:
         cache = open_cache(run / "cache")
         views = draw_views(len(cache), theirs.views, theirs.seed)
-        targets, train, val = open_embeddings(run, teacher, cache, views)
+        targets, whole, val = open_embeddings(run, teacher, cache, views)
+        # Those in the gaps beside validation have all their views as well, and were not learned from.
+        train = np.intersect1d(whole, split_pairs(cache.stamp_ns, cache.bag, theirs.split, theirs.seed).train)
     except UserError as error:
         raise UserError(
             f"replay of {run}: {error}; keep cache/ and teacher_embeddings.* of a run that others start from, or set "

@@ -132,7 +132,7 @@ def merge_recipe(runs: Sequence[Path], choice: str, settings: Sequence[str]) -> 
     data = load_recipe(runs[0] / RECIPE_FILE).model_dump()
     defaults = Recipe().model_dump()
     data["student"] |= {"start_from": None, "pretrained": None, "pretrained_mean": None, "pretrained_std": None}
-    data["student"] |= {"prune_share": None}
+    data["student"] |= {"prune_share": None, "budget_ms": None}
     data["student"] |= {"merge": tuple(runs), "merge_choice": choice}
     data["stage1"]["epochs"] = data["stage2"]["epochs"] = 0
     # Topics, homes and the course of time are those of the robot's drive, not of the pairs at hand.

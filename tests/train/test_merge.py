@@ -240,6 +240,16 @@ def test_a_few_images_more_do_not_move_the_statistics(robots: dict[str, Path], t
     assert max(apart) < 0.05
 
 
+def test_a_base_that_was_chosen_by_a_budget_is_merged_as_what_was_chosen(run_recipe: Recipe, tmp_path: Path) -> None:
+    student = run_recipe.student.model_dump() | {"budget_ms": 5.0}
+    chosen = parse_recipe(run_recipe.model_dump() | {"student": student}, origin="test")
+    (tmp_path / "recipe.yaml").write_bytes(dump_recipe(chosen))
+    merged = merge_recipe([tmp_path, tmp_path / "other"], "all", []).student
+    kept = {"name", "size_px", "head", "backbone"}
+    assert merged.model_dump(include=kept) == run_recipe.student.model_dump(include=kept)
+    assert merged.budget_ms is None
+
+
 def test_epochs_of_0_need_a_student_that_is_one(run_recipe: Recipe) -> None:
     with pytest.raises(UserError, match=r"a new student needs training: stage1\.epochs 0"):
         parse_recipe(run_recipe.model_dump() | {"stage1": {"epochs": 0}}, origin="test")

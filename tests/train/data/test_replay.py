@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,15 @@ from lightning_fabric import Fabric
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
+from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.student_bundle import read_manifest
 from edgevl_sim.bag import write_bag
 from edgevl_train.adapt import adapt
 from edgevl_train.data.batches import make_batches
-from edgevl_train.data.replay import inherited
-from edgevl_train.data.run_data import calibration_pixels
+from edgevl_train.data.curate import Curation
+from edgevl_train.data.replay import EarlierRun, earlier_pairs, inherited
+from edgevl_train.data.run_data import RunData, calibration_pixels
+from edgevl_train.data.split import split_pairs
 from edgevl_train.prepare import gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe
@@ -60,6 +64,20 @@ def test_what_the_recipe_leaves_open_is_the_earlier_runs(base: Path) -> None:
         inherited(home_recipe(Path("nowhere")))
 
 
+def test_naming_the_student_again_leaves_its_size_to_the_earlier_run(tmp_path: Path) -> None:
+    named = "student.name=mobilenetv4_conv_medium"
+    theirs = load_recipe(settings=[named, "student.size_px=128", "student.head=mlp", "cache.size_px=160"])
+    (tmp_path / "recipe.yaml").write_bytes(dump_recipe(theirs))
+    recipe = inherited(home_recipe(tmp_path, named))
+    assert (recipe.student.size_px, recipe.student.head, recipe.cache.size_px) == (128, "mlp", 160)
+    assert load_recipe("home", ["student.name=efficientnet_b3", "cache.size_px=320"]).student.size_px == 300
+
+
+def test_another_student_than_the_earlier_runs_is_refused(base: Path, home_bag: Path, teacher_directory: Path) -> None:
+    with pytest.raises(UserError, match=r"its student has name 'test_resnet', not 'resnet18'.*choose the same student"):
+        prepare([home_bag], f"open_clip:@{teacher_directory}", LABELS, home_recipe(base, "student.name=resnet18"))
+
+
 def test_three_quarters_of_every_batch_are_replayed_and_earlier_homes_are_validated(
     base: Path, home_bag: Path, teacher_directory: Path, tmp_path: Path
 ) -> None:
@@ -67,8 +85,13 @@ def test_three_quarters_of_every_batch_are_replayed_and_earlier_homes_are_valida
     fabric = Fabric(accelerator="cpu", devices=1)
     with RunProgress(None, {"cache": 1, "teacher": 1}) as progress:
         data = gather(setup, open_inputs(setup, tmp_path / "run", fabric), tmp_path / "run", progress, fabric).data
-    (earlier,) = data.replay
+    (run,), (earlier,) = setup.earlier, data.replay
     assert len(earlier.cache) == 96
+    theirs = load_recipe(base / "recipe.yaml")
+    split = split_pairs(run.cache.stamp_ns, run.cache.bag, theirs.split, theirs.seed)
+    assert split.dropped > 0  # beside its validation blocks: it did not learn from those either
+    assert (run.train.tolist(), run.val.tolist()) == (split.train.tolist(), split.val.tolist())
+    assert set(earlier.train) <= set(run.train)
     assert not set(earlier.train) & set(earlier.val)
     assert (np.asarray(earlier.targets[1, earlier.val]) == 0).all()  # only whole frames of those were embedded
     batches, steps = make_batches(data, setup.recipe, 16, 1, fabric)
@@ -112,6 +135,28 @@ def test_an_adapted_student_is_held_against_the_one_before(
         out = tmp_path / "wednesday"
         data = gather(again, open_inputs(again, out, fabric), out, progress, fabric).data
     assert [len(part.cache) for part in data.replay] == [96]
+
+
+def earlier_run(data: RunData, *hashes: str) -> EarlierRun:
+    """A run over bags of these hashes, each with as many pairs."""
+    bag = np.arange(len(data.cache)) % len(hashes)
+    cache = replace(data.cache, bag=bag, index={"key": "", "bags": [{"sha256": each} for each in hashes]})
+    return EarlierRun(cache, data.views, data.targets, data.train, data.val)
+
+
+def test_a_bag_is_replayed_from_the_newest_run_that_has_it(run_data: RunData) -> None:
+    """Each run has split it in its own way: what validates in an older one may have been learned from in a newer."""
+
+    def judge(embeddings: np.ndarray) -> Curation:
+        rows = np.arange(len(embeddings))
+        return Curation(rows, rows, embeddings[:, 0], {})
+
+    runs = [earlier_run(run_data, *hashes) for hashes in (("c", "b"), ("b",), ("b", "a"), ("a", "z"))]
+    found = earlier_pairs(runs, {"c"}, LabelBank((), (), (), run_data.bank), 20.0, judge)
+    used = [{part.cache.index["bags"][number]["sha256"] for number in part.cache.bag[part.train]} for part in found]
+    assert used == [{"b"}, {"a"}, {"z"}]
+    validated = [{part.cache.index["bags"][number]["sha256"] for number in part.cache.bag[part.val]} for part in found]
+    assert validated == used
 
 
 def test_a_run_without_its_pairs_is_refused_with_the_way_out(
