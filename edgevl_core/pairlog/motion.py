@@ -51,7 +51,12 @@ class Track:
         self._poses: deque[tuple[int, Pose]] = deque()
 
     def add(self, stamp_ns: int, pose: Pose) -> None:
-        """Take a pose. One older than the last (a clock that was set back) makes the track begin anew."""
+        """Take a pose. One older than the last (a clock that was set back) makes the track begin anew.
+
+        One that is no number (a filter that has not begun) is passed over: no distance to it would ever be enough.
+        """
+        if not all(map(math.isfinite, (*pose.position_m, *pose.orientation))):
+            return
         if self._poses and stamp_ns < self._poses[-1][0]:
             self._poses.clear()
         if self._poses and stamp_ns == self._poses[-1][0]:  # a clock that stands still

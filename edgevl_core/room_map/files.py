@@ -8,6 +8,7 @@ and speed filters take it (PGM and YAML).
 import io
 import json
 import re
+import zlib
 from collections import Counter
 from pathlib import Path
 from zipfile import BadZipFile
@@ -83,7 +84,7 @@ def load(directory: Path | str, words: Words) -> RoomMap:
             or not (np.isfinite(total).all() and np.isfinite(weight).all())
         ):
             raise ValueError("the arrays do not go together, or hold no numbers")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"room map {directory} cannot be read ({type(error).__name__}: {reason}): give the directory that "

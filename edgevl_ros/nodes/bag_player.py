@@ -128,6 +128,7 @@ class BagPlayer(ManagedNode[PlayerParameters]):
                 self._streams |= {name: name for name, topic in reader.topics.items() if topic.msgtype in PLACES}
             topics = {name: reader.topics[name] for name in self._streams}
         qos = stream_qos("reliable", self.parameters.qos_depth)
+        self._publishers_of, self._losses = {}, []  # cleanup has destroyed those of an earlier bag
         for name, stream in self._streams.items():
             kind = KINDS.get(topics[name].msgtype) or place_type(topics[name].msgtype)
             topic = topic_for(stream, name, topics[name].msgtype)

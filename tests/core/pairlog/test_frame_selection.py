@@ -181,3 +181,13 @@ def test_a_clock_that_stands_still_fills_no_memory():
         track.add(5 * S, Pose((float(number), 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)))
     assert track.at(5 * S).position_m[0] == 999.0
     assert len(track._poses) == 1
+
+
+def test_a_pose_that_is_no_number_is_no_pose():
+    """A filter that has not begun gives such; a pair kept there would never have been left."""
+    track = Track()
+    track.add(5 * S, Pose((math.nan, 0.0, 0.0)))
+    track.add(5 * S, Pose((0.0, 0.0, 0.0), (math.nan, 0.0, 0.0, 1.0)))
+    assert track.at(5 * S) is None
+    track.add(5 * S + 1, Pose((1.0, 0.0, 0.0)))
+    assert track.at(5 * S).position_m[0] == 1.0

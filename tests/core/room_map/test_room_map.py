@@ -274,3 +274,17 @@ def test_a_frame_that_shouts_counts_no_more_than_others():
         for number, embedding in enumerate(frames):
             rooms.add_frame(Stand(1.0 + 0.6 * number, 1.5, 0.0), embedding, 1.0)
         assert rooms.room_at(1.0, 1.5).label == "kitchen"
+
+
+def test_a_damaged_map_is_refused_wherever_the_damage_is(tmp_path: Path) -> None:
+    """One byte at a time, over the whole file: zip, zlib, numpy and JSON each have errors of their own."""
+    save(home(), tmp_path)
+    file = next(tmp_path.glob("*.npz"))
+    whole, refused = file.read_bytes(), 0
+    for place in range(0, len(whole), max(1, len(whole) // 200)):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            load(tmp_path, words())
+        except UserError:
+            refused += 1
+    assert refused > 100
