@@ -8,10 +8,8 @@ and speed filters take it (PGM and YAML).
 import io
 import json
 import re
-import zlib
 from collections import Counter
 from pathlib import Path
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -21,6 +19,7 @@ from edgevl_core.base.atomic import atomic_directory, atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_core.room_map.evidence import CELL_M
 from edgevl_core.room_map.occupancy import Grid
+from edgevl_core.room_map.places import Place
 from edgevl_core.room_map.room_map import RoomMap
 from edgevl_core.room_map.rooms import Room, Words
 
@@ -35,20 +34,24 @@ def save(rooms: RoomMap, directory: Path | str) -> None:
         UserError: there is no map yet, or it cannot be written.
     """
     numbers, grid = rooms.numbers()
-    evidence, directory = rooms.evidence, Path(directory)
+    evidence, directory, hidden = rooms.evidence, Path(directory), rooms.hidden
     state = {
         "schema_version": SCHEMA_VERSION,
         "teacher": rooms.words.teacher,
         "evidence": {"origin_m": evidence.grid.origin_m},
         "grid": {"resolution_m": grid.resolution_m, "origin_m": grid.origin_m},
         "owner_names": {str(number): name for number, name in rooms.owner_names.items()},
+        "hidden": [[number, len(place.xy_m), place.cell_m] for number, place in hidden.items()],
         "next_id": rooms.next_id,
         "dropped": dict(rooms.dropped),
         "visits": [[*place, count] for place, count in evidence.visits.items()],
     }
     # One file: sums and the place where they lie are of one moment, also after a power cut.
     text, buffer = np.frombuffer(json.dumps(state).encode(), np.uint8), io.BytesIO()
-    np.savez_compressed(buffer, total=evidence.total, weight=evidence.weight, numbers=numbers, state=text)
+    hidden_m = np.concatenate([np.zeros((0, 2)), *(place.xy_m for place in hidden.values())])
+    np.savez_compressed(
+        buffer, total=evidence.total, weight=evidence.weight, numbers=numbers, hidden_m=hidden_m, state=text
+    )
     try:
         directory.mkdir(parents=True, exist_ok=True)
         atomic_write(directory / KEPT, buffer.getvalue())
@@ -69,6 +72,7 @@ def load(directory: Path | str, words: Words) -> RoomMap:
     try:
         with np.load(directory / KEPT, allow_pickle=False) as arrays:
             total, weight, numbers = arrays["total"], arrays["weight"], arrays["numbers"]
+            hidden_m = arrays["hidden_m"] if "hidden_m" in arrays else np.zeros((0, 2))  # files before 0.3 have none
             state = json.loads(arrays["state"].tobytes().decode())
         if state["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema version {state['schema_version']}, this edgevl reads {SCHEMA_VERSION}")
@@ -76,15 +80,20 @@ def load(directory: Path | str, words: Words) -> RoomMap:
         seen = Grid(weight.shape, CELL_M, (float(seen_from[0]), float(seen_from[1])))
         grid = Grid(numbers.shape, float(state["grid"]["resolution_m"]), (float(left), float(bottom)))
         owner_names = {int(number): str(name) for number, name in state["owner_names"].items()}
+        listed = [(int(number), int(cells), float(side)) for number, cells, side in state.get("hidden", [])]
+        ends = np.cumsum([cells for _, cells, _ in listed])
+        parts = np.split(np.asarray(hidden_m, np.float64), ends[:-1])
+        hidden = {number: Place(xy_m, side) for (number, _, side), xy_m in zip(listed, parts, strict=False)}
         visits = Counter({(int(x), int(y), int(s)): int(n) for x, y, s, n in state["visits"]})
         next_id, dropped = int(state["next_id"]), Counter({str(k): int(v) for k, v in state["dropped"].items()})
         if (
             total.shape[:2] != weight.shape
             or total.ndim != 3
-            or not (np.isfinite(total).all() and np.isfinite(weight).all())
+            or hidden_m.shape != (sum(cells for _, cells, _ in listed), 2)
+            or not all(np.isfinite(array).all() for array in (total, weight, hidden_m))
         ):
             raise ValueError("the arrays do not go together, or hold no numbers")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error) as error:
+    except Exception as error:  # of damaged bytes zip, zlib, numpy's tokenizer and JSON raise nearly anything
         reason = " ".join(str(error).split())
         raise UserError(
             f"room map {directory} cannot be read ({type(error).__name__}: {reason}): give the directory that "
@@ -100,7 +109,7 @@ def load(directory: Path | str, words: Words) -> RoomMap:
     rooms.evidence.grid = seen
     rooms.evidence.total, rooms.evidence.weight = total.astype(np.float32), weight.astype(np.float32)
     rooms.evidence.visits, rooms.dropped = visits, dropped
-    rooms.restore(numbers.astype(np.int32), grid, owner_names, next_id)
+    rooms.restore(numbers.astype(np.int32), grid, hidden, owner_names, next_id)
     return rooms
 
 

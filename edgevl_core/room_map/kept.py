@@ -142,13 +142,14 @@ class KeptMap:
         before = self._occupancy
         if before is not None and before.grid == occupancy.grid and np.array_equal(before.percent, occupancy.percent):
             return
-        self._occupancy, self.changed = occupancy, True
+        self.changed = True
         if self.correction is not None:
             self.correction.set_map(occupancy)
         elif self._correct_poses:
             self.correction = Correction(occupancy)
         if self._rooms is not None:
             self._lay_on(self._rooms, occupancy)
+        self._occupancy = occupancy
 
     def _lay_on(self, rooms: RoomMap, occupancy: OccupancyMap) -> None:
         """Put the map under the room map of its own floor, which may be another one than ``rooms``."""
@@ -157,8 +158,8 @@ class KeptMap:
         # SLAM that begins anew shows a few square metres first, which may be of any floor: they wait until they tell.
         least_m2 = 0.0 if floor is None else max(LEAST_M2, LEAST_SHARE * floor.free_m2)
         was_large = floor is not None and floor.free_m2 >= LEAST_M2
-        self._undecided = was_large and same is not False and shown.free_m2 < least_m2
-        if self._undecided:
+        self._undecided = True  # also where the lines below fail: no frame goes onto another floor
+        if was_large and same is not False and shown.free_m2 < least_m2:
             return
         another = floor is None or same is False
         try:
@@ -168,7 +169,7 @@ class KeptMap:
             if another:
                 rooms = self._kept_of(shown, rooms) or (rooms if floor is None else self._begun(rooms))
             rooms.set_map(occupancy)
-            self._rooms = rooms
+            self._rooms, self._occupancy, self._undecided = rooms, occupancy, False
 
     def _kept_of(self, shown: Floor, rooms: RoomMap) -> RoomMap | None:
         """The room map of another floor that was kept, at its place; None: there is none of this one."""

@@ -13,7 +13,8 @@ from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.room_map.evidence import Evidence
 from edgevl_core.room_map.floors import Floor, of_map, of_rooms
 from edgevl_core.room_map.occupancy import Grid, OccupancyMap
-from edgevl_core.room_map.rooms import LEAST_WEIGHT, Room, Shape, Words, describe, join_alike, known_again, shapes
+from edgevl_core.room_map.places import Place, known_again, lies_in, places, remembered
+from edgevl_core.room_map.rooms import LEAST_WEIGHT, Room, Shape, Words, describe, join_alike, shapes
 from edgevl_core.room_map.segmentation import MIN_ROOM_M2, segment
 from edgevl_core.room_map.view import Intrinsics, Stand, cells_in, outline
 
@@ -46,6 +47,7 @@ class RoomMap:
         self._grid = Grid((0, 0), 0.05, (0.0, 0.0))
         self._numbers = np.zeros((0, 0), np.int32)  # room of each cell
         self._joined = np.zeros((0, 0), np.int32)  # regions that the numbers were made of
+        self._places: dict[int, Place] = {}  # of these rooms, and of those that the map does not show now
         self._shapes: dict[int, Shape] = {}
         self._sums: dict[int, tuple[NDArray[np.float32], float]] = {}  # what was seen in each room, and its weight
         self._sure: deque[float] = deque(maxlen=REMEMBERED)
@@ -178,9 +180,17 @@ class RoomMap:
             self.owner_names[number] = name.strip()
         self._stale = True
 
-    def restore(self, numbers: NDArray[np.int32], grid: Grid, owner_names: Mapping[int, str], next_id: int) -> None:
-        """Rooms as they were numbered before a restart."""
+    def restore(
+        self,
+        numbers: NDArray[np.int32],
+        grid: Grid,
+        hidden: Mapping[int, Place],
+        owner_names: Mapping[int, str],
+        next_id: int,
+    ) -> None:
+        """Rooms as they were numbered before a restart; see :attr:`hidden`."""
         self._numbers, self._grid, self._next_id = numbers, grid, next_id
+        self._places = places(numbers, grid) | dict(hidden)
         self._joined = np.zeros((0, 0), np.int32)
         self.owner_names, self._stale = dict(owner_names), True
 
@@ -202,6 +212,12 @@ class RoomMap:
     def occupied(self) -> NDArray[np.bool_]:
         """(rows, columns) walls and furniture; as large as :meth:`numbers`."""
         return np.zeros((0, 0), bool) if self._map is None else self._map.occupied
+
+    @property
+    def hidden(self) -> dict[int, Place]:
+        """Where rooms lay that the map does not show now: by number, as they would come back."""
+        shown = set(np.unique(self.numbers()[0]).tolist())
+        return {number: place for number, place in self._places.items() if number not in shown}
 
     @property
     def next_id(self) -> int:
@@ -226,11 +242,14 @@ class RoomMap:
         if self._map is None:
             raise UserError("rooms are parts of a map, and there is none yet: publish one, or pass --map")
         grid = self._map.grid
-        regions = join_alike(self._regions, grid, self.evidence, self.words)
+        named = {number: place for number, place in self._places.items() if number in self.owner_names}
+        owned = lies_in(self._regions, grid, named)
+        regions = join_alike(self._regions, grid, self.evidence, self.words, owned)
         small = np.bincount(regions.reshape(-1)) * grid.resolution_m**2 < MIN_ROOM_M2
         regions[small[regions]] = 0
         if grid != self._grid or not np.array_equal(regions, self._joined):
-            self._numbers, self._next_id = known_again(regions, grid, self._numbers, self._grid, self._next_id)
+            self._numbers, self._next_id = known_again(regions, grid, self._places, named, self._next_id)
+            self._places = remembered(self._places, self._numbers, grid, named)
             self._grid, self._joined = grid, regions
             self._shapes = shapes(self._numbers, grid)
         self._sums = self.evidence.by_region(self._numbers, grid)

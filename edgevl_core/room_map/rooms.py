@@ -1,6 +1,6 @@
-"""Regions of the map become rooms: joined where evidence says so, named, and known again when the map changes."""
+"""Regions of the map become rooms: joined where evidence says so, described, and named."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import cv2
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from edgevl_core.room_map.evidence import Evidence
 from edgevl_core.room_map.occupancy import Grid
+from edgevl_core.room_map.places import cells_of
 from edgevl_core.room_map.segmentation import neighbours
 
 LEAST_WEIGHT = 1.0  # independent frames; with less, a room is not known
 ALIKE = 0.2  # correlation that is left between frames of one room: more frames than 1 / ALIKE add little
-SAME_ROOM_OVERLAP = 0.2  # of the smaller of the two
 UNKNOWN = "unknown"
 
 
@@ -66,10 +66,13 @@ class Words:
         return np.asarray(likelihood / likelihood.sum(), np.float32)
 
 
-def join_alike(regions: NDArray[np.int32], grid: Grid, evidence: Evidence, words: Words) -> NDArray[np.int32]:
+def join_alike(
+    regions: NDArray[np.int32], grid: Grid, evidence: Evidence, words: Words, owned: Mapping[int, int]
+) -> NDArray[np.int32]:
     """Regions that touch and are surely the same room are one: both say one word, or one was never looked at.
 
     What furniture parts is so brought together again; two rooms of a kind with only a door between them are, too.
+    Never two regions that are, by ``owned``, of two rooms that the owner named.
     """
     answer: dict[int, tuple[int, float]] = {}
     for region, (total, weight) in evidence.by_region(regions, grid).items():
@@ -81,11 +84,20 @@ def join_alike(regions: NDArray[np.int32], grid: Grid, evidence: Evidence, words
             region = leader[region]
         return region
 
+    room_of = dict(owned)  # leader -> the room that the owner named
+
+    def join(into: int, region: int) -> None:
+        into, region = find(into), find(region)
+        if room_of.get(into, room_of.get(region)) == room_of.get(region, room_of.get(into)):
+            leader[region] = into
+            if region in room_of:
+                room_of[into] = room_of[region]
+
     pairs = sorted(neighbours(regions))
     for a, b in pairs:
         (word_a, weight_a), (word_b, weight_b) = answer[a], answer[b]
         if min(weight_a, weight_b) >= LEAST_WEIGHT and word_a == word_b:
-            leader[find(b)] = find(a)
+            join(a, b)
     sizes = np.bincount(regions.reshape(-1))
     small_m2 = 2.5
     for region, (_, weight) in answer.items():
@@ -93,45 +105,11 @@ def join_alike(regions: NDArray[np.int32], grid: Grid, evidence: Evidence, words
             beside = [a if b == region else b for a, b in pairs if region in (a, b)]
             known = [other for other in beside if answer[other][1] >= LEAST_WEIGHT]
             if len({find(other) for other in known}) == 1:
-                leader[find(region)] = find(known[0])
+                join(known[0], region)
     renumbered = np.arange(len(sizes), dtype=np.int32)
     for region in answer:
         renumbered[region] = find(region)
     return renumbered[regions]
-
-
-def known_again(
-    regions: NDArray[np.int32], grid: Grid, before: NDArray[np.int32], grid_before: Grid, next_id: int
-) -> tuple[NDArray[np.int32], int]:
-    """Regions numbered as rooms: a room of ``before`` that overlaps keeps its number, others get new ones.
-
-    Returns:
-        (rows, columns) int32 room numbers, and the next free one.
-    """
-    new, old = np.unique(regions[regions > 0]), np.unique(before[before > 0])
-    rows, columns = grid_before.rows_columns(grid)
-    inside = (regions > 0) & (rows >= 0)[:, None] & (columns >= 0)
-    there = before[rows[:, None], columns][inside] if before.size else np.zeros(0, np.int32)
-    both = np.zeros((int(regions.max(initial=0)) + 1, int(before.max(initial=0)) + 1))
-    np.add.at(both, (regions[inside][: len(there)], there), 1)
-    scale = (grid.resolution_m / grid_before.resolution_m) ** 2
-    new_cells, old_cells = np.bincount(regions.reshape(-1)), np.bincount(before.reshape(-1), minlength=1)
-    smaller = np.minimum(new_cells[new][:, None] * scale, old_cells[old])
-    overlap = both[np.ix_(new, old)] * scale / np.maximum(smaller, 1)
-    kept: dict[int, int] = {}
-    # The pair that overlaps most first; each room once.
-    for flat in np.argsort(-overlap, axis=None, kind="stable").tolist():
-        row, column = divmod(flat, len(old))
-        if overlap[row, column] < SAME_ROOM_OVERLAP:
-            break
-        if int(new[row]) not in kept and int(old[column]) not in kept.values():
-            kept[int(new[row])] = int(old[column])
-    renumbered = np.zeros(len(new_cells), np.int32)
-    for region in new.tolist():
-        if region not in kept:
-            kept[region], next_id = next_id, next_id + 1
-        renumbered[region] = kept[region]
-    return renumbered[regions], next_id
 
 
 @dataclass(frozen=True)
@@ -145,24 +123,17 @@ class Shape:
 
 def shapes(numbers: NDArray[np.int32], grid: Grid) -> dict[int, Shape]:
     """By room number, from the number of each cell (rows, columns), 0: none."""
-    rows, columns = np.nonzero(numbers)
-    order = np.argsort(numbers[rows, columns], kind="stable")
-    rows, columns = rows[order], columns[order]
-    found, first = np.unique(numbers[rows, columns], return_index=True)
-    parts = zip(found.tolist(), np.split(rows, first[1:]), np.split(columns, first[1:]), strict=False)
-    return {number: _shape(numbers, number, grid, row, column) for number, row, column in parts}
+    return {number: _shape(numbers, number, grid, cells) for number, cells in cells_of(numbers).items()}
 
 
-def _shape(
-    numbers: NDArray[np.int32], number: int, grid: Grid, rows: NDArray[np.intp], columns: NDArray[np.intp]
-) -> Shape:
-    corner = np.array([rows.min(), columns.min()])
-    mask = (numbers[corner[0] : rows.max() + 1, corner[1] : columns.max() + 1] == number).astype(np.uint8)
+def _shape(numbers: NDArray[np.int32], number: int, grid: Grid, cells: NDArray[np.intp]) -> Shape:
+    corner, (last_row, last_column) = cells.min(axis=0), cells.max(axis=0).tolist()
+    mask = (numbers[corner[0] : last_row + 1, corner[1] : last_column + 1] == number).astype(np.uint8)
     distance = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
     inside = grid.middle_m(np.array(np.unravel_index(int(distance.argmax()), mask.shape), np.intp) + corner)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outline = np.asarray(max(contours, key=cv2.contourArea)[:, 0, ::-1], np.intp) + corner
-    return Shape(grid.middle_m(outline), len(rows) * grid.resolution_m**2, (float(inside[0]), float(inside[1])))
+    return Shape(grid.middle_m(outline), len(cells) * grid.resolution_m**2, (float(inside[0]), float(inside[1])))
 
 
 def describe(

@@ -65,3 +65,14 @@ def labels(rooms: RoomMap) -> list[str]:
 
 def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return vector / np.float32(np.linalg.norm(vector))
+
+
+def three_rooms(shown: int = 3) -> OccupancyMap:
+    """Three rooms of 4 x 3 m in a row, a wall of 0.15 m and a door between two; of the last ones nothing is known."""
+    whole = np.full((68, 254), -1, np.int8)
+    whole[1:67, 1:253] = 100
+    for left in (4, 87, 170):
+        whole[4:64, left : left + 80] = 0
+    whole[24:42, 84:87] = whole[24:42, 167:170] = 0
+    whole[:, 3 + shown * 83 :] = -1
+    return OccupancyMap(Grid(whole.shape, 0.05, (0.0, 0.0)), whole)
