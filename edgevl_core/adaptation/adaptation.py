@@ -88,7 +88,7 @@ class Adaptation:
         if running:
             return progress and progress.model_copy(update={"state": "running"})
         self._child = None
-        if self._cancelled:
+        if self._cancelled and not _told_its_end(progress):
             stage = progress.stage if progress is not None and progress.stage else "starting"
             return Progress(state="cancelled", stage=stage, message=f"cancelled in stage {stage}")
         if progress is None or progress.state == "running":
@@ -97,12 +97,14 @@ class Adaptation:
             return (progress or Progress(state="failed")).model_copy(update={"state": "failed", "message": why})
         return progress
 
-    def end(self, grace_s: float) -> None:
-        """Cancel the job at work; blocks until it has ended, ``look`` tells it."""
-        child = self._child
-        if child is not None:
-            self._cancelled = True
-            child.end(grace_s)
+    def end(self, grace_s: float) -> bool:
+        """Cancel the job at work; blocks until it has ended, ``look`` tells how. False: it had come to its own end."""
+        child, plan = self._child, self.plan
+        if child is None or plan is None or not child.is_running():
+            return False
+        self._cancelled = True
+        child.end(grace_s)
+        return not _told_its_end(records.read(Progress, records.progress_file(plan.run)))
 
     def let_go(self) -> None:
         """Lose sight of the job at work, which goes on; ``find`` finds it again."""
@@ -112,3 +114,8 @@ class Adaptation:
         """Remove old runs; those that were removed. The bundle in use and the one before are kept in any case."""
         used = [*self.memory.history[-2:], *([current] if current is not None else [])]
         return remove_old_runs(self.directory, keep, [Path(bundle.path) for bundle in used])
+
+
+def _told_its_end(progress: Progress | None) -> bool:
+    """Whether a job had come to its own end, though its process may still have been there to be cancelled."""
+    return progress is not None and progress.state in ("succeeded", "failed")

@@ -42,11 +42,12 @@ def made_by(directory: Path, bundle: BundleRef | None) -> Path | None:
 
     A run of another manager is none of ours: it may be removed at any time.
     """
-    run = None if bundle is None else Path(bundle.path).parent
-    if run is None:
+    if bundle is None:
         return None
-    managed = plan_file(run).is_file()
-    return run if (is_own(directory, run) if managed else (run / "inputs.json").is_file()) else None
+    run = Path(bundle.path).resolve().parent  # the bundle may be in use through a link
+    if plan_file(run).is_file():
+        return directory / run.name if is_own(directory, run) else None
+    return run if (run / "inputs.json").is_file() else None
 
 
 def is_own(directory: Path, run: Path) -> bool:

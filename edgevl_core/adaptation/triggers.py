@@ -105,7 +105,7 @@ class PairCount(BaseModel):
     """Pairs in logs that were closed, counted from the logger's status; each method gives a new count.
 
     A log counts once it is closed, by the logger's word or because it went on to another: only then it is adapted to.
-    A closed log is counted once, however often its status comes again.
+    A closed log is counted once, however often its status comes again; one that is begun again in its place is another.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -117,7 +117,7 @@ class PairCount(BaseModel):
 
     def see(self, path: str, pairs: int, logging: bool) -> "PairCount":
         """The logger's status: its log, the pairs in it, whether it goes on."""
-        if not path or (path == self.path and self.ended):
+        if not path or (path == self.path and self.ended and not logging):
             return self
         closed = self.closed + (self.open_pairs if path != self.path else 0)
         if logging:

@@ -61,7 +61,8 @@ def load_model(
     """A verified bundle with a label set, its own where ``labels`` is None.
 
     It is first tried in a child process, and only what came out of that well is loaded here. Where its int8 student
-    does not work on this processor and "precision" is "auto", the float student answers: ``bundle.fallback``.
+    does not work on this processor and "precision" is "auto", the float student answers: ``bundle.fallback``. What
+    ``path`` really names, links followed, is ``bundle.path``: a link may point elsewhere a minute later.
 
     ``engine``: "engine", "providers", "threads" and "precision", see
     :func:`edgevl_core.bundle.student_bundle.load_bundle`, as for ``trusted``.
@@ -70,6 +71,7 @@ def load_model(
         UserError: the bundle is refused, or has no vector for one of the labels.
     """
     tried = {key: value for key, value in engine.items() if key != "threads"}
+    path = path.resolve()  # once for both
     try_bundle(path, fall_back=True, trusted=trusted, **tried)
     bundle = load_bundle(path, fall_back=True, both=False, trusted=trusted, **engine)
     return Model(bundle, Classifier(bundle, labels), smoother)

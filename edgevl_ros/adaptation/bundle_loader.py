@@ -9,7 +9,21 @@ from edgevl.srv import LoadBundle
 from rclpy.client import Client
 from rclpy.task import Future
 
+from edgevl_core.adaptation.records import BundleRef
+from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.manifest import read_manifest
+
 FIND_SERVICE_S = 5.0
+
+
+def check_unchanged(bundle: BundleRef) -> None:
+    """Whether the bundle still lies at its path. Raises UserError where another one does, or none."""
+    found = read_manifest(bundle.path).bundle_id
+    if found != bundle.id:
+        raise UserError(
+            f"the earlier bundle {bundle.id} is no longer at {bundle.path}, which holds bundle {found} now: put the "
+            "earlier one back, or load another by hand"
+        )
 
 
 @dataclass(frozen=True)

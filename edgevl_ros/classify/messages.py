@@ -48,7 +48,7 @@ def to_embedding(message: SceneClass, scene: Scene, bundle: Bundle) -> Embedding
         modality=message.modality,
         known=message.known,
         bundle_id=message.bundle_id,
-        bundle=str(bundle.path.absolute()),
+        bundle=str(bundle.path),
         temperature=float(bundle.manifest.temperature.of(scene.modality)),
         embedding=array.array("f", scene.embedding.tobytes()),
     )
@@ -61,7 +61,7 @@ def to_label_set(model: Model | None) -> LabelSet:
     return LabelSet(
         version=model.classifier.label_set_version,
         bundle_id=model.classifier.bundle_id,
-        bundle_path=str(model.bundle.path.absolute()),
+        bundle_path=str(model.bundle.path),
         labels=list(model.classifier.labels),
     )
 

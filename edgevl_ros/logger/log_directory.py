@@ -53,7 +53,8 @@ class LogDirectory:
     """
 
     def __init__(self, parameters: LoggerParameters, say: Callable[[str], object]) -> None:
-        self.directory = Path(parameters.directory).expanduser()
+        # Whoever is told of a log may have another working directory.
+        self.directory = Path(parameters.directory).expanduser().absolute()
         self.removed_logs = self.removed_bytes = 0
         self._parameters, self._say = parameters, say
         self._part = 1

@@ -20,7 +20,7 @@ from edgevl_core.adaptation.records import BundleRef, Plan, Progress, log_file
 from edgevl_core.adaptation.state import after_load, after_rollback, previous
 from edgevl_core.adaptation.triggers import due
 from edgevl_core.base.errors import UserError
-from edgevl_ros.adaptation.bundle_loader import BundleLoader, Outcome
+from edgevl_ros.adaptation.bundle_loader import BundleLoader, Outcome, check_unchanged
 from edgevl_ros.adaptation.robot_state import RobotState
 from edgevl_ros.adaptation.settings import AdaptationParameters, settings
 from edgevl_ros.node.diagnostics import ERROR, OK, Report
@@ -94,7 +94,7 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
     def _on_logger(self, status: LoggerStatus) -> None:
         before = self._adaptation.memory.pairs
         after = before.see(status.path, status.pairs_kept, status.state == "logging")
-        if (after.closed, after.path) != (before.closed, before.path):
+        if (after.closed, after.path, after.ended) != (before.closed, before.path, before.ended):
             self._remember(pairs=after)
         else:  # a count that grows is not worth a write to disk
             self._adaptation.memory.pairs = after
@@ -110,8 +110,10 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
         plan = self._adaptation.at_work
         if plan is None:
             raise UserError("no adaptation is running: nothing to cancel")
-        await in_thread(self, lambda: self._adaptation.end(self.parameters.cancel_grace_s))
+        cancelled = await in_thread(self, lambda: self._adaptation.end(self.parameters.cancel_grace_s))
         self._poll()
+        if not cancelled:
+            raise UserError(f"{plan.run} had ended already: nothing to cancel, ~/status tells how")
         response.success, response.message = True, f"cancelled {plan.run}"
         return response
 
@@ -122,12 +124,13 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
         if self._loading is not None:
             raise UserError("a bundle is being loaded: try again when that is done")
         target = previous(self._adaptation.memory.history, self._current())
+        check_unchanged(target)
         answer: Future[Outcome] = Future()
         self._loading = BundleLoader(self._loader, target.path, self.parameters.load_timeout_s, answer.set_result)
         outcome = cast(Outcome, await answer)
         if outcome.state != "loaded":
             raise UserError(f"not rolled back to {target.path}: {outcome.message}")
-        self._now.bundle_path, self._now.bundle_id = target.path, target.id
+        self._now.bundle_path, self._now.bundle_id = target.path, outcome.bundle_id
         forgotten = self._remember(history=after_rollback(self._adaptation.memory.history, target))
         self._say(f"rolled back to {target.path}{forgotten}")
         response.success, response.message = True, self._now.message
@@ -181,6 +184,8 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
 
     def _loaded(self, before: BundleRef | None, outcome: Outcome) -> None:
         if outcome.state == "abandoned":
+            self._now.state = "succeeded"
+            self._say(f"bundle not loaded yet: {outcome.message}")
             return  # the job stays in memory: the next life of this node goes on from here
         if outcome.state == "loaded":
             loaded = BundleRef(path=self._now.bundle_path, id=outcome.bundle_id)
@@ -194,13 +199,18 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
             self.get_logger().info(f"removed old runs: {', '.join(path.name for path in removed)}")
 
     def _stop_work(self) -> None:
+        self._abandon_loading()
+        if self._adaptation.at_work:
+            if self.parameters.end_child_on_stop:
+                self._adaptation.end(self.parameters.cancel_grace_s)
+            self._poll()  # it may have ended by itself since the last time
+            self._abandon_loading()
+        self._adaptation.let_go()
+
+    def _abandon_loading(self) -> None:
         if self._loading is not None:
             self._loading.abandon()
             self._loading = None
-        if self._adaptation.at_work and self.parameters.end_child_on_stop:
-            self._adaptation.end(self.parameters.cancel_grace_s)
-            self._poll()
-        self._adaptation.let_go()
 
     def _remember(self, **changes: object) -> str:
         """What has happened is known at once, and after a restart; "" or, as a further clause, why only at once."""

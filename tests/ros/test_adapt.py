@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from edgevl.msg import AdaptationStatus, LoggerStatus
 from edgevl.srv import LoadBundle
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import BatteryState
 from std_srvs.srv import Trigger
 
@@ -160,6 +162,32 @@ def test_stopping_the_node_ends_the_child(graph, tmp_path, program, number):
     graph.until(lambda: is_gone(grandchild), "the end of the grandchild")
 
 
+def test_an_adaptation_that_succeeded_just_before_the_node_stops_is_kept(graph, tmp_path, program):
+    """Told at once; its bundle goes to the classifier in the node's next life."""
+    bundle_id = harness.write_test_bundle(tmp_path / "bundle")
+    service, go_on, run = "scene_classifier/load_bundle", tmp_path / "go_on", tmp_path / "runs/run"
+    given = (f"bundle={tmp_path / 'bundle'}", f"until={go_on}")
+    # So rarely that nobody looks between its end and the node's.
+    node, status = start(
+        graph, tmp_path, "succeed", *given, executable=program, classifier_service=service, status_period_s=60.0
+    )
+    assert graph.call(Trigger, f"{NODE}/adapt").success
+    go_on.touch()
+    pid = json.loads((tmp_path / "runs/manager.json").read_text())["job"]["pid"]
+    graph.until(lambda: is_gone(pid), "the end of the job")
+    assert status().state == "running"
+    transition = Transition(id=Transition.TRANSITION_DEACTIVATE)
+    assert graph.call(ChangeState, f"{NODE}/change_state", transition=transition).success
+    told = graph.until(state(status, "succeeded", "failed", "cancelled"), "the end to be told")
+    assert (told.state, told.bundle_path, told.bundle_id) == ("succeeded", str(run / "bundle"), bundle_id)
+    assert told.message == "bundle not loaded yet: adaptation_manager was stopped"
+    assert node.stop(signal.SIGTERM) == 0
+    stats = graph.watch_stats("scene_classifier/stats")
+    graph.start("scene_classifier")
+    start(graph, tmp_path, "succeed", executable=program, classifier_service=service)
+    graph.until(lambda: stats().get("bundle_id") == bundle_id, "the bundle in the classifier")
+
+
 def test_the_real_edgevl_adapt_refuses_in_one_line(graph, tmp_path):
     """A missing bag; on a robot, where nothing that trains is installed, that."""
     _, status = start(graph, tmp_path, "", overrides=[], labels=str(harness.ROOT / "config/labels/home.yaml"))
@@ -254,6 +282,16 @@ def test_only_a_better_bundle_is_loaded_and_a_rollback_undoes_it(graph, tmp_path
     assert (final.state, final.message) == ("succeeded", f"loaded {tmp_path / 'runs/better/bundle'}")
     graph.until(lambda: stats()["bundle_id"] == new, "the new bundle in the classifier")
     status = graph.watch(AdaptationStatus, f"{NODE}/status")
+    (tmp_path / "old").rename(tmp_path / "aside")
+    other = harness.write_test_bundle(tmp_path / "old", seed=2)
+    refused = graph.call(Trigger, f"{NODE}/rollback")
+    assert not refused.success
+    assert refused.message.startswith(
+        f"the earlier bundle {old} is no longer at {tmp_path / 'old'}, which holds bundle {other} now: put the earlier"
+    )
+    assert stats()["bundle_id"] == new
+    (tmp_path / "old").rename(tmp_path / "other")
+    (tmp_path / "aside").rename(tmp_path / "old")
     back = graph.call(Trigger, f"{NODE}/rollback")
     assert (back.success, back.message) == (True, f"rolled back to {tmp_path / 'old'}")
     graph.until(lambda: stats()["bundle_id"] == old, "the old bundle in the classifier")

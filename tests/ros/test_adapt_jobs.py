@@ -112,7 +112,7 @@ def test_another_process_of_the_same_number_is_not_taken_for_the_job(tmp_path, p
     first = Adaptation(tmp_path / "runs")
     first.begin(changed(plan, "hang"), 0)
     until(lambda: (plan.run / "grandchild").exists(), "the job at work")
-    first.end(1.0)
+    assert first.end(TIMEOUT_S)
     assert first.look().state == "cancelled"
     started = first.memory.job
     other = start_child(["sleep", "600"], tmp_path / "log", 0)
@@ -121,7 +121,7 @@ def test_another_process_of_the_same_number_is_not_taken_for_the_job(tmp_path, p
         first.remember(job=started.model_copy(update={"pid": other.pid}))
         second = Adaptation(tmp_path / "runs")
         assert second.find()
-        second.end(1.0)  # must not touch the stranger
+        assert not second.end(1.0)  # must not touch the stranger
         assert other.is_running()
         assert second.look().state == "cancelled"
     finally:
@@ -153,6 +153,27 @@ def test_a_job_that_is_killed_is_told_as_such(tmp_path, plan):
     assert (final.state, final.exit_code) == ("failed", None)
     assert "ended without a word" in final.message
     until(lambda: is_gone(grandchild), "the end of the grandchild")
+
+
+def test_a_job_that_ended_by_itself_is_not_cancelled(tmp_path, plan):
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(plan, 0)
+    until(lambda: is_gone(adaptation.memory.job.pid), "its end, at which nobody looked")
+    assert not adaptation.end(1.0)
+    final = adaptation.look()
+    assert (final.state, final.bundle_id) == ("succeeded", "new")
+
+
+def test_a_job_that_has_told_its_end_is_not_cancelled_while_its_process_leaves(tmp_path, plan, monkeypatch):
+    told = Progress(state="succeeded", bundle_id="new")
+    leaving = f"import pathlib, time; pathlib.Path({str(tmp_path / 'told')!r}).touch(); time.sleep(600)"
+    monkeypatch.setattr("edgevl_core.adaptation.worker_main.command", lambda run: [sys.executable, "-c", leaving])
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(plan, 0)
+    until((tmp_path / "told").exists, "the process")
+    records.write(records.progress_file(plan.run), told)
+    assert not adaptation.end(TIMEOUT_S)
+    assert adaptation.look() == told
 
 
 def test_an_error_of_the_training_is_the_reason(tmp_path, plan):

@@ -267,6 +267,20 @@ def test_a_bundle_made_by_hand_is_gone_on_from_where_its_run_is(tmp_path):
     assert settings(given).plan(bundle, "", "why").start_from is None  # another manager's, who may remove it
 
 
+def test_a_bundle_that_is_used_through_a_link_is_of_the_run_where_it_lies(tmp_path):
+    (tmp_path / "disk/runs/monday/bundle").mkdir(parents=True)
+    (tmp_path / "runs").symlink_to(tmp_path / "disk/runs")
+    run, current = tmp_path / "runs/monday", tmp_path / "current"
+    current.symlink_to(tmp_path / "disk/runs/monday/bundle")
+    bundle = BundleRef(path=str(current), id="of monday")
+    records.plan_file(run).touch()
+    assert runs.made_by(tmp_path / "runs", bundle) == run  # spelt as the manager spells its directory
+    assert runs.made_by(tmp_path, bundle) is None
+    records.plan_file(run).unlink()
+    (run / "inputs.json").touch()
+    assert runs.made_by(tmp_path, bundle) == tmp_path / "disk/runs/monday"
+
+
 def test_a_run_that_was_removed_is_not_gone_back_to(tmp_path):
     run = tmp_path / "runs/monday"
     run.mkdir(parents=True)

@@ -83,6 +83,13 @@ def test_pairs_count_when_their_log_is_closed_and_only_once():
     assert count.adapted().see("c", 2, False).closed == 2
 
 
+def test_a_log_that_is_begun_again_at_its_path_is_open_until_it_is_closed_again():
+    again = PairCount().see("a", 31, True).see("a", 31, False).adapted().see("a", 3, True)
+    assert (again.closed, again.open_log()) == (0, "a")
+    again = again.see("a", 40, False).see("a", 40, False)
+    assert (again.closed, again.open_log()) == (40, "")
+
+
 def test_a_battery_counts_while_it_charges_or_is_full():
     charging, full, discharging = (
         BatteryState(power_supply_status=status, percentage=0.9)

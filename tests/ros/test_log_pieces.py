@@ -17,7 +17,7 @@ from edgevl_core.pairlog.pair_log import PairLog
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.pairlog.types import image_msg, serialize
 from edgevl_core.pairlog.writer import BagWriter
-from edgevl_ros.logger.log_directory import what_is_logged
+from edgevl_ros.logger.log_directory import LogDirectory, what_is_logged
 from edgevl_ros.logger.parameters import LoggerParameters
 
 pytestmark = pytest.mark.unit
@@ -66,3 +66,13 @@ def test_each_image_is_decoded_once(
     assert len(decoded) == 2 * PAIRS
     [shape] = {pair.rgb.shape for pair in read_pairs(tmp_path / "log")}
     assert shape == (round(48 * log_scale), round(64 * log_scale), 3)
+
+
+def test_a_log_in_a_relative_directory_is_told_by_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who hears of it may have another working directory."""
+    monkeypatch.chdir(tmp_path)
+    log = LogDirectory(LoggerParameters(directory="logs", name="home", min_free_mb=0.0), lambda line: None).open()
+    log.close()
+    assert log.path == tmp_path / "logs/home"

@@ -57,6 +57,12 @@ def test_a_whole_bundle_passes_wherever_it_is_asked_from(bundle: Path, tmp_path:
     try_bundle(Path("bundle"))
 
 
+def test_what_was_loaded_through_a_link_is_named_by_where_it_lies(bundle: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "current").symlink_to("bundle")
+    monkeypatch.chdir(tmp_path)
+    assert load_model(Path("current"), None, {}, Smoother(0.0)).bundle.path == bundle
+
+
 def test_a_refusal_comes_back_in_its_own_words(bundle: Path) -> None:
     (bundle / STUDENT_FP32).write_bytes(b"other")
     with pytest.raises(UserError, match=rf"{STUDENT_FP32} has SHA-256"):
