@@ -69,7 +69,9 @@ class Recipe(Machine):
     @model_validator(mode="after")
     def _sections_agree(self) -> "Recipe":
         faults = []
-        if self.cache.size_px < self.student.size_px:
+        # With start_from, a size that is left out is inherited, and both are looked at then.
+        given = all("size_px" in section.model_fields_set for section in (self.cache, self.student))
+        if self.cache.size_px < self.student.size_px and (given or self.student.start_from is None):
             faults.append(
                 f"cache.size_px {self.cache.size_px} is below student.size_px {self.student.size_px}: "
                 "crops would be enlarged; use at least the student's"

@@ -60,6 +60,10 @@ def test_what_the_recipe_leaves_open_is_the_earlier_runs(base: Path) -> None:
     assert (recipe.student.name, recipe.student.size_px, recipe.cache.size_px) == ("test_resnet", 32, 40)
     assert recipe.student.backbone == {"output_stride": 16}
     assert inherited(home_recipe(base, "student.size_px=40")).student.size_px == 40
+    assert inherited(home_recipe(base, "cache.size_px=36")).cache.size_px == 36  # not below the earlier run's student
+    for setting in ("cache.size_px=30", "student.size_px=41"):
+        with pytest.raises(UserError, match=r"cache.size_px \d+ is below student.size_px \d+: crops would be enlarged"):
+            inherited(home_recipe(base, setting))
     with pytest.raises(UserError, match=r"start_from=.*nowhere: no checkpoints"):
         inherited(home_recipe(Path("nowhere")))
 
