@@ -18,7 +18,7 @@ import yaml
 from edgevl_core.base.atomic import atomic_directory, atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_core.room_map.evidence import CELL_M
-from edgevl_core.room_map.occupancy import Grid
+from edgevl_core.room_map.occupancy import FARTHEST_M, Grid, lies_somewhere
 from edgevl_core.room_map.places import Place
 from edgevl_core.room_map.room_map import RoomMap
 from edgevl_core.room_map.rooms import Room, Words
@@ -89,10 +89,16 @@ def load(directory: Path | str, words: Words) -> RoomMap:
         if (
             total.shape[:2] != weight.shape
             or total.ndim != 3
+            or numbers.ndim != 2
             or hidden_m.shape != (sum(cells for _, cells, _ in listed), 2)
             or not all(np.isfinite(array).all() for array in (total, weight, hidden_m))
+            or not all(lies_somewhere(side, (left, bottom)) for side in (grid.resolution_m, *(s for *_, s in listed)))
+            or np.abs(hidden_m).max(initial=0) > FARTHEST_M
         ):
             raise ValueError("the arrays do not go together, or hold no numbers")
+        of_rooms = [*np.unique(numbers[numbers != 0]).tolist(), *(number for number, *_ in listed)]
+        if len(set(of_rooms)) < len(of_rooms) or not all(0 < number < next_id for number in of_rooms):
+            raise ValueError("a room's number is there twice, or none that was given")
     except Exception as error:  # of damaged bytes zip, zlib, numpy's tokenizer and JSON raise nearly anything
         reason = " ".join(str(error).split())
         raise UserError(

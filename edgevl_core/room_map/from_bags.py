@@ -12,7 +12,7 @@ from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
 from edgevl_core.room_map.correction import Correction
-from edgevl_core.room_map.occupancy import OccupancyMap, from_message
+from edgevl_core.room_map.occupancy import Grid, OccupancyMap, from_message
 from edgevl_core.room_map.room_map import RoomMap
 from edgevl_core.room_map.track import read_track
 from edgevl_core.room_map.view import Intrinsics, Stand, intrinsics
@@ -104,20 +104,26 @@ def map_of_bags(
 
 def _map_in(bags: Sequence[Path]) -> OccupancyMap:
     """The newest map in the bags; all must lie on one grid, for a bag of two homes is no map of either."""
-    found: list[OccupancyMap] = []
+    newest: OccupancyMap | None = None
+    grids: set[Grid] = set()
+    newest_ns = -1
     for bag in bags:
         with BagReader(bag) as reader:
             topics = [name for name, topic in reader.topics.items() if topic.msgtype == OCCUPANCY_GRID and topic.count]
-            found += [from_message(deserialize(m.data, m.msgtype)) for m in reader.messages(topics)] if topics else []
+            for message in reader.messages(topics) if topics else ():
+                occupancy = from_message(deserialize(message.data, message.msgtype))
+                grids.add(occupancy.grid)
+                if message.stamp_ns >= newest_ns:  # bags may be given in any order
+                    newest, newest_ns = occupancy, message.stamp_ns
     where = ", ".join(map(str, bags))
-    if not found:
+    if newest is None:
         raise UserError(f"{where}: no {OCCUPANCY_GRID} in it: record the map as well, or pass --map FILE.yaml")
-    if len({occupancy.grid for occupancy in found}) > 1:
+    if len(grids) > 1:
         raise UserError(
-            f"{where}: it holds maps of {len({occupancy.grid for occupancy in found})} different sizes or places: give "
-            "bags of one home, or the map that holds for all with --map FILE.yaml"
+            f"{where}: it holds maps of {len(grids)} different sizes or places: give bags of one home, or the map that "
+            "holds for all with --map FILE.yaml"
         )
-    return found[-1]
+    return newest
 
 
 def _camera_frame(bag: Path, streams: Streams) -> str:

@@ -14,7 +14,7 @@ from edgevl_core.bundle.vocabulary import check_words
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.room_map.correction import Correction
 from edgevl_core.room_map.files import KEPT, load, save
-from edgevl_core.room_map.floors import LEAST_M2, Floor, is_same, of_map
+from edgevl_core.room_map.floors import LEAST_M2, Floor, of_map
 from edgevl_core.room_map.occupancy import OccupancyMap
 from edgevl_core.room_map.room_map import RoomMap
 from edgevl_core.room_map.rooms import Room
@@ -154,7 +154,7 @@ class KeptMap:
     def _lay_on(self, rooms: RoomMap, occupancy: OccupancyMap) -> None:
         """Put the map under the room map of its own floor, which may be another one than ``rooms``."""
         shown, floor = of_map(occupancy), rooms.floor
-        same = None if floor is None else is_same(floor, shown)
+        same = rooms.is_of(shown)
         # SLAM that begins anew shows a few square metres first, which may be of any floor: they wait until they tell.
         least_m2 = 0.0 if floor is None else max(LEAST_M2, LEAST_SHARE * floor.free_m2)
         was_large = floor is not None and floor.free_m2 >= LEAST_M2
@@ -170,6 +170,7 @@ class KeptMap:
                 rooms = self._kept_of(shown, rooms) or (rooms if floor is None else self._begun(rooms))
             rooms.set_map(occupancy)
             self._rooms, self._occupancy, self._undecided = rooms, occupancy, False
+            self.unsaved = self.unsaved or rooms.floor is not None  # it may have other rooms now
 
     def _kept_of(self, shown: Floor, rooms: RoomMap) -> RoomMap | None:
         """The room map of another floor that was kept, at its place; None: there is none of this one."""
@@ -178,7 +179,7 @@ class KeptMap:
                 kept = load(folder, rooms.words) if folder != self.directory and (folder / KEPT).exists() else None
             except UserError:  # damaged, or of another teacher: it stays where it is
                 continue
-            if kept is not None and kept.floor is not None and is_same(kept.floor, shown):
+            if kept is not None and kept.is_of(shown):
                 self.directory, self.unsaved = folder, False
                 return kept
         return None
@@ -252,23 +253,24 @@ class KeptMap:
         assert dictionary is not None
         in_force = {name.casefold(): row for row, name in enumerate(rooms.words.names)}
         row = in_force.get(word.casefold())
-        owners = [name for name in rooms.owner_names.values() if name.casefold() == word.casefold()]
+        owners = [room for room in rooms.rooms() if room.named_by_owner and room.label.casefold() == word.casefold()]
         vector = rooms.words.vectors[row] if row is not None else None if owners else dictionary.vector(word)
         if vector is not None:
             return rooms.find_room(vector, word)
-        named = [room for room in rooms.rooms() if room.named_by_owner and room.label in owners]
-        if not named:
+        if not owners:
+            hidden = word.casefold() in {name.casefold() for name in rooms.owner_names.values()}
             raise UserError(
-                f"word {word!r}: no room has this name, and the bundle knows no such word; it knows "
-                f"{', '.join(dictionary.bank.names)}"
+                f"word {word!r}: "
+                + ("the map does not show the room of this name now" if hidden else "no room has this name")
+                + f", and the bundle knows no such word; it knows {', '.join(dictionary.bank.names)}"
             )
-        return [(room, 1.0) for room in named]
+        return [(room, 1.0) for room in owners]
 
     def rename(self, number: int, name: str) -> Room:
-        """See :meth:`RoomMap.rename`; the room as it is called now. Raises UserError where ``name`` is no word."""
-        self.rooms.rename(number, *(check_words([name], 1) if name.strip() else [""]))
+        """See :meth:`RoomMap.rename`. Raises UserError where ``name`` is no word."""
+        room = self.rooms.rename(number, *(check_words([name], 1) if name.strip() else [""]))
         self.changed = self.unsaved = True
-        return next(room for room in self.rooms.rooms() if room.id == number)
+        return room
 
     def save(self) -> Path:
         """Write it; the file. Raises UserError where there is no map yet."""

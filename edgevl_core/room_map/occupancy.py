@@ -93,7 +93,7 @@ def from_message(message: Any) -> OccupancyMap:
     if not 0 < rows * columns <= MAX_CELLS or len(values) != rows * columns:
         raise UserError(f"map of {columns} x {rows} cells with {len(values)} values: one value for each cell is needed")
     origin_m = (float(info.origin.position.x), float(info.origin.position.y))
-    if turned or not _lies_somewhere(resolution_m, origin_m):
+    if turned or not lies_somewhere(resolution_m, origin_m):
         raise UserError(
             f"map with a resolution of {resolution_m} m and its origin at {origin_m}{', turned' if turned else ''}: "
             f"{PLACED}"
@@ -101,7 +101,8 @@ def from_message(message: Any) -> OccupancyMap:
     return OccupancyMap(Grid((rows, columns), resolution_m, origin_m), values.reshape(rows, columns))
 
 
-def _lies_somewhere(resolution_m: float, origin_m: tuple[float, float]) -> bool:
+def lies_somewhere(resolution_m: float, origin_m: tuple[float, float]) -> bool:
+    """Whether this is a side of cells and a place of a map of the world, metres."""
     return LEAST_RESOLUTION_M <= resolution_m < 10 and all(abs(value) <= FARTHEST_M for value in origin_m)
 
 
@@ -131,7 +132,7 @@ def read_map(file: Path | str) -> OccupancyMap:
             "together"
         )
     turned = len(origin) > 2 and not abs(origin[2]) <= 1e-3
-    if len(origin) < 2 or turned or not _lies_somewhere(resolution_m, (origin[0], origin[1])):
+    if len(origin) < 2 or turned or not lies_somewhere(resolution_m, (origin[0], origin[1])):
         raise UserError(f"map {file}: resolution {resolution_m}, origin {origin}: {PLACED}")
     share = grey / 255.0 if negate else 1 - grey / 255.0
     percent = np.full(grey.shape, UNKNOWN, np.int8)

@@ -1,12 +1,12 @@
 """Which region of a map is which room: by where rooms lie, or lay when a map showed them last."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.room_map.occupancy import Grid
+from edgevl_core.room_map.occupancy import MAX_CELLS, Grid
 
 SAME_ROOM_OVERLAP = 0.2  # of the smaller of the two
 MOSTLY = 0.5
@@ -33,47 +33,57 @@ def cells_of(numbers: NDArray[np.int32]) -> dict[int, NDArray[np.intp]]:
     return dict(zip(found.tolist(), np.split(cells[order], first[1:]), strict=False))
 
 
-def places(numbers: NDArray[np.int32], grid: Grid) -> dict[int, Place]:
-    """By room number, from the number of each cell (rows, columns), 0: none."""
-    return {number: Place(grid.middle_m(cells), grid.resolution_m) for number, cells in cells_of(numbers).items()}
+def remembered(before: Mapping[int, Place], numbers: NDArray[np.int32], grid: Grid) -> dict[int, Place]:
+    """The places of all rooms that may come back: of those in ``numbers`` that of today, of others that of before.
 
-
-def remembered(
-    before: dict[int, Place], numbers: NDArray[np.int32], grid: Grid, named: Collection[int]
-) -> dict[int, Place]:
-    """The places of all rooms that may come back: those of today, and those of before that are not shown now.
-
-    A map may show a part of a floor, or two rooms as one, for a while. So a room that the owner named is never
-    forgotten, another one when others lie where it was.
+    A map may show a part of a floor, or two rooms as one, for a while. So no room is forgotten, and a room that
+    took in another one leaves it its place: places never overlap, and what is remembered is bounded by the floor.
     """
+    shown = cells_of(numbers)
+    hidden = {number: place for number, place in before.items() if number not in shown}
+    own = numbers.copy()
+    for place in hidden.values():
+        own[_cells(place, grid)] = 0
+    today = {number: Place(grid.middle_m(cells), grid.resolution_m) for number, cells in cells_of(own).items()}
+    return hidden | today
 
-    def stays(number: int, place: Place) -> bool:
-        taken = int(np.count_nonzero(_under(place, numbers, grid)))
-        return number in named or taken < MOSTLY * len(place.xy_m)
 
-    today = places(numbers, grid)
-    return today | {n: place for n, place in before.items() if n not in today and stays(n, place)}
+def laid_out(rooms: Mapping[int, Place]) -> tuple[NDArray[np.int32], Grid] | None:
+    """(rows, columns) room numbers of all places, and where cells lie; None where there are none, or too far apart."""
+    if not rooms:
+        return None
+    cell_m = min(place.cell_m for place in rooms.values())
+    xy_m = np.concatenate([place.xy_m for place in rooms.values()])
+    low, high = xy_m.min(axis=0) - cell_m / 2, xy_m.max(axis=0)
+    columns, rows = np.floor((high - low) / cell_m + 1).tolist()
+    if rows * columns > MAX_CELLS:
+        return None
+    grid = Grid((int(rows), int(columns)), cell_m, (float(low[0]), float(low[1])))
+    numbers = np.zeros(grid.shape, np.int32)
+    for number, place in rooms.items():
+        numbers[_cells(place, grid)] = number
+    return numbers, grid
 
 
-def _under(place: Place, numbers: NDArray[np.int32], grid: Grid) -> NDArray[np.int32]:
-    """(N,) what a map has where the place is; cells outside of the map are left out."""
+def _cells(place: Place, grid: Grid) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(N,) rows and (N,) columns of the place; what lies outside of the grid is left out."""
     cells = grid.cells(place.xy_m)
     cells = cells[grid.holds(cells)]
-    return numbers[cells[:, 0], cells[:, 1]]
+    return cells[:, 0], cells[:, 1]
 
 
-def _common_m2(regions: NDArray[np.int32], grid: Grid, before: dict[int, Place]) -> NDArray[np.float64]:
+def _common_m2(regions: NDArray[np.int32], grid: Grid, before: Mapping[int, Place]) -> NDArray[np.float64]:
     """(regions, rooms) how much of a room lies in a region; region 0 is what is in none."""
     common = np.zeros((int(regions.max(initial=0)) + 1, len(before)))
     for column, place in enumerate(before.values()):
-        found = np.bincount(_under(place, regions, grid), minlength=len(common))
+        found = np.bincount(regions[_cells(place, grid)], minlength=len(common))
         common[:, column] = found * place.cell_m**2
     common[0] = 0
     return common
 
 
 def _share(
-    common_m2: NDArray[np.float64], regions: NDArray[np.int32], grid: Grid, before: dict[int, Place]
+    common_m2: NDArray[np.float64], regions: NDArray[np.int32], grid: Grid, before: Mapping[int, Place]
 ) -> NDArray[np.float64]:
     """(regions, rooms) what they have in common, as a share of the smaller of the two."""
     region_m2 = np.bincount(regions.reshape(-1)) * grid.resolution_m**2
@@ -81,7 +91,7 @@ def _share(
     return np.asarray(common_m2 / np.maximum(np.minimum(region_m2[:, None], room_m2), 1e-9))
 
 
-def lies_in(regions: NDArray[np.int32], grid: Grid, before: dict[int, Place]) -> dict[int, int]:
+def lies_in(regions: NDArray[np.int32], grid: Grid, before: Mapping[int, Place]) -> dict[int, int]:
     """By region, the room of ``before`` that lies mostly in it, or in which it mostly lies; only where there is one."""
     if not before:
         return {}
@@ -92,7 +102,7 @@ def lies_in(regions: NDArray[np.int32], grid: Grid, before: dict[int, Place]) ->
 
 
 def known_again(
-    regions: NDArray[np.int32], grid: Grid, before: dict[int, Place], named: Collection[int], next_id: int
+    regions: NDArray[np.int32], grid: Grid, before: Mapping[int, Place], named: Collection[int], next_id: int
 ) -> tuple[NDArray[np.int32], int]:
     """Regions numbered as rooms: a room of ``before`` that overlaps keeps its number, others get new ones.
 

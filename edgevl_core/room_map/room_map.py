@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from edgevl_core.base.errors import UserError
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.room_map.evidence import Evidence
-from edgevl_core.room_map.floors import Floor, of_map, of_rooms
+from edgevl_core.room_map.floors import Floor, is_same, of_map, of_rooms
 from edgevl_core.room_map.occupancy import Grid, OccupancyMap
-from edgevl_core.room_map.places import Place, known_again, lies_in, places, remembered
+from edgevl_core.room_map.places import Place, known_again, laid_out, lies_in, remembered
 from edgevl_core.room_map.rooms import LEAST_WEIGHT, Room, Shape, Words, describe, join_alike, shapes
 from edgevl_core.room_map.segmentation import MIN_ROOM_M2, segment
 from edgevl_core.room_map.view import Intrinsics, Stand, cells_in, outline
@@ -156,29 +156,40 @@ class RoomMap:
         return rooms[int(near[nearest[0], nearest[1]])] if distance.min() <= reach else None
 
     def find_room(self, vector: NDArray[np.float32], word: str = "") -> list[tuple[Room, float]]:
-        """Rooms with how well they fit, best first: the owner's ``word``, then the cosine to ``vector`` (D,)."""
-        found = []
+        """Rooms with how well they fit, best first: the owner's ``word``, then the cosine to ``vector`` (D,).
+
+        An owner's name that is a word of the label set says what the room is: it is nothing else. Another name, such as
+        "Anna's", says nothing of that.
+        """
+        found, kinds = [], {name.casefold() for name in self.words.names}
         for room in self.rooms():
-            if room.named_by_owner:
-                found.append((room, 1.0 if room.label.casefold() == word.casefold() else -1.0))
+            name = room.label.casefold() if room.named_by_owner else ""
+            if name and (name == word.casefold() or name in kinds or room.weight < LEAST_WEIGHT):
+                found.append((room, 1.0 if name == word.casefold() else -1.0))
             elif room.weight >= LEAST_WEIGHT:
                 total, _ = self._sums[room.id]
                 found.append((room, float(vector @ total / max(float(np.linalg.norm(total)), 1e-12))))
         return sorted(found, key=lambda entry: -entry[1])
 
-    def rename(self, number: int, name: str) -> None:
-        """The owner's word for a room; empty: the evidence names it again.
+    def rename(self, number: int, name: str) -> Room:
+        """The owner's word for a room; empty: the evidence names it again, and may join it to another one.
+
+        Returns:
+            The room that now lies where it was.
 
         Raises:
-            UserError: there is no such room.
+            UserError: there is no such room, or the map does not show it now.
         """
-        if number not in {room.id for room in self.rooms()}:
+        room = next((room for room in self.rooms() if room.id == number), None)
+        if room is None:
             numbers = ", ".join(str(room.id) for room in self._rooms) or "none"
-            raise UserError(f"room {number}: there is no such room; rooms are {numbers}")
+            why = "the map does not show it now" if number in self._places else "there is no such room"
+            raise UserError(f"room {number}: {why}; rooms are {numbers}")
         self.owner_names.pop(number, None)
         if name.strip():
             self.owner_names[number] = name.strip()
         self._stale = True
+        return self.room_at(*room.pose_m) or room
 
     def restore(
         self,
@@ -190,7 +201,7 @@ class RoomMap:
     ) -> None:
         """Rooms as they were numbered before a restart; see :attr:`hidden`."""
         self._numbers, self._grid, self._next_id = numbers, grid, next_id
-        self._places = places(numbers, grid) | dict(hidden)
+        self._places = remembered(hidden, numbers, grid)
         self._joined = np.zeros((0, 0), np.int32)
         self.owner_names, self._stale = dict(owner_names), True
 
@@ -206,7 +217,17 @@ class RoomMap:
             return None
         if self._map is not None:
             return of_map(self._map)
-        return of_rooms(self._numbers, self._grid) if self._numbers.size else None
+        laid = laid_out(self._places)
+        return None if laid is None else of_rooms(*laid)
+
+    def is_of(self, shown: Floor) -> bool | None:
+        """Whether a map is of this floor, by the map of before or by all rooms that it had; None: it cannot be told."""
+        if (floor := self.floor) is None:
+            return None
+        same = is_same(floor, shown)
+        if same is not True and self._map is not None and self.hidden and (laid := laid_out(self._places)):
+            return is_same(of_rooms(*laid), shown) or same
+        return same
 
     @property
     def occupied(self) -> NDArray[np.bool_]:
@@ -249,7 +270,7 @@ class RoomMap:
         regions[small[regions]] = 0
         if grid != self._grid or not np.array_equal(regions, self._joined):
             self._numbers, self._next_id = known_again(regions, grid, self._places, named, self._next_id)
-            self._places = remembered(self._places, self._numbers, grid, named)
+            self._places = remembered(self._places, self._numbers, grid)
             self._grid, self._joined = grid, regions
             self._shapes = shapes(self._numbers, grid)
         self._sums = self.evidence.by_region(self._numbers, grid)

@@ -72,7 +72,7 @@ def join_alike(
     """Regions that touch and are surely the same room are one: both say one word, or one was never looked at.
 
     What furniture parts is so brought together again; two rooms of a kind with only a door between them are, too.
-    Never two regions that are, by ``owned``, of two rooms that the owner named.
+    A room that the owner named stays what it was: only regions of the same one are joined (``owned``: region -> room).
     """
     answer: dict[int, tuple[int, float]] = {}
     for region, (total, weight) in evidence.by_region(regions, grid).items():
@@ -84,28 +84,19 @@ def join_alike(
             region = leader[region]
         return region
 
-    room_of = dict(owned)  # leader -> the room that the owner named
-
-    def join(into: int, region: int) -> None:
-        into, region = find(into), find(region)
-        if room_of.get(into, room_of.get(region)) == room_of.get(region, room_of.get(into)):
-            leader[region] = into
-            if region in room_of:
-                room_of[into] = room_of[region]
-
     pairs = sorted(neighbours(regions))
     for a, b in pairs:
         (word_a, weight_a), (word_b, weight_b) = answer[a], answer[b]
-        if min(weight_a, weight_b) >= LEAST_WEIGHT and word_a == word_b:
-            join(a, b)
+        if min(weight_a, weight_b) >= LEAST_WEIGHT and word_a == word_b and owned.get(a) == owned.get(b):
+            leader[find(b)] = find(a)
     sizes = np.bincount(regions.reshape(-1))
     small_m2 = 2.5
     for region, (_, weight) in answer.items():
         if weight < LEAST_WEIGHT and sizes[region] * grid.resolution_m**2 < small_m2:
             beside = [a if b == region else b for a, b in pairs if region in (a, b)]
             known = [other for other in beside if answer[other][1] >= LEAST_WEIGHT]
-            if len({find(other) for other in known}) == 1:
-                join(known[0], region)
+            if len({find(other) for other in known}) == 1 and owned.get(region) in (None, owned.get(known[0])):
+                leader[find(region)] = find(known[0])
     renumbered = np.arange(len(sizes), dtype=np.int32)
     for region in answer:
         renumbered[region] = find(region)

@@ -9,7 +9,11 @@ import pytest
 
 from edgevl_core.bundle.student_bundle import load_bundle
 from edgevl_core.pairlog.pairs import read_pairs
-from edgevl_core.room_map.from_bags import map_of_bags
+from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID
+from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.types import deserialize, serialize
+from edgevl_core.pairlog.writer import BagWriter
+from edgevl_core.room_map.from_bags import _map_in, map_of_bags
 from edgevl_core.room_map.track import read_track
 from edgevl_sim import home_seed, write_bag
 from edgevl_sim.home_map import home_map
@@ -54,6 +58,22 @@ def test_every_frame_is_put_onto_the_map_or_counted(drive: Path, bundle: Path) -
     assert made.frames == 16 == len(made.way) + made.rooms.dropped.total()
     assert made.rooms.evidence.weight.sum() == pytest.approx(len(made.way), rel=0.01)
     assert 7 <= len(made.rooms.rooms()) <= 12
+
+
+def test_the_newest_map_of_all_bags_holds_in_whichever_order_they_are_given(drive: Path, tmp_path: Path) -> None:
+    """The bag of the day after has another box in the way."""
+    with BagReader(drive) as reader, BagWriter(tmp_path / "day after", min_free_bytes=0) as writer:
+        for topic in reader.topics.values():
+            writer.add_topic(topic.name, topic.msgtype)
+        for message in reader.messages(list(reader.topics)):
+            data, stamp_ns = message.data, message.stamp_ns
+            if message.msgtype == OCCUPANCY_GRID:
+                charted = deserialize(data, message.msgtype)
+                charted.data = np.where(charted.data == 0, 100, charted.data).astype(np.int8)
+                data, stamp_ns = serialize(charted), stamp_ns + 86_400_000_000_000
+            writer.write(message.topic, data, stamp_ns)
+    for bags in ([drive, tmp_path / "day after"], [tmp_path / "day after", drive]):
+        assert _map_in(bags).free.sum() == 0
 
 
 def test_the_command(drive: Path, bundle: Path, tmp_path: Path) -> None:
