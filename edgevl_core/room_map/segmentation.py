@@ -49,12 +49,12 @@ def _markers(distance_m: NDArray[np.float32], resolution_m: float) -> NDArray[np
     for share in _STEPS:
         core = (distance_m > share * DOOR_M / 2).astype(np.uint8)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=4)
-        taken = np.zeros(count, bool)
-        taken[np.unique(labels[seeds > 0])] = True
-        for label in range(1, count):
-            # A core is the room less a rim of the threshold's width: small ones are niches, not rooms.
-            if not taken[label] and stats[label, cv2.CC_STAT_AREA] * resolution_m**2 >= MIN_ROOM_M2 * 0.1:
-                seeds[labels == label] = seeds.max() + 1
+        # A core is the room less a rim of the threshold's width: small ones are niches, not rooms.
+        new = stats[:, cv2.CC_STAT_AREA] * resolution_m**2 >= MIN_ROOM_M2 * 0.1
+        new[0] = new[np.unique(labels[seeds > 0])] = False
+        numbers = np.zeros(count, np.int32)
+        numbers[new] = int(seeds.max()) + 1 + np.arange(np.count_nonzero(new))
+        seeds += numbers[labels]
     return seeds
 
 
