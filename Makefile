@@ -12,7 +12,7 @@ LIBRARIES ?= all
 ARGS ?=
 
 # A sourced ROS 2, another active environment or the user's own packages would mix with .venv. PIP_* variables stay.
-# Without byte code each process compiles torch, rclpy and the tests again: twice the processor time of tests.
+# Without byte code each process compiles torch, rclpy and the tests again: tests of nodes take twice as long.
 CLEAN_ENV = env -u PYTHONDONTWRITEBYTECODE -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV -u LD_LIBRARY_PATH -u _ROS_WHEELS_BOOTSTRAP_COMPLETE \
 	-u AMENT_PREFIX_PATH -u CMAKE_PREFIX_PATH -u COLCON_PREFIX_PATH -u ROS_DISTRO -u RMW_IMPLEMENTATION \
 	PYTHONNOUSERSITE=1 OMP_WAIT_POLICY=PASSIVE

@@ -1,25 +1,24 @@
 """``edgevl log view`` and ``edgevl report`` on the command line: where a page goes; what is refused in one line."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli.command import edgevl
 from tests.core.bags import write_bag
 from tests.page.reader import check_self_contained
 
 pytestmark = pytest.mark.unit
 
 
-def edgevl(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgevl_cli.main", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 def test_the_page_of_a_drive_bears_its_name(tmp_path: Path) -> None:
     write_bag(tmp_path / "logs/monday", 12)
-    result = edgevl("log", "view", "logs/monday", cwd=tmp_path)
+    result = edgevl("log", "view", "logs/monday")
     assert (result.returncode, result.stdout) == (0, "page: monday.html\n"), result.stderr
     check_self_contained(tmp_path / "monday.html")
 
@@ -38,7 +37,7 @@ def test_the_page_of_a_drive_bears_its_name(tmp_path: Path) -> None:
 def test_what_is_refused(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
     pytest.importorskip("torch", reason="edgevl report belongs to the workstation") if "report" in arguments else None
     write_bag(tmp_path / "bag", 3)
-    result = edgevl(*arguments, cwd=tmp_path)
+    result = edgevl(*arguments)
     assert result.returncode == 2, result.stderr
     [line] = result.stderr.strip().splitlines()
     assert line.startswith("edgevl: ")

@@ -5,13 +5,12 @@ Every command of the documents is executed here, or stands in ELSEWHERE with who
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from edgevl_cli.demo.quick import BUNDLE, DRIVES
+from tests.cli.command import edgevl
 from tests.package.test_commands import ALL
 from tests.paths import ROOT
 
@@ -109,14 +108,14 @@ HERE = [line for line in LINES if executed(line)]
 
 
 @pytest.mark.parametrize("line", HERE)
-def test_a_command_does_its_work(line: str, tmp_path: Path) -> None:
+def test_a_command_does_its_work(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if line.startswith("edgevl evaluate"):
         pytest.importorskip("torch", reason="edgevl evaluate belongs to the workstation")
     for name, stands_for in READERS.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).symlink_to(ROOT / stands_for)
-    command = [sys.executable, "-m", "edgevl_cli.main", *shlex.split(line)[1:]]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+    monkeypatch.chdir(tmp_path)
+    done = edgevl(*shlex.split(line)[1:])
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip()
     for made in re.findall(r"--out (\S+)", line):

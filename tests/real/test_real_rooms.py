@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import real_rooms as benchmark
 
 from tests.paths import ROOT
 
@@ -45,10 +46,11 @@ def test_a_student_of_real_rooms_beats_the_commonest_room(real_rooms: Path, tmp_
     assert found["rows"]["sequences"] > 10
 
 
-def test_without_the_data_the_benchmark_says_what_to_set(tmp_path: Path) -> None:
-    command = [sys.executable, "benchmarks/real_rooms.py", "--work", str(tmp_path / "work")]
-    environment = {**os.environ, "EDGEVL_REAL_DATA": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "EDGEVL_REAL_DATA" in done.stderr
+def test_without_the_data_the_benchmark_says_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGEVL_REAL_DATA", str(tmp_path))
+    assert benchmark.main(["--work", str(tmp_path / "work")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "EDGEVL_REAL_DATA" in line
     assert not (tmp_path / "work").exists()

@@ -1,7 +1,5 @@
 """metrics.jsonl in TensorBoard, MLflow and Weights & Biases, read back with the readers of each."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from edgevl_core.base.errors import UserError
 from edgevl_train.loggers import LOGGERS, check_logger, following, forward
 from edgevl_train.metrics_file import METRICS_FILE, read_records, write_record
-from tests.paths import ROOT
+from tests.cli.command import edgevl
 from tests.train.logged import almost, curves, in_mlflow, in_tensorboard, in_wandb
 
 pytestmark = pytest.mark.train
@@ -78,12 +76,8 @@ def test_who_joins_later_is_told_of_what_was_before(run: Path) -> None:
 
 
 def test_on_the_command_line(run: Path, tmp_path: Path) -> None:
-    def edgevl(*options: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-c", "from edgevl_cli.start import main; main()", "report", str(run), *options]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-    told = edgevl("--to", "tensorboard")
+    told = edgevl("report", run, "--to", "tensorboard")
     assert (told.returncode, told.stdout) == (0, f"look: tensorboard --logdir {run}/tensorboard\n"), told.stderr
     assert in_tensorboard(run / "tensorboard/run") == almost(curves(read_records(run)))
-    both = edgevl("--to", "mlflow", "--compare")
+    both = edgevl("report", run, "--to", "mlflow", "--compare")
     assert (both.returncode, both.stderr) == (2, "edgevl: --to mlflow and --compare: give one of them\n")
