@@ -14,7 +14,7 @@ def generate_launch_description() -> LaunchDescription:
         argument("rgb_topic", "", "RGB images; empty: as in params_file or the camera's preset"),
         argument("depth_topic", "", "depth images; empty: likewise"),
         argument("bundle", "", "student bundle; empty: wait for scene_classifier/load_bundle"),
-        argument("words", "", "words to tell apart at first, a YAML list; empty: all labels of the bundle"),
+        argument("words", "", "words to tell apart at first, a YAML list; empty: the one that the bundle was made for"),
         argument("offload", "", "cut student that scene_classifier shares with a base_station; empty: it runs alone"),
         argument("rooms", "false", "start room_mapper, which needs a map and the robot's pose on it"),
         argument("rviz", "false", "show the overlay in rviz2"),

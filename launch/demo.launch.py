@@ -36,7 +36,7 @@ def generate_launch_description() -> LaunchDescription:
         argument("teacher", "", "teacher, where adaptation_manager shall adapt to what is logged"),
         argument("labels", "", "labels file (YAML), likewise"),
         argument("recipe", "", "training recipe (YAML), likewise; empty: the default one"),
-        argument("words", "", "words to tell apart at first, a YAML list; empty: all labels of the bundle"),
+        argument("words", "", "words to tell apart at first, a YAML list; empty: the one that the bundle was made for"),
         argument("offload", "", "cut student that scene_classifier shares with a base_station; empty: it runs alone"),
         argument("directory", "", "where pair_logger makes its logs; empty: as in params_file"),
         argument("rooms", "false", "start room_mapper, for a bag with a map and poses on it"),

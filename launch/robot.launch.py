@@ -18,7 +18,7 @@ def generate_launch_description() -> LaunchDescription:
         argument("bags", "", "bags that adaptation_manager adapts to, a YAML list"),
         argument("teacher", "", "teacher, e.g. open_clip:ViT-B-32/laion2b_s34b_b79k"),
         argument("labels", "", "labels file (YAML) that adaptation_manager adapts for"),
-        argument("words", "", "words to tell apart at first, a YAML list; empty: all labels of the bundle"),
+        argument("words", "", "words to tell apart at first, a YAML list; empty: the one that the bundle was made for"),
         argument("recipe", "", "training recipe (YAML); empty: the default one"),
         argument("offload", "", "cut student that scene_classifier shares with a base_station; empty: it runs alone"),
         argument("rooms", "false", "start room_mapper, which needs a map and the robot's pose on it"),

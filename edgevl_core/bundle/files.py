@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.base.hashing import sha256_file
-from edgevl_core.bundle.manifest import Manifest
+from edgevl_core.bundle.manifest import Manifest, real_path
 from edgevl_core.bundle.text_encoder import TEXT_FILES
 from edgevl_core.engine import OnnxFile, inspect_onnx
 
@@ -23,13 +23,15 @@ MAX_OTHER_BYTES = 1 << 26
 def below_roots(path: Path, roots: Sequence[str]) -> Path:
     """``path``, or where there are roots what it really names, links followed.
 
+    ``roots``: ``~`` is the home directory.
+
     Raises:
         UserError: it lies below none of them.
     """
     if not roots:
         return path
-    real = path.resolve()
-    if not any(real.is_relative_to(Path(root).resolve()) for root in roots):
+    real = real_path(path)
+    if not any(real.is_relative_to(real_path(Path(root).expanduser())) for root in roots):
         shown = one_line(str(path), 200)
         raise UserError(f"{shown} is not below {', '.join(roots)} (parameter bundle_roots): copy the bundle there")
     return real

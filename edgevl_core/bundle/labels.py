@@ -136,14 +136,15 @@ def _check(label_set: LabelSet, path: Path) -> None:
     if blank:
         raise UserError(f"labels file {path}: a label's name is blank; give it a name")
     words = (word for label in label_set.labels for word in (label.name, *label.synonyms))
-    if twice := _repeated(words):
+    if twice := repeated(words):
         raise UserError(
             f"labels file {path}: {', '.join(map(repr, twice))} occurs more than once among names and "
             "synonyms; every word may stand for one label only"
         )
 
 
-def _repeated(words: Iterable[str]) -> list[str]:
+def repeated(words: Iterable[str]) -> list[str]:
+    """Those that occur more than once, compared by :func:`normalise_word`, in that form."""
     seen: set[str] = set()
     twice: list[str] = []
     for word in map(normalise_word, words):

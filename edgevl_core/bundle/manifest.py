@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -170,11 +171,29 @@ def read_manifest(bundle: Path | str) -> Manifest:
     return manifest
 
 
+def real_path(bundle: Path | str) -> Path:
+    """What the path of a bundle really names, links followed; there need not be anything.
+
+    Raises:
+        UserError: the system takes no such path, or nobody may look into that directory.
+    """
+    bundle = Path(bundle)
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            (bundle / MANIFEST_FILE).stat()
+        return bundle.resolve()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in it
+        reason = one_line(str(getattr(error, "strerror", None) or error), 120)
+        shown = one_line(str(bundle), 200)
+        raise UserError(f"{shown} cannot be read ({reason}): pass the directory of a student bundle") from error
+
+
 def parse_manifest(bundle: Path | str, raw: bytes | None = None) -> tuple[Manifest, dict[str, Any]]:
     """As :func:`read_manifest`, the id not yet checked; and what stood in the file.
 
     ``raw``: the file's bytes where they were read already, as to check their signature.
     """
+    real_path(bundle)  # refuses what is no path
     path = Path(bundle) / MANIFEST_FILE
     if not path.is_file():
         raise UserError(f"{bundle} is not a student bundle: it has no {MANIFEST_FILE}; pass the directory that has one")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.bundle.files import STUDENT_FP32, STUDENT_INT8
+from edgevl_core.bundle.manifest import real_path
 from edgevl_core.bundle.signature import signed_manifest
 from edgevl_core.bundle.student_bundle import Precision, load_bundle
 from edgevl_core.engine import CPU_ONLY, ENGINES
@@ -61,7 +62,7 @@ def try_bundle(
     Raises:
         UserError: it is refused, takes more than ``limits``, or ends its process.
     """
-    path = Path(path).resolve()
+    path = real_path(path)
     if trusted:
         signed_manifest(path, trusted)  # no process is started for a stranger's
     on_cpu = tuple(providers) == CPU_ONLY

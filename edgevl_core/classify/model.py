@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.bundle.label_bank import LabelBank
+from edgevl_core.bundle.manifest import real_path
 from edgevl_core.bundle.self_test import try_bundle
 from edgevl_core.bundle.student_bundle import Bundle, load_bundle
 from edgevl_core.camera.depth import MeasuredDepth
@@ -20,11 +21,21 @@ from edgevl_core.classify.smoothing import Smoother
 
 @dataclass(frozen=True)
 class Model:
-    """A bundle in use. ``classify``, ``again`` and ``set_labels`` exclude each other: the caller holds a lock."""
+    """A bundle in use. ``classify``, ``reclassify`` and ``set_labels`` exclude each other: the caller holds a lock.
+
+    Attributes:
+        alone: why no base station computes for it although one is meant to; "" where that is not so.
+    """
 
     bundle: Bundle
     classifier: Classifier
     smoother: Smoother
+    alone: str = ""
+
+    @property
+    def shortcomings(self) -> tuple[str, ...]:
+        """What is not as it was meant to be, one line each."""
+        return tuple(filter(None, (self.bundle.fallback, self.alone)))
 
     @cached_property
     def learned(self) -> tuple[Registration, ...]:
@@ -58,7 +69,7 @@ def load_model(
     smoother: Smoother,
     trusted: Sequence[str] = (),
 ) -> Model:
-    """A verified bundle with a label set, its own where ``labels`` is None.
+    """A verified bundle with a label set: ``labels``; where that is empty all names it has; where it is None its own.
 
     It is first tried in a child process, and only what came out of that well is loaded here. Where its int8 student
     does not work on this processor and "precision" is "auto", the float student answers: ``bundle.fallback``. What
@@ -71,7 +82,8 @@ def load_model(
         UserError: the bundle is refused, or has no vector for one of the labels.
     """
     tried = {key: value for key, value in engine.items() if key != "threads"}
-    path = path.resolve()  # once for both
+    path = real_path(path)  # once for both
     try_bundle(path, fall_back=True, trusted=trusted, **tried)
     bundle = load_bundle(path, fall_back=True, both=False, trusted=trusted, **engine)
-    return Model(bundle, Classifier(bundle, labels), smoother)
+    words = labels if labels is None else labels or bundle.label_bank.names
+    return Model(bundle, Classifier(bundle, words), smoother)

@@ -42,11 +42,11 @@ class Offload:
         self._whole: Engine | None = None
 
     def through(self, model: Model) -> Model:
-        """The model with its student run in two halves; where they do not fit it: as it is, ``fallback`` says why."""
+        """The model with its student run in two halves; where they do not fit it: as it is, ``alone`` says why."""
         bundle = model.bundle
         if reason := check_fits(self.halves, bundle):
-            bundle = replace(bundle, fallback="; ".join(filter(None, (bundle.fallback, reason))))
-            return replace(model, bundle=bundle)
+            self.link.rest()  # as long as nobody asks, nothing is known of the base station
+            return replace(model, alone=reason)
         pixels = np.zeros((1, 3, bundle.engine.size_px, bundle.engine.size_px), np.uint8)
         for _ in range(3):  # before the first frame, how long the robot needs itself
             self._back(self.halves.front(pixels))
@@ -82,10 +82,11 @@ class Offload:
         self.back_s.add((self._clock() - start_s) / len(features))
         return embeddings
 
-    def values(self) -> dict[str, object]:
-        """For diagnostics."""
+    def values(self, model: Model | None) -> dict[str, object]:
+        """For diagnostics; ``model``: the one in use."""
+        asking = self.link.using and model is not None and not model.alone
         return {
-            "offload": "asking" if self.link.using else "alone",
+            "offload": "asking" if asking else "alone",
             "offload_id": self.halves.manifest.split_id,
             **{f"offload_{name}": count for name, count in self.link.counts.items()},
             "offload_round_trip_p50_ms": 1e3 * self.link.round_trip_s.quantile(0.5),

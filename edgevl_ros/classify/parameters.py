@@ -17,7 +17,7 @@ class ClassifierParameters(StreamParameters, TrustParameters):
     bundle_roots: tuple[str, ...] = parameter(
         (), "directories that ~/load_bundle loads from; empty: any", read_only=True
     )
-    labels: tuple[str, ...] = parameter((), "label set to start with; empty: all labels of the bundle")
+    labels: tuple[str, ...] = parameter((), "label set to start with; empty: the one that the bundle was made for")
     max_labels: int = parameter(256, "most labels that ~/set_labels accepts", low=1, high=10_000)
     use_rgb: bool = parameter(True, "subscribe to RGB")
     use_depth: bool = parameter(True, "subscribe to depth")

@@ -52,7 +52,7 @@ class RemoteHalf:
                 f"offload with engine {parameters.engine} and {', '.join(parameters.providers)}: the halves run in "
                 f"{ENGINES[0]} with {CPU_ONLY[0]} only: leave engine and providers at their defaults"
             )
-        halves = load_halves(Path(parameters.offload), parameters.threads, trusted_keys(parameters.trust))
+        halves = load_halves(Path(parameters.offload).expanduser(), parameters.threads, trusted_keys(parameters.trust))
         self._node, self._id, self._header = node, halves.manifest.split_id, Header(0, "")
         self._features = node.add_publisher(CompressedImage, "~/features", NEWEST)
         self._link = Link(halves.manifest, self._send, parameters.offload_retry_s, node.get_logger().warning)
@@ -71,8 +71,8 @@ class RemoteHalf:
         self._offload.frame(heading.complete_s)
 
     def problems(self, model: Model | None) -> list[str]:
-        """That the base station should be used by ``model`` and is not."""
-        return [self._link.state] if model is not None and not (model.bundle.fallback or self._link.using) else []
+        """That the base station could be used by ``model`` and is not; where it cannot, the model says so itself."""
+        return [self._link.state] if model is not None and not (model.alone or self._link.using) else []
 
     def _send(self, number: int, features: NDArray[Any]) -> bool:
         listened_to = bool(self._features.get_subscription_count())

@@ -118,7 +118,8 @@ class BagPlayer(ManagedNode[PlayerParameters]):
         bag = str(self.parameters.bag)
         if not bag:
             raise UserError("parameter bag is empty: give a rosbag2 directory, e.g. -p bag:=/data/drive")
-        with BagReader(Path(bag)) as reader:
+        self._bag = Path(bag).expanduser()
+        with BagReader(self._bag) as reader:
             found = find_streams(
                 reader, rgb=self.parameters.rgb_topic or None, depth=self.parameters.depth_topic or None
             )
@@ -241,7 +242,7 @@ class BagPlayer(ManagedNode[PlayerParameters]):
         # Each round has a pace of its own that keeps the paused state.
         pace = self._pace if offset_ns == 0 else Pace(self.parameters.rate, paused=self._pace.paused)
         self._pace = pace
-        with BagReader(Path(self.parameters.bag)) as reader:
+        with BagReader(self._bag) as reader:
             complete = play(reader.messages(list(self._streams)), publish, pace, self._stop)
             self._losses = list(reader.losses)
         if not complete:

@@ -57,7 +57,8 @@ class BaseStation(ManagedNode[BaseParameters]):
         if not self.parameters.offload:
             raise UserError("parameter offload is empty: give the directory that `edgevl split --at --out` made")
         parameters = self.parameters
-        self._half = load_back(Path(parameters.offload), parameters.threads, trusted_keys(parameters.trust))
+        directory = Path(parameters.offload).expanduser()
+        self._half = load_back(directory, parameters.threads, trusted_keys(parameters.trust))
         self._answers = self.add_publisher(CompressedImage, "~/answers", NEWEST)
 
     def start(self) -> None:

@@ -23,6 +23,7 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.labels import repeated
 from edgevl_core.bundle.signature import trusted_keys
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.camera.images import ImageFormatError
@@ -60,16 +61,16 @@ class RoomMapper(ManagedNode[MapperParameters]):
 
     def __init__(self) -> None:
         super().__init__("room_mapper", MapperParameters)
+
+    def setup(self) -> None:
+        cv_bridge()  # refuses a broken one now, not at the first image
+        self._intake: Intake | None = None
         self._account = Account()
         self._map_frame = ""
         self._maps_received = self._maps_superseded = 0
         self._newest_map: deque[OccupancyGrid] = deque(maxlen=1)  # maps are large, and only the newest counts
         self._found: tuple[Room, ...] = ()  # published last
         self._undrawn: Header | None = None  # of rooms of which no image was published yet
-
-    def setup(self) -> None:
-        cv_bridge()  # refuses a broken one now, not at the first image
-        self._intake: Intake | None = None
         trusted = trusted_keys(self.parameters.trust)
         correct, pose_type = self.parameters.correct_poses, self.parameters.pose_type
         if correct and (pose_type == TRANSFORMS or not self.parameters.depth_topic):
@@ -131,6 +132,11 @@ class RoomMapper(ManagedNode[MapperParameters]):
         self._worker.call(partial(self._guarded_job, self._take_map))
 
     def _on_labels(self, message: LabelSetMessage) -> None:
+        if twice := repeated(message.labels):
+            raise UserError(
+                f"{self.parameters.labels_topic}: {', '.join(map(repr, twice))} occurs more than once; every word may "
+                "occur once only; the words stay as they are"
+            )
         labels = LabelSet(message.bundle_id, tuple(message.labels), message.version)
         self._worker.call(partial(self._guarded_job, partial(self._kept.use_labels, labels)))
 

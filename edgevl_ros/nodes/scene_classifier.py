@@ -63,7 +63,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
     def __init__(self) -> None:
         super().__init__("scene_classifier", ClassifierParameters)
         self._model: Model | None = None
-        self._chosen_labels: list[str] | None = None
+        self._chosen_labels: list[str] | None = None  # None: a bundle's own; []: all that it has
         # Held while a frame is classified: model and labels change between two frames.
         self._swap = threading.Lock()
         self._under_way = ""
@@ -170,7 +170,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         engine = {key: getattr(parameters, key) for key in ("engine", "threads", "providers", "precision")}
         model = load_model(path, self._chosen_labels, engine, smoother, self._trusted)
         model = model if (remote := self._remote) is None else remote.through(model)
-        for note in filter(None, (model.bundle.fallback, *model.bundle.notes)):
+        for note in (*model.shortcomings, *model.bundle.notes):
             self.get_logger().warning(note)
         return model
 
@@ -195,7 +195,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         with between_frames(self._swap, self._remote):
             self._model = model
         response.ok, response.bundle_id = True, self._bundle_id()
-        response.message = "; ".join(filter(None, (f"loaded {request.path}", model.bundle.fallback)))
+        response.message = "; ".join((f"loaded {request.path}", *model.shortcomings))
         self.get_logger().info(f"bundle {response.bundle_id} loaded from {request.path}")
         self._announce()
         return response
@@ -221,7 +221,7 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         if model is None:
             raise UserError("no bundle loaded: call ~/load_bundle first")
         response.labels, response.version = list(model.classifier.labels), model.classifier.label_set_version
-        chosen = check_words(request.labels, self.parameters.max_labels) or None
+        chosen = check_words(request.labels, self.parameters.max_labels)
         words = chosen or list(model.bundle.label_bank.names)
         with self._only("other labels are being encoded"):
             encode = partial(model.classifier.bank_for, words)
@@ -264,19 +264,18 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
             values["classification_subscribers"] = self._classification.get_subscription_count()
         values["bundle_id"] = self._bundle_id()
         if model is not None:
-            values.update(bundle=model.bundle.path, labels=", ".join(model.classifier.labels))
-            values["label_set_version"] = model.classifier.label_set_version
-            values["text_encoder"] = model.bundle.text_encoder is not None
+            values.update(bundle=model.bundle.path, label_set_version=model.classifier.label_set_version)
+            values.update(labels=", ".join(model.classifier.labels), text_encoder=model.bundle.text_encoder is not None)
             engine = model.bundle.engine
             values.update(engine=engine.name, provider=engine.providers[0], threads=engine.threads)
             values["student"] = engine.path.name
-        problems = ["no bundle loaded"] if model is None else [model.bundle.fallback] * bool(model.bundle.fallback)
+        problems = ["no bundle loaded"] if model is None else list(model.shortcomings)
         if intake is not None:
             values["registered"] = str(intake.decoder.calibration.found)
             unlike = "" if model is None else intake.decoder.unlike(model.learned)
             problems += ([unlike] if unlike else []) + intake.decoder.doubts() + intake.problems()
         if self._remote is not None:
-            values.update(self._remote.values())
+            values.update(self._remote.values(model))
             problems += self._remote.problems(model)
         doing = "classifying" if self._wanted() else "idle: nobody subscribes"
         return Report(WARN if problems else OK, "; ".join(problems) or doing, values)

@@ -17,6 +17,7 @@ from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_ros.classify.messages import vision_types
 from edgevl_ros.node.images import cv2_to_imgmsg
 from edgevl_ros.node.qos import stream_qos
+from tests.core.tiny import write_colour_bundle
 from tests.ros import harness
 from tests.ros.classifying import NODE, accounted, listening, stamp_ns, unaccounted
 
@@ -175,7 +176,13 @@ def test_labels_and_bundles_change_live(graph, tmp_path):
     swapped = graph.call(LoadBundle, f"{NODE}/load_bundle", path=str(tmp_path / "second"))
     assert (swapped.ok, swapped.bundle_id) == (True, second)
     scene = next_scene(lambda s: s.bundle_id == second, "an answer of the second bundle")
-    assert "hallway" in scene.labels
+    assert set(scene.labels) == {*harness.LABELS, "hallway"}
+
+    # "All names" was chosen, and holds for a bundle that comes with fewer of its own.
+    third = write_colour_bundle(tmp_path / "third", labels=["blue"]).bundle_id
+    assert graph.call(LoadBundle, f"{NODE}/load_bundle", path=str(tmp_path / "third")).ok
+    scene = next_scene(lambda s: s.bundle_id == third, "an answer of the third bundle")
+    assert set(scene.labels) == {"red", "green", "blue"}
     graph.call(Trigger, "bag_player/pause")
     assert int(stats()["errors"]) == 0
 

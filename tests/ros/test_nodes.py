@@ -35,22 +35,26 @@ NODES = (
 SHIPPED = ("--params-file", str(harness.ROOT / "config/robot.yaml"))
 
 
-def start_all(graph: Graph, tmp_path, *arguments: str, bundle: object = ""):
-    """All nodes with the shipped parameters, each able to become active."""
-    bag = harness.write_bag(tmp_path / "bag", frames=2)
+def start_all(graph: Graph, tmp_path, *arguments: str, bundle: object = "", offload="", folder: object = ""):
+    """All nodes with the shipped parameters, each able to become active; ``folder``: ``tmp_path`` as they are told."""
+    folder = folder or tmp_path
+    harness.write_bag(tmp_path / "bag", frames=2)
+    write_cut(tmp_path / "cut")
     parameters = {
-        "bag_player": {"bag": str(bag), "exit_at_end": False},
-        "pair_logger": {"directory": str(tmp_path / "logs"), "min_free_mb": 0.0},
-        "scene_classifier": {"bundle": str(bundle)},
-        "room_mapper": {"directory": str(tmp_path / "rooms")},
-        "adaptation_manager": {"out_dir": str(tmp_path / "runs")},
-        "base_station": {"offload": str(write_cut(tmp_path / "cut"))},
+        "bag_player": {"bag": f"{folder}/bag", "exit_at_end": False},
+        "pair_logger": {"directory": f"{folder}/logs", "min_free_mb": 0.0},
+        "scene_classifier": {"bundle": str(bundle), "offload": offload},
+        "room_mapper": {"directory": f"{folder}/rooms"},
+        "adaptation_manager": {"out_dir": f"{folder}/runs"},
+        "base_station": {"offload": f"{folder}/cut"},
     }
     return [graph.start(name, *SHIPPED, *arguments, **parameters.get(name, {})) for name in NODES]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_nodes_become_active_report_and_end_cleanly(graph, tmp_path, number):
+def test_nodes_become_active_report_and_end_cleanly(graph, tmp_path, monkeypatch, number):
+    """Of each path only what follows the home directory is told."""
+    monkeypatch.setenv("HOME", str(tmp_path))
     reports = {}
 
     def collect(array: DiagnosticArray) -> None:
@@ -58,7 +62,7 @@ def test_nodes_become_active_report_and_end_cleanly(graph, tmp_path, number):
             reports[status.name] = ({pair.key: pair.value for pair in status.values}, status)
 
     graph.subscribe(DiagnosticArray, "/diagnostics", collect)
-    nodes = start_all(graph, tmp_path)
+    nodes = start_all(graph, tmp_path, offload="~/cut", folder="~")
     graph.until(
         lambda: all(reports.get(f"/{name}", ({},))[0].get("state") == "active" for name in NODES),
         "every node to report that it is active",
@@ -73,6 +77,7 @@ def test_nodes_become_active_report_and_end_cleanly(graph, tmp_path, number):
         node.process.send_signal(number)
     assert [node.wait() for node in nodes] == [0] * len(NODES), [node.output() for node in nodes]
     assert not any("Traceback" in node.output() for node in nodes)
+    assert not (tmp_path / "~").exists()
 
 
 def test_life_cycle_by_hand_and_parameters_while_unconfigured(graph, tmp_path):

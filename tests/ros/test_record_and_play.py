@@ -7,17 +7,23 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from edgevl.msg import LoggerStatus
+from lifecycle_msgs.msg import Transition
+from nav_msgs.msg import Odometry
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
 from rclpy.event_handler import SubscriptionEventCallbacks
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from edgevl_core.pairlog import types
 from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_core.pairlog.place_messages import ODOMETRY, odometry_msg
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.writer import BagWriter
 from edgevl_ros.node.qos import stream_qos
 from tests.ros import harness
 from tests.ros.harness import Graph
+from tests.ros.test_inactive import change
 
 pytestmark = pytest.mark.ros
 ALL = ("rgb", "depth", "camera_info", "truth")
@@ -188,6 +194,40 @@ def test_a_full_disk_stops_the_log_and_says_so(graph, tmp_path):
     graph.until(lambda: "lower the floor" in stats().get("last_error", ""), "the reason")
     assert status().pairs_kept == 0
     assert node.stop() == 0
+
+
+def test_player_configured_anew_plays_another_bag_with_other_topics(graph, tmp_path):
+    with BagWriter(tmp_path / "second", min_free_bytes=0) as writer:
+        writer.add_topic("/wheels", ODOMETRY)
+        odometry = types.serialize(odometry_msg(1.0, 2.0, 0.5, harness.START_NS, "odom", "base_link"))
+        writer.write("/wheels", odometry, harness.START_NS)
+        for topic, kind in ((harness.RGB_TOPIC, np.uint8), (harness.DEPTH_TOPIC, np.uint16)):
+            writer.add_topic(topic, types.IMAGE)
+            shape, encoding = ((4, 4, 3), "rgb8") if kind is np.uint8 else ((4, 4), "16UC1")
+            image = types.image_msg(np.zeros(shape, kind), encoding, harness.START_NS, harness.FRAME_ID)
+            writer.write(topic, types.serialize(image), harness.START_NS)
+    images, places = [], []
+    graph.subscribe(Image, harness.RGB_TOPIC, images.append)
+    graph.subscribe(Odometry, "/wheels", places.append)
+    status = graph.start_player(harness.write_bag(tmp_path / "first", frames=3, hz=20))
+    graph.wait_for_hearers(status, "subscribers_rgb")
+    graph.resume_player()
+    graph.until(lambda: status().get("finished") == "true", "the end of the first bag")
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
+        change(graph, "bag_player", transition)
+    value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=str(tmp_path / "second"))
+    request = [Parameter(name="bag", value=value)]
+    assert graph.call(SetParameters, "bag_player/set_parameters", parameters=request).results[0].successful
+    images.clear()
+    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+        change(graph, "bag_player", transition)
+    for key in ("subscribers_rgb", "subscribers_/wheels"):
+        graph.wait_for_hearers(status, key)
+    graph.resume_player()
+    graph.until(lambda: len(images) == len(places) == 1, "the second bag's messages")
+    graph.until(lambda: status().get("finished") == "true", "its end")
+    assert [status()[key] for key in ("sent", "in_bag", "sent_/wheels", "errors")] == ["3", "3", "1", "0"]
+    assert "subscribers_camera_info" not in status()
 
 
 def test_player_sends_what_can_bear_no_other_stamp_as_it_is_and_refuses_to_pause_what_has_ended(graph, tmp_path):

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edgevl.msg import Embedding, RoomMap
+from edgevl.msg import Embedding, LabelSet, RoomMap
 from edgevl.srv import FindRoom, RenameRoom, RoomAt, SetLabels
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import OccupancyGrid
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
@@ -32,6 +33,7 @@ from tests.core.room_map.homes import two_rooms, upstairs
 from tests.core.tiny import colour_bank, write_colour_bundle
 from tests.ros import harness
 from tests.ros.room_mapping import NODE, balance, embedding_message, grid_message, play_to_the_end, write_home_bag
+from tests.ros.test_inactive import change
 from tests.ros.test_watch import COMMAND as WATCH
 
 pytestmark = pytest.mark.ros
@@ -219,6 +221,18 @@ def test_what_cannot_be_placed_is_dropped_by_its_reason_and_a_new_map_moves_noth
     maps.publish(grid_message(two_rooms()))
     graph.until(lambda: labels(rooms()) == ["blue", "red"], "the first floor's rooms")
     assert {room.label: room.id for room in rooms().rooms} == ids
+
+    told = graph.probe.create_publisher(LabelSet, "scene_classifier/labels", LATCHED)
+    told.publish(LabelSet(version=2, bundle_id=bundle_id, labels=["red", "blue", "Red"]))
+    graph.until(lambda: "scene_classifier/labels: 'red' occurs more" in stats().get("last_error", ""), "the refusal")
+    assert stats()["label_set_version"] == "0"
+
+    # Configured anew, it knows of no map.
+    assert int(stats()["maps_received"]) > 1
+    for transition in ("DEACTIVATE", "CLEANUP", "CONFIGURE"):
+        change(graph, NODE, getattr(Transition, f"TRANSITION_{transition}"))
+    graph.until(lambda: stats()["state"] == "inactive", "the node to be configured")
+    assert [stats()[key] for key in ("maps_received", "maps_superseded", "rooms", "used")] == ["0"] * 4
 
 
 def test_a_simulated_drive_gives_the_map_that_its_bag_gives(graph, tmp_path):

@@ -46,7 +46,7 @@ def test_half_the_channels_travel_and_the_halves_are_one_student(
     assert halves.front(pixels).nbytes == 2 * thin["bytes"]
     offload = Offload(halves, Link(halves.manifest, lambda number, features: False, 1.0, lambda text: None), 0.0)
     model = Model(bundle, Classifier(bundle), Smoother(0.0, 0.0, 1.0))
-    assert not offload.through(model).bundle.fallback
+    assert not offload.through(model).alone
 
 
 @pytest.mark.parametrize(

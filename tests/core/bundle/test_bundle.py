@@ -9,9 +9,12 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.files import below_roots
 from edgevl_core.bundle.fusion import Trust
 from edgevl_core.bundle.manifest import Manifest, manifest_bytes
+from edgevl_core.bundle.self_test import try_bundle
 from edgevl_core.bundle.student_bundle import load_bundle, read_manifest
 from edgevl_core.bundle.vocabulary import bank_with
 from edgevl_core.camera.preprocess import Preprocess
+from edgevl_core.classify.model import load_model
+from edgevl_core.classify.smoothing import Smoother
 from edgevl_core.engine import Engine
 from tests.core.tiny import as_schema, colour_bank, edit_manifest, reseal, write_colour_bundle, write_student
 from tests.core.tiny_text import write_speaking_bundle, write_text_encoder
@@ -249,3 +252,33 @@ def test_roots_are_compared_by_what_a_path_really_names(tmp_path):
         with pytest.raises(UserError, match="parameter bundle_roots"):
             below_roots(path, roots)
         assert below_roots(path, ()) == path
+
+
+def test_a_root_may_lie_in_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert below_roots(tmp_path / "bundles" / "home", ("~/bundles",)) == (tmp_path / "bundles" / "home").resolve()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("n" * 300, "File name too long"), ("n/" * 3000, "File name too long"), ("a\0b", "null")]
+)
+@pytest.mark.parametrize(
+    "use",
+    [
+        read_manifest,
+        load_bundle,
+        try_bundle,
+        lambda path: load_model(path, None, {}, Smoother(0.0)),
+        lambda path: below_roots(path, ("/",)),
+    ],
+)
+def test_what_the_system_takes_for_no_path_is_refused_in_one_line(tmp_path, name, reason, use):
+    with pytest.raises(UserError, match=rf"cannot be read \(.*{reason}.*\): pass the directory") as refused:
+        use(tmp_path / name)
+    assert str(refused.value).isprintable()
+
+
+def test_a_loop_of_links_is_no_bundle(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UserError, match=r"loop cannot be read \(Too many levels of symbolic links\)"):
+        try_bundle(tmp_path / "loop")

@@ -63,6 +63,13 @@ def test_what_was_loaded_through_a_link_is_named_by_where_it_lies(bundle: Path, 
     assert load_model(Path("current"), None, {}, Smoother(0.0)).bundle.path == bundle
 
 
+def test_words_are_those_asked_for_or_all_or_the_bundle_s_own(tmp_path: Path) -> None:
+    write_colour_bundle(tmp_path / "two", labels=["blue", "red"])
+    asked = {None: ("blue", "red"), ("green",): ("green",), (): ("red", "green", "blue")}
+    for labels, words in asked.items():
+        assert load_model(tmp_path / "two", labels, {}, Smoother(0.0)).classifier.labels == words
+
+
 def test_a_refusal_comes_back_in_its_own_words(bundle: Path) -> None:
     (bundle / STUDENT_FP32).write_bytes(b"other")
     with pytest.raises(UserError, match=rf"{STUDENT_FP32} has SHA-256"):

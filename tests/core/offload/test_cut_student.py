@@ -87,9 +87,15 @@ def test_it_waits_for_what_a_frame_period_leaves_beside_the_robots_own_half(made
 
 def test_halves_of_another_student_leave_the_whole_in_its_place(cut, whole):
     reseal(cut, student_sha256="1" * 64)
-    left = offload_of(cut).through(whole)
-    assert "the robot computes alone: offload" in left.bundle.fallback
-    assert "is cut from another student.onnx" in left.bundle.fallback
+    offload = offload_of(cut)
+    offload.link.using = True  # with the bundle before
+    left = offload.through(whole)
+    assert "the robot computes alone: offload" in left.alone
+    assert "is cut from another student.onnx" in left.alone
+    assert (left.bundle.fallback, left.shortcomings) == ("", (left.alone,))
+    assert not offload.link.using
+    offload.link.using = True  # a late answer to the bundle before
+    assert [offload.values(each)["offload"] for each in (left, whole, None)] == ["alone", "asking", "alone"]
     assert left.classify(np.zeros((48, 64, 3), np.uint8), None, 0)[0].label
 
 
@@ -97,7 +103,7 @@ def test_it_is_of_its_student_whatever_the_name_it_was_cut_under(tmp_path, whole
     copied = Path(shutil.copy(BUNDLE / "student.onnx", tmp_path / "copy.onnx"))
     (split,) = (each for each in find_cuts(load_network(copied)) if each.after == 9)
     write_split(copied, split, tmp_path / "cut")
-    assert not offload_of(tmp_path / "cut").through(whole).bundle.fallback
+    assert not offload_of(tmp_path / "cut").through(whole).alone
 
 
 def test_passed_as_a_bundle_it_is_named_as_what_it_is(made):
