@@ -77,7 +77,7 @@ def make_directory(path: str, parameter: str) -> Path:
     Raises:
         UserError: it cannot be made.
     """
-    directory = Path(path).expanduser()
+    directory = Path(path).expanduser().absolute()  # whoever is told of a run may have another working directory
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

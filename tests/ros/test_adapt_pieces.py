@@ -281,6 +281,12 @@ def test_a_bundle_that_is_used_through_a_link_is_of_the_run_where_it_lies(tmp_pa
     assert runs.made_by(tmp_path, bundle) == tmp_path / "disk/runs/monday"
 
 
+def test_runs_are_told_by_their_whole_path(tmp_path, monkeypatch):
+    """The classifier that is asked to load a bundle may have another working directory."""
+    monkeypatch.chdir(tmp_path)
+    assert runs.make_directory("adaptations", "out_dir") == tmp_path / "adaptations"
+
+
 def test_a_run_that_was_removed_is_not_gone_back_to(tmp_path):
     run = tmp_path / "runs/monday"
     run.mkdir(parents=True)
