@@ -62,14 +62,24 @@ class Window(NamedTuple):
         )
 
 
+def image_part(info: Any) -> tuple[int, int, int, int]:
+    """Left, top, width, height of the image within the whole sensor, which size and K of a CameraInfo are of; pixels."""
+    roi = info.roi
+    if roi.width and roi.height:
+        return int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height)
+    return 0, 0, int(info.width), int(info.height)
+
+
 def field_of_view(info: Any) -> FieldOfView | None:
-    """Of a sensor_msgs/CameraInfo, by its size and K; None where the camera is not calibrated: zeros, NaN, no size."""
+    """Of a sensor_msgs/CameraInfo, by its size, its region of interest and K; None: not calibrated (zeros, NaN)."""
     k = [float(value) for value in info.k]
     fx, cx, fy, cy = k[0], k[2], k[4], k[5]
     if not (all(map(math.isfinite, k)) and fx > 0 and fy > 0 and info.width and info.height):
         return None
     # A pixel's centre has whole coordinates: the image begins half a pixel before the first.
-    view = FieldOfView((-0.5 - cx) / fx, (-0.5 - cy) / fy, (info.width - 0.5 - cx) / fx, (info.height - 0.5 - cy) / fy)
+    x, y, width, height = image_part(info)
+    left, top = x - 0.5 - cx, y - 0.5 - cy
+    view = FieldOfView(left / fx, top / fy, (left + width) / fx, (top + height) / fy)
     is_one = all(_LEAST_VIEW < side < _MOST_VIEW for side in (view.right - view.left, view.bottom - view.top))
     return view if is_one and all(map(math.isfinite, view)) else None
 

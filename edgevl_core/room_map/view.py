@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.camera.depth import MeasuredDepth, to_metres
+from edgevl_core.camera.registration import image_part
 from edgevl_core.room_map.occupancy import Grid
 
 REACH_M = 5.0  # beyond this, depth cameras of robots are noise
@@ -28,8 +29,9 @@ class Intrinsics:
 
 def intrinsics(info: Any) -> Intrinsics | None:
     """Of a sensor_msgs/CameraInfo; None where it is not calibrated."""
-    if math.isfinite(info.k[0]) and info.k[0] > 0 and info.width:
-        return Intrinsics(float(info.k[0]), float(info.k[2]), int(info.width))
+    left, _, width, _ = image_part(info)
+    if math.isfinite(info.k[0]) and info.k[0] > 0 and width:
+        return Intrinsics(float(info.k[0]), float(info.k[2]) - left, width)
     return None
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.camera.photo import decode_photo
+from edgevl_core.camera.picture_file import read_header
 from edgevl_train.datasets.sample import Pixels
 
 RGB_FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
@@ -42,8 +43,9 @@ def png_pixels(rgb: NDArray[np.uint8], depth_mm: NDArray[np.uint16]) -> Pixels:
 
 
 def _read_rgb(file: Path) -> bytes:
-    """The file's bytes, once it has been shown to decode."""
+    """The file's bytes, once it has been shown to decode, and to be of a kind that is read from a bag."""
     data = file.read_bytes()
+    read_header(np.frombuffer(data, np.uint8), str(file))
     # An eighth of the size is enough to see that it decodes, and much cheaper for JPEG.
     if decode_photo(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8) is None:
         raise ValueError(f"{file}: no readable image")

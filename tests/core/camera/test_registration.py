@@ -22,6 +22,7 @@ from edgevl_core.camera.registration import (
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.pairlog.types import CAMERA_INFO, camera_info_msg, serialize
 from edgevl_core.pairlog.writer import BagWriter
+from edgevl_core.room_map.view import Intrinsics, intrinsics
 from tests.core.bags import DEPTH_TOPIC, FRAME, INFO_TOPIC, add_pair, add_topics, depth_image, stamp
 
 pytestmark = pytest.mark.unit
@@ -250,6 +251,15 @@ def test_a_bag_s_camera_info_register_its_depth(tmp_path: Path) -> None:
     assert reader.registration.window == pytest.approx(Window(0.25, 0.25, 0.75, 0.75))
     for number, pair in enumerate(reader):
         np.testing.assert_array_equal(pair.depth_m, to_metres(depth_image(number))[3:9, 4:12])
+
+
+def test_a_region_of_interest_sees_a_part_of_what_its_sensor_would() -> None:
+    """sensor_msgs/CameraInfo: size and K are of the whole sensor, the image is of ``roi``."""
+    part = info(96, 72, 80.0)
+    part.roi.x_offset, part.roi.y_offset, part.roi.width, part.roi.height = 24, 18, 48, 36
+    assert told(part, info(96, 72, 80.0)).window == pytest.approx(Window(0.25, 0.25, 0.75, 0.75))
+    assert told(part, info(48, 36, 80.0)).window is None
+    assert intrinsics(part) == Intrinsics(80.0, 23.5, 48)
 
 
 def test_camera_info_of_another_camera_registers_nothing(tmp_path: Path) -> None:

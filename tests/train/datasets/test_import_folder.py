@@ -121,6 +121,18 @@ def test_a_few_unreadable_pairs_are_listed(tmp_path: Path) -> None:
         import_collection(source, tmp_path / "other")
 
 
+@pytest.mark.unit
+def test_a_picture_that_no_reader_of_bags_takes_is_unreadable_at_once(tmp_path: Path) -> None:
+    """OpenCV would decode it; the pair would be lost at each reading of the bag."""
+    source = folder(tmp_path / "source", count=40)
+    (source / "7.jpg").write_bytes(cv2.imencode(".webp", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    summary = import_collection(source, tmp_path / "bag")
+    assert summary.pairs == 39
+    [line] = summary.unreadable
+    assert "7.jpg" in line
+    assert "this is WebP" in line
+
+
 def labelled(path: Path, *rows: tuple[float, str, str]) -> Path:
     """A folder of (stamp_s, room, sequence), with a column that nobody knows."""
     source = folder(path, count=len(rows))
