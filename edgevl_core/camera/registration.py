@@ -63,7 +63,7 @@ class Window(NamedTuple):
 
 
 def image_part(info: Any) -> tuple[int, int, int, int]:
-    """Left, top, width, height of the image within the whole sensor, which size and K of a CameraInfo are of; pixels."""
+    """Left, top, width, height of the image within the whole sensor, which size and K of a CameraInfo are of."""
     roi = info.roi
     if roi.width and roi.height:
         return int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height)
