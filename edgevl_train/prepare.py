@@ -17,7 +17,7 @@ from edgevl_core.pairlog.pairs import expected_pairs
 from edgevl_core.pairlog.reader import check_given_once
 from edgevl_train.budget import load_ranking, within_budget
 from edgevl_train.data import homes
-from edgevl_train.data.cache import INDEX, Cache, build_cache, cache_key, find_bags, open_cache
+from edgevl_train.data.cache import INDEX, Cache, build_cache, cache_key, check_recorded_once, find_bags, open_cache
 from edgevl_train.data.coverage import Coverage, measure_coverage
 from edgevl_train.data.curate import Curation, curate
 from edgevl_train.data.embeddings import embed_views
@@ -128,6 +128,7 @@ def prepare(
     vocabulary = load_labels(recipe.vocabulary) if learns_vocabulary else None
     for path in paths:
         expected_pairs(path, recipe.cache.pairs)
+    check_recorded_once(paths)
     chosen = recipe.cache.pairs
     doubts = [f"{path}: {doubt}" for path in paths for doubt in bag_doubts(path, chosen.rgb, chosen.depth)]
     teacher = load_teacher(

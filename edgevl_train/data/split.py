@@ -11,6 +11,7 @@ from edgevl_train.sections import SplitSection
 
 MANY = 10  # from so many on, whole bags or sequences may stand for the rest; one of a few is one day or one room
 GOLDEN_RATIO = (1 + 5**0.5) / 2
+SET_SINCE_NS = 1_400_000_000_000_000_000  # 2014: a clock that says less was never set
 GAPS_SHARE = 0.3  # of a bag's time that the gaps beside its validation blocks may take
 
 
@@ -32,6 +33,10 @@ def split_pairs(stamp_ns: NDArray[np.int64], bag: NDArray[np.int64], section: Sp
     "time": in each bag up to ``blocks`` runs of pairs in time order, spread evenly over it (one: its end), together
     ``val_fraction`` of its pairs; training pairs less than ``gap_s`` from one are left out, for neighbours in time look
     alike. A bag has fewer blocks where the gaps would take more than 0.3 of its time.
+
+    However they are chosen, training pairs less than ``gap_s`` from a validation pair of another bag are left out, too:
+    a recorder that begins a new file each minute, or a log that was taken from a raw bag. Only stamps of a clock tell;
+    whole milliseconds are of a program.
 
     "auto": "bag" where there are ten bags or more and whole ones give between half and twice the fraction. Otherwise
     "sequence" for the bags of short sequences (most of their pairs lie in ones of 30 s at most, as in a collection) if
@@ -61,6 +66,7 @@ def split_pairs(stamp_ns: NDArray[np.int64], bag: NDArray[np.int64], section: Sp
         val[whole] = _spread_sequences(sequence[whole], fraction)
         train[whole] = ~val[whole]
         train[~whole], val[~whole] = _spread_blocks(stamp_ns[~whole], bag[~whole], section)
+    train &= ~_near_another_bag(stamp_ns, bag, val, section.gap_s)
     if not train.any() or not val.any():
         raise UserError(
             f"{len(bag)} pairs of {len(names)} bag(s), {len(np.unique(sequence))} sequence(s), leave {train.sum()} for "
@@ -69,6 +75,28 @@ def split_pairs(stamp_ns: NDArray[np.int64], bag: NDArray[np.int64], section: Sp
         )
     rows = np.arange(len(bag))
     return Split(rows[train], rows[val], by, int((~train & ~val).sum()))
+
+
+def _near_another_bag(
+    stamp_ns: NDArray[np.int64], bag: NDArray[np.int64], val: NDArray[np.bool_], gap_s: float
+) -> NDArray[np.bool_]:
+    """Which pairs lie less than ``gap_s`` from a validation pair of another bag."""
+    near = np.zeros(len(bag), bool)
+    clocked = np.isin(bag, [name for name in np.unique(bag) if _is_of_a_clock(int(stamp_ns[bag == name].min()))])
+    for name in np.unique(bag[clocked]):
+        own = bag == name
+        others = np.sort(stamp_ns[val & clocked & ~own])
+        if len(others):
+            after = np.searchsorted(others, stamp_ns[own])
+            for beside in (after - 1, after):
+                apart_ns = np.abs(others[beside.clip(0, len(others) - 1)] - stamp_ns[own])
+                near[own] |= apart_ns < round(gap_s * 1e9)
+    return near
+
+
+def _is_of_a_clock(first_ns: int) -> bool:
+    """Whether a bag that begins then has the stamps of a clock that was set, not of an import or a simulation."""
+    return first_ns > SET_SINCE_NS and first_ns % 1_000_000 != 0
 
 
 def _is_fair(val: NDArray[np.bool_], fraction: float) -> bool:

@@ -126,6 +126,9 @@ def largest_weight(file: Path) -> int:
 
 def test_a_training_bag_is_no_test_bag(sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path) -> None:
     copy, out = shutil.copytree(sim_bag, tmp_path / "copy"), tmp_path / "out"
+    [file] = copy.glob("*.mcap")
+    file.rename(file.with_name("renamed.mcap"))
+    (copy / "metadata.yaml").unlink()
     spec = f"open_clip:@{teacher_directory}"
     with pytest.raises(UserError, match=f"--test {copy} is the training bag {sim_bag}: .* not learned from"):
         ablate([sim_bag], spec, LABELS, out, recipe, test=[copy])

@@ -37,14 +37,46 @@ def find_bags(patterns: Sequence[Path | str]) -> list[Path]:
 
 def hash_bag(path: Path) -> str:
     """SHA-256 over the names and contents of a bag's storage files (metadata.yaml aside: it may be rewritten)."""
-    path = Path(path)
-    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if is_storage(f) or f.suffix == ".db3-wal")
-    lines = (f"{file.name} {sha256_file(file)}" for file in files)
+    lines = (f"{file.name} {sha256_file(file)}" for file in _storage_files(Path(path)))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def _storage_files(path: Path) -> list[Path]:
+    """Of a bag, or of one that is named by its file; SQLite's log of what is not in its file yet is part of it."""
+    if path.is_file():
+        return [file for file in (path, path.with_name(f"{path.name}-wal")) if file.is_file()]
+    return sorted(file for file in path.rglob("*") if is_storage(file) or file.suffix == ".db3-wal")
+
+
+def copied_from(bag: Path, others: Sequence[Path]) -> Path | None:
+    """The first of ``others`` that has a storage file of ``bag``, under whatever name; None: it has files of its own.
+
+    Only files of the same size are read.
+    """
+    own: dict[int, list[Path]] = {}
+    for file in _storage_files(Path(bag)):
+        own.setdefault(file.stat().st_size, []).append(file)
+    for other in others:
+        for file in _storage_files(Path(other)):
+            alike = own.get(file.stat().st_size, ()) if file.stat().st_size else ()
+            if alike and sha256_file(file) in map(sha256_file, alike):
+                return other
+    return None
+
+
+def check_recorded_once(bags: Sequence[Path]) -> None:
+    """Refuse bags that share a recording: validation would hold pairs that are learned from.
+
+    Raises:
+        UserError: naming two of them.
+    """
+    for number, bag in enumerate(bags):
+        if (other := copied_from(bag, bags[:number])) is not None:
+            raise UserError(f"bags {other} and {bag} hold the same recording: give it once")
+
+
 def check_test_bags(test: Sequence[Path], bags: Sequence[Path], settings: PairSettings) -> None:
-    """Refuse bags to test on that cannot be read, or that are learned from: a copy under another name as well.
+    """Refuse bags to test on that cannot be read, or that are learned from: a copy under other names as well.
 
     Args:
         bags: the training bags, which exist; settings: which pairs of ``test``.
@@ -53,10 +85,9 @@ def check_test_bags(test: Sequence[Path], bags: Sequence[Path], settings: PairSe
         UserError: naming the bag.
     """
     check_given_once(test, "--test bags")
-    known = {hash_bag(bag): bag for bag in bags} if test else {}
     for path in test:
         expected_pairs(path, settings)
-        if (bag := known.get(hash_bag(path))) is not None:
+        if (bag := copied_from(path, bags)) is not None:
             raise UserError(
                 f"--test {path} is the training bag {bag}: figures on it say nothing of other places; pass a bag that "
                 "was not learned from"

@@ -9,7 +9,8 @@ from edgevl_core.camera.preprocess import Preprocess, to_input
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.pairlog.types import IMAGE, image_msg, serialize
 from edgevl_core.pairlog.writer import BagWriter
-from edgevl_train.data.cache import build_cache, cache_key, hash_bag, open_cache
+from edgevl_train.data.cache import build_cache, cache_key, check_recorded_once, hash_bag, open_cache
+from edgevl_train.data.cache.bags import copied_from
 from edgevl_train.data.embeddings import embed_views
 from edgevl_train.data.views import crop, draw_views
 from edgevl_train.recipe import Recipe
@@ -157,5 +158,20 @@ def test_a_write_ahead_log_is_part_of_a_bags_hash(tmp_path: Path) -> None:
     before = hash_bag(bag)
     (bag / "bag.db3-shm").write_bytes(b"y")
     assert hash_bag(bag) == before
+    by_file = hash_bag(bag / "bag.db3")
     (bag / "bag.db3-wal").write_bytes(b"z")
     assert hash_bag(bag) != before
+    assert hash_bag(bag / "bag.db3") != by_file
+
+
+def test_a_recording_under_other_names_is_the_same_recording(tmp_path: Path) -> None:
+    """Also where one bag holds a single file of another; the same size alone says nothing."""
+    for name, content in {"a/0.mcap": b"one", "a/1.mcap": b"two", "b/copy.mcap": b"two", "c/0.mcap": b"six"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    a, b, c = (tmp_path / name for name in "abc")
+    assert copied_from(b, [c, a]) == copied_from(b / "copy.mcap", [c, a]) == a
+    assert copied_from(c, [a, b]) is None
+    check_recorded_once([a, c])
+    with pytest.raises(UserError, match=f"bags {a} and {b} hold the same recording: give it once"):
+        check_recorded_once([a, c, b])
