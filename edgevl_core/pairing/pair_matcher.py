@@ -30,7 +30,10 @@ _LONG_AGO = -(1 << 62)
 
 @dataclass(frozen=True)
 class Pair(Generic[Item]):
-    """``a`` of stream 0 and ``b`` of stream 1; ``stamp_ns`` is a's, ``skew_s`` = |a - b| >= 0 in seconds."""
+    """``a`` of stream 0 and ``b`` of stream 1; ``stamp_ns`` is a's, ``skew_s`` = |a - b| >= 0 in seconds.
+
+    ``stretch``: how often the stamps had gone back before.
+    """
 
     stamp_ns: int
     a: Item
@@ -38,6 +41,7 @@ class Pair(Generic[Item]):
     a_stamp_ns: int
     b_stamp_ns: int
     skew_s: float
+    stretch: int
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ class PairMatcher(Generic[Item]):
         self._size_of = size_of
         self.jumps: deque[Jump] = deque(maxlen=REMEMBERED)
         self.jump_count = 0
+        self._stretch = 0
         self._outliers = [0, 0]
         self._stamp_checks = (StampCheck(), StampCheck())
         self._clock: ClockWatch[Item] = ClockWatch(self._horizon_ns, at_once=eager)
@@ -133,6 +138,7 @@ class PairMatcher(Generic[Item]):
                 self.jump_count += 1
                 if verdict.is_back:
                     events += self._end()
+                    self._stretch += 1
         return events
 
     def _take(self, stream: int, stamp_ns: int, item: Item) -> list[Event[Item]]:
@@ -219,7 +225,7 @@ class PairMatcher(Generic[Item]):
         (stamps_a, stamps_b), (items_a, items_b) = self._stamps, self._items
         for i, j in prefix.pairs:
             a, b = stamps_a[i], stamps_b[j]
-            pair = Pair(a, items_a[i], items_b[j], a, b, abs(a - b) / _NS)
+            pair = Pair(a, items_a[i], items_b[j], a, b, abs(a - b) / _NS, self._stretch)
             heapq.heappush(self._decided, (min(a, b), 2, pair))
             self.counts["paired"] += 1
         for stream, length in enumerate((prefix.length_a, prefix.length_b)):

@@ -8,11 +8,9 @@ first.
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from edgevl_core.base.recent import Recent
 from edgevl_core.camera.depth import to_measured
@@ -26,7 +24,9 @@ from edgevl_core.pairlog.companions import Companions, Neighbours
 from edgevl_core.pairlog.decoded import Decoded, decoded_depth, decoded_rgb
 from edgevl_core.pairlog.disk import DiskFloorReached, WriteFailed
 from edgevl_core.pairlog.frame_selection import FrameSelector
+from edgevl_core.pairlog.log_clock import LogClock
 from edgevl_core.pairlog.log_stats import Coverage
+from edgevl_core.pairlog.logged import Logged, LoggedTopic
 from edgevl_core.pairlog.motion import ODOMETRY, Track, pose_of
 from edgevl_core.pairlog.retention import MARK
 from edgevl_core.pairlog.types import deserialize, serialize
@@ -36,42 +36,6 @@ UNREADABLE = "unreadable"
 NOT_WRITTEN = "not written"
 REMOVED = "removed with the log"
 NEGATIVE = "negative stamp"
-
-
-@dataclass(frozen=True)
-class LoggedTopic:
-    """Where a stream's messages go in the bag, and what they are there (``sensor_msgs/msg/Image``).
-
-    Attributes:
-        received: their type as they arrive.
-        change: from a message that has arrived to the one in the bag, of an image from one Decoded to another; None:
-            its bytes as they are.
-        between: a companion whose messages before and after a kept image are written, not those of its very stamp.
-    """
-
-    name: str
-    msgtype: str
-    received: str
-    change: Callable[[Any], Any] | None = None
-    between: bool = False
-
-
-@dataclass(frozen=True)
-class Logged:
-    """What goes into a log.
-
-    Attributes:
-        rgb: None where depth alone is logged: every depth image then is a pair of its own.
-        rgb_companions, depth_companions: further topics by name of stream, written at the stamps of kept RGB or
-            depth images.
-        facts: what the log says of itself.
-    """
-
-    rgb: LoggedTopic | None
-    depth: LoggedTopic
-    rgb_companions: Mapping[str, LoggedTopic] = field(default_factory=dict)
-    depth_companions: Mapping[str, LoggedTopic] = field(default_factory=dict)
-    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 class PairLog:
@@ -116,6 +80,7 @@ class PairLog:
         self.coverage = Coverage()
         self._logged, self._matcher, self._keep = logged, matcher, keep
         self._track = Track()
+        self._clock = LogClock()
         self._unwritten: deque[int] = deque()  # of each pair in the chunk in progress: messages added up to it
         self._flushed = 0
         self._full: DiskFloorReached | WriteFailed | None = None
@@ -186,8 +151,7 @@ class PairLog:
         """Decide the pairs still open, write them, close the bag."""
         try:
             self._handle(self._matcher.flush())
-            for companions in (*self._rgb_companions.values(), *self._depth_companions.values()):
-                companions.finish()
+            self._settle_companions()
         finally:
             self.coverage.finish()
             try:
@@ -210,10 +174,25 @@ class PairLog:
         for event in events:
             if isinstance(event, Pair):
                 self.skew_s.add(event.skew_s)
+                if event.stretch != self._clock.stretch:
+                    self._go_on_behind(event)
                 self._keep_or_drop(event.a, event.b)
             else:
                 self.dropped[("rgb " if event.stream == RGB else "depth ") + event.reason] += 1
         self._raise_if_full()
+
+    def _go_on_behind(self, first: Pair[Received]) -> None:
+        """The clock was set back: what belongs to the images before is written first."""
+        try:
+            if self._full is None:
+                self._settle_companions()
+        except (DiskFloorReached, WriteFailed) as error:
+            self._full = error
+        self._clock.begin(first.stretch, min(first.a_stamp_ns, first.b_stamp_ns))
+
+    def _settle_companions(self) -> None:
+        for companions in (*self._rgb_companions.values(), *self._depth_companions.values()):
+            companions.finish()
 
     def _raise_if_full(self) -> None:
         if self._full is not None:
@@ -262,8 +241,8 @@ class PairLog:
         ]
         self._unwritten.append(self._writer.messages_added + len(messages))
         try:
-            for message in messages:
-                self._writer.write(*message)
+            for name, cdr, stamp_ns in messages:
+                self._writer.write(name, cdr, self._clock.at(stamp_ns))
         except DiskFloorReached:
             self._unwritten.pop()
             self.dropped[NOT_WRITTEN] += 1
@@ -293,7 +272,7 @@ class PairLog:
     def _write(self, topic: LoggedTopic, cdr: bytes, stamp_ns: int) -> None:
         if topic.change is not None:
             cdr = serialize(topic.change(deserialize(cdr, topic.received)))
-        self._writer.write(topic.name, cdr, stamp_ns)
+        self._writer.write(topic.name, cdr, self._clock.at(stamp_ns))
 
     def _state_registration(self, changed: bool) -> None:
         if changed:

@@ -234,7 +234,7 @@ def _in_order(blocks: list[Block], wanted: Collection[str]) -> Iterator[Message]
     closed = sorted(enumerate(blocks), key=lambda block: (block[1].start_ns, block[0]), reverse=True)
     heads: list[tuple[int, int, Message, Iterator[Message]]] = []
     while closed or heads:
-        while closed and (not heads or closed[-1][1].start_ns <= heads[0][0]):
+        while closed and (not heads or (closed[-1][1].start_ns, closed[-1][0]) < heads[0][:2]):
             rank, block = closed.pop()
             stream = block.read(wanted)
             if (first := next(stream, None)) is not None:

@@ -14,7 +14,8 @@ from edgevl_core.pairlog.compressing import DEPTH_SUFFIX, RGB_SUFFIX, compress_d
 from edgevl_core.pairlog.decoded import Decoded
 from edgevl_core.pairlog.disk import WriteFailed, free_bytes
 from edgevl_core.pairlog.frame_selection import FrameSelector
-from edgevl_core.pairlog.pair_log import Logged, LoggedTopic, PairLog
+from edgevl_core.pairlog.logged import Logged, LoggedTopic
+from edgevl_core.pairlog.pair_log import PairLog
 from edgevl_core.pairlog.retention import make_room
 from edgevl_core.pairlog.scaling import scale_depth_msg, scale_info_msg, scale_rgb_msg
 from edgevl_core.pairlog.types import CAMERA_INFO, COMPRESSED_IMAGE, SCENE_TRUTH

@@ -77,7 +77,8 @@ def exported_pairs(reader: PairReader, summary: ExportSummary) -> Iterator[Expor
         except UnreadableImage as fault:
             summary.unreadable.append(f"pair at {recorded.stamp_ns} ns: {fault}")
             continue
-        if last_ns is None or pair.stamp_ns - last_ns >= round(SEQUENCE_GAP_S * 1e9):
+        # A clock that was set back begins another sequence, as a pause does.
+        if last_ns is None or not 0 <= pair.stamp_ns - last_ns < round(SEQUENCE_GAP_S * 1e9):
             summary.sequences += 1
         last_ns = pair.stamp_ns
         summary.pairs += 1

@@ -48,7 +48,7 @@ class Sample:
 
 @dataclass
 class Collection:
-    """The samples of a source with strictly ascending stamps.
+    """The samples of a source in the order they were taken; their stamps ascend, but where a clock was set back.
 
     Attributes:
         unreadable: what was found to be broken before any image was read, one line each.

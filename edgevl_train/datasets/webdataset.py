@@ -91,7 +91,7 @@ def collect(source: Path, split: str | None = None) -> Collection:
         except (tarfile.TarError, OSError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{file} is damaged ({reason}): copy or export it again") from error
-    return Collection(sorted(samples, key=lambda sample: sample.stamp_ns))
+    return Collection(samples)
 
 
 def _samples(file: Path) -> Iterator[Sample]:

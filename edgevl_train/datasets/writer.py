@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.log_clock import LogClock
 from edgevl_core.pairlog.readable import check_share
 from edgevl_core.pairlog.staging import staged_bag
 from edgevl_core.pairlog.types import (
@@ -61,6 +62,7 @@ def write_collection(
         reasons = ", ".join(f"{count} {reason}" for reason, count in summary.left_out.items()) or "it has no pairs"
         raise UserError(f"{source} has nothing to import: {reasons}; give the whole collection or another --split")
     check_share(summary.unreadable, total, f"pairs of {source}")
+    clock, last_ns = LogClock(), 0
     with staged_bag(out) as bag:
         bag.add_topic(RGB_TOPIC, COMPRESSED_IMAGE)
         bag.add_topic(DEPTH_TOPIC, IMAGE)
@@ -73,14 +75,17 @@ def write_collection(
                 summary.unreadable.append(f"{error}")
                 check_share(summary.unreadable, total, f"pairs of {source}")
             else:
-                _write(bag, sample, pixels)
+                if sample.stamp_ns < last_ns:
+                    clock.begin(clock.stretch + 1, sample.stamp_ns)
+                last_ns = sample.stamp_ns
+                _write(bag, sample, pixels, clock.at(last_ns))
                 summary.pairs += 1
             on_progress(done, total)
     summary.bytes = bag.bytes_written
     return summary
 
 
-def _write(bag: BagWriter, sample: Sample, pixels: Pixels) -> None:
+def _write(bag: BagWriter, sample: Sample, pixels: Pixels, log_ns: int) -> None:
     stamp_ns = sample.stamp_ns
     messages = {
         RGB_TOPIC: compressed_image_msg(pixels.rgb, pixels.rgb_format, stamp_ns, FRAME_ID),
@@ -89,4 +94,4 @@ def _write(bag: BagWriter, sample: Sample, pixels: Pixels) -> None:
     if sample.room:
         messages[TRUTH_TOPIC] = truth_msg(sample.room, sample.scene, sample.furniture_fraction, stamp_ns, FRAME_ID)
     for topic, message in messages.items():
-        bag.write(topic, serialize(message), stamp_ns)
+        bag.write(topic, serialize(message), log_ns)

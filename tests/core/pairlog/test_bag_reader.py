@@ -12,6 +12,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.info import recover
 from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.segments import Block
 from edgevl_core.pairlog.types import IMAGE, definition, image_msg, serialize, typestore
 from edgevl_core.pairlog.writer import BagWriter
 from tests.core.bags import DEPTH_TOPIC, RGB_TOPIC, START_NS, add_pair, add_topics, stamp, write_bag
@@ -43,6 +44,30 @@ def test_overlapping_segments_and_chunks_are_merged(tmp_path: Path) -> None:
     (tmp_path / "bag" / "metadata.yaml").unlink()
     cut(tmp_path / "bag" / "bag_1.mcap", 100)
     assert stamps(tmp_path / "bag") == found
+
+
+def test_equal_log_times_open_one_block_at_a_time(tmp_path: Path) -> None:
+    """A recorder whose clock stands still, as a simulation's: the bag is not read into memory as a whole."""
+    with BagWriter(tmp_path / "bag", chunk_bytes=3_000, compression="none", min_free_bytes=0) as bag:
+        bag.add_topic("image", IMAGE)
+        for number in range(40):
+            image = image_msg(np.full((40, 40), number, np.uint8), "mono8", stamp(number), "c")
+            bag.write("image", serialize(image), START_NS)
+    with BagReader(tmp_path / "bag") as reader:
+        (segment,) = reader._segments
+        opened: list[int] = []
+
+        def counted(block: Block) -> Block:
+            return Block(block.start_ns, lambda names: opened.append(1) or block.read(names))  # type: ignore[func-returns-value]
+
+        segment.blocks[:] = map(counted, segment.blocks)
+        ahead, pixels = [], []
+        for number, message in enumerate(reader.messages()):
+            pixels.append(message.data[-1])
+            ahead.append(len(opened) - number * len(segment.blocks) // 40)
+    assert len(segment.blocks) > 10
+    assert pixels == list(range(40))
+    assert max(ahead) <= 2
 
 
 @pytest.mark.parametrize("plugin", [StoragePlugin.SQLITE3, StoragePlugin.MCAP])

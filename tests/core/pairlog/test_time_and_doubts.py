@@ -13,8 +13,10 @@ from edgevl_core.pairing.frames import DEPTH, RGB, Received
 from edgevl_core.pairing.pair_matcher import PairMatcher
 from edgevl_core.pairlog.frame_selection import FrameSelector
 from edgevl_core.pairlog.info import log_info
-from edgevl_core.pairlog.pair_log import Logged, LoggedTopic, PairLog
+from edgevl_core.pairlog.logged import Logged, LoggedTopic
+from edgevl_core.pairlog.pair_log import PairLog
 from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
@@ -127,6 +129,29 @@ def test_logging_goes_on_after_a_wrong_stamp(
     assert (log.pairs_kept, log.dropped, log.clock_jumps[0]) == (len(good), dropped, jumps)
     assert bool(log.clock_jumps[1]) == bool(jumps)
     assert sorted(pair.stamp_ns for pair in read_pairs(tmp_path / "log")) == sorted(good)
+
+
+@pytest.mark.parametrize("step_s", [1.99, 4.99, 3600.0])
+def test_the_two_passes_of_a_clock_set_back_stay_apart_in_the_log(tmp_path: Path, step_s: float) -> None:
+    """As the cameras' skew changes with the clock, images of the two passes lie nearer to each other than to theirs."""
+    info = LoggedTopic("camera/camera_info", CAMERA_INFO, CAMERA_INFO)
+    log = open_log(tmp_path / "log", rgb_companions={"camera_info": info})
+    starts = START, START + 60 * PERIOD - round(step_s * S)
+    for room, (first_ns, skew_ns) in enumerate(zip(starts, (9_000_000, -8_000_000))):
+        for at in drive(first_ns, 60):
+            rgb = image_msg(np.full((48, 64, 3), 100 * room, np.uint8), "rgb8", at, "camera")
+            depth = image_msg(np.full((48, 64), 1000 + room, np.uint16), "16UC1", at + skew_ns, "camera")
+            log.add_companion("camera_info", at, serialize(camera_info_msg(64, 48, 80, 80, 31.5, 23.5, at, "camera")))
+            for stream, stamp, image in ((RGB, at, rgb), (DEPTH, at + skew_ns, depth)):
+                log.add_image(stream, Received(stamp, serialize(image), 0.0))
+    log.close()
+    pairs = read_pairs(tmp_path / "log")
+    rooms = [(pair.rgb[0, 0, 0] // 100, pair.depth[0, 0] - 1000) for pair in pairs]
+    assert (log.pairs_kept, rooms) == (120, [(0, 0)] * 60 + [(1, 1)] * 60)
+    assert len(pairs.losses) == 1  # that the clock was set back
+    with BagReader(tmp_path / "log") as reader:
+        of_rgb, of_info = ([m.stamp_ns for m in reader.messages([name])] for name in ("camera/rgb", info.name))
+    assert of_info == of_rgb
 
 
 @pytest.mark.parametrize("stamp_of_info", [lambda at: at, lambda at: 0, lambda at: at + 7_000_000, lambda at: START])

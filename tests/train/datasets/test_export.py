@@ -64,6 +64,23 @@ def test_webdataset_and_back(drive: Path, tmp_path: Path) -> None:
     assert_same(list(read_pairs(drive)), list(read_pairs(tmp_path / "again")))
 
 
+def test_a_clock_set_back_within_a_bag_costs_no_pair(tmp_path: Path) -> None:
+    """Ten pairs, then ten more of the same stamps."""
+    with BagWriter(tmp_path / "drive", min_free_bytes=0) as bag:
+        bag.add_topic("rgb", IMAGE)
+        bag.add_topic("depth", IMAGE)
+        for number in range(20):
+            stamp_ns, log_ns = (START_NS + count * 100_000_000 for count in (number % 10, number))
+            rgb, depth = np.full((8, 8, 3), number, np.uint8), np.full((8, 8), 1000 + number, np.uint16)
+            bag.write("rgb", serialize(image_msg(rgb, "rgb8", stamp_ns, "camera")), log_ns)
+            bag.write("depth", serialize(image_msg(depth, "16UC1", stamp_ns, "camera")), log_ns)
+    assert export_bag(tmp_path / "drive", tmp_path / "tars", "webdataset").sequences == 2
+    import_collection(tmp_path / "tars", tmp_path / "again")
+    pairs = list(read_pairs(tmp_path / "again"))
+    assert len(pairs) == 20
+    assert_same(list(read_pairs(tmp_path / "drive")), pairs)
+
+
 def test_depth_of_too_many_pixels_is_no_depth() -> None:
     with pytest.raises(ValueError, match=r"a\.tar: depth is no one-channel PNG of 16 bits"):
         pixels_of(b"", "png", huge_png(), "a.tar")
