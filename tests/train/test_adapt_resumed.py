@@ -29,46 +29,36 @@ pytestmark = pytest.mark.train
 LABELS = resource("config/labels/home.yaml")
 
 
-@pytest.fixture
-def recipe(run_recipe: Recipe) -> Recipe:
-    return run_recipe
-
-
-@pytest.fixture
-def run(finished_run: Path) -> Path:
-    return finished_run
-
-
 def test_resuming_a_finished_run_changes_nothing(
-    run: Path, sim_bag: Path, teacher_directory: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+    finished_run: Path, sim_bag: Path, teacher_directory: Path, run_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "check_student", lambda *_: pytest.fail("its student has been tried before"))
-    before = {file: file.stat().st_mtime_ns for file in run.rglob("*.onnx")}
+    before = {file: file.stat().st_mtime_ns for file in finished_run.rglob("*.onnx")}
     spec = f"open_clip:@{teacher_directory}"
-    assert adapt([sim_bag], spec, LABELS, run, recipe, resume=True) == run / "bundle"
-    assert before == {file: file.stat().st_mtime_ns for file in run.rglob("*.onnx")}
+    assert adapt([sim_bag], spec, LABELS, finished_run, run_recipe, resume=True) == finished_run / "bundle"
+    assert before == {file: file.stat().st_mtime_ns for file in finished_run.rglob("*.onnx")}
     with pytest.raises(UserError, match="another recipe: resume with the same"):
-        adapt([sim_bag], spec, LABELS, run, recipe.model_copy(update={"seed": 5}), resume=True)
+        adapt([sim_bag], spec, LABELS, finished_run, run_recipe.model_copy(update={"seed": 5}), resume=True)
 
 
 def test_a_run_of_an_earlier_version_is_resumed_where_its_recipe_means_the_same(
-    run: Path, sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
+    finished_run: Path, sim_bag: Path, teacher_directory: Path, run_recipe: Recipe, tmp_path: Path
 ) -> None:
     out = tmp_path / "copy"
-    shutil.copytree(run, out)
+    shutil.copytree(finished_run, out)
     settings = yaml.safe_load((out / "recipe.yaml").read_text())
     del settings["stage1"]["contrast_weight"]  # a key that was added later; it means 0
     (out / "recipe.yaml").write_text(yaml.safe_dump(settings))
     spec = f"open_clip:@{teacher_directory}"
-    teacher = load_teacher(spec, precision=resolve_precision(recipe.teacher.precision, "cpu"))
+    teacher = load_teacher(spec, precision=resolve_precision(run_recipe.teacher.precision, "cpu"))
     teacher = replace(teacher, config_sha256="")  # which was not noted either
     _as_made_from(out, recipe=sha256_file(out / "recipe.yaml"), teacher=teacher_key(teacher))
-    assert adapt([sim_bag], spec, LABELS, out, recipe, resume=True) == out / "bundle"
+    assert adapt([sim_bag], spec, LABELS, out, run_recipe, resume=True) == out / "bundle"
     settings["stage1"]["lr"] *= 2
     (out / "recipe.yaml").write_text(yaml.safe_dump(settings))
     _as_made_from(out, recipe=sha256_file(out / "recipe.yaml"))
     with pytest.raises(UserError, match="another recipe: resume with the same"):
-        adapt([sim_bag], spec, LABELS, out, recipe, resume=True)
+        adapt([sim_bag], spec, LABELS, out, run_recipe, resume=True)
 
 
 def _as_made_from(out: Path, **hashes: str) -> None:
@@ -77,44 +67,44 @@ def _as_made_from(out: Path, **hashes: str) -> None:
 
 
 def test_a_run_signs_its_bundle_also_when_it_was_cut_off_before_that(
-    run: Path, sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
+    finished_run: Path, sim_bag: Path, teacher_directory: Path, run_recipe: Recipe, tmp_path: Path
 ) -> None:
     key = tmp_path / "key.pem"
     spec, out = f"open_clip:@{teacher_directory}", tmp_path / "copy"
     with pytest.raises(UserError, match=r"key file .*key.pem cannot be used"):
-        adapt([sim_bag], spec, LABELS, tmp_path / "new", recipe, signing_key=key)
+        adapt([sim_bag], spec, LABELS, tmp_path / "new", run_recipe, signing_key=key)
     assert not (tmp_path / "new").exists()
     public = new_key(key)
-    shutil.copytree(run, out)
-    bundle = adapt([sim_bag], spec, LABELS, out, recipe, resume=True, signing_key=key)
+    shutil.copytree(finished_run, out)
+    bundle = adapt([sim_bag], spec, LABELS, out, run_recipe, resume=True, signing_key=key)
     load_bundle(bundle, trusted=[public])
-    assert read_manifest(bundle) == read_manifest(run / "bundle")
+    assert read_manifest(bundle) == read_manifest(finished_run / "bundle")
 
 
 def test_a_finished_run_whose_bundle_is_damaged_delivers_it_again_or_says_what_it_lacks(
-    run: Path,
+    finished_run: Path,
     sim_bag: Path,
     teacher_directory: Path,
-    recipe: Recipe,
+    run_recipe: Recipe,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    out, spec = shutil.copytree(run, tmp_path / "copy"), f"open_clip:@{teacher_directory}"
+    out, spec = shutil.copytree(finished_run, tmp_path / "copy"), f"open_clip:@{teacher_directory}"
     (out / "bundle/student.onnx").unlink()
-    bundle = adapt([sim_bag], spec, LABELS, out, recipe, resume=True)
+    bundle = adapt([sim_bag], spec, LABELS, out, run_recipe, resume=True)
     assert "student.onnx is missing: copy the bundle again, all of its files: it is made" in capsys.readouterr().err
-    assert load_bundle(bundle).manifest.files == read_manifest(run / "bundle").files
+    assert load_bundle(bundle).manifest.files == read_manifest(finished_run / "bundle").files
     (bundle / "manifest.json").unlink()
     (out / "checkpoints/stage2.pt").unlink()
     with pytest.raises(UserError, match=rf"it has no manifest\.json; .*{out} has no checkpoints/stage2\.pt to make it"):
-        adapt([sim_bag], spec, LABELS, out, recipe, resume=True)
+        adapt([sim_bag], spec, LABELS, out, run_recipe, resume=True)
 
 
 def test_a_cancelled_run_says_so_and_resumes_to_the_same_student(
-    run: Path, sim_bag: Path, teacher_directory: Path, recipe: Recipe, tmp_path: Path
+    finished_run: Path, sim_bag: Path, teacher_directory: Path, run_recipe: Recipe, tmp_path: Path
 ) -> None:
     out, file = tmp_path / "run", tmp_path / "recipe.yaml"
-    file.write_bytes(dump_recipe(recipe))
+    file.write_bytes(dump_recipe(run_recipe))
     arguments = [str(sim_bag), f"open_clip:@{teacher_directory}", str(LABELS), str(out), str(file)]
     code = (
         "import sys; from edgevl_train.adapt import adapt; from edgevl_train.recipe import load_recipe; "
@@ -129,5 +119,5 @@ def test_a_cancelled_run_says_so_and_resumes_to_the_same_student(
     assert child.wait(300) == 128 + signal.SIGTERM
     status = json.loads((out / "status.json").read_text())
     assert status["state"] == "cancelled"
-    resumed = adapt([sim_bag], arguments[1], LABELS, out, recipe, resume=True)
-    assert sha256_file(resumed / "student.onnx") == sha256_file(run / "bundle/student.onnx")
+    resumed = adapt([sim_bag], arguments[1], LABELS, out, run_recipe, resume=True)
+    assert sha256_file(resumed / "student.onnx") == sha256_file(finished_run / "bundle/student.onnx")
