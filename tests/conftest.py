@@ -1,7 +1,10 @@
 """Fixtures of every area: a ROS domain of one's own, and the real RGB-D pairs."""
 
 import os
-from collections.abc import Iterator
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,30 @@ def _isolate_ros(request: pytest.FixtureRequest) -> None:
     """Every test marked ros has its own domain without asking for it."""
     if request.node.get_closest_marker("ros"):
         request.getfixturevalue("ros_domain")
+
+
+@contextmanager
+def _files_of_at_most(most_bytes: int) -> Iterator[None]:
+    """No file of this process and those it starts may grow beyond this: a larger write gets EFBIG, as on a full disk.
+
+    No byte code is written meanwhile: Python does not notice that its file was cut short, and each later import of the
+    module fails.
+    """
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # for the processes that are started
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.fixture(scope="session")
+def files_of_at_most() -> Callable[[int], AbstractContextManager[None]]:
+    """The context in which no file may exceed the given bytes."""
+    return _files_of_at_most
 
 
 @pytest.fixture(scope="session")

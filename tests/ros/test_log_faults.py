@@ -1,6 +1,5 @@
 """The disk under a log: too small, taken away, renamed; and stamps that no bag can hold."""
 
-import resource
 import shutil
 import subprocess
 from collections import deque
@@ -85,12 +84,10 @@ def still_warns(camera: Camera) -> None:
 
 
 @pytest.fixture
-def small_files(monkeypatch):
-    """No file of this process and those it starts may exceed 1.5 MB: the write that does gets EFBIG."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+def small_files(files_of_at_most):
+    """No file of the nodes may exceed 1.5 MB."""
+    with files_of_at_most(1_500_000):
+        yield
 
 
 def test_a_write_that_fails_ends_the_log_where_it_is_whole(graph, tmp_path, small_files):

@@ -1,7 +1,8 @@
 """The teacher's embeddings: computed once, gone on with by any number of processes, errors that say what to do."""
 
 import importlib.util
-import resource
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -71,14 +72,12 @@ def test_a_teacher_of_another_dimension_is_named(run_data: RunData, tmp_path: Pa
     assert np.array_equal(run(run_data, tmp_path, make_teacher(16))[0], before)
 
 
-def test_no_room_on_the_disk_is_said_before_anything_is_computed(run_data: RunData, tmp_path: Path) -> None:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)  # the kernel's refusal to let a file grow, as on a full disk
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    try:
-        with pytest.raises(UserError, match=r"teacher_embeddings.f16 needs 0.0 MiB.*views.count"):
-            run(run_data, tmp_path, make_teacher(), stop_at=1)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+def test_no_room_on_the_disk_is_said_before_anything_is_computed(
+    run_data: RunData, tmp_path: Path, files_of_at_most: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    needs = pytest.raises(UserError, match=r"teacher_embeddings.f16 needs 0.0 MiB.*views.count")
+    with files_of_at_most(4096), needs:
+        run(run_data, tmp_path, make_teacher(), stop_at=1)
     assert not list(tmp_path.iterdir())
 
 

@@ -3,8 +3,9 @@
 import csv
 import json
 import os
-import resource
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import cv2
@@ -273,14 +274,12 @@ def test_a_rate_that_diverges_names_settings_that_there_are(photos: Path, tmp_pa
         pretrain([photos], tmp_path / "out", settings=settings(lr=1e30, warmup_steps=0, text_steps=0))
 
 
-def test_images_that_find_no_room_are_told_of_in_one_line(photos: Path, tmp_path: Path) -> None:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)  # the kernel's refusal to let a file grow, as on a full disk
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    try:
-        with pytest.raises(UserError, match=r"images\.u8 cannot be written \(File too large\)"):
-            pretrain([photos], tmp_path / "out", settings=settings())
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+def test_images_that_find_no_room_are_told_of_in_one_line(
+    photos: Path, tmp_path: Path, files_of_at_most: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    no_room = pytest.raises(UserError, match=r"images\.u8 cannot be written \(File too large\)")
+    with files_of_at_most(4096), no_room:
+        pretrain([photos], tmp_path / "out", settings=settings())
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot be written \(Not a directory\)"):
         pretrain([photos], tmp_path / "file" / "out", settings=settings())
