@@ -18,6 +18,8 @@ _MISTAKES = 8  # the commonest ones; the whole matrix is in the JSON and in the 
 
 def show_evaluation(numbers: Mapping[str, Any]) -> None:
     """What :func:`edgevl_train.evaluation.evaluate.evaluate` found."""
+    from edgevl_train.evaluation.metrics.summary import MIN_FURNITURE, why_no_truth
+
     console = Console()
     console.print(f"{numbers['model']}: {numbers['samples']} pairs, {len(numbers['labels'])} labels")
     if "note" in numbers:
@@ -28,17 +30,31 @@ def show_evaluation(numbers: Mapping[str, Any]) -> None:
             f"{bag['path']}: {bag['pairs']} pairs of {bag['rgb']} and {bag['depth']}{dropped}", highlight=False
         )
         show_losses(bag["losses"], bag["path"])
+    for each in (numbers, numbers.get("current", {})):
+        if bags := ", ".join(each.get("trained_on", ())):
+            console.print(
+                f"note: {each['model']} was trained on {bags}: figures there say nothing of other places",
+                markup=False,
+                highlight=False,
+            )
     if numbers["other_rooms"]:
         rooms = ", ".join(f"{name} {frames}" for name, frames in numbers["other_rooms"].items())
         console.print(f"true rooms that are no label, left aside: {rooms}")
+    if (bare := numbers["labelled"] - numbers["with_furniture"]) and numbers["with_furniture"]:
+        console.print(
+            f"true rooms of frames with a furniture_fraction below {MIN_FURNITURE}, left aside: {bare} of "
+            f"{numbers['labelled']}"
+        )
     console.print(_by_modality("by modality", _headlines(numbers)))
     if "current" in numbers:
         console.print(_by_modality(f"{numbers['current']['model']}, the same pairs", _headlines(numbers["current"])))
     if numbers["teacher_cosine_of_mean"] is not None:
         console.print(f"teacher cosine of the best constant embedding: {numbers['teacher_cosine_of_mean']:.3f}")
     if numbers["against"] is None:
-        console.print("[yellow]no true rooms of these labels and no --teacher: nothing to compare with[/yellow]")
+        console.print(f"[yellow]{why_no_truth(numbers)}; no --teacher: nothing to compare with[/yellow]")
         return
+    if numbers["labelled"] and numbers["against"] == "teacher":
+        console.print(f"[yellow]{why_no_truth(numbers)}[/yellow]")
     against = "the true rooms" if numbers["against"] == "truth" else "the teacher's answers"
     console.print(f"below: against {against}")
     console.print(_by_label(numbers["per_class"]))

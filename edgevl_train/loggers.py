@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from edgevl_core.base.atomic import FULL
 from edgevl_core.base.errors import UserError, one_line
 from edgevl_train.metrics_file import METRICS_FILE, OnRecord, Record, Scalars, read_records, scalars
 
@@ -22,15 +23,28 @@ Sink = Callable[[Scalars], None]
 
 @contextmanager
 def _tensorboard(out: Path, name: str) -> Iterator[Sink]:
-    from torch.utils.tensorboard import SummaryWriter
+    """An event file, written here and now: SummaryWriter's thread would print a traceback of what fails."""
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
 
-    # purge_step hides what an earlier process wrote there of the same run, all of which is written again.
-    with SummaryWriter(str(out / name), purge_step=0, flush_secs=10) as writer:
+    (out / name).mkdir(parents=True, exist_ok=True)
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)  # TensorBoard reads files in the order of their names
+    with (out / name / f"events.out.tfevents.{seconds:010d}.{nanoseconds:09d}").open("xb") as stream:
+        file = RecordWriter(stream)
+
+        def write(**event: object) -> None:
+            file.write(Event(wall_time=time.time(), **event).SerializeToString())
 
         def sink(figures: Scalars) -> None:
             for key, value in figures.values.items():
-                writer.add_scalar(key, value, figures.epoch)
+                write(step=figures.epoch, summary=Summary(value=[Summary.Value(tag=key, simple_value=value)]))
+            file.flush()
 
+        write(file_version="brain.Event:2")
+        # A start at 0 hides what an earlier process wrote there of the same run, all of which is written again.
+        write(session_log=SessionLog(status=SessionLog.START))
+        file.flush()
         yield sink
 
 
@@ -140,7 +154,8 @@ def forward(run: Path, kind: str, out: Path | None = None) -> str:
             for record in records:
                 sink(scalars(record))
     except Exception as error:  # whatever such a library raises
-        raise UserError(f"logger {kind} in {out} failed ({_reason(error)}): choose another --out") from error
+        room = "make room, or " if isinstance(error, OSError) and error.errno in FULL else ""
+        raise UserError(f"logger {kind} in {out} failed ({_reason(error)}): {room}choose another --out") from error
     return LOGGERS[kind].look(out)
 
 

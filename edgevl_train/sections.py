@@ -216,7 +216,7 @@ class LowLightSection(Section):
 class TemporalSection(Section):
     """The teacher's embeddings averaged over time, see :mod:`edgevl_train.data.temporal`; ``window_s`` 0: as they are.
 
-    Each target is mixed, with ``weight``, with the mean of those at most ``window_s`` before and after it. For drives
+    Each target is mixed, with ``weight``, with the mean of those less than ``window_s`` before and after it. For drives
     with a frame every second or so; not for collections, whose neighbours in time may be other scenes.
     """
 

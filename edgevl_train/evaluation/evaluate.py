@@ -1,7 +1,7 @@
 """How good a model is on bags: against the true rooms where known, against a teacher elsewhere."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairReader, PairSettings
 from edgevl_core.pairlog.readable import readable
 from edgevl_core.pairlog.reader import check_given_once
+from edgevl_train.data.cache import hash_bag
 from edgevl_train.evaluation.metrics.confusion import confusion_matrix, top1_and_macro
 from edgevl_train.evaluation.metrics.label_sets import named_rows, split_bank
 from edgevl_train.evaluation.metrics.summary import Pairs, all_pairs, figures
@@ -105,8 +106,9 @@ def evaluate_all(
         retrieval_s: look how often the teacher's embedding within so many seconds is the nearest one.
 
     Returns:
-        Per model the figures of :func:`edgevl_train.evaluation.metrics.summary.figures`, and ``bags``: for each its
-        path, topics, pairs, dropped messages by reason, and losses of the reader.
+        Per model the figures of :func:`edgevl_train.evaluation.metrics.summary.figures`; ``bags``: for each its path,
+        topics, pairs, dropped messages by reason, and losses of the reader; and ``trained_on``: paths of those that the
+        model was trained on, known by the names and contents of their files.
 
     Raises:
         UserError: a bag holds no pairs, or too many that cannot be decoded; a label to leave out that is not there,
@@ -127,24 +129,29 @@ def evaluate_all(
         number, bag = numbered
         found = _one_pass(predictors, number, settings.read(bag), teacher, lambda pairs: on_progress(done + pairs))
         done += len(found.pairs.room)
-        return found
+        return replace(found, sha256=hash_bag(bag)) if any(each.trained_on for each in predictors.values()) else found
 
     seen = share(list(enumerate(bags)), look)
     pairs, of_bags = all_pairs([each.pairs for each in seen]), [each.of_bag for each in seen]
     embedded = {name: _joined([each.embedded[name] for each in seen]) for name in predictors}
     return {
-        name: figures(predictor, pairs, embedded[name], teacher, leave_out, retrieval_s) | {"bags": of_bags}
+        name: figures(predictor, pairs, embedded[name], teacher, leave_out, retrieval_s)
+        | {"bags": of_bags, "trained_on": [each.of_bag["path"] for each in seen if each.sha256 in predictor.trained_on]}
         for name, predictor in predictors.items()
     }
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is known of a bag's pairs, every model's view of them, and what is said of the bag itself."""
+    """What is known of a bag's pairs, every model's view of them, and what is said of the bag itself.
+
+    ``sha256``: of the bag, where a model says what it was trained on; else "".
+    """
 
     pairs: Pairs
     embedded: dict[str, Embedded]
     of_bag: dict[str, Any]
+    sha256: str = ""
 
 
 def _one_pass(

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
+from edgevl_train.evaluation.metrics.summary import why_no_truth
 
 _COLOURS = {"rgb": "#c44e52", "depth": "#4c72b0", "rgbd": "#55a868"}
 _MAX_NUMBERED = 12  # labels; numbers in the cells of a larger matrix cannot be read
@@ -21,7 +22,7 @@ def write_plot(numbers: Mapping[str, Any], path: Path) -> None:
         UserError: nothing was compared with anything.
     """
     if numbers["against"] is None:
-        raise UserError("nothing to plot: the bags carry no true rooms of these labels, and no --teacher was given")
+        raise UserError(f"nothing to plot without --teacher: {why_no_truth(numbers)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, draw(numbers))
 

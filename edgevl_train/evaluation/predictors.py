@@ -22,6 +22,7 @@ from edgevl_core.pairlog.pairs import RgbdPair
 from edgevl_train.evaluation.predictions import Embedded
 from edgevl_train.recipe import load_recipe
 from edgevl_train.restore import check_bundle_teacher, check_teacher, find_checkpoint, load_student, run_of
+from edgevl_train.run_directory import INPUTS_FILE, read_inputs
 from edgevl_train.teacher.loading import Teacher, load_teacher
 from edgevl_train.teacher.model import VIEW, own_view
 
@@ -36,6 +37,8 @@ class Predictor:
         bank: the label set in use.
         temperature, unknown_threshold: as in the manifest; a model without calibration has 1 and 0.
         adapted_to: pairs of the last training by the teacher's answer; None where that is not known.
+        trained_on: hashes of the bags that it was trained on, see :func:`edgevl_train.data.cache.hash_bag`; what the
+            students that it began with had learned from is not among them.
         max_skew_s: tolerance of the pairs that it was trained on; None where that is not known.
         note: what a reader of the figures must know, one sentence; "" where there is nothing.
         view: how its teacher saw the images that it taught it with; a teacher to compare with sees the same.
@@ -49,6 +52,7 @@ class Predictor:
     unknown_threshold: ByModality = ZEROS
     view: Preprocess = VIEW
     adapted_to: Mapping[str, int] | None = None
+    trained_on: frozenset[str] = frozenset()
     max_skew_s: float | None = None
     note: str = ""
 
@@ -110,6 +114,7 @@ def bundle_predictor(
         unknown_threshold=manifest.unknown_threshold,
         view=_view_of(manifest),
         adapted_to=_adapted_to(manifest),
+        trained_on=frozenset(bag.sha256 for bag in manifest.provenance.bags),
         max_skew_s=_max_skew_s(manifest),
         note=manifest.rgb_only,
     )
@@ -177,7 +182,9 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
     network = student_on_numpy(student)
     embed = student_embedding(network, network, robot, trust)
     view = robot.model_copy(update={"size_px": recipe.cache.size_px})
-    return Predictor(name, embed, bank, *rest, view, max_skew_s=recipe.cache.max_skew_s)
+    bags = read_inputs(run).get("bags", []) if (run / INPUTS_FILE).is_file() else []
+    trained_on = frozenset(digest for _, digest in bags)
+    return Predictor(name, embed, bank, *rest, view, trained_on=trained_on, max_skew_s=recipe.cache.max_skew_s)
 
 
 def teacher_predictor(teacher: Teacher, labels: Path | str | LabelSet, *, view: Preprocess = VIEW) -> Predictor:

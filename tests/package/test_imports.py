@@ -71,6 +71,7 @@ LAYERS = {
             "tifffile",
             "pyarrow",
             "mlflow",
+            "tensorboard",
             "wandb",
             "torch_pruning",
         },
@@ -118,7 +119,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "budget": "quantise recipe run_directory sections",
         "comparison": "ablation data prepare progress quantise recipe run_directory stage_sections training",
         "data": "recipe sections sharing teacher",
-        "evaluation": "data metrics_file recipe restore sharing teacher",
+        "evaluation": "data metrics_file recipe restore run_directory sharing teacher",
         "export_bundle": "data evaluation golden_inputs prepare quantise recipe run_directory sections "
         "stage_sections student teacher",
         "first_bundle": "data evaluation quantise run_directory sections student teacher torchvision_ops",

@@ -144,6 +144,7 @@ def test_evaluation_of_bundle_and_teacher(run: Path, sim_bag: Path, teacher_dire
     matrix = np.array(numbers["confusion"]["depth"])
     assert matrix.sum() == numbers["with_furniture"]
     assert np.trace(matrix) / matrix.sum() == pytest.approx(numbers["top1"]["depth"])
+    assert numbers["trained_on"] == evaluate(run / "checkpoints/stage1.pt", [sim_bag])["trained_on"] == [str(sim_bag)]
     itself = evaluate(spec, [sim_bag], labels=LABELS, teacher=spec)
     assert itself["teacher_agreement"]["rgb"] == 1
     assert itself["teacher_cosine"]["rgb"] == pytest.approx(1, abs=1e-5)

@@ -1,5 +1,8 @@
 """metrics.jsonl in TensorBoard, MLflow and Weights & Biases, read back with the readers of each."""
 
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -63,6 +66,30 @@ def test_a_directory_that_cannot_be_used_is_one_line(run: Path, tmp_path: Path) 
         forward(run, "tensorboard", tmp_path / "taken")
     with pytest.raises(UserError, match=f"nothing has no {METRICS_FILE}"):
         forward(tmp_path / "nothing", "tensorboard")
+
+
+def test_a_full_disk_costs_the_logger_alone_and_is_one_line(
+    run: Path,
+    tmp_path: Path,
+    files_of_at_most: Callable[[int], AbstractContextManager[None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Wherever the disk gets full: at the first byte, in between, or at the last."""
+    said, traced, last = [], [], read_records(run)[-1]
+    monkeypatch.setattr(threading, "excepthook", traced.append)  # what would be printed as a traceback
+    forward(run, "tensorboard", tmp_path / "whole")
+    (whole,) = (tmp_path / "whole/run").iterdir()
+    size = whole.stat().st_size
+    for most_bytes in (0, 60, size // 2, size - 1):
+        with files_of_at_most(most_bytes):
+            with following(["tensorboard"], run, said.append) as on_record:
+                on_record(last)
+                on_record(last)  # training goes on
+            with pytest.raises(UserError, match=r"failed \(.*File too large\): make room, or choose another --out"):
+                forward(run, "tensorboard", tmp_path / "small")
+    assert len(said) == 4
+    assert all("logger tensorboard failed" in line and "is left out" in line for line in said), said
+    assert not traced
 
 
 def test_who_joins_later_is_told_of_what_was_before(run: Path) -> None:

@@ -66,7 +66,8 @@ def figures(
 
     Returns: figures by modality are {"rgb", "depth", "rgbd"}; {} where there is nothing to compare with.
         model, samples, labels; labelled: pairs whose true room is a label; with_furniture: those of them that show at
-        least 5 % furniture; other_rooms: true rooms that are no label, counted.
+        least 5 % furniture; most_furniture: the largest furniture_fraction of ``labelled``, 0 where there are none;
+        other_rooms: true rooms that are no label, counted.
         abstention: share called unknown, by modality.
         Against the truth: top1, macro (mean recall over the rooms present) on ``with_furniture``; top1_all_frames,
         macro_all_frames on ``labelled``.
@@ -97,6 +98,7 @@ def figures(
         "labels": list(bank.names[:count]),
         "labelled": int(labelled.sum()),
         "with_furniture": int((labelled & shows_room).sum()),
+        "most_furniture": float(np.nan_to_num(pairs.furniture[labelled]).max(initial=0.0)),
         "other_rooms": {room: others.count(room) for room in sorted(set(others))},
         "abstention": {name: float((~answer.known).mean()) for name, answer in found.items()},
         "against": None,
@@ -123,8 +125,20 @@ def figures(
         seen = _pairs_of_label(predictor.adapted_to, bank)
         result |= unseen_words(bank.names[:count], seen, found, np.where(judged, target, -1), teachers)
     if leave_out:
-        result["unknown"] = _unknown(bank.names[count:], found, inside, judged & (target >= count))
+        why = f" ({why_no_truth(result)})" if labelled.any() and result["against"] is None else ""
+        result["unknown"] = _unknown(bank.names[count:], found, inside, judged & (target >= count), why)
     return result
+
+
+def why_no_truth(numbers: Mapping[str, Any]) -> str:
+    """Why :func:`figures` could not compare with the truth, in words."""
+    if not numbers["labelled"]:
+        return "no true rooms of these labels"
+    return (
+        f"{numbers['labelled']} true rooms of these labels, all with a furniture_fraction of at most "
+        f"{numbers['most_furniture']:g}, and below {MIN_FURNITURE} a frame names no room: set it in edgevl/SceneTruth "
+        "to the share of the pixels that show furniture, or to 1 where that is not known"
+    )
 
 
 def _pairs_of_label(adapted_to: Mapping[str, int], bank: LabelBank) -> Counter[int]:
@@ -214,12 +228,13 @@ def _unknown(
     found: Mapping[Modality, Answers],
     inside: NDArray[np.bool_],
     outside: NDArray[np.bool_],
+    why: str,
 ) -> dict[str, Any]:
-    """ROC of "unknown" by modality, and what the thresholds in force do."""
+    """ROC of "unknown" by modality, and what the thresholds in force do; ``why``: there is no truth to go by."""
     if not inside.any() or not outside.any():
         raise UserError(
-            f"--leave-out {', '.join(left_out)}: {outside.sum()} frames show it and {inside.sum()} show other labels, "
-            "both are needed: evaluate on bags that show both, with their truth or with --teacher"
+            f"--leave-out {', '.join(left_out)}: {outside.sum()} frames show it and {inside.sum()} show other "
+            f"labels{why}, both are needed: evaluate on bags that show both, with their truth or with --teacher"
         )
     return {
         "left_out": list(left_out),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 from edgevl_cli import training
 from edgevl_cli.evaluation_tables import show_evaluation
 from edgevl_core.base.errors import UserError
-from edgevl_core.bundle.manifest import Provenance
+from edgevl_core.bundle.manifest import BagRecord, Provenance
 from edgevl_core.pairlog.pairs import RgbdPair, read_pairs
 from edgevl_core.pairlog.types import image_msg, serialize, truth_msg
 from edgevl_core.pairlog.writer import BagWriter
+from edgevl_train.data.cache import hash_bag
 from edgevl_train.evaluation.evaluate import evaluate, evaluate_all
 from edgevl_train.evaluation.evaluation_plot import draw, write_plot
 from edgevl_train.evaluation.predictors import Reference, bundle_predictor
@@ -30,7 +32,7 @@ SCENES = [*(["red"] * 4), *(["green"] * 4), *(["blue"] * 4), "red", "blue", "blu
 ROOMS = [*SCENES[:12], "crimson", "garage", "garage"]  # crimson is a synonym of red
 
 
-def write_rooms(path: Path, *, truth: bool = True) -> Path:
+def write_rooms(path: Path, *, truth: bool = True, most_furniture: float = 0.5) -> Path:
     with BagWriter(path) as bag:
         add_topics(bag)
         for number, (colour, room) in enumerate(zip(SCENES, ROOMS, strict=True)):
@@ -39,7 +41,7 @@ def write_rooms(path: Path, *, truth: bool = True) -> Path:
             bag.write(RGB_TOPIC, serialize(image_msg(colour_image(colour), "rgb8", at, FRAME)), at)
             bag.write(DEPTH_TOPIC, serialize(image_msg(depth, "16UC1", at, FRAME)), at)
             if truth:
-                furniture = 0.01 if room == "crimson" else 0.5
+                furniture = min(most_furniture, 0.01 if room == "crimson" else 0.5)
                 bag.write("truth", serialize(truth_msg(room, "home 1", furniture, at, FRAME)), at)
     return path
 
@@ -211,6 +213,52 @@ def test_the_command_says_when_there_is_nothing_to_compare_with(
     assert "no --teacher" in capsys.readouterr().out
     with pytest.raises(UserError, match="nothing to plot"):
         write_plot(numbers_of(bundle, rooms_without_truth), tmp_path / "picture.png")
+
+
+def test_truth_that_never_says_its_furniture_is_named_with_the_field_and_what_to_set(
+    bundle: Path, rooms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A publisher that leaves furniture_fraction as it is made, 0: "no true rooms of these labels" was not so."""
+    monkeypatch.setenv("COLUMNS", "400")
+    bag = write_rooms(tmp_path / "bag", most_furniture=0.0)
+    wanted = (
+        "13 true rooms of these labels, all with a furniture_fraction of at most 0, and below 0.05 a frame names no "
+        "room: set it in edgevl/SceneTruth to the share of the pixels that show furniture, or to 1 where that is not "
+        "known"
+    )
+    numbers = numbers_of(bundle, bag)
+    assert (numbers["labelled"], numbers["with_furniture"], numbers["most_furniture"]) == (13, 0, 0)
+    show_evaluation(numbers)
+    assert f"{wanted}; no --teacher: nothing to compare with" in capsys.readouterr().out
+    with pytest.raises(UserError, match=f"nothing to plot without --teacher: {wanted}"):
+        write_plot(numbers, tmp_path / "picture.png")
+    with pytest.raises(UserError, match=r"0 show other labels \(8 true rooms .* of at most 0, .*, both are needed"):
+        numbers_of(bundle, bag, leave_out=["red"])
+    show_evaluation(numbers_of(bundle, bag, TEACHER))
+    assert f"{wanted}\n" in capsys.readouterr().out
+    both = evaluate_all({"it": bundle_predictor(bundle)}, [rooms, bag])["it"]
+    assert (both["labelled"], both["with_furniture"], both["most_furniture"]) == (26, 12, 0.5)
+    show_evaluation(both)
+    assert "furniture_fraction below 0.05, left aside: 14 of 26" in capsys.readouterr().out
+
+
+def test_a_bag_that_the_model_was_trained_on_is_named(
+    bundle: Path, rooms: Path, rooms_without_truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where it lies elsewhere, or is named by its file; for the model to compare with by itself."""
+    record = BagRecord(name="bag", sha256=hash_bag(rooms), pairs=15)
+    write_colour_bundle(tmp_path / "own", provenance=Provenance(bags=(record,), created="2025-01-01T00:00:00Z"))
+    copy = shutil.copytree(rooms, tmp_path / "copy")
+    numbers = evaluate(tmp_path / "own", [rooms_without_truth, copy, rooms / "bag_0.mcap"], against=bundle)
+    assert numbers["trained_on"] == [str(copy), str(rooms / "bag_0.mcap")]
+    assert numbers["current"]["trained_on"] == []
+    training.evaluate(str(tmp_path / "own"), [rooms_without_truth, copy], json=tmp_path / "numbers.json")
+    shown = " ".join(capsys.readouterr().out.split())
+    said = f"note: {numbers['model']} was trained on {copy}: figures there say nothing of other places"
+    assert "".join(said.split()) in "".join(shown.split())  # it may be broken anywhere
+    assert json.loads((tmp_path / "numbers.json").read_text())["trained_on"] == [str(copy)]
+    training.evaluate(str(tmp_path / "own"), [rooms_without_truth])
+    assert "was trained on" not in capsys.readouterr().out
 
 
 def test_a_picture_of_many_labels_and_of_one_is_drawn(bundle: Path, rooms: Path) -> None:

@@ -31,6 +31,7 @@ from tests.train.conftest import DIM, KINDS, make_run_data
 
 pytestmark = pytest.mark.train
 LABELS = resource("config/labels/home.yaml")
+DRIVE = "d" * 64  # what a bag's hash looks like
 CLIP = {
     "embed_dim": DIM,
     "vision_cfg": {"image_size": 32, "timm_model_name": "test_resnet"},
@@ -61,7 +62,7 @@ def run(teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
     )
     out = tmp_path_factory.mktemp("runs") / "run"
-    open_run(out, Inputs((), teacher_key(teacher), "", "", ""), recipe)
+    open_run(out, Inputs((("drive", DRIVE),), teacher_key(teacher), "", "", ""), recipe)
     data, fabric = make_run_data(recipe, 128), Fabric(accelerator="cpu", devices=1, precision="32-true")
     torch.manual_seed(0)
     student = build_student("test_resnet", DIM, backbone=recipe.student.backbone)
@@ -122,6 +123,7 @@ def test_the_stages_differ_and_a_run_stands_for_its_last(run: Path) -> None:
         load_predictor(path, None) for path in (run / "checkpoints/stage1.pt", run / "checkpoints/stage2.pt", run)
     )
     assert (first.id, whole.id) == ("checkpoint run/stage1", "checkpoint run/stage2")
+    assert first.trained_on == whole.trained_on == {DRIVE}
     np.testing.assert_array_equal(whole.embed(pairs()).rgb, last.embed(pairs()).rgb)
     assert not np.allclose(whole.embed(pairs()).rgb, first.embed(pairs()).rgb, atol=1e-3)
 
