@@ -62,6 +62,19 @@ def new_student(section: StudentSection, teacher: Teacher, seed: int) -> Student
     return student
 
 
+def check_small_pictures(student: Student, size_px: int) -> None:
+    """Raises UserError: the student is built for pictures of one size, and does not take others of ``size_px``."""
+    try:
+        with torch.no_grad():
+            student.eval()(torch.zeros(1, 3, size_px, size_px))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise UserError(
+            f"stage1.small_px={size_px}: student {student.name!r} takes pictures of one size alone ({reason}): leave "
+            "small_px and small_epochs out, or take a student of convolutions"
+        ) from error
+
+
 def _pruned(student: Student, section: StudentSection) -> Student:
     """Raises UserError: it cannot be pruned, or not to the widths that the section has."""
     assert section.prune_share is not None

@@ -74,6 +74,8 @@ class Stage1Section(ObjectiveSection):
     """
 
     epochs: int = Field(120, ge=0)
+    small_epochs: int = Field(0, ge=0, description="the first of them, with pictures of small_px: less time")
+    small_px: int | None = Field(None, ge=16, le=1024)
     batch: int = Field(32, ge=2, description="pairs; the network sees twice as many images")
     loss: Literal["l1", "cosine", "mse"] = "cosine"
     lr: float = Field(1e-3, gt=0)
@@ -101,6 +103,16 @@ class Stage1Section(ObjectiveSection):
     def helped(self) -> bool:
         """Whether something is trained beside the student."""
         return self.learns_tokens or self.exit_weight > 0
+
+    @model_validator(mode="after")
+    def _small_first(self) -> "Stage1Section":
+        if bool(self.small_epochs) != (self.small_px is not None):
+            raise ValueError("small_epochs and small_px go together: the first epochs, and the side of their pictures")
+        if self.small_epochs and self.small_epochs >= self.epochs:
+            raise ValueError(
+                f"small_epochs {self.small_epochs} leave none of {self.epochs} epochs for whole pictures: take fewer"
+            )
+        return self
 
     @model_validator(mode="after")
     def _tells_something_apart(self) -> "Stage1Section":

@@ -64,6 +64,7 @@ def make_batches(
     steps = len(data.train) // (own * world)
 
     def batches(epoch: int, first: int = 0) -> Iterator[Batch]:
+        side_px = _side_px(recipe, stage, epoch)
         generator = np.random.default_rng([recipe.seed, stage, epoch])
         streams = [_Stream([data], own, generator.permutation(data.train), generator)]
         if replayed:
@@ -72,10 +73,16 @@ def make_batches(
             )
         for step in range(first, steps):
             number = step * world + fabric.global_rank
-            parts = [part for stream in streams for part in stream.parts(recipe, epoch, number, fabric.device)]
+            parts = [part for stream in streams for part in stream.parts(recipe, epoch, side_px, number, fabric.device)]
             yield _joined(parts).to(fabric.device)
 
     return lambda epoch, first=0: one_ahead(batches(epoch, first)), steps
+
+
+def _side_px(recipe: Recipe, stage: int, epoch: int) -> int:
+    """Of the pictures of an epoch: the student's, but for the epochs of stage 1 that begin with small ones."""
+    small = recipe.stage1.small_px if stage == 1 and epoch < recipe.stage1.small_epochs else None
+    return small or recipe.student.size_px
 
 
 def _replayed(data: RunData, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
@@ -112,14 +119,14 @@ class _Stream:
         self._sources, self._starts, self._size, self._order = sources, _starts(sources), size, order
         self._seeds = generator.integers(2**63, size=len(order))
 
-    def parts(self, recipe: Recipe, epoch: int, number: int, device: torch.device) -> Iterator[_Part]:
+    def parts(self, recipe: Recipe, epoch: int, side_px: int, number: int, device: torch.device) -> Iterator[_Part]:
         """The ``size`` pairs of part ``number``, augmented on ``device``, source by source."""
         place = slice(number * self._size, (number + 1) * self._size)
         wanted, seeds = self._order[place], self._seeds[place]
         for source, start in zip(self._sources, self._starts, strict=True):
             mine = (wanted >= start) & (wanted < start + len(source.cache))
             if mine.any():
-                yield _part(source, recipe, wanted[mine] - start, epoch, seeds[mine], device)
+                yield _part(source, recipe, wanted[mine] - start, epoch, side_px, seeds[mine], device)
 
 
 def _part(
@@ -127,13 +134,14 @@ def _part(
     recipe: Recipe,
     rows: NDArray[np.int64],
     epoch: int,
+    side_px: int,
     seeds: NDArray[np.int64],
     device: torch.device,
 ) -> _Part:
     view = (epoch + rows) % data.views.count
-    rgb, depth = view_pixels(data.cache, data.views, rows, view, recipe.student.size_px, device)
+    rgb, depth = view_pixels(data.cache, data.views, rows, view, side_px, device)
     noisy = recipe.depth_augment.noise_m_at_1m > 0
-    colours, holes, light, missing, noise = _draw(seeds, recipe.student.size_px if noisy else 0)
+    colours, holes, light, missing, noise = _draw(seeds, side_px if noisy else 0)
     rgb = shift_colour(rgb, colours, **recipe.rgb_augment.model_dump())
     rgb = dim(rgb, recipe.low_light, light).round_()
     depth = augment_depth(depth, recipe.depth_augment, recipe.preprocess.depth_encoding, holes, noise)

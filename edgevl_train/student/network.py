@@ -21,6 +21,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_train.student.pixels import PixelNormalise
 from edgevl_train.student.presets import Head
 from edgevl_train.student.pretrained import load_backbone, made_for
+from edgevl_train.student.stem import STEM_STRIDE, set_stem_stride
 from edgevl_train.student.widths import Widths, set_widths
 
 _SHORTEST = 1e-12  # a zero vector stays one, instead of NaN
@@ -82,7 +83,8 @@ def build_student(  # noqa: PLR0913 - what a recipe's section says of a student
         embed_dim: D, the teacher's embedding dimension.
         head: "linear", or "mlp" (two layers, GELU between; hidden width = the backbone's).
         size_px: side of the images; None: what the backbone is made for. Transformers are built for one size.
-        backbone: further arguments of the timm model, for example {"output_stride": 16} or {"img_size": 96}.
+        backbone: further arguments of the timm model, for example {"output_stride": 16} or {"img_size": 96}; and
+            {"stem_stride": 1}, see :mod:`edgevl_train.student.stem`.
         pretrained: a safetensors file with the backbone's weights; a classifier in it is left out.
         pretrained_mean, pretrained_std: of RGB in 0..1, the normalisation that they were made for, which is put into
             the first convolution; None: timm's for ``name``.
@@ -114,6 +116,7 @@ def _build_backbone(name: str, arguments: dict[str, Any]) -> nn.Module:
     mobile = timm.model_entrypoint(name).__module__ == MobileNetV3.__module__
     # timm's MobileNets have no output_stride, and at 64 to 96 px a stride of 32 leaves 2 or 3 cells a side.
     output_stride = arguments.pop("output_stride", None) if mobile else None
+    stem_stride = arguments.pop(STEM_STRIDE, None)
     try:
         network = timm.create_model(name, pretrained=False, num_classes=0, **arguments)
     except (TypeError, ValueError, AssertionError, NotImplementedError) as error:
@@ -122,6 +125,8 @@ def _build_backbone(name: str, arguments: dict[str, Any]) -> nn.Module:
         ) from error
     if output_stride is not None:
         _limit_stride(network, output_stride)
+    if stem_stride is not None:
+        set_stem_stride(network, name, stem_stride)
     _mask_without_denormals(network)
     return network
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from edgevl_core.base.errors import UserError
 from edgevl_train.student.normalisation import fold_normalisation
+from edgevl_train.student.stem import enlarge
 
 
 def made_for(name: str) -> PretrainedCfg:
@@ -56,6 +57,7 @@ def load_backbone(
     config = made_for(name)
     mean, std = mean or config.mean, std or config.std
     fold_normalisation(network, name, mean, std, size_px or config.input_size[-1])
+    enlarge(network)
     return folded
 
 
@@ -83,6 +85,7 @@ def from_timm(network: nn.Module, name: str, size_px: int) -> None:
         ) from error
     _load_matching(network, theirs.state_dict(), f"timm's weights of {name!r}")
     fold_normalisation(network, name, config.mean, config.std, size_px)
+    enlarge(network)
 
 
 def is_tower(network: nn.Module, tower: Any) -> bool:
@@ -114,6 +117,7 @@ def from_tower(
             head.weight.copy_(projection.weight)
             head.bias.copy_(projection.bias) if projection.bias is not None else head.bias.zero_()
     fold_normalisation(network, name, preprocess["mean"], preprocess["std"], size_px)
+    enlarge(network)
 
 
 def _load_matching(network: nn.Module, found: Mapping[str, Tensor], what: str) -> None:

@@ -44,6 +44,17 @@ def test_batches_depend_on_seed_and_epoch_alone(run_data: RunData, tiny_recipe: 
     assert first[0].pixels.shape == (64, 3, 32, 32)
 
 
+def test_the_first_epochs_of_stage_1_see_small_pictures(run_data: RunData, tiny_recipe: Recipe) -> None:
+    small = tiny_recipe.stage1.model_copy(update={"small_epochs": 1, "small_px": 24})
+    recipe = tiny_recipe.model_copy(update={"stage1": small})
+    sides = {
+        (stage, epoch): next(make_batches(run_data, recipe, 32, stage, fabric())[0](epoch)).pixels.shape[-1]
+        for stage in (1, 2)
+        for epoch in (0, 1)
+    }
+    assert sides == {(1, 0): 24, (1, 1): 32, (2, 0): 32, (2, 1): 32}
+
+
 def test_view_0_is_the_robots_own_input(run_data: RunData, tiny_recipe: Recipe) -> None:
     only_full = dataclasses.replace(
         run_data,
