@@ -6,6 +6,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_train.pruning.prune import prune
 from edgevl_train.restore import earlier_student, load_float_student
 from edgevl_train.sections import StudentSection
+from edgevl_train.stage_sections import Stage1Section
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.student.pretrained import from_timm, from_tower, is_tower
 from edgevl_train.student.widths import widths_of
@@ -62,16 +63,28 @@ def new_student(section: StudentSection, teacher: Teacher, seed: int) -> Student
     return student
 
 
-def check_small_pictures(student: Student, size_px: int) -> None:
-    """Raises UserError: the student is built for pictures of one size, and does not take others of ``size_px``."""
+def check_stage1(student: Student, section: Stage1Section) -> None:
+    """Whether a new student, its first weights in it, can learn as the section says.
+
+    Raises:
+        UserError: a share of random weights is to be kept; the student is built for pictures of one size, and small
+            ones are to come first.
+    """
+    if section.start_share and student.origin.startswith("random weights"):
+        raise UserError(
+            f"stage1.start_share={section.start_share:g} keeps a share of the first weights, and these are "
+            f"{student.origin}: use 0, or give student.pretrained=FILE or student.start_from=RUN"
+        )
+    if section.small_px is None:
+        return
     try:
         with torch.no_grad():
-            student.eval()(torch.zeros(1, 3, size_px, size_px))
+            student.eval()(torch.zeros(1, 3, section.small_px, section.small_px))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
         raise UserError(
-            f"stage1.small_px={size_px}: student {student.name!r} takes pictures of one size alone ({reason}): leave "
-            "small_px and small_epochs out, or take a student of convolutions"
+            f"stage1.small_px={section.small_px}: student {student.name!r} takes pictures of one size ({reason}): "
+            "leave small_px and small_epochs out, or take another student"
         ) from error
 
 

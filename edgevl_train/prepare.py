@@ -29,7 +29,7 @@ from edgevl_train.data.tokens import embed_tokens
 from edgevl_train.data.views import draw_views
 from edgevl_train.merge.runs import check_alike
 from edgevl_train.merge.students import Students, load_students
-from edgevl_train.new_student import check_small_pictures, new_student, own_widths
+from edgevl_train.new_student import check_stage1, new_student, own_widths
 from edgevl_train.progress import RunProgress
 from edgevl_train.quantise.trial import check_student
 from edgevl_train.recipe import Recipe
@@ -150,8 +150,8 @@ def prepare(
             check_teacher(run, teacher)
     students = load_students(teacher, recipe)
     student = new_student(recipe.student, teacher, recipe.seed)
-    for small_px in {each.stage1.small_px for each in (recipe, *variants) if each.stage1.small_px}:
-        check_small_pictures(student, small_px)
+    for each in (recipe, *variants):
+        check_stage1(student, each.stage1)
     if pruned := recipe.student.prune_share is not None:
         section = recipe.student.model_copy(update={"widths": own_widths(student, recipe.student)})
         recipe, why = recipe.model_copy(update={"student": section}), student.origin

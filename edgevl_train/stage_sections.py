@@ -76,6 +76,9 @@ class Stage1Section(ObjectiveSection):
     epochs: int = Field(120, ge=0)
     small_epochs: int = Field(0, ge=0, description="the first of them, with pictures of small_px: less time")
     small_px: int | None = Field(None, ge=16, le=1024)
+    start_share: float = Field(
+        0.0, ge=0, lt=1, description="of the first weights in those that are judged and kept, see training/loop.py"
+    )
     batch: int = Field(32, ge=2, description="pairs; the network sees twice as many images")
     loss: Literal["l1", "cosine", "mse"] = "cosine"
     lr: float = Field(1e-3, gt=0)

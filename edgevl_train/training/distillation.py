@@ -44,6 +44,7 @@ def train_stage(
         validate=validator(data, context.fabric.device, among(context.fabric)),
         may_choose=may_choose(data),
         score_start=score_start,
+        start_share=recipe.stage1.start_share if number == 1 else 0.0,
         kept=kept,
     )
     best = fit(network, stage, context, seed=recipe.seed, checkpoint_every_s=recipe.checkpoint_every_s)

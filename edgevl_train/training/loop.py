@@ -1,6 +1,7 @@
 """The training loop that both stages share: epochs, validation, the best weights, checkpoints, exact resume."""
 
 import contextlib
+import copy
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -30,7 +31,9 @@ def fit(
     A call that finds the checkpoint goes on at the very next batch. Since each batch seeds its own randomness,
     the result is that of an unbroken run, bit for bit on the CPU.
 
-    With ``ema_decay`` the exponential moving average of the weights is what is validated and kept.
+    With ``ema_decay`` the exponential moving average of the weights is what is validated and kept. With the stage's
+    ``start_share`` it is the mean, so weighted, of the weights at the start and those (WiSE-FT: Wortsman et al.,
+    "Robust fine-tuning of zero-shot models", CVPR 2022); BatchNorm's statistics are mixed as well.
 
     Several processes: every one calls this. Gradients are averaged, so that each process's equal share of a
     batch gives the step that one process would make of all of it. All validate, and may share that out; the first one
@@ -49,13 +52,15 @@ def fit(
     average = _average(model, stage.section.ema_decay)
     parts = {"model": model, "optimiser": optimiser, "precision": fabric.strategy.precision}
     parts |= {"ema": average} if average is not None else {}
+    start = copy.deepcopy(model) if stage.start_share else None
     checkpoint = Checkpoint(context.directory / "checkpoints" / f"{stage.name}.pt", context.fingerprint, parts)
     standing = checkpoint.restore()
     run = _Run(
         stage=stage,
         context=context,
         learner=Learner(wrapped, optimiser, average),
-        judged=average.module if average is not None else model,
+        trained=average.module if average is not None else model,
+        start=start,
         checkpoint=checkpoint,
         standing=standing,
         seed=seed,
@@ -76,13 +81,15 @@ def fit(
 class _Run:
     """A stage being trained; between two calls ``standing`` tells exactly which batches are in the weights.
 
-    ``judged`` is what is validated and kept: the model, or the average of its weights.
+    ``trained`` is what the steps have made: the model, or the average of its weights. ``start``: what it was before all
+    steps, where a share of that is kept.
     """
 
     stage: Stage
     context: RunContext
     learner: Learner
-    judged: nn.Module
+    trained: nn.Module
+    start: nn.Module | None
     checkpoint: Checkpoint
     standing: TrainState
     seed: int
@@ -134,17 +141,18 @@ class _Run:
 
     def validate(self, epoch: int) -> Metrics:
         """Figures of the first process's weights and statistics; keeps them if they are the best so far."""
-        self.judged.eval()
+        judged = self.trained if self.start is None else mixed(self.start, self.trained, self.stage.start_share)
+        judged.eval()
         if self.context.fabric.world_size > 1:
-            for statistics in self.judged.buffers():  # BatchNorm's, which are of each process's own share
+            for statistics in judged.buffers():  # BatchNorm's, which are of each process's own share
                 torch.distributed.broadcast(statistics, 0)
         with torch.no_grad(), self.context.fabric.autocast():
-            metrics = self.context.fabric.broadcast(self.stage.validate(self.judged))
+            metrics = self.context.fabric.broadcast(self.stage.validate(judged))
         best = self.standing.best
         doubtful = best.epoch < 0 or not self.stage.may_choose(best.metrics)
         if doubtful or (self.stage.may_choose(metrics) and metrics["score"] > best.metrics["score"]):
             best.epoch, best.metrics = epoch, metrics
-            weights = self.stage.kept(self.judged).state_dict()
+            weights = self.stage.kept(judged).state_dict()
             best.state = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
         return metrics
 
@@ -167,6 +175,16 @@ class _Run:
             steps, epochs = self.stage.steps, self.stage.section.epochs
             done = self.standing.epoch * steps + self.standing.batch
             self.context.on_progress(done, epochs * steps, f"epoch {epoch}/{epochs}, {message}")
+
+
+@torch.no_grad()
+def mixed(start: nn.Module, trained: nn.Module, share: float) -> nn.Module:
+    """A copy of ``trained`` whose weights are ``share`` those of ``start``; whole numbers (of batches) are its own."""
+    made, first = copy.deepcopy(trained), start.state_dict()
+    for name, value in made.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(first[name], share)
+    return made
 
 
 def _average(model: nn.Module, decay: float) -> AveragedModel | None:

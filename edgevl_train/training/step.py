@@ -35,6 +35,7 @@ class Stage:
         score_start: whether the untrained model (epoch 0) is a candidate for the best.
         may_choose: whether an epoch's metrics are good enough to choose by; until those of the kept epoch are, each
             epoch takes the place of the one before.
+        start_share: of the weights that the stage began with in those that are validated and kept; the rest is trained.
         kept: model -> what of it the best weights are of; the rest is there for the training alone.
         cure: what to do if it diverges; ``{name}`` becomes the stage's name.
         optimiser: model -> its optimiser; the rate of a parameter group is multiplied with its ``share``, if any. None:
@@ -49,6 +50,7 @@ class Stage:
     validate: Callable[[nn.Module], Metrics]
     score_start: bool = False
     may_choose: Callable[[Metrics], bool] = lambda metrics: True
+    start_share: float = 0.0
     kept: Callable[[nn.Module], nn.Module] = lambda model: model
     cure: str = "lower {name}.lr or {name}.clip_norm"
     optimiser: Callable[[nn.Module], torch.optim.Optimizer] | None = None

@@ -126,7 +126,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "golden_inputs": "",
         "loggers": "metrics_file",
         "merge": "data recipe restore run_directory sections student teacher training",
-        "new_student": "pruning restore sections student teacher",
+        "new_student": "pruning restore sections stage_sections student teacher",
         "objectives": "data recipe stage_sections student teacher",
         "plan": "data prepare recipe run_directory",
         "prepare": "budget data merge new_student progress quantise recipe restore run_directory sharing student "

@@ -11,7 +11,8 @@ import timm
 from safetensors.torch import save_file
 
 from edgevl_core.base.errors import UserError
-from edgevl_train.new_student import check_small_pictures
+from edgevl_train.new_student import check_stage1
+from edgevl_train.stage_sections import Stage1Section
 from edgevl_train.student.network import build_student
 
 pytestmark = pytest.mark.train
@@ -60,10 +61,15 @@ def test_other_stems_are_refused(name, stride, said):
     assert "\n" not in str(refused.value)
 
 
-def test_a_student_of_one_size_refuses_small_pictures():
-    check_small_pictures(build_student("test_resnet", 8), 24)
-    student = build_student("vit_tiny_patch16_224", 8, size_px=64, backbone={"depth": 1})
+def test_a_stage_1_that_does_not_suit_the_student_is_refused():
+    section = Stage1Section(small_epochs=1, small_px=32, start_share=0.3)
+    student = build_student("test_resnet", 8)
+    check_stage1(student, section)
+    student.origin = "random weights"
+    with pytest.raises(UserError, match=r"stage1\.start_share=0\.3 .* and these are random weights: use 0, or give"):
+        check_stage1(student, section)
+    of_one_size = build_student("vit_tiny_patch16_224", 8, size_px=64, backbone={"depth": 1})
     with pytest.raises(
         UserError, match=r"stage1\.small_px=32: student 'vit_tiny_patch16_224' takes pictures of one size"
     ):
-        check_small_pictures(student, 32)
+        check_stage1(of_one_size, section)

@@ -148,6 +148,25 @@ def test_the_average_of_the_weights_is_judged_and_kept(tmp_path: Path) -> None:
     assert set(best.state) == set(model.state_dict())
 
 
+def test_a_share_of_the_first_weights_is_in_what_is_judged_and_kept(tmp_path: Path) -> None:
+    model, plan = network(), dataclasses.replace(stage(), start_share=0.25)
+    first, reference = copy.deepcopy(model.state_dict()), network()
+    fit(reference, stage(), context(tmp_path / "plain"))
+
+    def cut(done: int, *_: object) -> None:
+        if done == STEPS + 2:  # a checkpoint is written after each step: it goes on in the second epoch
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fit(network(), plan, context(tmp_path / "kept", cut), checkpoint_every_s=0)
+    best = fit(model, plan, context(tmp_path / "kept"))
+    assert same(model, reference)  # what is trained is not changed by it
+    assert best.epoch == 3
+    for name in ("0.weight", "1.running_var", "4.bias"):
+        expected = 0.25 * first[name] + 0.75 * model.state_dict()[name]
+        assert torch.allclose(best.state[name], expected, atol=1e-6)
+
+
 def test_best_epoch_is_chosen_on_validation_and_patience_ends_the_stage(tmp_path: Path) -> None:
     scores = iter([0.1, 0.5, 0.4, 0.5, 0.9])
     plan = stage(lambda model: {"score": next(scores)}, epochs=5, patience=2)
