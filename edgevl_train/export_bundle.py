@@ -38,6 +38,7 @@ from edgevl_train.run_directory import software_versions
 from edgevl_train.sections import CalibrationSection, PreprocessSection, StudentSection
 from edgevl_train.stage_sections import Stage2Section
 from edgevl_train.student.network import Student
+from edgevl_train.teacher.model import TEACHER_KEY, teacher_key
 from edgevl_train.teacher.text_export import export_text_encoder
 
 GOLDEN_PAIRS = 4
@@ -181,7 +182,11 @@ def _contents(
         teacher=teacher.name,
         provenance=_provenance(setup.recipe, gathered.cache.index["bags"]),
         labels=setup.labels.names,
-        metrics={"validation": exported.figures()[name], "training": dict(training)},
+        metrics={
+            "validation": exported.figures()[name],
+            "training": dict(training),
+            TEACHER_KEY: teacher_key(teacher),
+        },
     )
 
 

@@ -18,7 +18,7 @@ from edgevl_train.run_directory import FLOAT_STUDENT, read_inputs
 from edgevl_train.sections import StudentSection
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.student.normalisation import adopt_biases
-from edgevl_train.teacher.model import Teacher, as_noted_by_earlier, teacher_key
+from edgevl_train.teacher.model import TEACHER_KEY, Teacher, as_noted_by_earlier, teacher_key
 
 Network = TypeVar("Network", bound=nn.Module)
 STAGES = ("stage2", "stage1")  # the later one first
@@ -76,7 +76,7 @@ def as_noted_in(run: Path, teacher: Teacher) -> Teacher:
 
 
 def check_bundle_teacher(bundle: Path, manifest: Manifest, teacher: Teacher) -> None:
-    """As :func:`check_teacher`, of a bundle.
+    """As :func:`check_teacher`, of a bundle; one of an earlier version notes name and weights alone.
 
     Raises:
         UserError: it is another one.
@@ -84,6 +84,12 @@ def check_bundle_teacher(bundle: Path, manifest: Manifest, teacher: Teacher) -> 
     if manifest.teacher != teacher.name:
         raise UserError(
             f"{bundle} was made with the teacher {manifest.teacher}, not {teacher.name}: pass that one as --teacher"
+        )
+    keys = {teacher_key(each) for each in as_noted_by_earlier(teacher)}
+    if manifest.metrics.get(TEACHER_KEY, teacher_key(teacher)) not in keys:
+        raise UserError(
+            f"{bundle} was made with the teacher {teacher.name}, whose config.json or preprocessing was another then: "
+            "pass it as --teacher as it was"
         )
 
 

@@ -166,6 +166,9 @@ def resize(images: Tensor, size: int | tuple[int, int], interpolation: str) -> T
     return x.clamp(0, 255)
 
 
+TEACHER_KEY = "teacher_key"  # where a bundle's manifest notes it, among its metrics
+
+
 def teacher_key(teacher: Teacher) -> str:
     """Hex digest of what decides the teacher's embeddings."""
     parts = (

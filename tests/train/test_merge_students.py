@@ -178,6 +178,9 @@ def test_who_cannot_teach_is_refused_in_one_line(
     minmax = {"depth_encoding": "minmax"}
     refused("sees depth as metric, the new one as minmax", bundle_alone, larger, preprocess=minmax)
 
+    edited = replace(teacher, config_sha256="0" * 64)  # its config.json, since the run
+    with pytest.raises(UserError, match=r"whose config\.json or preprocessing was another then: pass it .* as it was"):
+        load_students(edited, distil_recipe([bundle_alone, larger], run_recipe))
     changed = shutil.copytree(bundle_alone, tmp_path / "of_another")
     content = json.loads((changed / MANIFEST_FILE).read_text()) | {"teacher": "another"}
     (changed / MANIFEST_FILE).write_text(json.dumps(content | {"bundle_id": manifest_id(content)}))
