@@ -198,5 +198,6 @@ def _show_cut(out: Path, thin: "Compressed | None", judged: Mapping[str, Any]) -
         )
     for name, each in judged.items():
         figures = ", ".join(f"{modality} {value:.3f}" for modality, value in each["top1"].items())
-        print(f"{name}: top-1 of {each['samples']} pairs: {figures or 'unknown, no true rooms in the bags'}")
+        why = "unknown, no true rooms of its labels that show furniture"
+        print(f"{name}: top-1 of {each['samples']} pairs: {figures or why}")
     print(f"{out} is the parameter offload of the robot's scene_classifier and of base_station: copy it to both")

@@ -7,6 +7,7 @@ from edgevl_cli.console import OnProgress
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog.pairs import PairSettings, expected_pairs
 from edgevl_train.evaluation.evaluate import evaluate_all
+from edgevl_train.evaluation.metrics.summary import why_no_truth
 from edgevl_train.evaluation.predictors import bundle_predictor
 
 
@@ -27,6 +28,7 @@ def top1(
     predictors = {FLOAT: bundle_predictor(bundle, fp32=True), STATIC: bundle_predictor(bundle)}
     total = expected_pairs(bag, settings)
     found = evaluate_all(predictors, [bag], settings=settings, on_progress=lambda pairs: on_progress(pairs, total))
-    if any(figures["against"] != "truth" for figures in found.values()):
-        raise UserError(f"--bag {bag}: it carries no true rooms of the bundle's labels; pass a bag that does, or none")
+    for figures in found.values():
+        if figures["against"] != "truth":
+            raise UserError(f"--bag {bag}: {why_no_truth(figures)}; pass a bag with true rooms, or none")
     return {precision: figures["top1"] for precision, figures in found.items()}
