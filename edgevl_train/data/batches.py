@@ -64,7 +64,7 @@ def make_batches(
     steps = len(data.train) // (own * world)
 
     def batches(epoch: int, first: int = 0) -> Iterator[Batch]:
-        side_px = _side_px(recipe, stage, epoch)
+        side = side_px(recipe, stage, epoch)
         generator = np.random.default_rng([recipe.seed, stage, epoch])
         streams = [_Stream([data], own, generator.permutation(data.train), generator)]
         if replayed:
@@ -73,14 +73,14 @@ def make_batches(
             )
         for step in range(first, steps):
             number = step * world + fabric.global_rank
-            parts = [part for stream in streams for part in stream.parts(recipe, epoch, side_px, number, fabric.device)]
+            parts = [part for stream in streams for part in stream.parts(recipe, epoch, side, number, fabric.device)]
             yield _joined(parts).to(fabric.device)
 
     return lambda epoch, first=0: one_ahead(batches(epoch, first)), steps
 
 
-def _side_px(recipe: Recipe, stage: int, epoch: int) -> int:
-    """Of the pictures of an epoch: the student's, but for the epochs of stage 1 that begin with small ones."""
+def side_px(recipe: Recipe, stage: int, epoch: int) -> int:
+    """Side of an epoch's pictures, the first epoch being 0: the student's, or that of stage 1's small ones."""
     small = recipe.stage1.small_px if stage == 1 and epoch < recipe.stage1.small_epochs else None
     return small or recipe.student.size_px
 

@@ -173,8 +173,11 @@ class _Run:
         """Tell whoever waits how far this is."""
         if self.context.fabric.is_global_zero:
             steps, epochs = self.stage.steps, self.stage.section.epochs
-            done = self.standing.epoch * steps + self.standing.batch
-            self.context.on_progress(done, epochs * steps, f"epoch {epoch}/{epochs}, {message}")
+            costs = [self.stage.cost(each) for each in range(epochs)]
+            done = (
+                sum(costs[: self.standing.epoch]) * steps + sum(costs[self.standing.epoch :][:1]) * self.standing.batch
+            )
+            self.context.on_progress(round(done), round(sum(costs) * steps), f"epoch {epoch}/{epochs}, {message}")
 
 
 @torch.no_grad()

@@ -36,6 +36,7 @@ class Stage:
         may_choose: whether an epoch's metrics are good enough to choose by; until those of the kept epoch are, each
             epoch takes the place of the one before.
         start_share: of the weights that the stage began with in those that are validated and kept; the rest is trained.
+        cost: epoch (from 0) -> the time of one of its batches next to those of other epochs, for the time that is left.
         kept: model -> what of it the best weights are of; the rest is there for the training alone.
         cure: what to do if it diverges; ``{name}`` becomes the stage's name.
         optimiser: model -> its optimiser; the rate of a parameter group is multiplied with its ``share``, if any. None:
@@ -51,6 +52,7 @@ class Stage:
     score_start: bool = False
     may_choose: Callable[[Metrics], bool] = lambda metrics: True
     start_share: float = 0.0
+    cost: Callable[[int], float] = lambda epoch: 1.0
     kept: Callable[[nn.Module], nn.Module] = lambda model: model
     cure: str = "lower {name}.lr or {name}.clip_norm"
     optimiser: Callable[[nn.Module], torch.optim.Optimizer] | None = None

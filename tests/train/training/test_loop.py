@@ -167,6 +167,14 @@ def test_a_share_of_the_first_weights_is_in_what_is_judged_and_kept(tmp_path: Pa
         assert torch.allclose(best.state[name], expected, atol=1e-6)
 
 
+def test_the_time_that_is_left_knows_what_epochs_cost(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    plan = dataclasses.replace(stage(), cost=lambda epoch: 1.0 if epoch < 2 else 3.0)
+    fit(network(), plan, context(tmp_path, lambda done, total, *_: told.append((done, total))))
+    assert {total for _, total in told} == {30}
+    assert [done for done, _ in told if done in (6, 12, 30)] == [6, 6, 12, 12, 30, 30]  # last step and end
+
+
 def test_best_epoch_is_chosen_on_validation_and_patience_ends_the_stage(tmp_path: Path) -> None:
     scores = iter([0.1, 0.5, 0.4, 0.5, 0.9])
     plan = stage(lambda model: {"score": next(scores)}, epochs=5, patience=2)
