@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import real_path
 from edgevl_core.bundle.self_test import try_bundle
@@ -68,6 +69,7 @@ def load_model(
     engine: Mapping[str, Any],
     smoother: Smoother,
     trusted: Sequence[str] = (),
+    bundle_id: str = "",
 ) -> Model:
     """A verified bundle with a label set: ``labels``; where that is empty all names it has; where it is None its own.
 
@@ -76,14 +78,21 @@ def load_model(
     ``path`` really names, links followed, is ``bundle.path``: a link may point elsewhere a minute later.
 
     ``engine``: "engine", "providers", "threads" and "precision", see
-    :func:`edgevl_core.bundle.student_bundle.load_bundle`, as for ``trusted``.
+    :func:`edgevl_core.bundle.student_bundle.load_bundle`, as for ``trusted``. ``bundle_id``: of the bundle that is
+    wanted; empty: whichever lies there.
 
     Raises:
-        UserError: the bundle is refused, or has no vector for one of the labels.
+        UserError: the bundle is refused, is another one than is wanted, or has no vector for one of the labels.
     """
     tried = {key: value for key, value in engine.items() if key != "threads"}
     path = real_path(path)  # once for both
     try_bundle(path, fall_back=True, trusted=trusted, **tried)
     bundle = load_bundle(path, fall_back=True, both=False, trusted=trusted, **engine)
+    # Of what was read, not of what lay there before that: a bundle may be exchanged at any time.
+    if bundle_id and bundle.manifest.bundle_id != bundle_id:
+        raise UserError(
+            f"{path} holds bundle {bundle.manifest.bundle_id}, not {one_line(bundle_id, 80)}, which was asked for: put "
+            "that one there, or ask for what is there"
+        )
     words = labels if labels is None else labels or bundle.label_bank.names
     return Model(bundle, Classifier(bundle, words), smoother)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.room_map.occupancy import Grid
+from edgevl_core.room_map.regions import Regions
 
 CELL_M = 0.25
 _PLACE_M, _SECTORS = 0.5, 8  # frames of one place and direction are alike
@@ -58,27 +59,19 @@ class Evidence:
         self.total.reshape(-1, self.dim)[cells] += share[:, None] * scaled
         self.weight.reshape(-1)[cells] += share
 
-    def by_region(self, regions: NDArray[np.int32], grid: Grid) -> dict[int, tuple[NDArray[np.float32], float]]:
-        """Sum (D,) and weight of each region of a map, (rows, columns), 0: none.
+    def by_region(self, regions: Regions) -> dict[int, tuple[NDArray[np.float32], float]]:
+        """Sum (D,) and weight of each region of a map.
 
         A coarse cell counts by the share of it that a region covers, next to the one that it covers most of.
         """
-        rows, columns = self.grid.rows_columns(grid)
-        coarse = rows[:, None] * self.grid.shape[1] + columns
-        inside = (regions > 0) & (rows >= 0)[:, None] & (columns >= 0)
-        present = np.flatnonzero(np.bincount(regions.reshape(-1)))
-        present = present[present > 0]
-        order = np.zeros(int(regions.max(initial=0)) + 1, np.intp)
-        order[present] = np.arange(len(present))
-        covered = np.bincount(order[regions[inside]] * self.weight.size + coarse[inside], minlength=0)
-        table = np.zeros(len(present) * self.weight.size, np.float32)
-        table[: len(covered)] = covered
-        share = table.reshape(len(present), self.weight.size)
-        share /= np.maximum(share.max(axis=1, keepdims=True, initial=0), 1)
-        seen = np.flatnonzero(self.weight.reshape(-1))
-        totals = share[:, seen] @ self.total.reshape(-1, self.dim)[seen]
-        weights = share[:, seen] @ self.weight.reshape(-1)[seen]
-        return {int(region): (totals[row], float(weights[row])) for row, region in enumerate(present)}
+        total, weight = self.total.reshape(-1, self.dim), self.weight.reshape(-1)
+        sums = {}
+        for region, (cells, share) in regions.covers(self.grid).items():
+            seen = weight[cells] != 0
+            cells, share = cells[seen], share[seen]
+            # Shares of one frame add up to one but for rounding, and one is what a room must have seen.
+            sums[region] = (share @ total[cells], round(float(share @ weight[cells]), 5))
+        return sums
 
     def _grow(self, xy_m: NDArray[np.float64]) -> None:
         """Cells lie on whole multiples of their side, so growing moves no sums between cells."""

@@ -105,7 +105,7 @@ class KeptMap:
         """Name everything by these words from now on; the first time, take up what was kept.
 
         Raises:
-            UserError: words without a vector or of another teacher, or the kept map cannot be read. Nothing changed.
+            UserError: see Dictionary.words; words of another teacher, or the kept map cannot be read. Nothing changed.
         """
         words = dictionary.words(labels)
         if self._rooms is None:

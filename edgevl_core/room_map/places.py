@@ -24,13 +24,27 @@ class Place(NamedTuple):
         return len(self.xy_m) * self.cell_m**2
 
 
+def boxes_of(numbers: NDArray[np.int32]) -> dict[int, tuple[slice, slice]]:
+    """By number, ascending, the rows and the columns that hold it, from that of each cell (rows, columns), 0: none."""
+    rows, columns = numbers.shape
+    in_row = np.zeros((rows, int(numbers.max(initial=0)) + 1), bool)
+    in_column = np.zeros((columns, in_row.shape[1]), bool)
+    in_row[np.arange(rows)[:, None], numbers] = True
+    in_column[np.arange(columns), numbers] = True
+    boxes = {}
+    for number in np.flatnonzero(in_row.any(axis=0)).tolist():
+        if number:
+            down, across = np.flatnonzero(in_row[:, number]), np.flatnonzero(in_column[:, number])
+            boxes[number] = (slice(int(down[0]), int(down[-1]) + 1), slice(int(across[0]), int(across[-1]) + 1))
+    return boxes
+
+
 def cells_of(numbers: NDArray[np.int32]) -> dict[int, NDArray[np.intp]]:
     """By number, (N, 2) row and column of its cells, from the number of each cell (rows, columns), 0: none."""
-    cells = np.argwhere(numbers)
-    of_cell = numbers[cells[:, 0], cells[:, 1]]
-    order = np.argsort(of_cell, kind="stable")
-    found, first = np.unique(of_cell[order], return_index=True)
-    return dict(zip(found.tolist(), np.split(cells[order], first[1:]), strict=False))
+    return {
+        number: np.add(np.argwhere(numbers[down, across] == number), (down.start, across.start))
+        for number, (down, across) in boxes_of(numbers).items()
+    }
 
 
 def remembered(before: Mapping[int, Place], numbers: NDArray[np.int32], grid: Grid) -> dict[int, Place]:
@@ -39,7 +53,7 @@ def remembered(before: Mapping[int, Place], numbers: NDArray[np.int32], grid: Gr
     A map may show a part of a floor, or two rooms as one, for a while. So no room is forgotten, and a room that
     took in another one leaves it its place: places never overlap, and what is remembered is bounded by the floor.
     """
-    shown = cells_of(numbers)
+    shown = boxes_of(numbers)
     hidden = {number: place for number, place in before.items() if number not in shown}
     own = numbers.copy()
     for place in hidden.values():

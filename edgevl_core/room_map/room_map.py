@@ -14,6 +14,7 @@ from edgevl_core.room_map.evidence import Evidence
 from edgevl_core.room_map.floors import Floor, is_same, of_map, of_rooms
 from edgevl_core.room_map.occupancy import Grid, OccupancyMap
 from edgevl_core.room_map.places import Place, known_again, laid_out, lies_in, remembered
+from edgevl_core.room_map.regions import Regions
 from edgevl_core.room_map.rooms import LEAST_WEIGHT, Room, Shape, Words, describe, join_alike, shapes
 from edgevl_core.room_map.segmentation import MIN_ROOM_M2, segment
 from edgevl_core.room_map.view import Intrinsics, Stand, cells_in, outline
@@ -43,10 +44,13 @@ class RoomMap:
         self.dropped: Counter[str] = Counter()
         self.owner_names: dict[int, str] = {}
         self._map: OccupancyMap | None = None
-        self._regions = np.zeros((0, 0), np.int32)  # of the map alone
         self._grid = Grid((0, 0), 0.05, (0.0, 0.0))
+        self._regions = Regions(np.zeros((0, 0), np.int32), self._grid)  # of the map alone
+        self._joined_to = np.zeros(0, np.int32)  # see join_alike; empty: not known for this map
+        self._owned: dict[int, int] | None = None  # see lies_in; None: not known for this map and these places
         self._numbers = np.zeros((0, 0), np.int32)  # room of each cell
         self._joined = np.zeros((0, 0), np.int32)  # regions that the numbers were made of
+        self._parts = self._regions  # as the numbers are
         self._places: dict[int, Place] = {}  # of these rooms, and of those that the map does not show now
         self._shapes: dict[int, Shape] = {}
         self._sums: dict[int, tuple[NDArray[np.float32], float]] = {}  # what was seen in each room, and its weight
@@ -77,7 +81,8 @@ class RoomMap:
     def set_map(self, occupancy: OccupancyMap) -> None:
         """A new or a changed map. Evidence lies in metres, so a larger or a shifted grid moves nothing."""
         self._map, self._stale = occupancy, True
-        self._regions = segment(occupancy.free, occupancy.occupied, occupancy.grid.resolution_m)
+        numbers = segment(occupancy.free, occupancy.occupied, occupancy.grid.resolution_m)
+        self._regions, self._joined_to, self._owned = Regions(numbers, occupancy.grid), np.zeros(0, np.int32), None
 
     def add_frame(
         self,
@@ -186,6 +191,7 @@ class RoomMap:
             why = "the map does not show it now" if number in self._places else "there is no such room"
             raise UserError(f"room {number}: {why}; rooms are {numbers}")
         self.owner_names.pop(number, None)
+        self._owned = None
         if name.strip():
             self.owner_names[number] = name.strip()
         self._stale = True
@@ -202,7 +208,7 @@ class RoomMap:
         """Rooms as they were numbered before a restart; see :attr:`hidden`."""
         self._numbers, self._grid, self._next_id = numbers, grid, next_id
         self._places = remembered(hidden, numbers, grid)
-        self._joined = np.zeros((0, 0), np.int32)
+        self._joined, self._joined_to, self._owned = np.zeros((0, 0), np.int32), np.zeros(0, np.int32), None
         self.owner_names, self._stale = dict(owner_names), True
 
     @property
@@ -262,23 +268,31 @@ class RoomMap:
             return
         if self._map is None:
             raise UserError("rooms are parts of a map, and there is none yet: publish one, or pass --map")
-        grid = self._map.grid
+        whole, grid = self._regions, self._map.grid
         named = {number: place for number, place in self._places.items() if number in self.owner_names}
-        owned = lies_in(self._regions, grid, named)
-        regions = join_alike(self._regions, grid, self.evidence, self.words, owned)
-        small = np.bincount(regions.reshape(-1)) * grid.resolution_m**2 < MIN_ROOM_M2
-        regions[small[regions]] = 0
-        if grid != self._grid or not np.array_equal(regions, self._joined):
-            self._numbers, self._next_id = known_again(regions, grid, self._places, named, self._next_id)
-            self._places = remembered(self._places, self._numbers, grid)
-            self._grid, self._joined = grid, regions
-            self._shapes = shapes(self._numbers, grid)
-        self._sums = self.evidence.by_region(self._numbers, grid)
+        if self._owned is None:
+            self._owned = lies_in(whole.numbers, grid, named)
+        joined_to = join_alike(whole, self.evidence, self.words, self._owned)
+        small = np.bincount(joined_to, whole.sizes) * grid.resolution_m**2 < MIN_ROOM_M2
+        joined_to[small[joined_to]] = 0
+        if not np.array_equal(joined_to, self._joined_to):  # what follows looks at each cell of the map
+            self._joined_to = joined_to
+            self._number(joined_to[whole.numbers], grid, named)
+        self._sums = self.evidence.by_region(self._parts)
         self._rooms = tuple(
             describe(number, shape, *self._sums[number], self.words, self.owner_names.get(number))
             for number, shape in self._shapes.items()
         )
         self._stale = False
+
+    def _number(self, regions: NDArray[np.int32], grid: Grid, named: Mapping[int, Place]) -> None:
+        """Rooms of these regions, which keep the numbers that they had."""
+        if grid == self._grid and np.array_equal(regions, self._joined):
+            return
+        self._numbers, self._next_id = known_again(regions, grid, self._places, named, self._next_id)
+        self._places, self._owned = remembered(self._places, self._numbers, grid), None
+        self._grid, self._joined = grid, regions
+        self._parts, self._shapes = Regions(self._numbers, grid), shapes(self._numbers, grid)
 
 
 def _is_unit(embedding: NDArray[np.float32]) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgevl_core.room_map.evidence import Evidence
 from edgevl_core.room_map.occupancy import Grid
 from edgevl_core.room_map.places import cells_of
-from edgevl_core.room_map.segmentation import neighbours
+from edgevl_core.room_map.regions import Regions
 
 LEAST_WEIGHT = 1.0  # independent frames; with less, a room is not known
 ALIKE = 0.2  # correlation that is left between frames of one room: more frames than 1 / ALIKE add little
@@ -66,16 +66,17 @@ class Words:
         return np.asarray(likelihood / likelihood.sum(), np.float32)
 
 
-def join_alike(
-    regions: NDArray[np.int32], grid: Grid, evidence: Evidence, words: Words, owned: Mapping[int, int]
-) -> NDArray[np.int32]:
+def join_alike(regions: Regions, evidence: Evidence, words: Words, owned: Mapping[int, int]) -> NDArray[np.int32]:
     """Regions that touch and are surely the same room are one: both say one word, or one was never looked at.
 
     What furniture parts is so brought together again; two rooms of a kind with only a door between them are, too.
     A room that the owner named stays what it was: only regions of the same one are joined (``owned``: region -> room).
+
+    Returns:
+        (N + 1,) int32: by region, the one that it is joined to, or itself.
     """
     answer: dict[int, tuple[int, float]] = {}
-    for region, (total, weight) in evidence.by_region(regions, grid).items():
+    for region, (total, weight) in evidence.by_region(regions).items():
         answer[region] = (int(words.probabilities(total, weight).argmax()), weight)
     leader = {region: region for region in answer}
 
@@ -84,15 +85,15 @@ def join_alike(
             region = leader[region]
         return region
 
-    pairs = sorted(neighbours(regions))
+    pairs = regions.touching
     for a, b in pairs:
         (word_a, weight_a), (word_b, weight_b) = answer[a], answer[b]
         if min(weight_a, weight_b) >= LEAST_WEIGHT and word_a == word_b and owned.get(a) == owned.get(b):
             leader[find(b)] = find(a)
-    sizes = np.bincount(regions.reshape(-1))
+    sizes = regions.sizes
     small_m2 = 2.5
     for region, (_, weight) in answer.items():
-        if weight < LEAST_WEIGHT and sizes[region] * grid.resolution_m**2 < small_m2:
+        if weight < LEAST_WEIGHT and sizes[region] * regions.grid.resolution_m**2 < small_m2:
             beside = [a if b == region else b for a, b in pairs if region in (a, b)]
             known = [other for other in beside if answer[other][1] >= LEAST_WEIGHT]
             if len({find(other) for other in known}) == 1 and owned.get(region) in (None, owned.get(known[0])):
@@ -100,7 +101,7 @@ def join_alike(
     renumbered = np.arange(len(sizes), dtype=np.int32)
     for region in answer:
         renumbered[region] = find(region)
-    return renumbered[regions]
+    return renumbered
 
 
 @dataclass(frozen=True)

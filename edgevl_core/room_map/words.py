@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.label_bank import LabelBank
+from edgevl_core.bundle.labels import repeated
 from edgevl_core.bundle.manifest import Manifest
 from edgevl_core.bundle.student_bundle import load_words, text_encoder_in
 from edgevl_core.bundle.vocabulary import bank_with
@@ -18,9 +20,15 @@ def words_of(manifest: Manifest, bank: LabelBank, labels: Sequence[str] = ()) ->
     """A label set; none given: the one that the bundle was made for.
 
     Raises:
-        UserError: ``bank`` lacks one of ``labels``.
+        UserError: ``bank`` lacks one of ``labels``, or two are one label of it, such as a name and its synonym.
     """
     chosen = bank.select(labels or manifest.labels)
+    if twice := repeated(chosen.names):
+        alike = [word for word in labels if bank.find(word) == bank.find(twice[0])]
+        raise UserError(
+            f"labels {', '.join(map(repr, alike))} are one label of the bundle, {twice[0]!r}: every label may occur "
+            "once only"
+        )
     return Words(tuple(chosen.names), chosen.vectors, manifest.logit_scale, manifest.teacher)
 
 
@@ -36,7 +44,7 @@ class Dictionary:
         """See :func:`words_of`; words that the bank has not are encoded where the bundle has a text encoder: slow.
 
         Raises:
-            UserError: there is no vector for one of them.
+            UserError: there is no vector for one of them, or two are one label.
         """
         return words_of(self.manifest, self._with(labels), labels)
 

@@ -10,20 +10,8 @@ from rclpy.client import Client
 from rclpy.task import Future
 
 from edgevl_core.adaptation.records import BundleRef
-from edgevl_core.base.errors import UserError
-from edgevl_core.bundle.manifest import read_manifest
 
 FIND_SERVICE_S = 5.0
-
-
-def check_unchanged(bundle: BundleRef) -> None:
-    """Whether the bundle still lies at its path. Raises UserError where another one does, or none."""
-    found = read_manifest(bundle.path).bundle_id
-    if found != bundle.id:
-        raise UserError(
-            f"the earlier bundle {bundle.id} is no longer at {bundle.path}, which holds bundle {found} now: put the "
-            "earlier one back, or load another by hand"
-        )
 
 
 @dataclass(frozen=True)
@@ -39,15 +27,15 @@ class BundleLoader:
     """One bundle on its way.
 
     Args:
-        path: the bundle.
+        bundle: refused where another one lies at its path.
         timeout_s: how long the classifier may take to load and test it.
         then: called once, with the outcome.
     """
 
     def __init__(
-        self, client: "Client[Any, Any]", path: str, timeout_s: float, then: Callable[[Outcome], None]
+        self, client: "Client[Any, Any]", bundle: BundleRef, timeout_s: float, then: Callable[[Outcome], None]
     ) -> None:
-        self._client, self._path, self._timeout_s, self._then = client, path, timeout_s, then
+        self._client, self._bundle, self._timeout_s, self._then = client, bundle, timeout_s, then
         self._answer: Future[Any] | None = None
         self._deadline_s = time.monotonic() + FIND_SERVICE_S
         self._done = False
@@ -59,7 +47,9 @@ class BundleLoader:
         late = time.monotonic() > self._deadline_s
         service = self._client.srv_name
         if self._answer is None and self._client.service_is_ready():
-            self._answer = self._client.call_async(LoadBundle.Request(path=self._path))
+            self._answer = self._client.call_async(
+                LoadBundle.Request(path=self._bundle.path, bundle_id=self._bundle.id)
+            )
             self._deadline_s = time.monotonic() + self._timeout_s
         elif self._answer is None and late:
             self._finish(Outcome("absent", f"bundle not loaded yet: nobody offers {service}"))

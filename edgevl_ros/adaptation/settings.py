@@ -113,7 +113,7 @@ class Settings:
         parameters = self.parameters
         bags = parameters.bags
         if parameters.log_directory:
-            logs = closed_logs(Path(parameters.log_directory).expanduser(), open_log)
+            logs = closed_logs(parameters.path("log_directory"), open_log)
             bags = without([*bags, *logs], parameters.held_back)
             if not bags:
                 raise UserError(f"no closed log with messages in {parameters.log_directory}: nothing to adapt to")
@@ -138,7 +138,7 @@ class Settings:
 
     def _signing_key(self) -> str:
         named = self.parameters.signing_key
-        return named if self.remote or not named else str(Path(named).expanduser().absolute())
+        return named if self.remote or not named else str(self.parameters.path("signing_key").absolute())
 
     def _origin(self, current: BundleRef | None) -> Path | None:
         """The run to begin with; None: with a new student.
@@ -147,8 +147,7 @@ class Settings:
         each night adds to the one before would drift.
         """
         if self.parameters.base_run:
-            named = Path(self.parameters.base_run)
-            return named if self.remote else named.expanduser().absolute()
+            return Path(self.parameters.base_run) if self.remote else self.parameters.path("base_run").absolute()
         if not self.parameters.start_from_current:
             return None
         run = made_by(self.directory, current)
@@ -175,6 +174,7 @@ def settings(parameters: AdaptationParameters) -> Settings:
     if rules.new_pairs and not (parameters.logger_status and parameters.log_directory):
         raise UserError("trigger_new_pairs needs logger_status and log_directory: new pairs are in new logs")
     check_run_name(parameters.run_name)
+    _check_homes(parameters)
     kept = without(parameters.bags, parameters.held_back)
     if both := [bag for bag in parameters.bags if bag not in kept]:
         raise UserError(f"bags and held_back both name {', '.join(both)}: a bag is for one of them (or named twice)")
@@ -189,6 +189,16 @@ def settings(parameters: AdaptationParameters) -> Settings:
     if parameters.signing_key and not remote:
         from edgevl_core.bundle.signing import check_key  # only here is cryptography needed
 
-        check_key(parameters.signing_key)
+        check_key(parameters.path("signing_key"))
     program = () if remote else tuple(edgevl_command(parameters.executable))
-    return Settings(parameters, make_directory(parameters.out_dir, "out_dir"), program, remote, rules)
+    return Settings(parameters, make_directory(str(parameters.path("out_dir")), "out_dir"), program, remote, rules)
+
+
+def _check_homes(parameters: AdaptationParameters) -> None:
+    """Paths of this machine that are looked at only once an adaptation begins. Raises UserError: see ``path``."""
+    for name in ("bags", "held_back"):
+        parameters.paths(name)
+    for name in ("log_directory", "labels", "recipe"):
+        parameters.path(name)
+    if not parameters.remote_host:
+        parameters.path("base_run")

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -52,7 +51,7 @@ class RemoteHalf:
                 f"offload with engine {parameters.engine} and {', '.join(parameters.providers)}: the halves run in "
                 f"{ENGINES[0]} with {CPU_ONLY[0]} only: leave engine and providers at their defaults"
             )
-        halves = load_halves(Path(parameters.offload).expanduser(), parameters.threads, trusted_keys(parameters.trust))
+        halves = load_halves(parameters.path("offload"), parameters.threads, trusted_keys(parameters.trust))
         self._node, self._id, self._header = node, halves.manifest.split_id, Header(0, "")
         self._features = node.add_publisher(CompressedImage, "~/features", NEWEST)
         self._link = Link(halves.manifest, self._send, parameters.offload_retry_s, node.get_logger().warning)

@@ -55,7 +55,7 @@ class LogDirectory:
 
     def __init__(self, parameters: LoggerParameters, say: Callable[[str], object]) -> None:
         # Whoever is told of a log may have another working directory.
-        self.directory = Path(parameters.directory).expanduser().absolute()
+        self.directory = parameters.path("directory").absolute()
         self.removed_logs = self.removed_bytes = 0
         self._parameters, self._say = parameters, say
         self._part = 1

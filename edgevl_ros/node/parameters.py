@@ -1,6 +1,7 @@
 """A node's parameters as one frozen dataclass: declared and read by its fields, every fault reported in one line."""
 
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
@@ -77,6 +78,27 @@ class NodeParameters:
         choices=(SINGLE_THREADED, EVENTS),
         read_only=True,
     )
+
+    def path(self, name: str) -> Path:
+        """The value of the parameter ``name`` as a path, ``~`` and ``~user`` expanded.
+
+        Raises:
+            UserError: this machine knows no such home directory.
+        """
+        return _expanded(name, getattr(self, name))
+
+    def paths(self, name: str) -> tuple[Path, ...]:
+        """As ``path``, of a list."""
+        return tuple(_expanded(name, value) for value in getattr(self, name))
+
+
+def _expanded(name: str, value: str) -> Path:
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"parameter {name} = {value!r}: this machine knows no such home directory: write the whole path"
+        ) from error
 
 
 @dataclass(frozen=True)

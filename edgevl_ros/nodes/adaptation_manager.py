@@ -20,7 +20,7 @@ from edgevl_core.adaptation.records import BundleRef, Plan, Progress, log_file
 from edgevl_core.adaptation.state import after_load, after_rollback, previous
 from edgevl_core.adaptation.triggers import due
 from edgevl_core.base.errors import UserError
-from edgevl_ros.adaptation.bundle_loader import BundleLoader, Outcome, check_unchanged
+from edgevl_ros.adaptation.bundle_loader import BundleLoader, Outcome
 from edgevl_ros.adaptation.robot_state import RobotState
 from edgevl_ros.adaptation.settings import AdaptationParameters, settings
 from edgevl_ros.node.diagnostics import ERROR, OK, Report
@@ -124,9 +124,8 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
         if self._loading is not None:
             raise UserError("a bundle is being loaded: try again when that is done")
         target = previous(self._adaptation.memory.history, self._current())
-        check_unchanged(target)
         answer: Future[Outcome] = Future()
-        self._loading = BundleLoader(self._loader, target.path, self.parameters.load_timeout_s, answer.set_result)
+        self._loading = BundleLoader(self._loader, target, self.parameters.load_timeout_s, answer.set_result)
         outcome = cast(Outcome, await answer)
         if outcome.state != "loaded":
             raise UserError(f"not rolled back to {target.path}: {outcome.message}")
@@ -178,9 +177,8 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
             self._now.stage, self._now.progress = "load", 1.0
             self._now.message = "the classifier tests the bundle"
             before, timeout_s = self._current(), self.parameters.load_timeout_s
-            self._loading = BundleLoader(
-                self._loader, ended.bundle_path, timeout_s, lambda outcome: self._loaded(before, outcome)
-            )
+            made = BundleRef(path=ended.bundle_path, id=ended.bundle_id)
+            self._loading = BundleLoader(self._loader, made, timeout_s, lambda outcome: self._loaded(before, outcome))
 
     def _loaded(self, before: BundleRef | None, outcome: Outcome) -> None:
         if outcome.state == "abandoned":

@@ -11,7 +11,6 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from edgevl.msg import SceneTruth
@@ -115,10 +114,9 @@ class BagPlayer(ManagedNode[PlayerParameters]):
         self._pace = Pace(1.0)
 
     def setup(self) -> None:
-        bag = str(self.parameters.bag)
-        if not bag:
+        if not self.parameters.bag:
             raise UserError("parameter bag is empty: give a rosbag2 directory, e.g. -p bag:=/data/drive")
-        self._bag = Path(bag).expanduser()
+        self._bag = self.parameters.path("bag")
         with BagReader(self._bag) as reader:
             found = find_streams(
                 reader, rgb=self.parameters.rgb_topic or None, depth=self.parameters.depth_topic or None

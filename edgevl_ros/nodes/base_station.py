@@ -7,7 +7,6 @@ the robot.
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,8 +56,7 @@ class BaseStation(ManagedNode[BaseParameters]):
         if not self.parameters.offload:
             raise UserError("parameter offload is empty: give the directory that `edgevl split --at --out` made")
         parameters = self.parameters
-        directory = Path(parameters.offload).expanduser()
-        self._half = load_back(directory, parameters.threads, trusted_keys(parameters.trust))
+        self._half = load_back(parameters.path("offload"), parameters.threads, trusted_keys(parameters.trust))
         self._answers = self.add_publisher(CompressedImage, "~/answers", NEWEST)
 
     def start(self) -> None:

@@ -9,7 +9,6 @@ import array
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from edgevl.msg import LabelSet, SceneClass
@@ -100,8 +99,7 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
 
     def setup(self) -> None:
         cv_bridge()  # refuses a broken one now, not at the first image
-        font = self.parameters.font
-        self._lettering: Lettering = FontFile(Path(font).expanduser()) if font else Strokes()
+        self._lettering: Lettering = FontFile(self.parameters.path("font")) if self.parameters.font else Strokes()
         self._image = self.add_publisher(Image, "~/image", result_qos())
         self._compressed = None
         if self.parameters.compressed:

@@ -8,7 +8,6 @@ Nothing is kept of a frame that cannot be placed: it is dropped, and counted by 
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,7 +77,7 @@ class RoomMapper(ManagedNode[MapperParameters]):
                 f"correct_poses with pose_type {pose_type}, depth_topic {self.parameters.depth_topic!r}: it takes an "
                 "Odometry, and a depth image to look at walls; name both, or set correct_poses to false"
             )
-        directory = Path(self.parameters.directory).expanduser()
+        directory = self.parameters.path("directory")
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -87,7 +86,7 @@ class RoomMapper(ManagedNode[MapperParameters]):
             ) from error
         self._kept = KeptMap(directory, trusted, correct_poses=correct)
         if self.parameters.bundle:
-            self._kept.use(open_dictionary(Path(self.parameters.bundle).expanduser(), trusted))
+            self._kept.use(open_dictionary(self.parameters.path("bundle"), trusted))
         self._rooms = self.add_publisher(RoomMap, "~/rooms", LATCHED)
         self._image = self.add_publisher(Image, "~/image", LATCHED)
         self._markers = self.add_publisher(MarkerArray, "~/markers", LATCHED)

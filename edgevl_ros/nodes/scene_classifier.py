@@ -82,10 +82,11 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         cv_bridge()  # refuses a broken one now, not at the first image
         self.until_cleanup.callback(self._forget)
         self._trusted = trusted_keys(self.parameters.trust)
+        self._roots = [str(root) for root in self.parameters.paths("bundle_roots")]
         self._remote = RemoteHalf(self) if self.parameters.offload else None
         self._chosen_labels = check_words(self.parameters.labels, self.parameters.max_labels) or None
         if self.parameters.bundle:
-            self._model = self._load(Path(self.parameters.bundle).expanduser())
+            self._model = self._load(self.parameters.path("bundle"))
         self._scene = self.add_publisher(SceneClass, "~/scene", result_qos())
         self._embedding = self.add_publisher(Embedding, "~/embedding", result_qos())
         self._classification = None
@@ -163,12 +164,12 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
 
     # -- model and labels -------------------------------------------------------------------------------
 
-    def _load(self, path: Path) -> Model:
-        """A verified, self-tested model with the chosen label set. Raises UserError with the reason."""
+    def _load(self, path: Path, bundle_id: str = "") -> Model:
+        """A verified, self-tested model with the chosen label set. Raises UserError: see load_model."""
         parameters = self.parameters
         smoother = Smoother(parameters.smoothing_s, parameters.hysteresis, parameters.reset_after_s)
         engine = {key: getattr(parameters, key) for key in ("engine", "threads", "providers", "precision")}
-        model = load_model(path, self._chosen_labels, engine, smoother, self._trusted)
+        model = load_model(path, self._chosen_labels, engine, smoother, self._trusted, bundle_id)
         model = model if (remote := self._remote) is None else remote.through(model)
         for note in (*model.shortcomings, *model.bundle.notes):
             self.get_logger().warning(note)
@@ -189,9 +190,9 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         response.bundle_id = self._bundle_id()
         if not request.path:
             raise UserError("path is empty: give the directory of a student bundle")
-        path = below_roots(Path(request.path), self.parameters.bundle_roots)
+        path = below_roots(Path(request.path), self._roots)
         with self._only("another bundle is being loaded"):
-            model = await in_thread(self, lambda: self._load(path))
+            model = await in_thread(self, lambda: self._load(path, request.bundle_id))
         with between_frames(self._swap, self._remote):
             self._model = model
         response.ok, response.bundle_id = True, self._bundle_id()
@@ -259,10 +260,9 @@ class SceneClassifier(ManagedNode[ClassifierParameters]):
         values.update(repeated=self._repeated, scene_subscribers=self._scene.get_subscription_count())
         values["embedding_subscribers"] = self._embedding.get_subscription_count()
         model = self._model
-        values.update(self._times(model))
+        values.update(self._times(model), bundle_id=self._bundle_id())
         if self._classification is not None:
             values["classification_subscribers"] = self._classification.get_subscription_count()
-        values["bundle_id"] = self._bundle_id()
         if model is not None:
             values.update(bundle=model.bundle.path, label_set_version=model.classifier.label_set_version)
             values.update(labels=", ".join(model.classifier.labels), text_encoder=model.bundle.text_encoder is not None)

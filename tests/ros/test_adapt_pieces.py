@@ -287,6 +287,16 @@ def test_runs_are_told_by_their_whole_path(tmp_path, monkeypatch):
     assert runs.make_directory("adaptations", "out_dir") == tmp_path / "adaptations"
 
 
+@pytest.mark.parametrize(
+    "name", ["bags", "held_back", "log_directory", "labels", "recipe", "base_run", "signing_key", "out_dir"]
+)
+def test_a_home_directory_that_is_nobodys_is_said_before_an_adaptation(tmp_path, name):
+    path = "~nosuchuser/x"
+    given = replace(values(tmp_path), **{name: (path,) if name in ("bags", "held_back") else path})
+    with pytest.raises(UserError, match=f"^parameter {name} = '{path}': this machine knows no such home directory"):
+        settings(given)
+
+
 def test_a_run_that_was_removed_is_not_gone_back_to(tmp_path):
     run = tmp_path / "runs/monday"
     run.mkdir(parents=True)

@@ -173,7 +173,11 @@ def test_labels_and_bundles_change_live(graph, tmp_path):
     assert "SHA-256" in refused.message
     next_scene(lambda s: s.bundle_id == first, "an answer of the first bundle after the refusal")
 
-    swapped = graph.call(LoadBundle, f"{NODE}/load_bundle", path=str(tmp_path / "second"))
+    # Of two bundles the one that was meant; where another one lies there, the old one goes on.
+    refused = graph.call(LoadBundle, f"{NODE}/load_bundle", path=str(tmp_path / "second"), bundle_id=first)
+    assert (refused.ok, refused.bundle_id) == (False, first)
+    assert f"holds bundle {second}, not {first}, which was asked for" in refused.message
+    swapped = graph.call(LoadBundle, f"{NODE}/load_bundle", path=str(tmp_path / "second"), bundle_id=second)
     assert (swapped.ok, swapped.bundle_id) == (True, second)
     scene = next_scene(lambda s: s.bundle_id == second, "an answer of the second bundle")
     assert set(scene.labels) == {*harness.LABELS, "hallway"}

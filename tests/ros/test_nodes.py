@@ -80,6 +80,26 @@ def test_nodes_become_active_report_and_end_cleanly(graph, tmp_path, monkeypatch
     assert not (tmp_path / "~").exists()
 
 
+def test_a_home_directory_that_is_nobodys_is_said_by_every_node_in_one_line(graph):
+    faults = [
+        ("bag_player", "bag", "~nosuchuser/x"),
+        ("pair_logger", "directory", "~nosuchuser/x"),
+        ("scene_classifier", "bundle", "~nosuchuser/x"),
+        ("scene_classifier", "bundle_roots", ["/", "~nosuchuser/x"]),
+        ("scene_classifier", "offload", "~nosuchuser/x"),
+        ("room_mapper", "directory", "~nosuchuser/x"),
+        ("label_overlay", "font", "~nosuchuser/x"),
+        ("base_station", "offload", "~nosuchuser/x"),
+        ("adaptation_manager", "out_dir", "~nosuchuser/x"),
+    ]
+    nodes = [graph.start(name, **{parameter: value}) for name, parameter, value in faults]
+    for (_, parameter, _), node in zip(faults, nodes, strict=True):
+        assert node.wait() == 2
+        told = f"parameter {parameter} = '~nosuchuser/x': this machine knows no such home directory: write the whole"
+        assert told in node.output()
+        assert "Traceback" not in node.output()
+
+
 def test_life_cycle_by_hand_and_parameters_while_unconfigured(graph, tmp_path):
     node = graph.start("pair_logger", autostart=False, directory=str(tmp_path), min_free_mb=0.0)
 

@@ -142,6 +142,16 @@ def test_the_words_are_those_of_the_bundle_that_saw_the_frames(tmp_path: Path, b
     assert kept.find("crimson")[0][0].pose_m[0] < 4.2
 
 
+def test_a_name_beside_its_synonym_is_refused_and_the_words_stay(tmp_path: Path, bundle: Path) -> None:
+    kept = KeptMap(tmp_path / "kept")
+    kept.set_map(two_rooms())
+    drive(kept, bundle)
+    with pytest.raises(UserError, match="labels 'red', 'Crimson' are one label of the bundle, 'red': every label may"):
+        kept.use_labels(LabelSet(kept.bundle_id, ("red", "blue", "Crimson"), 4))
+    assert (names(kept), kept.version) == (["red", "blue"], 0)
+    assert len(kept.find("red")) == 2
+
+
 def test_labels_that_came_before_the_first_frame_hold(tmp_path: Path, bundle: Path) -> None:
     kept = KeptMap(tmp_path / "kept")
     kept.set_map(two_rooms())
