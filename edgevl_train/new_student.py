@@ -63,8 +63,8 @@ def new_student(section: StudentSection, teacher: Teacher, seed: int) -> Student
     return student
 
 
-def check_stage1(student: Student, section: Stage1Section) -> None:
-    """Whether a new student, its first weights in it, can learn as the section says.
+def check_stage1(student: Student, section: Stage1Section, size_px: int) -> None:
+    """Whether a new student of ``size_px``, its first weights in it, can learn as the section says.
 
     Raises:
         UserError: a share of random weights is to be kept; the student is built for pictures of one size, and small
@@ -75,16 +75,17 @@ def check_stage1(student: Student, section: Stage1Section) -> None:
             f"stage1.start_share={section.start_share:g} keeps a share of the first weights, and these are "
             f"{student.origin}: use 0, or give student.pretrained=FILE or student.start_from=RUN"
         )
-    if section.small_px is None:
+    if not section.small_share:
         return
+    side = section.small_px(size_px)
     try:
         with torch.no_grad():
-            student.eval()(torch.zeros(1, 3, section.small_px, section.small_px))
+            student.eval()(torch.zeros(1, 3, side, side))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
         raise UserError(
-            f"stage1.small_px={section.small_px}: student {student.name!r} takes pictures of one size ({reason}): "
-            "leave small_px and small_epochs out, or take another student"
+            f"stage1.small_share={section.small_share:g}: student {student.name!r} takes one size of picture ({reason}): use "
+            "0, or take another student"
         ) from error
 
 

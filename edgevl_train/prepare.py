@@ -151,7 +151,7 @@ def prepare(
     students = load_students(teacher, recipe)
     student = new_student(recipe.student, teacher, recipe.seed)
     for each in (recipe, *variants):
-        check_stage1(student, each.stage1)
+        check_stage1(student, each.stage1, recipe.student.size_px)
     if pruned := recipe.student.prune_share is not None:
         section = recipe.student.model_copy(update={"widths": own_widths(student, recipe.student)})
         recipe, why = recipe.model_copy(update={"student": section}), student.origin

@@ -76,12 +76,6 @@ class Recipe(Machine):
                 f"cache.size_px {self.cache.size_px} is below student.size_px {self.student.size_px}: "
                 "crops would be enlarged; use at least the student's"
             )
-        size_known = "size_px" in self.student.model_fields_set or self.student.start_from is None
-        if (self.stage1.small_px or 0) >= self.student.size_px and size_known:
-            faults.append(
-                f"stage1.small_px {self.stage1.small_px} is not below student.size_px {self.student.size_px}: make it "
-                "smaller, or leave small_px and small_epochs out"
-            )
         if self.precision == "16-mixed" and self.accelerator == "cpu":
             faults.append("precision 16-mixed needs a GPU, accelerator is cpu: use precision auto")
         if self.depth_augment.noise_m_at_1m and self.preprocess.depth_encoding == "minmax":

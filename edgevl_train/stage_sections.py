@@ -74,8 +74,10 @@ class Stage1Section(ObjectiveSection):
     """
 
     epochs: int = Field(120, ge=0)
-    small_epochs: int = Field(0, ge=0, description="the first of them, with pictures of small_px: less time")
-    small_px: int | None = Field(None, ge=16, le=1024)
+    small_share: float = Field(
+        0.0, ge=0, lt=1, description="of the epochs, the first: with smaller pictures, in less time"
+    )
+    small_scale: float = Field(0.5, gt=0, le=1, description="the side of these, next to the student's")
     start_share: float = Field(
         0.0, ge=0, lt=1, description="of the first weights in those that are judged and kept, see training/loop.py"
     )
@@ -97,6 +99,10 @@ class Stage1Section(ObjectiveSection):
         """Whether the recipe's ``vocabulary`` is needed."""
         return self.vocabulary_weight > 0 or (self.exit_weight > 0 and self.exit_words == "vocabulary")
 
+    def small_px(self, size_px: int) -> int:
+        """Side of the pictures of the first epochs, of a student of ``size_px``: 16 at least."""
+        return min(size_px, max(16, round(self.small_scale * size_px)))
+
     @property
     def learns_tokens(self) -> bool:
         """Whether the teacher's tokens are needed."""
@@ -106,16 +112,6 @@ class Stage1Section(ObjectiveSection):
     def helped(self) -> bool:
         """Whether something is trained beside the student."""
         return self.learns_tokens or self.exit_weight > 0
-
-    @model_validator(mode="after")
-    def _small_first(self) -> "Stage1Section":
-        if bool(self.small_epochs) != (self.small_px is not None):
-            raise ValueError("small_epochs and small_px go together: the first epochs, and the side of their pictures")
-        if self.small_epochs and self.small_epochs >= self.epochs:
-            raise ValueError(
-                f"small_epochs {self.small_epochs} leave none of {self.epochs} epochs for whole pictures: take fewer"
-            )
-        return self
 
     @model_validator(mode="after")
     def _tells_something_apart(self) -> "Stage1Section":

@@ -48,6 +48,8 @@ def recipe_of(task: Task, candidate: Candidate, size_px: int, real_data: Path, s
     data = load_recipe(task.recipe).model_dump()
     data["student"] = candidate.section(size_px, real_data)
     data["cache"]["size_px"] = size_px * 5 // 4  # what crops are cut from
+    # What a recipe's own student takes besides, and others may not: transformers have one size.
+    data["stage1"] |= {"small_share": 0.0, "start_share": 0.0}
     data["accelerator"], data["threads"] = "cpu", 2
     for setting in settings:
         override(data, setting)

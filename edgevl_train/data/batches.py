@@ -81,8 +81,9 @@ def make_batches(
 
 def side_px(recipe: Recipe, stage: int, epoch: int) -> int:
     """Side of an epoch's pictures, the first epoch being 0: the student's, or that of stage 1's small ones."""
-    small = recipe.stage1.small_px if stage == 1 and epoch < recipe.stage1.small_epochs else None
-    return small or recipe.student.size_px
+    section = recipe.stage1
+    small = stage == 1 and epoch < int(section.small_share * section.epochs)
+    return section.small_px(recipe.student.size_px) if small else recipe.student.size_px
 
 
 def _replayed(data: RunData, count: int, generator: np.random.Generator) -> NDArray[np.int64]:

@@ -83,9 +83,6 @@ def test_dumped_recipe_reads_back_equal(tmp_path: Path) -> None:
         ("student.backbone={drop_rate: .inf}", "student.backbone: .*what JSON has no word for"),
         ("seed=9223372036854775808", "seed=9223372036854775808: input should be less than"),
         ("views={flip: true, flip: false}", "is not a YAML value"),
-        ("stage1.small_px=32", "small_epochs and small_px go together"),
-        ("stage1={small_epochs: 9, small_px: 32, epochs: 9}", "small_epochs 9 leave none of 9 epochs"),
-        ("stage1={small_epochs: 1, small_px: 64}", "stage1.small_px 64 is not below student.size_px 64"),
     ],
 )
 def test_what_no_run_could_use_or_keep_is_refused(setting: str, said: str) -> None:

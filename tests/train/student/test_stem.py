@@ -62,14 +62,14 @@ def test_other_stems_are_refused(name, stride, said):
 
 
 def test_a_stage_1_that_does_not_suit_the_student_is_refused():
-    section = Stage1Section(small_epochs=1, small_px=32, start_share=0.3)
+    section = Stage1Section(small_share=0.5, start_share=0.3)
     student = build_student("test_resnet", 8)
-    check_stage1(student, section)
+    check_stage1(student, section, 64)
     student.origin = "random weights"
     with pytest.raises(UserError, match=r"stage1\.start_share=0\.3 .* and these are random weights: use 0, or give"):
-        check_stage1(student, section)
+        check_stage1(student, section, 64)
     of_one_size = build_student("vit_tiny_patch16_224", 8, size_px=64, backbone={"depth": 1})
     with pytest.raises(
-        UserError, match=r"stage1\.small_px=32: student 'vit_tiny_patch16_224' takes pictures of one size"
+        UserError, match=r"stage1\.small_share=0\.5: student 'vit_tiny_patch16_224' takes one size of picture"
     ):
-        check_stage1(of_one_size, section)
+        check_stage1(of_one_size, section, 64)

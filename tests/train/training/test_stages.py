@@ -45,12 +45,12 @@ def test_batches_depend_on_seed_and_epoch_alone(run_data: RunData, tiny_recipe: 
 
 
 def test_the_first_epochs_of_stage_1_see_small_pictures(run_data: RunData, tiny_recipe: Recipe) -> None:
-    small = tiny_recipe.stage1.model_copy(update={"small_epochs": 1, "small_px": 24})
+    small = tiny_recipe.stage1.model_copy(update={"small_share": 0.6, "small_scale": 0.74})
     recipe = tiny_recipe.model_copy(update={"stage1": small})
     sides = {
         (stage, epoch): next(make_batches(run_data, recipe, 32, stage, fabric())[0](epoch)).pixels.shape[-1]
         for stage in (1, 2)
-        for epoch in (0, 1)
+        for epoch in (0, 1)  # of two: 0.6 of them is one
     }
     assert sides == {(1, 0): 24, (1, 1): 32, (2, 0): 32, (2, 1): 32}
 
