@@ -84,8 +84,8 @@ def check_stage1(student: Student, section: Stage1Section, size_px: int) -> None
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
         raise UserError(
-            f"stage1.small_share={section.small_share:g}: student {student.name!r} takes one size of picture ({reason}): use "
-            "0, or take another student"
+            f"stage1.small_share={section.small_share:g}: student {student.name!r} takes one size of picture "
+            f"({reason}): use 0, or take another student"
         ) from error
 
 
