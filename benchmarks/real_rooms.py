@@ -31,7 +31,7 @@ from edgevl_core.pairlog.pairs import read_pairs
 
 # The student begins as the teacher's tower, sees pictures of its size, and takes small steps away from it: with so few
 # epochs larger ones undo what it knew.
-QUICK = ("student.size_px=96", "cache.size_px=96", "views.count=2", "stage1.epochs=4", "stage1.lr=1.0e-4")
+QUICK = ("student.size_px=48", "cache.size_px=96", "views.count=2", "stage1.epochs=4", "stage1.lr=1.0e-4")
 QUICK += ("stage2.epochs=1", "stage2.lr=2.0e-5")
 QUICK_PHOTOS = ("model.vision_cfg.image_size=96", "frozen_epochs=2", "epochs=0")
 
