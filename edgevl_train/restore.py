@@ -61,12 +61,16 @@ def check_teacher(run: Path, teacher: Teacher) -> None:
     Raises:
         UserError: it is another one, or the run does not say.
     """
-    keys = {teacher_key(each) for each in as_noted_by_earlier(teacher)}
-    if read_inputs(run).get("teacher") not in keys:
+    if read_inputs(run).get("teacher") not in _keys(teacher):
         raise UserError(
             f"{run} was made with another teacher than {teacher.id} (name, weights, config.json and preprocessing "
             "count): pass that one as --teacher"
         )
+
+
+def _keys(teacher: Teacher) -> set[str]:
+    """By which a finished run or bundle may know this teacher."""
+    return {teacher_key(each) for each in as_noted_by_earlier(teacher)}
 
 
 def as_noted_in(run: Path, teacher: Teacher) -> Teacher:
@@ -85,8 +89,7 @@ def check_bundle_teacher(bundle: Path, manifest: Manifest, teacher: Teacher) -> 
         raise UserError(
             f"{bundle} was made with the teacher {manifest.teacher}, not {teacher.name}: pass that one as --teacher"
         )
-    keys = {teacher_key(each) for each in as_noted_by_earlier(teacher)}
-    if manifest.metrics.get(TEACHER_KEY, teacher_key(teacher)) not in keys:
+    if TEACHER_KEY in manifest.metrics and manifest.metrics[TEACHER_KEY] not in _keys(teacher):
         raise UserError(
             f"{bundle} was made with the teacher {teacher.name}, whose config.json or preprocessing was another then: "
             "pass it as --teacher as it was"

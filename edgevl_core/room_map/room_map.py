@@ -44,13 +44,11 @@ class RoomMap:
         self.dropped: Counter[str] = Counter()
         self.owner_names: dict[int, str] = {}
         self._map: OccupancyMap | None = None
-        self._grid = Grid((0, 0), 0.05, (0.0, 0.0))
-        self._regions = Regions(np.zeros((0, 0), np.int32), self._grid)  # of the map alone
+        self._regions = Regions(np.zeros((0, 0), np.int32), Grid((0, 0), 0.05, (0.0, 0.0)))  # of the map alone
         self._joined_to = np.zeros(0, np.int32)  # see join_alike; empty: not known for this map
         self._owned: dict[int, int] | None = None  # see lies_in; None: not known for this map and these places
-        self._numbers = np.zeros((0, 0), np.int32)  # room of each cell
-        self._joined = np.zeros((0, 0), np.int32)  # regions that the numbers were made of
-        self._parts = self._regions  # as the numbers are
+        self._numbered = self._regions  # by the number of the room that each is
+        self._joined = np.zeros((0, 0), np.int32)  # regions that these were made of
         self._places: dict[int, Place] = {}  # of these rooms, and of those that the map does not show now
         self._shapes: dict[int, Shape] = {}
         self._sums: dict[int, tuple[NDArray[np.float32], float]] = {}  # what was seen in each room, and its weight
@@ -144,15 +142,15 @@ class RoomMap:
     def numbers(self) -> tuple[NDArray[np.int32], Grid]:
         """(rows, columns) the room number of each cell, 0: none; and where the cells lie."""
         self._update()
-        return self._numbers, self._grid
+        return self._numbered.numbers, self._numbered.grid
 
     def room_at(self, x: float, y: float) -> Room | None:
         """The room of a place, or of the nearest cell within half a metre; None: there is none."""
         rooms = {room.id: room for room in self.rooms()}
-        row, column = self._grid.cells(np.array([x, y])).tolist()
-        reach = round(NEAREST_M / self._grid.resolution_m)
+        row, column = self._numbered.grid.cells(np.array([x, y])).tolist()
+        reach = round(NEAREST_M / self._numbered.grid.resolution_m)
         top, left = max(row - reach, 0), max(column - reach, 0)
-        near = self._numbers[top : row + reach + 1, left : column + reach + 1]
+        near = self._numbered.numbers[top : row + reach + 1, left : column + reach + 1]
         cells = np.argwhere(np.isin(near, list(rooms)))
         if not len(cells):
             return None
@@ -206,7 +204,7 @@ class RoomMap:
         next_id: int,
     ) -> None:
         """Rooms as they were numbered before a restart; see :attr:`hidden`."""
-        self._numbers, self._grid, self._next_id = numbers, grid, next_id
+        self._numbered, self._next_id = Regions(numbers, grid), next_id
         self._places = remembered(hidden, numbers, grid)
         self._joined, self._joined_to, self._owned = np.zeros((0, 0), np.int32), np.zeros(0, np.int32), None
         self.owner_names, self._stale = dict(owner_names), True
@@ -278,7 +276,7 @@ class RoomMap:
         if not np.array_equal(joined_to, self._joined_to):  # what follows looks at each cell of the map
             self._joined_to = joined_to
             self._number(joined_to[whole.numbers], grid, named)
-        self._sums = self.evidence.by_region(self._parts)
+        self._sums = self.evidence.by_region(self._numbered)
         self._rooms = tuple(
             describe(number, shape, *self._sums[number], self.words, self.owner_names.get(number))
             for number, shape in self._shapes.items()
@@ -287,12 +285,11 @@ class RoomMap:
 
     def _number(self, regions: NDArray[np.int32], grid: Grid, named: Mapping[int, Place]) -> None:
         """Rooms of these regions, which keep the numbers that they had."""
-        if grid == self._grid and np.array_equal(regions, self._joined):
+        if grid == self._numbered.grid and np.array_equal(regions, self._joined):
             return
-        self._numbers, self._next_id = known_again(regions, grid, self._places, named, self._next_id)
-        self._places, self._owned = remembered(self._places, self._numbers, grid), None
-        self._grid, self._joined = grid, regions
-        self._parts, self._shapes = Regions(self._numbers, grid), shapes(self._numbers, grid)
+        numbers, self._next_id = known_again(regions, grid, self._places, named, self._next_id)
+        self._places, self._owned = remembered(self._places, numbers, grid), None
+        self._joined, self._numbered, self._shapes = regions, Regions(numbers, grid), shapes(numbers, grid)
 
 
 def _is_unit(embedding: NDArray[np.float32]) -> bool:

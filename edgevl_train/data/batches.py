@@ -64,7 +64,7 @@ def make_batches(
     steps = len(data.train) // (own * world)
 
     def batches(epoch: int, first: int = 0) -> Iterator[Batch]:
-        side = side_px(recipe, stage, epoch)
+        side_px = picture_side_px(recipe, stage, epoch)
         generator = np.random.default_rng([recipe.seed, stage, epoch])
         streams = [_Stream([data], own, generator.permutation(data.train), generator)]
         if replayed:
@@ -73,13 +73,13 @@ def make_batches(
             )
         for step in range(first, steps):
             number = step * world + fabric.global_rank
-            parts = [part for stream in streams for part in stream.parts(recipe, epoch, side, number, fabric.device)]
+            parts = [part for stream in streams for part in stream.parts(recipe, epoch, side_px, number, fabric.device)]
             yield _joined(parts).to(fabric.device)
 
     return lambda epoch, first=0: one_ahead(batches(epoch, first)), steps
 
 
-def side_px(recipe: Recipe, stage: int, epoch: int) -> int:
+def picture_side_px(recipe: Recipe, stage: int, epoch: int) -> int:
     """Side of an epoch's pictures, the first epoch being 0: the student's, or that of stage 1's small ones."""
     section = recipe.stage1
     small = stage == 1 and epoch < int(section.small_share * section.epochs)

@@ -56,8 +56,7 @@ def load_backbone(
     folded = folded_norms(network)
     config = made_for(name)
     mean, std = mean or config.mean, std or config.std
-    fold_normalisation(network, name, mean, std, size_px or config.input_size[-1])
-    enlarge(network)
+    _fit_stem(network, name, mean, std, size_px or config.input_size[-1])
     return folded
 
 
@@ -84,8 +83,7 @@ def from_timm(network: nn.Module, name: str, size_px: int) -> None:
             "student.pretrained"
         ) from error
     _load_matching(network, theirs.state_dict(), f"timm's weights of {name!r}")
-    fold_normalisation(network, name, config.mean, config.std, size_px)
-    enlarge(network)
+    _fit_stem(network, name, config.mean, config.std, size_px)
 
 
 def is_tower(network: nn.Module, tower: Any) -> bool:
@@ -116,7 +114,12 @@ def from_tower(
         with torch.no_grad():
             head.weight.copy_(projection.weight)
             head.bias.copy_(projection.bias) if projection.bias is not None else head.bias.zero_()
-    fold_normalisation(network, name, preprocess["mean"], preprocess["std"], size_px)
+    _fit_stem(network, name, preprocess["mean"], preprocess["std"], size_px)
+
+
+def _fit_stem(network: nn.Module, name: str, mean: Sequence[float], std: Sequence[float], size_px: int) -> None:
+    """Weights just loaded, for pixels as the student feeds them, and as its first convolution reads them."""
+    fold_normalisation(network, name, mean, std, size_px)
     enlarge(network)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from edgevl_train.data.batches import Batch, make_batches, side_px
+from edgevl_train.data.batches import Batch, make_batches, picture_side_px
 from edgevl_train.data.run_data import RunData
 from edgevl_train.objectives.assisted import kept
 from edgevl_train.recipe import Recipe
@@ -45,7 +45,7 @@ def train_stage(
         may_choose=may_choose(data),
         score_start=score_start,
         start_share=recipe.stage1.start_share if number == 1 else 0.0,
-        cost=lambda epoch: float(side_px(recipe, number, epoch) ** 2 / recipe.student.size_px**2),
+        cost=lambda epoch: picture_side_px(recipe, number, epoch) ** 2 / recipe.student.size_px**2,
         kept=kept,
     )
     best = fit(network, stage, context, seed=recipe.seed, checkpoint_every_s=recipe.checkpoint_every_s)

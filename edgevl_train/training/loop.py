@@ -7,7 +7,9 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -95,6 +97,11 @@ class _Run:
     seed: int
     checkpoint_every_s: float
     saved_s: float = field(default_factory=time.monotonic)
+    spent: NDArray[np.float64] = field(init=False)  # (epochs + 1,): what is spent before each epoch, and in all
+
+    def __post_init__(self) -> None:
+        costs = [self.stage.cost(epoch) for epoch in range(self.stage.section.epochs)]
+        self.spent = np.cumsum([0.0, *costs])
 
     def train_epoch(self) -> None:
         """What is left of the epoch at which ``standing`` is; a signal ends it between two steps, saved."""
@@ -173,11 +180,10 @@ class _Run:
         """Tell whoever waits how far this is."""
         if self.context.fabric.is_global_zero:
             steps, epochs = self.stage.steps, self.stage.section.epochs
-            costs = [self.stage.cost(each) for each in range(epochs)]
-            done = (
-                sum(costs[: self.standing.epoch]) * steps + sum(costs[self.standing.epoch :][:1]) * self.standing.batch
-            )
-            self.context.on_progress(round(done), round(sum(costs) * steps), f"epoch {epoch}/{epochs}, {message}")
+            place = self.standing.epoch * steps + self.standing.batch
+            done = np.interp(place, np.arange(epochs + 1) * steps, self.spent * steps)
+            total = self.spent[-1] * steps
+            self.context.on_progress(round(done), round(total), f"epoch {epoch}/{epochs}, {message}")
 
 
 @torch.no_grad()
