@@ -88,6 +88,11 @@ class Recipe(Machine):
                 "stage1.pca_weight or gl_weight with pairs that are replayed: earlier runs have no teacher's tokens of "
                 "them; set both to 0, or replay.share=0"
             )
+        if self.temporal.weight and self.temporal.window_s > self.split.gap_s:
+            faults.append(
+                f"temporal.window_s {self.temporal.window_s:g} is above split.gap_s {self.split.gap_s:g}: what the "
+                "teacher says of validation pairs would be learned; use a gap of at least the window"
+            )
         processes = self.devices * self.num_nodes
         faults += [
             f"{name}.batch {section.batch} is not a multiple of devices x num_nodes = {processes}"
@@ -149,7 +154,7 @@ def load_recipe(path: Path | str | None = None, settings: Sequence[str] = ()) ->
         raise UserError(f"recipe {path} holds a {type(data).__name__}: a mapping of sections is needed")
     for setting in settings:
         override(data, setting)
-    return parse_recipe(data, origin=str(path))
+    return parse_recipe(data, origin=" --set ".join([str(path), *settings]))
 
 
 def parse_recipe(data: dict[str, Any], *, origin: str) -> Recipe:

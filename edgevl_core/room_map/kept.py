@@ -19,7 +19,7 @@ from edgevl_core.room_map.occupancy import OccupancyMap
 from edgevl_core.room_map.room_map import RoomMap
 from edgevl_core.room_map.rooms import Room
 from edgevl_core.room_map.view import Intrinsics, Stand
-from edgevl_core.room_map.words import Dictionary, open_dictionary
+from edgevl_core.room_map.words import Dictionary, open_bundle
 
 LEAST_SHARE = 0.3  # of the floor of before: a map that shows less and may be that floor is waited for
 AGAIN_AFTER_S = 10.0  # a bundle that was refused is looked at again
@@ -285,18 +285,3 @@ class KeptMap:
             self._rooms.set_map(self._occupancy)
         self.changed, self.unsaved = True, False
         return self.directory / KEPT
-
-
-def open_bundle(path: str, bundle_id: str, trusted: Sequence[str] = ()) -> Dictionary:
-    """The dictionary of the very bundle that scene_classifier has loaded.
-
-    Raises:
-        UserError: it is not there, or another one is.
-    """
-    dictionary = open_dictionary(path, trusted)
-    if dictionary.manifest.bundle_id != bundle_id:
-        raise UserError(
-            f"{path} holds bundle {dictionary.manifest.bundle_id}, scene_classifier runs {bundle_id}: set the "
-            "parameter bundle to a copy of that one"
-        )
-    return dictionary

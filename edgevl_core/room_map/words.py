@@ -65,3 +65,18 @@ def open_dictionary(path: Path | str, trusted: Sequence[str] = ()) -> Dictionary
         UserError: the bundle is refused.
     """
     return Dictionary(Path(path), *load_words(path, trusted))
+
+
+def open_bundle(path: str, bundle_id: str, trusted: Sequence[str] = ()) -> Dictionary:
+    """The dictionary of the very bundle that scene_classifier has loaded.
+
+    Raises:
+        UserError: it is not there, or another one is.
+    """
+    dictionary = open_dictionary(path, trusted)
+    if dictionary.manifest.bundle_id != bundle_id:
+        raise UserError(
+            f"{path} holds bundle {dictionary.manifest.bundle_id}, scene_classifier runs {bundle_id}: set the "
+            "parameter bundle to a copy of that one"
+        )
+    return dictionary

@@ -4,8 +4,8 @@ Where a frame shows little, or shows it from an odd side, the teacher slips; wha
 after is right more often. On simulated homes at one frame a second the share of its right answers rose from 0.956 to
 0.981 and from 0.981 to 1 (docs/results.md).
 
-A frame exactly ``window_s`` away does not count: training pairs are ``split.gap_s`` or more from validation pairs, so a
-window of at most that gap never takes the teacher's answer to a validation pair into a training target.
+A frame exactly ``window_s`` away does not count: training pairs are ``split.gap_s`` or more from validation pairs, and
+a recipe has no window above that gap, so the teacher's answer to a validation pair never gets into a training target.
 """
 
 import numpy as np

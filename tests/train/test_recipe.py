@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,9 +32,21 @@ def test_every_fault_is_named_in_one_line() -> None:
     assert "\n" not in message
 
 
-def test_contradiction_between_sections_is_refused() -> None:
-    with pytest.raises(UserError, match=r"cache.size_px 64 is below student.size_px 96"):
-        parse_recipe({"student": {"size_px": 96}, "cache": {"size_px": 64}}, origin="r")
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        ({"student": {"size_px": 96}, "cache": {"size_px": 64}}, "cache.size_px 64 is below student.size_px 96"),
+        ({"temporal": {"window_s": 5.5}, "split": {"gap_s": 5}}, "temporal.window_s 5.5 is above split.gap_s 5"),
+    ],
+)
+def test_contradiction_between_sections_is_refused(data: dict[str, Any], named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        parse_recipe(data, origin="r")
+
+
+def test_a_wrong_value_that_was_set_is_not_laid_to_the_file_alone() -> None:
+    with pytest.raises(UserError, match=r"demo.yaml --set seed=1 --set stage1.lr=-1: stage1.lr=-1: "):
+        load_recipe(CONFIG / "demo.yaml", ["seed=1", "stage1.lr=-1"])
 
 
 def test_settings_override_and_are_typed() -> None:
