@@ -172,6 +172,7 @@ def test_an_adaptation_that_succeeded_just_before_the_node_stops_is_kept(graph, 
         graph, tmp_path, "succeed", *given, executable=program, classifier_service=service, status_period_s=60.0
     )
     assert graph.call(Trigger, f"{NODE}/adapt").success
+    graph.until(state(status, "running"), "the start to be told")
     go_on.touch()
     pid = json.loads((tmp_path / "runs/manager.json").read_text())["job"]["pid"]
     graph.until(lambda: is_gone(pid), "the end of the job")
@@ -184,6 +185,7 @@ def test_an_adaptation_that_succeeded_just_before_the_node_stops_is_kept(graph, 
     assert node.stop(signal.SIGTERM) == 0
     stats = graph.watch_stats("scene_classifier/stats")
     graph.start("scene_classifier")
+    graph.until(lambda: stats().get("state") == "active", "the classifier, which is looked for once")
     start(graph, tmp_path, "succeed", executable=program, classifier_service=service)
     graph.until(lambda: stats().get("bundle_id") == bundle_id, "the bundle in the classifier")
 
@@ -281,6 +283,8 @@ def test_only_a_better_bundle_is_loaded_and_a_rollback_undoes_it(graph, tmp_path
     _, final = adapt("better", 0.81)
     assert (final.state, final.message) == ("succeeded", f"loaded {tmp_path / 'runs/better/bundle'}")
     graph.until(lambda: stats()["bundle_id"] == new, "the new bundle in the classifier")
+    manager, better = graph.watch_stats(f"{NODE}/stats"), str(tmp_path / "runs/better/bundle")
+    graph.until(lambda: manager().get("current_bundle") == better, "the manager to know it")
     status = graph.watch(AdaptationStatus, f"{NODE}/status")
     (tmp_path / "old").rename(tmp_path / "aside")
     other = harness.write_test_bundle(tmp_path / "old", seed=2)
@@ -314,7 +318,8 @@ def test_new_pairs_start_an_adaptation_to_the_closed_logs(graph, tmp_path, progr
         trigger_new_pairs=30,
     )
     graph.until(lambda: stats().get("open_log") == str(tmp_path / "logs/pairs_1"), "the manager to know the open log")
-    assert (status().state, stats()["new_pairs"]) == ("idle", "0")
+    graph.until(state(status, "idle"), "the status to say that nothing runs")
+    assert stats()["new_pairs"] == "0"
     publisher.publish(LoggerStatus(state="logging", path=str(tmp_path / "logs/pairs_2"), pairs_kept=1))
     final = graph.until(state(status, "failed"), "the adaptation")
     assert final.message == f"error: {tmp_path / 'logs/pairs_1'} has no depth topic"

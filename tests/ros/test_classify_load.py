@@ -46,7 +46,7 @@ def test_frames_beyond_the_rate_are_counted(graph, tmp_path):
     graph.subscribe(SceneClass, f"{NODE}/scene", scenes.append)
     stats = graph.watch_stats(f"{NODE}/stats")
     # One frame in 100 s: the first, however slow the machine is.
-    graph.start(NODE, bundle=str(tmp_path / "bundle"), max_rate_hz=0.01, **harness.RELIABLE)
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), max_rate_hz=0.01, fallback_after_s=10.0, **harness.RELIABLE)
     player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1, qos_depth=100)
     graph.resume_player(*listening(stats))
     graph.until(lambda: player().get("finished") == "true", "the end of the bag")
@@ -139,7 +139,8 @@ def test_answers_go_on_while_bundles_and_labels_change(graph, tmp_path):
     heard: list[tuple[float, SceneClass]] = []
     graph.subscribe(SceneClass, f"{NODE}/scene", lambda scene: heard.append((time.monotonic(), scene)))
     stats = graph.watch_stats(f"{NODE}/stats")
-    graph.start(NODE, bundle=str(tmp_path / "first"), labels=words, **harness.RELIABLE)
+    # Patience that loading cannot use up: each image of both cameras is of a frame.
+    graph.start(NODE, bundle=str(tmp_path / "first"), labels=words, fallback_after_s=60.0, **harness.RELIABLE)
     player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1, qos_depth=100)
     # The services are found before the bag plays.
     assert not graph.call(SetLabels, f"{NODE}/set_labels", labels=[" "]).ok

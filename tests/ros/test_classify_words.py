@@ -107,7 +107,7 @@ def test_smoothing_holds_a_label_against_noise(graph, tmp_path):
     graph.subscribe(SceneClass, f"{NODE}/scene", lambda m: plain.__setitem__(stamp_ns(m), m))
     graph.subscribe(SceneClass, "smooth/scene", lambda m: smooth.__setitem__(stamp_ns(m), m))
     counts, smooth_counts = graph.watch_stats(f"{NODE}/stats"), graph.watch_stats("smooth/stats")
-    reliable = {**harness.RELIABLE, "bundle": str(tmp_path / "bundle")}
+    reliable = {**harness.RELIABLE, "bundle": str(tmp_path / "bundle"), "fallback_after_s": 10.0}
     graph.start(NODE, **reliable)
     graph.start(NODE, "-r", "__node:=smooth", smoothing_s=1.0, hysteresis=0.02, **reliable)
     player = graph.start_player(bag, wait_rgb_subscribers=2, wait_depth_subscribers=2, qos_depth=100)

@@ -67,7 +67,10 @@ def test_every_node_speaks_while_inactive_and_works_again(graph, tmp_path):
         deactivate(graph, name)
     mine = {f"/{name}": reports[f"/{name}"] for name in NODES}
     reports.clear()
-    graph.until(lambda: set(mine) <= set(reports), "a report of every node")
+    graph.until(
+        lambda: set(mine) <= set(reports) and {reports[name]["state"] for name in mine} == {"inactive"},
+        "every node to say that it is inactive",
+    )
     deadline_s = time.monotonic() + INACTIVE_S
     while time.monotonic() < deadline_s:
         assert {reports[name]["state"] for name in mine} == {"inactive"}
@@ -76,10 +79,10 @@ def test_every_node_speaks_while_inactive_and_works_again(graph, tmp_path):
         assert all(reports[name][""].message.startswith("inactive") for name in mine)
         seen = len(depths_of_camera)
         graph.until(lambda before=seen: len(depths_of_camera) > before + 1, "images to go by")
+    for heard in (answers, drawn, depths):  # before: the player, active first, plays its two images once
+        heard.clear()
     for name in NODES:
         activate(graph, name)
-    for heard in (answers, drawn, depths):
-        heard.clear()
     graph.until(lambda: all(reports[name]["state"] == "active" for name in mine), "every node to be active again")
     graph.until(lambda: answers and drawn and depths, "work")
     graph.until(lambda: int(reports["/pair_logger"].get("pairs_kept", 0)) > 0, "a second log")
@@ -153,7 +156,8 @@ def test_clean_up_while_a_log_is_stopped(graph, tmp_path):
 def test_images_without_a_header_have_a_count_of_their_own(graph, tmp_path):
     harness.write_test_bundle(tmp_path / "bundle")
     stats = {name: graph.watch_stats(f"{name}/stats") for name in (NODE, "label_overlay", "pair_logger")}
-    graph.start(NODE, bundle=str(tmp_path / "bundle"), idle_without_subscribers=False, **harness.RELIABLE)
+    given = {"idle_without_subscribers": False, "fallback_after_s": 10.0, **harness.RELIABLE}
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), **given)
     graph.start("label_overlay", **harness.RELIABLE)
     graph.start("pair_logger", directory=str(tmp_path), name="log", min_free_mb=0.0, **harness.RELIABLE)
     qos = stream_qos("reliable", 100)
@@ -171,7 +175,9 @@ def test_images_without_a_header_have_a_count_of_their_own(graph, tmp_path):
             rgb.publish(b"\x00\x01\x00\x00")
             depth.publish(b"\x00\x01\x00\x00" + bytes(8))
     graph.until(lambda: int(stats[NODE]().get("answered", 0)) + int(stats[NODE]().get("superseded", 0)) == 10, "frames")
-    graph.until(lambda: stats[NODE]()["received_depth"] == "14", "all depth images")
+    received = ("received_rgb", "received_depth")
+    for name in (NODE, "pair_logger"):
+        graph.until(lambda n=name: [stats[n]()[key] for key in received] == ["14", "14"], f"all images in {name}")
     counted = {key: stats[NODE]()[key] for key in ("received_rgb", "rgb_unreadable", "depth_unreadable")}
     assert counted == {"received_rgb": "14", "rgb_unreadable": "4", "depth_unreadable": "4"}
     assert set(unaccounted(stats[NODE]).values()) == {0}

@@ -61,6 +61,7 @@ class Camera:
     def stop(self) -> None:
         assert self.graph.call(Trigger, "pair_logger/stop").success
         self.graph.until(lambda: self.status().state == "stopped", "the log to be stopped")
+        self.graph.until(lambda: self.values()["logger"] == "stopped", "the diagnostics to say it")
 
     def accounted(self) -> int:
         """Pairs that were kept or dropped for a reason."""
@@ -75,6 +76,7 @@ def readable(log: Path) -> int:
 def until_failed(camera: Camera) -> None:
     camera.graph.until(lambda: camera.status() and camera.status().state == "failed", "the log to fail")
     camera.graph.until(lambda: camera.values().get("logger") == "failed", "the diagnostics to say it")
+    camera.graph.until(lambda: "last_error" in camera.values(), "the diagnostics to say why")
 
 
 def still_warns(camera: Camera) -> None:
@@ -212,6 +214,8 @@ def test_a_log_that_is_renamed_while_it_is_written_goes_on(graph, tmp_path):
 def test_a_directory_that_is_removed_is_said_and_the_node_goes_on(graph, tmp_path, what):
     camera = Camera(graph, tmp_path / "logs", name="log", sync_interval_s=0.2)
     camera.drive(10)
+    # Until the next picture no file comes or goes, which rmtree would stumble over.
+    assert graph.call(Trigger, "pair_logger/flush").success
     shutil.rmtree(tmp_path / what)
     camera.drive(10)
     until_failed(camera)

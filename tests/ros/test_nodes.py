@@ -142,7 +142,7 @@ def test_two_robots_side_by_side_with_the_shipped_parameters(graph, tmp_path):
         graph.subscribe(SceneClass, f"{robot}/scene_classifier/scene", answers[robot].append)
         graph.subscribe(Image, f"{robot}/label_overlay/image", drawn[robot].append)
         given = {
-            "scene_classifier": {"bundle": str(tmp_path / "bundle"), "top_k": 2},
+            "scene_classifier": {"bundle": str(tmp_path / "bundle"), "top_k": 2, "fallback_after_s": 10.0},
             "label_overlay": {},
             "pair_logger": {
                 "directory": f"{tmp_path}{robot}",
@@ -159,14 +159,15 @@ def test_two_robots_side_by_side_with_the_shipped_parameters(graph, tmp_path):
     for robot in answers:
         graph.wait_for_hearers(stats[robot, "scene_classifier"], "scene_subscribers", 2)
         graph.wait_for_hearers(stats[robot, "label_overlay"], "image_subscribers")
-    overridden = graph.call(GetParameters, "/r1/scene_classifier/get_parameters", names=["fallback_after_s", "top_k"])
+    overridden = graph.call(GetParameters, "/r1/scene_classifier/get_parameters", names=["smoothing_s", "top_k"])
     assert [overridden.values[0].double_value, overridden.values[1].integer_value] == [0.5, 2]
     waits = {"wait_rgb_subscribers": 3, "wait_depth_subscribers": 2, "wait_camera_info_subscribers": 1}
     player = graph.start("bag_player", "-r", "__ns:=/r1", bag=str(bag), **waits)
     assert player.wait() == 0
     graph.until(lambda: stats["/r1", "scene_classifier"]().get("pairs") == "10", "the first robot's pairs")
     graph.until(lambda: len(drawn["/r1"]) == len(answers["/r1"]) > 0, "the first robot's pictures")
-    graph.until(lambda: stats["/r1", "pair_logger"]().get("received_depth") == "10", "the first robot's log")
+    for key in ("received_rgb", "received_depth"):
+        graph.until(lambda k=key: stats["/r1", "pair_logger"]().get(k) == "10", "the first robot's log")
     for robot, pairs in (("/r1", 10), ("/r2", 0)):
         assert graph.call(Trigger, f"{robot}/pair_logger/stop").success
         logger = stats[robot, "pair_logger"]

@@ -45,8 +45,12 @@ def test_a_base_station_killed_and_back_in_a_stream_of_15_hz(graph, tmp_path):
 
     more("answered")
     base.stop(signal.SIGKILL)
-    begun = stamp_ns(scenes[ROBOT][-1])
-    graph.until(lambda: stats[ROBOT]()["offload"] == "alone", "the robot to go on alone")
+    begun, heard = stamp_ns(scenes[ROBOT][-1]), len(scenes[ROBOT])
+    # Said after some frames more: for a moment it may have been alone before, too, on a busy machine.
+    graph.until(
+        lambda: stats[ROBOT]()["offload"] == "alone" and int(stats[ROBOT]()["answered"]) > heard + 5,
+        "the robot to go on alone",
+    )
     missed, answers = count("missed"), len(scenes[ROBOT])
     graph.until(lambda: len(scenes[ROBOT]) > answers + 15, "15 answers of the robot alone")
     assert count("missed") == missed  # nobody is waited for any more
@@ -94,7 +98,7 @@ def test_a_base_station_with_another_student_is_refused_and_another_bundle_runs_
     graph.resume_player((stats, "scene_subscribers", 1), (stats, "publishers_rgb", 1))
     graph.until(lambda: int(stats().get("offload_refused", 0)) >= 2, "the base station to be refused")
     graph.until(lambda: "the base station is refused: it has the cut student" in message().message, "the reason")
-    graph.until(lambda: int(base_stats()["refused"]) >= 2, "the base station's count")
+    graph.until(lambda: int(base_stats().get("refused", 0)) >= 2, "the base station's count")
     assert "the robot has the cut student" in base_message().message
     assert stats()["offload_asked"] == "0"
     assert scenes

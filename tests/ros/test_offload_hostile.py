@@ -95,7 +95,7 @@ def test_nothing_waits_for_a_silent_base_station_and_one_that_lies_is_found_out(
     is_used()
     base.does = "lies"
     graph.until(lambda: "it answers otherwise than the robot" in message().message, "the lie to be found out")
-    assert stats()["offload"] == "alone"
+    graph.until(lambda: stats()["offload"] == "alone", "the robot to go on alone")
     assert "Traceback" not in robot.output()
 
 
@@ -111,9 +111,9 @@ def test_a_base_station_answers_its_robot_while_another_sends_nonsense(graph, cu
     stats = graph.watch_stats(f"{BASE}/stats")
     sender = graph.probe.create_publisher(CompressedImage, f"{ROBOT}/features", NEWEST)
     graph.subscribe(CompressedImage, f"{BASE}/answers", lambda m: answers.update({m.format.split()[2]: m.format}))
-    graph.until(
-        lambda: int(stats().get("answers_subscribers", 0)) > 0 and int(stats()["publishers_features"]) > 0, "it"
-    )
+    for key in ("answers_subscribers", "publishers_features"):
+        graph.wait_for_hearers(stats, key)
+    graph.until(lambda: sender.get_subscription_count() == 1, "it to be found")
     for number in range(100, 121):
         sender.publish(nonsense[number % len(nonsense)])
         graph.until(lambda n=number: int(stats()["received_features"]) >= 2 * (n - 100) + 1, "nonsense to arrive")

@@ -79,7 +79,7 @@ def test_the_classifier_registers_as_its_student_learned(
     graph.subscribe(SceneClass, f"{NODE}/scene", lambda m: scenes.__setitem__(stamp_ns(m), m))
     stats = graph.watch_stats(f"{NODE}/stats")
     report = graph.watch(DiagnosticStatus, f"{NODE}/stats")
-    graph.start(NODE, bundle=str(tmp_path / "bundle"), **harness.RELIABLE, **INFOS)
+    graph.start(NODE, bundle=str(tmp_path / "bundle"), fallback_after_s=10.0, **harness.RELIABLE, **INFOS)
     assert tell_cameras(graph, stats).startswith("by camera_info, columns 25% to 75%")
     player = graph.start_player(bag, wait_rgb_subscribers=1, wait_depth_subscribers=1)
     graph.resume_player(*listening(stats))

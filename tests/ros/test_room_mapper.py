@@ -61,6 +61,7 @@ def test_a_drive_becomes_a_map_with_names_that_stays(graph, tmp_path):
     mapper = start_mapper(graph, tmp_path / "kept")
     player = graph.start_player(tmp_path / "bag")
     heard = [(stats, f"publishers_{name}", 1) for name in ("embedding", "pose", "depth", "camera_info")]
+    heard.append((player, "subscribers_pose", 1))
     graph.resume_player((classifier, "embedding_subscribers", 2), (classifier, "publishers_rgb", 1), *heard)
 
     graph.until(lambda: player().get("finished") == "true", "the end of the bag")
@@ -89,6 +90,8 @@ def test_a_drive_becomes_a_map_with_names_that_stays(graph, tmp_path):
     assert all(room.known and not room.named_by_owner and room.probability > 0.5 for room in rooms().rooms)
     assert max(point.x for point in found["red"].polygon.points) < 4.3
     assert (rooms().header.frame_id, rooms().bundle_id) == ("map", load_bundle(tmp_path / "bundle").manifest.bundle_id)
+    graph.until(lambda: markers() and markers().markers[0].header == rooms().header, "the names of these rooms")
+    graph.until(lambda: image() and image().header == rooms().header, "the picture of these rooms")
     texts = [marker.text for marker in markers().markers if marker.ns == "name"]
     assert sorted(text.split()[0] for text in texts) == ["blue", "red"]
     picture = to_rgb(image())
@@ -309,10 +312,10 @@ def test_a_log_knows_where_its_pairs_were_taken(graph, tmp_path):
         **harness.RELIABLE,
     )
     player = graph.start_player(tmp_path / "bag", rate=2.0)
-    graph.resume_player(*[(stats, f"publishers_{name}", 1) for name in ("rgb", "depth", "pose")])
+    streams = ("rgb", "depth", "pose")
+    graph.resume_player((player, "subscribers_pose", 1), *((stats, f"publishers_{name}", 1) for name in streams))
     graph.until(lambda: player().get("finished") == "true", "the end of the bag")
-    graph.until(lambda: stats().get("received_pose") == player()["sent_pose"], "all poses")
-    graph.until(lambda: stats().get("received_depth") == player()["sent_depth"], "all images")
+    graph.until(lambda: all(stats()[f"received_{name}"] == player()[f"sent_{name}"] for name in streams), "all of it")
     assert graph.call(Trigger, "pair_logger/stop").success
     true, logged, pairs = read_track(tmp_path / "bag"), read_track(tmp_path / "log"), list(read_pairs(tmp_path / "log"))
     assert len(pairs) == 24  # but for the covered lens

@@ -90,8 +90,9 @@ class Robot:
 
     def _start(self, name: str, **parameters: object) -> NodeProcess:
         """Start a node and hear its own first word, not its predecessor's last."""
-        self.graph.forget(f"{name}/stats")
         self.started.append(self.graph.start(name, **parameters))
+        self.graph.until(lambda: "]: active" in self.started[-1].output(), f"{name} to begin")
+        self.graph.forget(f"{name}/stats")  # by now the predecessor's has come, also what was on its way
         self.graph.until(lambda: self.stats[name]().get("state") == "active", f"{name} to be active")
         return self.started[-1]
 

@@ -160,7 +160,7 @@ def test_a_log_keeps_the_cameras_pose_that_transforms_tell(graph, robot, tmp_pat
         # Only who knows the camera's frame can follow the chain to it.
         graph.until(lambda count=number + 1: stats().get("received_rgb") == str(count), f"picture {number}")
         robot.stand(stamp_ns, 1.0 + 0.1 * number, 2.0)
-    graph.until(lambda: stats()["received_pose"] == "10", "all transforms")
+    graph.until(lambda: stats()["received_pose"] == stats()["received_depth"] == "10", "all transforms and pictures")
     assert graph.call(Trigger, "pair_logger/stop").success
     track = read_track(tmp_path / "log")
     assert (track.topic, track.frame_id) == ("camera_pose", "map")

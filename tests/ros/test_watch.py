@@ -63,6 +63,7 @@ def test_the_nodes_own_figures_are_told(graph, tmp_path):
                 and seen["log"]["pairs_kept"] > 0
                 and seen["adaptation"]
                 and "room_mapper" in seen["not_heard"]
+                and "bag_player" in seen["nodes"]
             ),
         )
         assert seen["scene"]["label"] in harness.LABELS
