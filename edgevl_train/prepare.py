@@ -202,7 +202,7 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
     embed = setup.students.embed_views if setup.students else embed_views
     targets = embed(teacher, cache, views, out, **how)
     tokens = embed_tokens(teacher, cache, views, out, **how) if setup.tokens else np.zeros((0, 0, 0), np.float16)
-    targets = smoothed(targets, cache.stamp_ns, cache.bag, recipe.temporal)
+    targets = smoothed(targets, cache.stamp_ns, cache.bag, split.val, recipe.temporal)
     own = bank.select(setup.labels.names)
     superset = build_label_bank([setup.superset], teacher.encode_text) if setup.superset else own
 

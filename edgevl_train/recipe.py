@@ -88,11 +88,6 @@ class Recipe(Machine):
                 "stage1.pca_weight or gl_weight with pairs that are replayed: earlier runs have no teacher's tokens of "
                 "them; set both to 0, or replay.share=0"
             )
-        if self.temporal.weight and self.temporal.window_s > self.split.gap_s:
-            faults.append(
-                f"temporal.window_s {self.temporal.window_s:g} is above split.gap_s {self.split.gap_s:g}: what the "
-                "teacher says of validation pairs would be learned; use a gap of at least the window"
-            )
         processes = self.devices * self.num_nodes
         faults += [
             f"{name}.batch {section.batch} is not a multiple of devices x num_nodes = {processes}"

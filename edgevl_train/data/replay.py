@@ -159,4 +159,4 @@ def _open(run: Path, teacher: Teacher) -> EarlierRun:
             f"replay of {run}: {error}; keep cache/ and teacher_embeddings.* of a run that others start from, or set "
             "replay.share=0 (the student will forget other homes)"
         ) from error
-    return EarlierRun(cache, views, smoothed(targets, cache.stamp_ns, cache.bag, theirs.temporal), train, val)
+    return EarlierRun(cache, views, smoothed(targets, cache.stamp_ns, cache.bag, val, theirs.temporal), train, val)

@@ -72,5 +72,5 @@ def open_pairs(files: RunFiles, cache: Cache) -> RunPairs:
         raise UserError(
             f"The teacher's embeddings of this run cannot be read ({error}): answers cannot be shown."
         ) from error
-    target = smoothed(stored[:1], cache.stamp_ns, cache.bag, temporal)[0]
+    target = smoothed(stored[:1], cache.stamp_ns, cache.bag, val, temporal)[0]
     return RunPairs(cache, bank.names, bank.vectors, files.manifest.logit_scale, np.asarray(target, np.float32), val)

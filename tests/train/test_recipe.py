@@ -36,7 +36,7 @@ def test_every_fault_is_named_in_one_line() -> None:
     ("data", "named"),
     [
         ({"student": {"size_px": 96}, "cache": {"size_px": 64}}, "cache.size_px 64 is below student.size_px 96"),
-        ({"temporal": {"window_s": 5.5}, "split": {"gap_s": 5}}, "temporal.window_s 5.5 is above split.gap_s 5"),
+        ({"precision": "16-mixed", "accelerator": "cpu"}, "precision 16-mixed needs a GPU, accelerator is cpu"),
     ],
 )
 def test_contradiction_between_sections_is_refused(data: dict[str, Any], named: str) -> None:
