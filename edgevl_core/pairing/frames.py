@@ -91,24 +91,27 @@ class FrameSource:
         """Images that wait for their partner."""
         return self._matcher.pending
 
-    def push(self, stream: int, image: Received) -> Frame | None:
-        """Add an image of stream RGB or DEPTH; returns the frame that it completes, if any."""
-        if not self._both or self._is_alone(stream, image.received_s):
-            self._frame_of(self._matcher.flush())
-            self.counts[f"{NAMES[stream]}_alone"] += 1
-            return Frame(image, None) if stream == RGB else Frame(None, image)
-        return self._frame_of(self._matcher.push(stream, image.stamp_ns, image))
+    def push(self, stream: int, image: Received) -> list[Frame]:
+        """Add an image of stream RGB or DEPTH; the frames that are complete now.
 
-    def _frame_of(self, events: list[Event[Received]]) -> Frame | None:
-        """Count the events; an eager matcher gives at most one pair at a time."""
-        frame = None
+        More than one where images were held back, as after a stamp far ahead of the clock.
+        """
+        if not self._both or self._is_alone(stream, image.received_s):
+            frames = self._frames_of(self._matcher.flush())
+            self.counts[f"{NAMES[stream]}_alone"] += 1
+            return [*frames, Frame(image, None) if stream == RGB else Frame(None, image)]
+        return self._frames_of(self._matcher.push(stream, image.stamp_ns, image))
+
+    def _frames_of(self, events: list[Event[Received]]) -> list[Frame]:
+        """Count the events."""
+        frames = []
         for event in events:
             if isinstance(event, Pair):
                 self.counts["pairs"] += 1
-                frame = Frame(event.a, event.b)
+                frames.append(Frame(event.a, event.b))
             else:
                 self.counts[f"{NAMES[event.stream]}_{event.reason}"] += 1
-        return frame
+        return frames
 
     def _is_alone(self, stream: int, now_s: float) -> bool:
         self._alone_since_s[1 - stream] = None

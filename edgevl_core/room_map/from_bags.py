@@ -1,7 +1,7 @@
 """A room map from recorded drives: pairs are classified, and put where the camera stood when they were taken."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgevl_core.base.errors import UserError
@@ -76,6 +76,8 @@ def map_of_bags(
                 "begins on the map, and walls set it right: --start X,Y,YAW"
             )
         camera = camera_of(bag, pairs.streams)
+        if camera is not None:
+            camera = replace(camera, rotation_deg=bundle.manifest.preprocess.rotation_deg)
         for pair in pairs:
             scene, stand = classifier.classify(pair.rgb, pair.depth), track.at(pair.stamp_ns)
             warmth = bundle.manifest.temperature.of(scene.modality)

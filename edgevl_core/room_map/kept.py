@@ -1,7 +1,7 @@
 """A home's room map that follows the words in force and is kept on disk: all that a node does, without its messages."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
@@ -214,6 +214,8 @@ class KeptMap:
         if self._undecided:
             return "map too small"
         seen = depth() if stand is not None and sight.known else None
+        if camera is not None and self._dictionary is not None:
+            camera = replace(camera, rotation_deg=self._dictionary.manifest.preprocess.rotation_deg)
         if stand is not None:
             stand = self.stand = self._set_right(stand, seen, camera)
         reason = self.rooms.add_frame(

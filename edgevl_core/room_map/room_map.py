@@ -126,6 +126,8 @@ class RoomMap:
 
     def _voice(self, scaled: NDArray[np.float32]) -> np.float32:
         """No frame is louder than the median of those before it: a bounded influence (Huber 1964), for wrong ones."""
+        if len(self.words.names) < 2:  # one word tells no frame from another; those that come later may
+            return np.float32(1)
         sure = float(np.std(self.words.vectors @ scaled))
         self._sure.append(sure)
         return np.float32(min(1.0, median_low(self._sure) / max(sure, 1e-9)))

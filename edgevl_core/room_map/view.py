@@ -20,18 +20,32 @@ _BAND = (0.3, 0.7)  # rows that are looked at: neither floor nor ceiling
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """A pinhole camera's columns: focal length and middle, in pixels of an image ``width_px`` wide."""
+    """A pinhole camera: focal lengths and middle in pixels of its image, which is ``rotation_deg`` off upright.
+
+    ``rotation_deg``: how far the image is to be turned clockwise so that up is up, 0, 90, 180 or 270.
+    """
 
     fx: float
     cx: float
     width_px: int
+    fy: float
+    cy: float
+    height_px: int
+    rotation_deg: int = 0
+
+    def columns(self) -> tuple[float, float, int]:
+        """Focal length, middle and width of the upright image, in pixels."""
+        if self.rotation_deg in (90, 270):
+            return self.fy, self.cy if self.rotation_deg == 270 else self.height_px - 1 - self.cy, self.height_px
+        return self.fx, self.width_px - 1 - self.cx if self.rotation_deg else self.cx, self.width_px
 
 
 def intrinsics(info: Any) -> Intrinsics | None:
     """Of a sensor_msgs/CameraInfo; None where it is not calibrated."""
-    left, _, width, _ = image_part(info)
-    if math.isfinite(info.k[0]) and info.k[0] > 0 and width:
-        return Intrinsics(float(info.k[0]), float(info.k[2]) - left, width)
+    left, top, width, height = image_part(info)
+    fx, fy = float(info.k[0]), float(info.k[4])
+    if math.isfinite(fx) and fx > 0 and math.isfinite(fy) and fy > 0 and width and height:
+        return Intrinsics(fx, float(info.k[2]) - left, width, fy, float(info.k[5]) - top, height)
     return None
 
 
@@ -60,14 +74,15 @@ def outline(stand: Stand, depth: MeasuredDepth | None, camera: Intrinsics | None
     if depth is None or camera is None:
         angles = np.linspace(0, 2 * math.pi, 24, endpoint=False)
         return np.stack([stand.x + NEAR_M * np.cos(angles), stand.y + NEAR_M * np.sin(angles)], axis=1)
-    height, width = depth.shape
+    depth = np.rot90(depth, -camera.rotation_deg // 90)
+    (height, width), (focal, middle, width_px) = depth.shape, camera.columns()
     # Every fourth row of the middle band, and as many columns as there are rays times eight.
     columns = np.linspace(0, width - 1, 8 * _RAYS).astype(int)
     band = depth[int(_BAND[0] * height) : max(int(_BAND[1] * height), int(_BAND[0] * height) + 1) : 4, columns]
     band_m = to_metres(band)
     ranges_m = _medians(band_m.reshape(len(band), _RAYS, 8).transpose(1, 0, 2).reshape(_RAYS, -1))
-    pixels = (columns.reshape(_RAYS, 8).mean(axis=1) + 0.5) * camera.width_px / width - 0.5
-    bearing = -np.arctan((pixels - camera.cx) / camera.fx)  # image columns run to the right, angles to the left
+    pixels = (columns.reshape(_RAYS, 8).mean(axis=1) + 0.5) * width_px / width - 0.5
+    bearing = -np.arctan((pixels - middle) / focal)  # image columns run to the right, angles to the left
     reach_m = np.minimum(ranges_m / np.cos(bearing), REACH_M)
     ends = np.stack([np.cos(stand.yaw + bearing), np.sin(stand.yaw + bearing)], axis=1) * reach_m[:, None]
     return np.asarray(np.concatenate([[[0.0, 0.0]], ends]) + np.array([stand.x, stand.y]), np.float64)

@@ -49,8 +49,10 @@ class Intake:
 
     def _on_image(self, stream: int, stamp_ns: int, cdr: bytes) -> None:
         now_s = time.monotonic()
-        frame = self._source.push(stream, Received(stamp_ns, cdr, now_s))
-        if frame is not None and self._gate.admits(now_s, self._wanted()):
+        frames = self._source.push(stream, Received(stamp_ns, cdr, now_s))
+        # The newest first: a rate that lets one through lets that one through.
+        admitted = [frame for frame in reversed(frames) if self._gate.admits(now_s, self._wanted())]
+        for frame in reversed(admitted):
             self._worker.offer(frame)
 
     @property

@@ -14,6 +14,14 @@ LATCHED = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 
+# A topic with a latched message from each of several publishers, such as /tf_static: all of them come at once.
+LATCHED_OF_MANY = QoSProfile(
+    depth=100,
+    history=HistoryPolicy.KEEP_LAST,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+
 RESULT_DEPTH = 10
 
 

@@ -10,7 +10,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.room_map.transforms import STATIC_SUFFIX, LiveTransforms
 from edgevl_core.room_map.view import Stand
 from edgevl_ros.node.lifecycle import ManagedNode
-from edgevl_ros.node.qos import LATCHED, StreamParameters
+from edgevl_ros.node.qos import LATCHED_OF_MANY, StreamParameters
 from edgevl_ros.node.streams import RawStream
 
 TRANSFORMS = "TFMessage"
@@ -38,7 +38,7 @@ class CameraTransforms:
         self._kind = transform_type(topic)
         # The message has no stamp of its own; each of its transforms has one.
         self.stream = RawStream(node, self._kind, topic, self._on_moving, stamp_of=lambda _: time.monotonic_ns())
-        node.add_subscription(self._kind, topic + STATIC_SUFFIX, self._on_static, LATCHED)
+        node.add_subscription(self._kind, topic + STATIC_SUFFIX, self._on_static, LATCHED_OF_MANY)
 
     def _on_static(self, message: Any) -> None:
         self._transforms.add(message.transforms, static=True)

@@ -108,7 +108,9 @@ def test_pause_holds_messages_and_shifts_the_rest():
 
 
 def push(source, stream, stamp_ms, now_s):
-    return source.push(stream, Received(stamp_ms * MS, b"", now_s))
+    frames = source.push(stream, Received(stamp_ms * MS, b"", now_s))
+    assert len(frames) <= 1
+    return frames[0] if frames else None
 
 
 def test_a_pair_is_a_frame_as_soon_as_its_second_image_comes():

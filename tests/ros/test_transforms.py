@@ -53,13 +53,18 @@ class Robot(NamedTuple):
     """Publishes what a robot's localisation and its description do."""
 
     moving: Any
-    fixed: Any
+    fixed: tuple[Any, ...]  # base, mast and camera are described by a publisher each
     kind: Callable[..., Any]
 
     def mount(self) -> None:
-        self.fixed.publish(
-            self.kind(transforms=[_transform("base_link", harness.FRAME_ID, 0, (MOUNTED_M, 0), OPTICAL)])
-        )
+        level = (0.0, 0.0, 0.0, 1.0)
+        steps = [
+            ("base_link", "mast", (MOUNTED_M, 0), level),
+            ("mast", "camera", (0, 0), level),
+            ("camera", harness.FRAME_ID, (0, 0), OPTICAL),
+        ]
+        for publisher, (parent, child, at, turn) in zip(self.fixed, steps, strict=True):
+            publisher.publish(self.kind(transforms=[_transform(parent, child, 0, at, turn)]))
 
     def stand(self, stamp_ns: int, x: float, y: float) -> None:
         """The camera is at x, y and looks along x. As AMCL does it, the correction is dated ahead."""
@@ -93,7 +98,7 @@ def robot(graph: harness.Graph, built: Path, monkeypatch: pytest.MonkeyPatch) ->
     kind = transform_type("/tf")
     fixed = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     moving = graph.probe.create_publisher(kind, "/tf", stream_qos("reliable", 100))
-    return Robot(moving, graph.probe.create_publisher(kind, "/tf_static", fixed), kind)
+    return Robot(moving, tuple(graph.probe.create_publisher(kind, "/tf_static", fixed) for _ in range(3)), kind)
 
 
 def test_rooms_are_placed_by_the_transforms_to_the_camera(graph, robot, tmp_path):
@@ -137,6 +142,7 @@ def test_rooms_are_placed_by_the_transforms_to_the_camera(graph, robot, tmp_path
 
 def test_a_log_keeps_the_cameras_pose_that_transforms_tell(graph, robot, tmp_path):
     stats = graph.watch_stats("pair_logger/stats")
+    robot.mount()  # what is described before the node starts reaches it all at once
     graph.start("pair_logger", directory=str(tmp_path), name="log", min_free_mb=0.0, **FROM_TRANSFORMS)
     images = {
         topic: graph.probe.create_publisher(Image, topic, stream_qos("reliable", 100))
@@ -144,9 +150,8 @@ def test_a_log_keeps_the_cameras_pose_that_transforms_tell(graph, robot, tmp_pat
     }
     for name in ("pose", "rgb", "depth"):
         graph.wait_for_hearers(stats, f"publishers_{name}")
-    for publisher in (robot.moving, robot.fixed, *images.values()):
+    for publisher in (robot.moving, *robot.fixed, *images.values()):
         graph.until(lambda each=publisher: each.get_subscription_count() == 1, "everything to be heard")
-    robot.mount()
     pixels = {
         harness.RGB_TOPIC: (np.full((48, 64, 3), 90, np.uint8), "rgb8"),
         harness.DEPTH_TOPIC: (np.full((48, 64), 1500, np.uint16), "16UC1"),

@@ -259,7 +259,7 @@ def test_a_region_of_interest_sees_a_part_of_what_its_sensor_would() -> None:
     part.roi.x_offset, part.roi.y_offset, part.roi.width, part.roi.height = 24, 18, 48, 36
     assert told(part, info(96, 72, 80.0)).window == pytest.approx(Window(0.25, 0.25, 0.75, 0.75))
     assert told(part, info(48, 36, 80.0)).window is None
-    assert intrinsics(part) == Intrinsics(80.0, 23.5, 48)
+    assert intrinsics(part) == Intrinsics(80.0, 23.5, 48, 80.0, 17.5, 36)
 
 
 def test_camera_info_of_another_camera_registers_nothing(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ START = 1_700_000_000 * S
 PERIOD = S // 10
 DAY_NS = 86_400_000_000_000
 LATER_YEAR_2038 = (2**31 - 1) * S
+STEPS_NS = st.sampled_from([0, 0, S // 1000, S // 30, PERIOD, 2 * S, -S // 30, -5 * S, 100 * S])
 
 
 def drive(first_ns: int, pairs: int, skew_ns: int = 0) -> list[tuple[int, int]]:
@@ -257,12 +258,33 @@ def test_frames_go_on_after_a_wrong_stamp_and_a_clock_set_back(wrong_ns: int) ->
     messages = [*drive(START, 20), (0, wrong_ns), (1, wrong_ns), *drive(START + 2 * S, 20), *drive(START - 900 * S, 20)]
     frames = []
     for number, (stream, stamp) in enumerate(messages):
-        frames.append(source.push((RGB, DEPTH)[stream], Received(stamp, b"", 0.1 * number)))
-    answered = [frame.lead.stamp_ns for frame in frames if frame is not None]
+        frames += source.push((RGB, DEPTH)[stream], Received(stamp, b"", 0.1 * number))
+    answered = [frame.lead.stamp_ns for frame in frames]
     right = [pair[0] for first, count in ((START, 40), (START - 900 * S, 20)) for pair in whole(first, count)]
     assert [stamp for stamp in answered if stamp != wrong_ns] == right
     total = sum(count for name, count in source.counts.items() if name != "pairs")
     assert 2 * source.counts["pairs"] + total + source.waiting == len(messages)
+
+
+def test_images_that_were_held_back_are_two_frames_at_once() -> None:
+    """Depth from far ahead, with RGB a second later: what was held back is paired when the next pair is whole."""
+    source = FrameSource(True, True, 0.02, 10.0)
+    messages = [(RGB, 666), (RGB, 699), (DEPTH, 2731), (RGB, 2732), (RGB, 2764), (DEPTH, 2764)]
+    frames = [source.push(stream, Received(stamp * S // 1000, b"", 0.1)) for stream, stamp in messages]
+    assert [[frame.lead.stamp_ns * 1000 // S for frame in each] for each in frames][-1] == [2732, 2764]
+    assert sum(map(len, frames)) == source.frames == 2
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 1), STEPS_NS, st.floats(0, 0.4)), max_size=25), st.booleans())
+def test_every_frame_that_is_counted_is_given_out(steps: list[tuple[int, int, float]], silent: bool) -> None:
+    source, stamp, now_s, given_out = FrameSource(True, True, 0.02, 0.5 if silent else 1e9), START, 0.0, 0
+    for stream, step, wait_s in steps:
+        stamp, now_s = stamp + step, now_s + wait_s
+        given_out += len(source.push(stream, Received(stamp, b"", now_s)))
+    assert given_out == source.frames
+    total = sum(count for name, count in source.counts.items() if name != "pairs")
+    assert 2 * source.counts["pairs"] + total + source.waiting == len(steps)
 
 
 def test_a_stream_that_ends_after_a_pause_keeps_its_last_pair() -> None:

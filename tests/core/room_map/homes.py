@@ -10,7 +10,7 @@ from edgevl_core.room_map.view import Intrinsics, Stand
 
 NAMES = ("kitchen", "bedroom", "bathroom", "office")
 DIM = 16
-CAMERA = Intrinsics(fx=160.0, cx=159.5, width_px=320)
+CAMERA = Intrinsics(fx=160.0, cx=159.5, width_px=320, fy=160.0, cy=119.5, height_px=240)
 
 
 def words(names: tuple[str, ...] = NAMES, seed: int = 0) -> Words:

@@ -98,6 +98,19 @@ def test_other_words_name_the_same_sights() -> None:
         rooms.set_words(replace(mixed, vectors=mixed.vectors[:, :8]))
 
 
+def test_what_was_seen_while_one_word_was_in_force_is_known_by_later_words() -> None:
+    """One word tells no frame from another, so that none has a voice of its own."""
+    rooms = RoomMap(words(("office",)))
+    rooms.set_map(two_rooms())
+    known = words()
+    for number in range(12):
+        for word, x in ((0, 2.0), (1, 6.5)):
+            rooms.add_frame(Stand(x + 0.5 * (number % 4), 1.2 + 0.4 * (number // 4), 0.0), known.vectors[word], 1.0)
+    assert set(labels(rooms)) == {"office"}
+    rooms.set_words(known)
+    assert sorted(labels(rooms)) == ["bedroom", "kitchen"]
+
+
 def test_the_owners_word_wins_and_stays(tmp_path: Path) -> None:
     rooms = home()
     kitchen = next(room for room in rooms.rooms() if room.label == "kitchen")
@@ -177,6 +190,17 @@ def test_the_view_is_as_wide_as_the_camera_and_as_deep_as_its_depth() -> None:
     assert polygon[1, 0] < polygon[-1, 0]  # the image's left is the robot's left: smaller x, looking along y
     depth_m = np.full((60, 80), np.nan, np.float32)
     assert len(cells_in(outline(Stand(1.0, 2.0, 0.0), depth_m, CAMERA), Grid((100, 100), 0.05, (0.0, 0.0)))) <= 1
+    rotated = {
+        0: CAMERA,
+        90: Intrinsics(160.0, 119.5, 240, 160.0, 159.5, 320, 90),
+        180: replace(CAMERA, rotation_deg=180),
+        270: Intrinsics(160.0, 119.5, 240, 160.0, 159.5, 320, 270),
+    }
+    scene_m = np.linspace(1.0, 4.0, 80, dtype=np.float32) * np.ones((60, 1), np.float32)  # nearer on its left
+    upright = outline(Stand(1.0, 2.0, 0.3), scene_m, CAMERA)
+    for rotation_deg, camera in rotated.items():  # turned back as preprocess.rotation_deg says
+        turned_m = np.rot90(scene_m, rotation_deg // 90)
+        np.testing.assert_allclose(outline(Stand(1.0, 2.0, 0.3), turned_m, camera), upright)
     round_about = outline(Stand(1.0, 2.0, 0.0), None, None)
     np.testing.assert_allclose(np.hypot(*(round_about - [1.0, 2.0]).T), 0.8)
 
@@ -191,7 +215,8 @@ def test_the_view_is_as_wide_as_the_camera_and_as_deep_as_its_depth() -> None:
     st.integers(1, 300),
 )
 def test_any_view_is_finite_and_near(x: float, y: float, yaw: float, depth: float, width: int, height: int) -> None:
-    polygon = outline(Stand(x, y, yaw), np.full((height, width), depth, np.float32), Intrinsics(200.0, 160.0, 320))
+    camera = Intrinsics(200.0, 160.0, 320, 200.0, 120.0, 240)
+    polygon = outline(Stand(x, y, yaw), np.full((height, width), depth, np.float32), camera)
     assert np.isfinite(polygon).all()
     assert np.hypot(*(polygon - [x, y]).T).max() <= 5.0 + 1e-6
 
