@@ -11,6 +11,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import Manifest
 from edgevl_core.bundle.signing import new_key, sign_bundle
+from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.pairlog.place_messages import pose_msg, stand_of
 from edgevl_core.room_map.kept import KeptMap, LabelSet, Sight
 from edgevl_core.room_map.live import Account, Awaiting, RecentDepth
@@ -140,6 +141,19 @@ def test_the_words_are_those_of_the_bundle_that_saw_the_frames(tmp_path: Path, b
         1
     ] == "blue"  # a synonym of red, which no room is called now
     assert kept.find("crimson")[0][0].pose_m[0] < 4.2
+
+
+def test_a_turned_camera_shows_what_an_upright_one_would(tmp_path: Path, bundle: Path) -> None:
+    write_colour_bundle(tmp_path / "turned", preprocess=Preprocess(size_px=SIZE_PX, rotation_deg=180))
+    depth_mm = np.full((60, 80), 500, np.uint16)
+    depth_mm[:, 40:] = 2500  # far on its right
+    shown = []
+    for made, image in ((bundle, depth_mm), (tmp_path / "turned", np.rot90(depth_mm, 2))):
+        kept = KeptMap(tmp_path / f"kept of {made.name}")
+        kept.set_map(two_rooms())
+        assert kept.add(seen(made, RED), Stand(2.0, 1.7, 0.0), lambda depth=image: depth, CAMERA) == ""
+        shown.append(kept.rooms.evidence.weight)
+    np.testing.assert_array_equal(*shown)
 
 
 def test_a_name_beside_its_synonym_is_refused_and_the_words_stay(tmp_path: Path, bundle: Path) -> None:
