@@ -80,7 +80,7 @@ demo: setup
 # process, for a debugger. Which tests stay together: tests/conftest.py.
 WORKERS ?= 4
 PYTEST = $(TEST_ENV) $(RUN) -m pytest
-IN_PARALLEL = -n $(WORKERS) --dist loadgroup -m "not slow"
+IN_PARALLEL = -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "not slow"
 test: setup
 	@$(PYTEST) $(IN_PARALLEL) $(ARGS)
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -24,21 +25,31 @@ settings.register_profile("edgevl", deadline=None)
 settings.load_profile("edgevl")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+TRAINING = Path(__file__).parent / "train"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What trains takes longest, so it comes first."""
+    items.sort(key=lambda item: TRAINING not in item.path.parents)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Which tests stay together in one worker, where there are several: those of a file, for they share fixtures.
 
     Those that train share a teacher, a run, and what the exporter made of a network, which takes seconds each time.
-    There are two such groups; they take longest, so they come first.
+    There are two such groups. (xdist's own groups by mark do nothing with pytest 9.2: it names tests otherwise.)
     """
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    training = Path(__file__).parent / "train"
-    for item in items:
-        folder = item.path.parent
-        trains = training in (folder, *folder.parents)
-        group = str(item.path) if not trains else "runs" if folder == training else "training"
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: training not in item.path.parents)
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFixtures(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = config.rootpath / nodeid.split("::")[0]
+            if TRAINING not in file.parents:
+                return str(file)
+            return "runs" if file.parent == TRAINING else "training"
+
+    return ByFixtures(config, log)
 
 
 @pytest.fixture
