@@ -116,7 +116,8 @@ def prepare(
 
     Raises:
         UserError: no bags or one named twice, a bag without RGB or depth, labels, teacher or student that do
-            not load, a student that cannot be exported, an earlier run that cannot be gone on from.
+            not load, a student that cannot be exported or cannot learn as its recipe says, an earlier run that cannot
+            be gone on from.
     """
     recipe = inherited(recipe)
     paths = find_bags(bags)
@@ -151,7 +152,9 @@ def prepare(
     students = load_students(teacher, recipe)
     student = new_student(recipe.student, teacher, recipe.seed)
     for each in (recipe, *variants):
-        check_stage1(student, each.stage1, recipe.student.size_px)
+        other = each.student != recipe.student
+        own = new_student(each.student, teacher, recipe.seed) if other else student
+        check_stage1(own, each.stage1, each.student.size_px)
     if pruned := recipe.student.prune_share is not None:
         section = recipe.student.model_copy(update={"widths": own_widths(student, recipe.student)})
         recipe, why = recipe.model_copy(update={"student": section}), student.origin
@@ -215,8 +218,7 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
     kept = split.train[curation.kept]
     answer = (np.asarray(targets[0], np.float32) @ own.vectors.T).argmax(1)
     coverage = measure_coverage(own.names, answer, kept, split.val)
-    hashes = {digest for _, digest in inputs.bags}
-    replay = earlier_pairs(setup.earlier, hashes, own, teacher.logit_scale, judge)
+    replay = earlier_pairs(setup.earlier, cache, split.val, recipe.split.gap_s, own, teacher.logit_scale, judge)
     data = RunData(
         cache,
         views,

@@ -57,6 +57,7 @@ class RunProgress:
 
     def __enter__(self) -> "RunProgress":
         self._started = self._clock()
+        self._wall_s = _spent_before(self._path)
         if self._stream.isatty():
             self._bar = _bar(self._stream)
             self._bar.start()
@@ -115,7 +116,7 @@ class RunProgress:
         self._done, self._refused = message, refused
 
     def wall_s(self) -> dict[str, float]:
-        """Seconds spent in each stage so far, the current one included."""
+        """Seconds spent in each stage so far, the current one included, and what was spent before a resumption."""
         spent = dict(self._wall_s)
         if self._stage:
             spent[self._stage] = spent.get(self._stage, 0.0) + self._clock() - self._stage_started
@@ -124,8 +125,8 @@ class RunProgress:
     def snapshot(self) -> dict[str, Any]:
         """The content of status.json.
 
-        state, stage, progress 0..1 of the whole, eta_s, message, bundle, exit_code; and, where the bundle should not be
-        used, ``refused``: why.
+        state, stage, progress 0..1 of the whole, eta_s, message, bundle, exit_code, seconds spent in each stage; and,
+        where the bundle should not be used, ``refused``: why.
         """
         overall = self._overall()
         elapsed_s = self._clock() - self._started
@@ -139,6 +140,7 @@ class RunProgress:
             "bundle_path": self._bundle_path,
             "bundle_id": self._bundle_id,
             "exit_code": self._exit_code,
+            "wall_s": self.wall_s(),
         } | ({"refused": self._refused} if self._refused else {})
 
     def _overall(self) -> float:
@@ -166,6 +168,15 @@ class RunProgress:
         self._last_write = self._clock()
         if self._path is not None:
             atomic_write(self._path, (json.dumps(self.snapshot(), ensure_ascii=False) + "\n").encode())
+
+
+def _spent_before(path: Path | None) -> dict[str, float]:
+    """Seconds in each stage, by the status file of the run that is gone on with; empty where none tells."""
+    try:
+        found = json.loads(path.read_bytes())["wall_s"] if path is not None and path.is_file() else {}
+        return {str(stage): float(seconds) for stage, seconds in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):  # of an earlier release, or no status at all
+        return {}
 
 
 def _bar(stream: TextIO) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.bundle.labels import LabelSet, load_labels, normalise_word
+from edgevl_core.bundle.labels import Label, LabelSet, load_labels, normalise_word
 from edgevl_train.ablation.ablate import VARIED
 from edgevl_train.data.run_data import RunData
 from edgevl_train.recipe import Recipe, parse_recipe
@@ -77,12 +77,14 @@ def _epochs(section: StageSection, whole: int, part: int) -> dict[str, int]:
 def parted_vocabulary(recipe: Recipe, labels: LabelSet) -> tuple[LabelSet, LabelSet]:
     """The recipe's vocabulary in two: words that may be learned by, and every second word that is no label, held out.
 
+    A word is a label where the two share a name, a synonym or what a template says for them.
+
     Raises:
         UserError: fewer than two words would be held out.
     """
     words = load_labels(recipe.vocabulary)
-    own = {normalise_word(name) for name in labels.names}
-    free = [label for label in words.labels if normalise_word(label.name) not in own]
+    taken = {word for label in labels.labels for word in _said_for(label)}
+    free = [label for label in words.labels if not _said_for(label) & taken]
     held_out = free[1::2]
     if len(held_out) < 2:
         raise UserError(
@@ -91,6 +93,10 @@ def parted_vocabulary(recipe: Recipe, labels: LabelSet) -> tuple[LabelSet, Label
         )
     learned = tuple(label for label in words.labels if label not in held_out)
     return words.model_copy(update={"labels": learned}), words.model_copy(update={"labels": tuple(held_out)})
+
+
+def _said_for(label: Label) -> set[str]:
+    return {normalise_word(word) for word in (label.name, *label.words, *label.synonyms)}
 
 
 def check_fractions(fractions: Sequence[int]) -> None:

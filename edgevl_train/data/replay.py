@@ -4,7 +4,7 @@ Rehearsal (Robins, "Catastrophic forgetting, rehearsal and pseudorehearsal", Con
 decoded and no teacher is run again: a run directory keeps the pairs and the teacher's embedding of every view.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from edgevl_train.data.cache import Cache, open_cache
 from edgevl_train.data.curate import Curation
 from edgevl_train.data.embeddings import open_embeddings
 from edgevl_train.data.run_data import RunData, spread
-from edgevl_train.data.split import split_pairs
+from edgevl_train.data.split import nearer_than, of_a_clock, split_pairs
 from edgevl_train.data.temporal import smoothed
 from edgevl_train.data.views import Views, draw_views
 from edgevl_train.recipe import Recipe, load_recipe, parse_recipe
@@ -85,35 +85,48 @@ def earlier_runs(recipe: Recipe, teacher: Teacher) -> list[EarlierRun]:
 
 def earlier_pairs(
     runs: Sequence[EarlierRun],
-    bags: Collection[str],
+    cache: Cache,
+    val: NDArray[np.int64],
+    gap_s: float,
     own: LabelBank,
     logit_scale: float,
     judge: Callable[[NDArray[np.float32]], Curation],
 ) -> tuple[RunData, ...]:
     """What the runs before have learned from, each bag from the newest run that has it; none that the new run has.
 
-    Every run splits a bag in its own way: what an older one learned from may be a newer one's validation pair.
+    Every run splits a bag in its own way: what an older one learned from may be a newer one's validation pair. A drive
+    that has grown since, or was renamed or recovered, is another file, but its pairs have the same stamps: those are
+    left out too, and what lies less than ``gap_s`` from a validation pair of a newer run. Only stamps of a clock tell.
 
     Args:
         runs: newest first.
-        bags: SHA-256 of the new run's bags.
+        cache, val: the new run's pairs, and its validation rows.
         own: text vectors of the label set in use; logit_scale: the teacher's.
         judge: curation of (N, D) embeddings of whole RGB frames, as for the new pairs.
     """
-    found, seen = [], set(bags)
+    found, newer = [], [(cache, val)]
     for run in runs:
-        hashes = [bag["sha256"] for bag in run.cache.index["bags"]]
-        again = [number for number, digest in enumerate(hashes) if digest in seen]
-        seen.update(hashes)
-        train, val = (rows[~np.isin(run.cache.bag[rows], again)] for rows in (run.train, run.val))
+        again = np.any([_known(run.cache, *each, round(gap_s * 1e9)) for each in newer], axis=0)
+        newer.append((run.cache, run.val))
+        train, held = (rows[~again[rows]] for rows in (run.train, run.val))
         if not len(train):
             continue
         curation = judge(np.asarray(run.targets[0, train], np.float32))
         pseudo_label = np.full(len(run.cache), -1, np.int64)
         pseudo_label[train] = curation.pseudo_label
-        kept, judged = train[curation.kept], spread(val, MOST_VALIDATION_PAIRS)
+        kept, judged = train[curation.kept], spread(held, MOST_VALIDATION_PAIRS)
         found.append(RunData(run.cache, run.views, run.targets, kept, judged, pseudo_label, own.vectors, logit_scale))
     return tuple(found)
+
+
+def _known(cache: Cache, newer: Cache, val: NDArray[np.int64], gap_ns: int) -> NDArray[np.bool_]:
+    """Which pairs of an earlier run's cache a newer one has as well, or are too near to its validation rows."""
+    theirs = {bag["sha256"] for bag in newer.index["bags"]}
+    same_bag = [number for number, bag in enumerate(cache.index["bags"]) if bag["sha256"] in theirs]
+    clocked = of_a_clock(newer.stamp_ns, newer.bag)
+    same = nearer_than(1, cache.stamp_ns, newer.stamp_ns[clocked])
+    near = nearer_than(gap_ns, cache.stamp_ns, newer.stamp_ns[val[clocked[val]]])
+    return np.isin(cache.bag, same_bag) | (of_a_clock(cache.stamp_ns, cache.bag) & (same | near))
 
 
 def _recipe_of(run: Path) -> Recipe:

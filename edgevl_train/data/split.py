@@ -82,16 +82,30 @@ def _near_another_bag(
 ) -> NDArray[np.bool_]:
     """Which pairs lie less than ``gap_s`` from a validation pair of another bag."""
     near = np.zeros(len(bag), bool)
-    clocked = np.isin(bag, [name for name in np.unique(bag) if _is_of_a_clock(int(stamp_ns[bag == name].min()))])
+    clocked = of_a_clock(stamp_ns, bag)
     for name in np.unique(bag[clocked]):
         own = bag == name
-        others = np.sort(stamp_ns[val & clocked & ~own])
-        if len(others):
-            after = np.searchsorted(others, stamp_ns[own])
-            for beside in (after - 1, after):
-                apart_ns = np.abs(others[beside.clip(0, len(others) - 1)] - stamp_ns[own])
-                near[own] |= apart_ns < round(gap_s * 1e9)
+        near[own] = nearer_than(round(gap_s * 1e9), stamp_ns[own], stamp_ns[val & clocked & ~own])
     return near
+
+
+def of_a_clock(stamp_ns: NDArray[np.int64], bag: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which pairs have the stamps of a clock: two of one stamp are one, whatever their bags are called.
+
+    Args:
+        stamp_ns: (N,) int64; bag: (N,) int64, number of the bag of each pair.
+    """
+    return np.isin(bag, [name for name in np.unique(bag) if _is_of_a_clock(int(stamp_ns[bag == name].min()))])
+
+
+def nearer_than(gap_ns: int, stamp_ns: NDArray[np.int64], others_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of (N,) stamps lie less than ``gap_ns`` from one of the (M,) others; none where there are no others."""
+    if not len(others_ns):
+        return np.zeros(len(stamp_ns), bool)
+    others_ns = np.sort(others_ns)
+    after = np.searchsorted(others_ns, stamp_ns)
+    later, earlier = others_ns[np.minimum(after, len(others_ns) - 1)], others_ns[np.maximum(after - 1, 0)]
+    return np.minimum(np.abs(later - stamp_ns), np.abs(stamp_ns - earlier)) < gap_ns
 
 
 def _is_of_a_clock(first_ns: int) -> bool:
@@ -186,11 +200,4 @@ def _blocks(stamp_ns: NDArray[np.int64], held: int, gap_ns: int, most: int) -> N
 
 def _far_from(stamp_ns: NDArray[np.int64], chosen: NDArray[np.bool_], gap_ns: int) -> NDArray[np.bool_]:
     """Which of one bag's pairs, in time order, are none of ``chosen`` and at least ``gap_ns`` from each of them."""
-    if not chosen.any():
-        return ~chosen
-    held_ns = stamp_ns[chosen]
-    after = np.searchsorted(held_ns, stamp_ns)
-    later = held_ns[np.minimum(after, len(held_ns) - 1)]
-    earlier = held_ns[np.maximum(after - 1, 0)]
-    nearest_ns = np.minimum(np.abs(later - stamp_ns), np.abs(stamp_ns - earlier))
-    return ~chosen & (nearest_ns >= gap_ns)
+    return ~chosen & ~nearer_than(gap_ns, stamp_ns, stamp_ns[chosen])

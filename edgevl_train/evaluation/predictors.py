@@ -12,7 +12,7 @@ from torch import nn
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.fusion import DEFAULT_TRUST, Trust, depth_quality, rgb_quality
 from edgevl_core.bundle.label_bank import LabelBank, build_label_bank, load_label_bank
-from edgevl_core.bundle.labels import Label, LabelSet, load_labels
+from edgevl_core.bundle.labels import Label, LabelSet, load_labels, repeated
 from edgevl_core.bundle.manifest import MANIFEST_FILE, ByModality, Manifest, read_manifest
 from edgevl_core.bundle.student_bundle import LABEL_BANK_FILE, STUDENT_FP32, load_bundle
 from edgevl_core.camera.depth import encode_depth
@@ -99,14 +99,13 @@ def bundle_predictor(
         labels: label file whose names are used; None: the labels the bundle was made for.
 
     Raises:
-        UserError: the bundle is refused, or has no vector for a label.
+        UserError: the bundle is refused, or has no vector for a label, or one vector for two of them.
     """
     bundle = load_bundle(path, threads=threads)
     manifest = bundle.manifest
     engine = Engine(bundle.path / STUDENT_FP32, threads=threads) if fp32 else bundle.engine
-    names = load_labels(labels).names if labels is not None else manifest.labels
     name = f"bundle {manifest.bundle_id}{' fp32' if fp32 else ''}"
-    bank = bundle.label_bank.select(names)
+    bank = _labels_in_use(bundle.label_bank, manifest, labels)
     predictor = engine_predictor(name, engine, manifest.preprocess, bank, manifest.logit_scale, manifest.trust)
     return replace(
         predictor,
@@ -118,6 +117,23 @@ def bundle_predictor(
         max_skew_s=_max_skew_s(manifest),
         note=manifest.rgb_only,
     )
+
+
+def _labels_in_use(bank: LabelBank, manifest: Manifest, labels: Path | None) -> LabelBank:
+    """A bundle's vectors of the labels in a file; None: of those that it was made for.
+
+    Raises:
+        UserError: it has no vector for one of them, or two are one label of it, such as a name and its synonym.
+    """
+    names = load_labels(labels).names if labels is not None else manifest.labels
+    chosen = bank.select(names)
+    if twice := repeated(chosen.names):
+        alike = [name for name in names if bank.find(name) == bank.find(twice[0])]
+        raise UserError(
+            f"labels {', '.join(map(repr, alike))} are one label of the bundle, {twice[0]!r}, and every label may "
+            "occur once only: keep one of them in the label file"
+        )
+    return chosen
 
 
 def _adapted_to(manifest: Manifest) -> dict[str, int] | None:
@@ -167,7 +183,7 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
     bundle = run / "bundle"
     if bundle.is_dir():
         manifest, bank = read_manifest(bundle), load_label_bank(bundle / LABEL_BANK_FILE)
-        bank = bank.select(load_labels(labels).names if labels is not None else manifest.labels)
+        bank = _labels_in_use(bank, manifest, labels)
         rest, trust = (manifest.logit_scale, manifest.temperature, manifest.unknown_threshold), manifest.trust
     elif labels is not None and teacher is not None:
         bank, rest = build_label_bank([load_labels(labels)], teacher.encode_text), (teacher.logit_scale, ONES, ZEROS)

@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
+from safetensors.torch import save_file
 
 from edgevl_cli.compare import SHIPPED, show_comparison
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
-from edgevl_core.bundle.labels import load_labels
+from edgevl_core.bundle.labels import Label, LabelSet, load_labels
 from edgevl_train.comparison.compare import compare
 from edgevl_train.comparison.terms import on_equal_terms, part_of, parted_vocabulary, with_steps_of
 from edgevl_train.comparison.verdict import verdicts
 from edgevl_train.data.run_data import RunData
+from edgevl_train.prepare import prepare
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe, recipe_file
 from tests.cli.json_answers import answer_of
 
@@ -122,6 +125,53 @@ def test_every_second_word_that_is_no_label_is_hidden(base: Recipe) -> None:
     assert set(learned.names) | set(held_out.names) == set(whole.names)
     assert not set(held_out.names) & (set(labels.names) | set(learned.names))
     assert len(held_out.names) > 15
+
+
+@pytest.mark.parametrize("kind", ["name", "words", "synonyms"])
+def test_a_word_that_a_label_goes_by_is_not_hidden(kind: str, base: Recipe, tmp_path: Path) -> None:
+    """Where a label says "lounge", the student learns by that word: hidden, it would not be unseen."""
+    label, word = {
+        "name": (Label(name="lounge"), "{name: Lounge}"),
+        "words": (Label(name="living room/lounge", words=("living room", "lounge")), "{name: Lounge}"),
+        "synonyms": (Label(name="living room", synonyms=("lounge",)), "{name: sitting room, synonyms: [Lounge]}"),
+    }[kind]
+    file = tmp_path / "words.yaml"
+    file.write_text(f"labels: [attic, {word}, cellar, shed, barn]")
+    recipe = base.model_copy(update={"vocabulary": file})
+    learned, held_out = parted_vocabulary(recipe, LabelSet(labels=(label,)))
+    assert held_out.names == ("cellar", "barn")
+    assert len(learned.names) == 3
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "stage1", "refusal"),
+    [
+        ("convnet", "vit", "small_share=0.5", "student 'vit_tiny_patch16_224' takes one size of picture"),
+        ("vit", "convnet", "small_share=0.5", None),
+        ("pretrained", "convnet", "start_share=0.2", "these are random weights"),
+        ("convnet", "pretrained", "start_share=0.2", None),
+    ],
+)
+def test_what_a_recipe_asks_of_its_student_is_asked_of_its_own(
+    mine: str, theirs: str, stage1: str, refusal: str | None, sim_bag: Path, teacher_directory: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "resnet.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=0, output_stride=16).state_dict(), weights)
+    resnet = "name: test_resnet, size_px: 32, backbone: {output_stride: 16}"
+    vit = "{depth: 1, embed_dim: 32, num_heads: 2, patch_size: 8}"
+    students = {
+        "convnet": f"student={{{resnet}}}",
+        "pretrained": f"student={{{resnet}, pretrained: {weights}}}",
+        "vit": f"student={{name: vit_tiny_patch16_224, size_px: 32, backbone: {vit}}}",
+    }
+    base = shipped("demo", *SETTINGS, students[mine])
+    other = shipped("demo", *SETTINGS, students[theirs], f"stage1.{stage1}", "stage1.epochs=2")
+    inputs = ([sim_bag], f"open_clip:@{teacher_directory}", LABELS, base)
+    if refusal is None:
+        assert prepare(*inputs, variants=[base, other]).recipe.student == base.student
+        return
+    with pytest.raises(UserError, match=refusal):
+        prepare(*inputs, variants=[base, other])
 
 
 def cells(**values: dict[str, list[float]]) -> dict[str, dict[str, dict[str, dict[str, dict[str, list[float]]]]]]:

@@ -8,7 +8,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_train.progress import RunProgress
 
 pytestmark = pytest.mark.unit
-KEYS = {"state", "stage", "progress", "eta_s", "message", "bundle_path", "bundle_id", "exit_code"}
+KEYS = {"state", "stage", "progress", "eta_s", "message", "bundle_path", "bundle_id", "exit_code", "wall_s"}
 
 
 class Clock:
@@ -41,6 +41,25 @@ def test_status_file_follows_the_run(tmp_path: Path) -> None:
     assert (end["state"], end["progress"], end["exit_code"], end["bundle_id"]) == ("succeeded", 1.0, 0, "abc")
     assert progress.wall_s() == {"cache": 10, "train": 10}
     assert "train" in stream.getvalue()
+
+
+def test_a_run_that_is_gone_on_with_counts_the_time_before(tmp_path: Path) -> None:
+    clock, path = Clock(), tmp_path / "status.json"
+    shares = {"cache": 1, "train": 3}
+    with RunProgress(path, shares, stream=io.StringIO(), clock=clock) as progress:
+        progress.stage("cache")
+        clock.now = 10
+        progress.stage("train")
+        clock.now = 35
+    clock.now = 1000  # another process, later
+    with RunProgress(path, shares, stream=io.StringIO(), clock=clock) as progress:
+        progress.stage("train")
+        clock.now = 1005
+    assert progress.wall_s() == status(path)["wall_s"] == {"cache": 10, "train": 30}
+    for content in ("", "[]", '{"state": "running"}'):  # nobody knows
+        path.write_text(content)
+        with RunProgress(path, shares, stream=io.StringIO(), clock=clock) as progress:
+            assert progress.wall_s() == {}
 
 
 def test_a_bundle_that_should_not_be_used_says_why(tmp_path: Path) -> None:

@@ -144,23 +144,51 @@ def test_an_adapted_student_is_held_against_the_one_before(
 def earlier_run(data: RunData, *hashes: str) -> EarlierRun:
     """A run over bags of these hashes, each with as many pairs."""
     bag = np.arange(len(data.cache)) % len(hashes)
-    cache = replace(data.cache, bag=bag, index={"key": "", "bags": [{"sha256": each} for each in hashes]})
+    cache = replace(data.cache, bag=bag, index=index_of(*hashes))
     return EarlierRun(cache, data.views, data.targets, data.train, data.val)
+
+
+def index_of(*hashes: str) -> dict:
+    """Of a cache."""
+    return {"key": "", "bags": [{"sha256": each} for each in hashes]}
+
+
+def keep_all(embeddings: np.ndarray) -> Curation:
+    rows = np.arange(len(embeddings))
+    return Curation(rows, rows, embeddings[:, 0], {})
 
 
 def test_a_bag_is_replayed_from_the_newest_run_that_has_it(run_data: RunData) -> None:
     """Each run has split it in its own way: what validates in an older one may have been learned from in a newer."""
-
-    def judge(embeddings: np.ndarray) -> Curation:
-        rows = np.arange(len(embeddings))
-        return Curation(rows, rows, embeddings[:, 0], {})
-
     runs = [earlier_run(run_data, *hashes) for hashes in (("c", "b"), ("b",), ("b", "a"), ("a", "z"))]
-    found = earlier_pairs(runs, {"c"}, LabelBank((), (), (), run_data.bank), 20.0, judge)
+    new = replace(run_data.cache, index=index_of("c"))
+    found = earlier_pairs(runs, new, run_data.val, 5.0, LabelBank((), (), (), run_data.bank), 20.0, keep_all)
     used = [{part.cache.index["bags"][number]["sha256"] for number in part.cache.bag[part.train]} for part in found]
     assert used == [{"b"}, {"a"}, {"z"}]
     validated = [{part.cache.index["bags"][number]["sha256"] for number in part.cache.bag[part.val]} for part in found]
     assert validated == used
+
+
+def test_a_drive_that_has_grown_is_known_by_its_stamps(run_data: RunData) -> None:
+    """Another file by its hash. The new run has pairs 160 to 319, and validates on 160 to 169; there are two a second.
+
+    What lies less than 5 s before those is no training pair of the new run, so none to replay. An older run over the
+    same drive has nothing to add to a newer one's. A folder of pictures has stamps that were made up: they say nothing.
+    """
+    stamp_ns = run_data.cache.stamp_ns
+    for first_ns, rows in (
+        (1_790_000_000_123_456_789, [[*range(151)]]),
+        (1_700_000_000_000_000_000, [[*range(256)]] * 2),
+    ):
+        old, older = (earlier_run(run_data, name) for name in ("drive", "drive_recovered"))
+        runs = [replace(run, cache=replace(run.cache, stamp_ns=stamp_ns + first_ns)) for run in (old, older)]
+        stamps_of_new = stamp_ns[160:] + first_ns
+        new = replace(
+            run_data.cache, stamp_ns=stamps_of_new, bag=np.zeros(160, np.int64), index=index_of("drive_grown")
+        )
+        found = earlier_pairs(runs, new, np.arange(10), 5.0, LabelBank((), (), (), run_data.bank), 20.0, keep_all)
+        assert [part.train.tolist() for part in found] == rows
+        assert [len(part.val) for part in found] == [0 if len(found) == 1 else 64] * len(found)
 
 
 def test_a_run_without_its_pairs_is_refused_with_the_way_out(

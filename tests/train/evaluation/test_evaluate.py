@@ -188,6 +188,18 @@ def test_what_is_refused_is_refused_in_one_line(bundle: Path, rooms: Path, rooms
         evaluate(bundle, [rooms, rooms])
 
 
+def test_a_name_beside_its_synonym_in_a_label_file_is_refused(bundle: Path, rooms: Path, tmp_path: Path) -> None:
+    """They are one vector: with two rows of it, half of what is right would count as wrong."""
+    file = tmp_path / "labels.yaml"
+    file.write_text("labels: [red, green, Crimson]")
+    with pytest.raises(
+        UserError, match=r"labels 'red', 'Crimson' are one label of the bundle, 'red', and .*: keep one"
+    ):
+        evaluate(bundle, [rooms], labels=file)
+    file.write_text("labels: [Crimson, green]")
+    assert evaluate(bundle, [rooms], labels=file)["labels"] == ["red", "green"]
+
+
 def test_the_command_prints_writes_and_draws(
     bundle: Path, rooms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
