@@ -6,10 +6,9 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import yaml
-
 from edgevl_core.adaptation.records import BundleRef, Plan, log_file, plan_file, progress_file, read
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.promise import read_promise
 
 PLAN_SUFFIX = ".plan.json"
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -126,8 +125,5 @@ def without(bags: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
 
 def _messages(bag: Path) -> int:
     """Number of messages by the bag's metadata; 0 where that cannot be read: no bag to train on."""
-    try:
-        content = yaml.safe_load((bag / "metadata.yaml").read_text())
-        return int(content["rosbag2_bagfile_information"]["message_count"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
-        return 0
+    promise, _ = read_promise(bag / "metadata.yaml")
+    return sum(promise.by_topic.values())

@@ -8,7 +8,9 @@ imported here.
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -31,6 +33,8 @@ from edgevl_core.base.errors import UserError
 
 Tell = Callable[[Progress], None]
 CANCELLED = 130
+TELL_AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Waits before the end is told again, where it could not be written."""
 
 
 class Cancelled(Exception):
@@ -62,19 +66,17 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _cancel)
     tell = _teller(progress_file(plan.run))
     try:
-        made = adapt(plan, SshHost(plan.remote) if plan.remote else LocalHost(plan.program), tell)
+        end = adapt(plan, SshHost(plan.remote) if plan.remote else LocalHost(plan.program), tell)
     except Cancelled:
-        tell(Progress(state="cancelled", exit_code=CANCELLED))
+        end = Progress(state="cancelled", exit_code=CANCELLED)
     except Failed as error:
-        tell(Progress(state="failed", message=str(error), exit_code=error.code))
-    except (StepFailed, OSError) as error:
+        end = Progress(state="failed", message=str(error), exit_code=error.code)
+    except (StepFailed, OSError, UserError) as error:
         reason = last_line(log_file(plan.run))
         code = error.code if isinstance(error, StepFailed) else 1
-        tell(Progress(state="failed", message=f"{error}: {reason}" if reason else str(error), exit_code=code))
-    else:
-        tell(made)
-        return 0
-    return 1
+        end = Progress(state="failed", message=f"{error}: {reason}" if reason else str(error), exit_code=code)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # nothing is left to cancel, and how it ended is told
+    return 0 if _told(progress_file(plan.run), end) and end.state == "succeeded" else 1
 
 
 def adapt(plan: Plan, host: Host, tell: Tell) -> Progress:
@@ -137,7 +139,7 @@ def _status(host: Host, out: str) -> Progress | None:
     try:
         return parse(Progress, content, f"{out}/status.json") if content else None
     except UserError as error:  # told, and no reason to lose sight of the training
-        print(f"error: {error}", flush=True)
+        _say(f"error: {error}")
         return None
 
 
@@ -156,7 +158,7 @@ def compare(plan: Plan, host: Host, made: Progress, on_step: Callable[[str], Non
         output = call(host.command([*host.program, *arguments, "--", candidate, *bags]), host.stdin, subprocess.PIPE)
         compared = comparisons(plan.held_back, output, f"edgevl evaluate {candidate} --against {current}")
         for each in compared:
-            print(f"{each.bag}: agreement with the teacher {each.candidate}, now {each.current}", flush=True)
+            _say(f"{each.bag}: agreement with the teacher {each.candidate}, now {each.current}")
     except (StepFailed, UserError) as error:
         return f"the comparison failed ({error}: {last_line(log_file(plan.run))})"
     return verdict(compared, plan.min_gain, plan.max_loss)
@@ -167,7 +169,34 @@ def _comparing(text: str) -> dict[str, str]:
 
 
 def _teller(file: Path) -> Tell:
-    return lambda progress: write(file, progress)
+    """What writes progress to ``file``; a disk that is full for a while costs a word, not the adaptation."""
+
+    def tell(progress: Progress) -> None:
+        try:
+            write(file, progress)
+        except UserError as error:
+            _say(f"error: {error}")
+
+    return tell
+
+
+def _told(file: Path, end: Progress) -> bool:
+    """Write how it ended, again after a while where that fails; whether it could be written."""
+    for wait_s in (0.0, *TELL_AGAIN_S):
+        time.sleep(wait_s)
+        try:
+            write(file, end)
+        except UserError as error:
+            _say(f"error: {error}")
+        else:
+            return True
+    return False
+
+
+def _say(text: str) -> None:
+    """A line for the log, which lies on the same disk: where that is full the line is lost."""
+    with suppress(OSError):
+        print(text, flush=True)
 
 
 def _cancel(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -11,19 +11,26 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.bundle.files import STUDENT_FP32, STUDENT_INT8
+from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import real_path
 from edgevl_core.bundle.signature import signed_manifest
 from edgevl_core.bundle.student_bundle import Precision, load_bundle
+from edgevl_core.bundle.text_encoder import TEXT_ENCODER_FILE, OnnxTextEncoder
+from edgevl_core.bundle.vocabulary import check_encoder
 from edgevl_core.engine import CPU_ONLY, ENGINES
 
 
 class Limits(NamedTuple):
-    """What a self-test may take: processor time, time, and memory beside six times the size of both students."""
+    """What a self-test may take: processor time, time, and memory beside six times the size of both students.
+
+    Once the students are through, a text encoder may take six times its own size more.
+    """
 
     processor_s: int = 20
     wall_s: int = 60
@@ -39,7 +46,8 @@ class Tried(NamedTuple):
 
 LIMITS = Limits()
 _OK = "ok "
-_TIMES_STUDENTS = 6  # as stored, as the runtime packs them, and their activations
+_STUDENTS = (STUDENT_INT8, STUDENT_FP32)
+_TIMES_NETWORKS = 6  # as stored, as the runtime packs them, and their activations
 
 
 def try_bundle(
@@ -54,7 +62,7 @@ def try_bundle(
 ) -> Tried:
     """Load a bundle in a child process, both students, as :func:`edgevl_core.bundle.student_bundle.load_bundle` does.
 
-    What is meant for a GPU is tried on the CPU.
+    What is meant for a GPU is tried on the CPU. A text encoder makes the vector of the bank's first label again.
 
     Returns:
         What was verified, as the child read it.
@@ -108,24 +116,41 @@ def _refused(path: Path, what: str) -> UserError:
 def main(request: str) -> int:
     """The child: exit code 0 and what was verified, or 2 and why the bundle is refused."""
     os.nice(5)  # the robot's own work goes first
-    limits, arguments = json.loads(request)
-    path = Path(arguments.pop("path"))
-    _limit(path, Limits(*limits))
+    given, arguments = json.loads(request)
+    limits, path = Limits(*given), Path(arguments.pop("path"))
+    _limit_time(limits)
+    _limit_memory(path, limits, _STUDENTS)
     try:
-        manifest = load_bundle(path, **arguments).manifest
+        bundle = load_bundle(path, **arguments)
+        if bundle.text_encoder is not None and find_spec("tokenizers") is not None:  # else it cannot run here at all
+            # Only now, as it is known that the bundle lists it: any other file would buy the students memory.
+            _limit_memory(path, limits, (*_STUDENTS, TEXT_ENCODER_FILE))
+            _try_text_encoder(bundle.label_bank, bundle.text_encoder)
     except UserError as error:
         print(error)
         return 2
-    print(_OK + json.dumps(Tried(manifest.bundle_id, manifest.unchecked)))
+    print(_OK + json.dumps(Tried(bundle.manifest.bundle_id, bundle.manifest.unchecked)))
     return 0
 
 
-def _limit(path: Path, limits: Limits) -> None:
-    students = [path / name for name in (STUDENT_INT8, STUDENT_FP32)]
-    size = sum(student.stat().st_size for student in students if student.is_file())
-    # Memory that the process can write to, not its mappings of files and libraries.
-    most = limits.memory_bytes + _TIMES_STUDENTS * size
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+def _try_text_encoder(bank: LabelBank, directory: Path) -> None:
+    try:
+        check_encoder(bank, OnnxTextEncoder(directory))
+    except UserError as error:
+        raise UserError(one_line(f"{directory}: {error}")) from error
+    except Exception as error:  # foreign bytes can make the libraries raise anything
+        raise _refused(directory, f"of {TEXT_ENCODER_FILE} ended with {one_line(str(error), 150)}") from error
+
+
+def _limit_memory(path: Path, limits: Limits, networks: Sequence[str]) -> None:
+    """Memory that the process can write to, not its mappings of files and libraries."""
+    size = sum((path / name).stat().st_size for name in networks if (path / name).is_file())
+    most = limits.memory_bytes + _TIMES_NETWORKS * size
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def _limit_time(limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limits.processor_s, limits.processor_s))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.alarm(limits.wall_s)  # also where the parent is gone

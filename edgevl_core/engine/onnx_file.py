@@ -33,6 +33,8 @@ OPERATORS = QUANTISED | frozenset(_PURE.split())
 DOMAINS = ("", "ai.onnx")
 MAX_FIELDS = 2_000_000  # a network has some ten thousand; more only cost time
 _EXTERNAL, _TEXT = 1, 8  # TensorProto.DataLocation.EXTERNAL, TensorProto.DataType.STRING
+_MAX_NUMBER = (1 << 29) - 1  # of a field. Of a longer one protobuf keeps the lower bits: it would be another field
+_ENUM_BITS = 0xFFFFFFFF  # what protobuf keeps of an enum, or of a number of 32 bits
 
 
 @dataclass
@@ -125,7 +127,11 @@ class _Reader:
         return UserError(f"{self._path} holds {what}, which no student needs: it is refused; make the bundle again")
 
     def _fields(self, data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-        """Field number and value: a number, or the bytes of text, message or packed numbers."""
+        """Field number and value: a number, or the bytes of text, message or packed numbers.
+
+        What is read here must be what protobuf reads, or the file is refused. Numbers of fixed size come as 0: none
+        is looked at, and where text or a message should be protobuf passes them over.
+        """
         position, end = 0, len(data)
         while position < end:
             self._fields_left -= 1
@@ -133,10 +139,11 @@ class _Reader:
                 raise self._refusal(f"more than {MAX_FIELDS} fields")
             key, position = _varint(data, position)
             number, wire = key >> 3, key & 7
-            value: int | memoryview
+            if not 1 <= number <= _MAX_NUMBER:
+                raise ValueError(f"field number {number}, 1 to {_MAX_NUMBER} are accepted")
             if wire == 0:
                 value, position = _varint(data, position)
-                yield number, value
+                yield number, value & _ENUM_BITS
                 continue
             if wire == 2:
                 length, position = _varint(data, position)
@@ -146,7 +153,7 @@ class _Reader:
                 raise ValueError(f"unknown wire type {wire}")
             if position + length > end:
                 raise ValueError("it ends too early")
-            yield number, data[position : position + length]
+            yield number, data[position : position + length] if wire == 2 else 0
             position += length
 
 

@@ -6,13 +6,12 @@ pair_logger puts into each segment. So a log is kept for good by renaming it or 
 
 import os
 import re
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
-from mcap.exceptions import McapError
 from mcap.records import Metadata
 from mcap.stream_reader import StreamReader
 
@@ -22,6 +21,7 @@ from edgevl_core.pairlog.metadata import METADATA_NAME
 
 MARK = "edgevl_pair_log"
 """Name of the MCAP metadata record by which a log of pair_logger is known."""
+_MARKED_BYTES = 100_000  # of a segment: header and mark take some hundred
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,10 @@ def _leftovers(path: Path) -> list[Path]:
 
 def _is_marked(segment: Path) -> bool:
     """Whether the mark is where pair_logger puts it: behind the header. A cut segment still has it."""
-    with segment.open("rb") as stream:
-        try:
-            records = list(islice(StreamReader(stream).records, 2))
-        except (McapError, struct.error, ValueError):  # not MCAP, or cut before anything was written
-            return False
+    try:
+        with segment.open("rb") as stream:
+            start = BytesIO(stream.read(_MARKED_BYTES))  # whatever lengths it states, no more is read
+        records = list(islice(StreamReader(start, emit_chunks=True).records, 2))
+    except Exception:  # another user's, cut, damaged, or no MCAP: such a file can make the library raise anything
+        return False
     return any(isinstance(record, Metadata) and record.name == MARK for record in records)

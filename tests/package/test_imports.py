@@ -86,7 +86,7 @@ LAYERS = {
 ROOMS: dict[str, dict[str, str]] = {
     "edgevl_core": {
         "__init__": "base bundle camera classify draw pairlog",
-        "adaptation": "base",
+        "adaptation": "base pairlog",
         "bundle": "base camera engine",
         "camera": "base",
         "classify": "base bundle camera",

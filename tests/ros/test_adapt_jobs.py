@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from edgevl_core.adaptation import records
+from edgevl_core.adaptation import records, worker_main
 from edgevl_core.adaptation.adaptation import Adaptation
 from edgevl_core.adaptation.child import Child, born, start_child
 from edgevl_core.adaptation.records import BundleRef, Plan, Progress, Remote
@@ -153,6 +155,50 @@ def test_a_job_that_is_killed_is_told_as_such(tmp_path, plan):
     assert (final.state, final.exit_code) == ("failed", None)
     assert "ended without a word" in final.message
     until(lambda: is_gone(grandchild), "the end of the grandchild")
+
+
+def disk_takes(pid: int, most_bytes: int) -> None:
+    """The process can make no file larger than this: what it meets is what a full disk is."""
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
+
+
+def test_a_disk_that_is_full_for_a_while_costs_no_adaptation(tmp_path, plan):
+    """Neither while the training tells its progress, nor when it tells its end."""
+    adaptation = Adaptation(tmp_path / "runs")
+    adaptation.begin(changed(plan, "", f"until={tmp_path / 'go'}"), 0)
+    until(lambda: (now := adaptation.look()) is not None and now.stage == "distil", "the training")
+    worker = adaptation.memory.job.pid
+    for full in (True, False):
+        disk_takes(worker, 0 if full else resource.RLIM_INFINITY)
+        message = f"full: {full}"
+        records.write(plan.run / "status.json", Progress(state="running", stage="distil", message=message))
+        if full:
+            time.sleep(1.0)  # it looks five times a second
+        else:
+            until(lambda told=message: adaptation.look().message == told, "what it told afterwards")
+    disk_takes(worker, 0)
+    (tmp_path / "go").touch()
+    until(lambda: records.read(Progress, plan.run / "status.json").state == "succeeded", "the bundle")
+    time.sleep(1.0)
+    assert adaptation.look().state == "running"
+    disk_takes(worker, resource.RLIM_INFINITY)
+    final = ended(adaptation)
+    assert (final.state, final.bundle_id) == ("succeeded", "new")
+
+
+def test_an_end_that_cannot_be_told_is_said_in_one_line(tmp_path, plan, monkeypatch, capsys):
+    monkeypatch.setattr(worker_main, "TELL_AGAIN_S", (0.0, 0.0))
+    monkeypatch.setattr(sys, "argv", ["worker_main", str(records.plan_file(plan.run))])
+    records.write(records.plan_file(plan.run), plan)
+    records.progress_file(plan.run).mkdir()  # where a file should be
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert worker_main.main() == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 3
+    assert all(re.fullmatch(r"error: .*progress\.json cannot be written .*", line) for line in lines)
 
 
 def test_a_job_that_ended_by_itself_is_not_cancelled(tmp_path, plan):

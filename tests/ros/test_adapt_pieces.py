@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.signing import new_key
 from edgevl_ros.adaptation.robot_state import labels_topic
 from edgevl_ros.adaptation.settings import AdaptationParameters, settings
+from tests.core.pairlog.test_hostile_metadata import HOSTILE
 
 pytestmark = pytest.mark.unit
 A, B, C = (BundleRef(path=f"/bundles/{name}", id=name) for name in "abc")
@@ -156,7 +158,8 @@ def test_old_runs_go_but_not_what_is_in_use_or_not_ours(tmp_path):
 def make_bag(directory: Path, messages: int) -> Path:
     """A directory with a bag's metadata."""
     directory.mkdir(parents=True)
-    content = {"rosbag2_bagfile_information": {"message_count": messages}}
+    topics = [{"topic_metadata": {"name": "/rgb"}, "message_count": messages}]
+    content = {"rosbag2_bagfile_information": {"message_count": messages, "topics_with_message_count": topics}}
     (directory / "metadata.yaml").write_text(yaml.safe_dump(content))
     return directory
 
@@ -169,6 +172,16 @@ def test_logs_are_adapted_to_once_they_are_closed_and_hold_something(tmp_path):
     (damaged / "metadata.yaml").write_text("{")
     assert runs.closed_logs(tmp_path, "") == [str(tmp_path / "pairs_1"), str(tmp_path / "pairs_3")]
     assert runs.closed_logs(tmp_path, str(tmp_path / "x/../pairs_3")) == [str(tmp_path / "pairs_1")]
+
+
+@pytest.mark.parametrize("name", ["nested", "nested lists", "bomb", "merge bomb", "itself", "not UTF-8", "large"])
+def test_a_foreign_folder_among_the_logs_stops_nobody(tmp_path, name):
+    log, foreign = make_bag(tmp_path / "pairs_1", 4), make_bag(tmp_path / "foreign", 4)
+    text = HOSTILE[name]
+    (foreign / "metadata.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    started_s = time.process_time()
+    assert runs.closed_logs(tmp_path, "") == [str(log)]
+    assert time.process_time() - started_s < 5.0
 
 
 # -- parameters ------------------------------------------------------------------------------------------

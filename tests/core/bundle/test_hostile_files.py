@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -141,6 +142,101 @@ def test_what_no_student_needs_is_refused_before_a_runtime_sees_it(
     message = refusal(bundle)
     assert re.search(reason, message)
     assert name in message
+
+
+# -- what protobuf reads otherwise than it stands there: each is in the file for a real parser ------------------
+
+
+def _varint(number: int) -> bytes:
+    low = number & 0x7F
+    return bytes([low]) if number < 0x80 else bytes([low | 0x80]) + _varint(number >> 7)
+
+
+def _sent(number: int, content: bytes, *, high: int = 0) -> bytes:
+    """A message as a field; ``high``: bits above the 32 that protobuf keeps of field number and wire type."""
+    return _varint(high << 32 | number << 3 | 2) + _varint(len(content)) + content
+
+
+RANDOM = helper.make_node("RandomNormalLike", ["row"], ["random"]).SerializeToString()
+FIXED_32, GROUP, GROUP_END = 5, 3, 4
+
+
+def _with_tensor(last: bytes) -> bytes:
+    """A model's bytes: one tensor more, with these as its last fields."""
+    return _sent(7, _sent(5, numpy_helper.from_array(np.float32([1]), "more").SerializeToString() + last))
+
+
+@pytest.mark.parametrize(
+    ("more", "really", "reason"),
+    [
+        # The later graph is merged into the first, so its nodes count.
+        (_sent(7, _sent(1, RANDOM)), lambda g: g.node[-1].op_type == "RandomNormalLike", "RandomNormalLike"),
+        # A text of fixed size is no text, what was given before stays.
+        (
+            _sent(7, _sent(1, RANDOM + _varint(4 << 3 | FIXED_32) + b"Relu")),
+            lambda g: g.node[-1].op_type == "RandomNormalLike",
+            "a number where a message should be",
+        ),
+        (
+            _sent(7, _varint(100 << 3 | GROUP) + _varint(100 << 3 | GROUP_END) + _sent(1, RANDOM)),
+            lambda g: g.node[-1].op_type == "RandomNormalLike",
+            "unknown wire type 3",
+        ),
+        # Of an enum the lower 32 bits count.
+        (
+            _with_tensor(_varint(14 << 3) + _varint(1 << 32 | TensorProto.EXTERNAL)),
+            lambda g: g.initializer[-1].data_location == TensorProto.EXTERNAL,
+            "data in another file",
+        ),
+        (
+            _with_tensor(_varint(2 << 3) + _varint(1 << 32 | TensorProto.STRING)),
+            lambda g: g.initializer[-1].data_type == TensorProto.STRING,
+            "text as a tensor",
+        ),
+        (
+            _with_tensor(_varint(2 << 3) + _varint(1 << 63 | 1 << 32 | TensorProto.STRING)),
+            lambda g: g.initializer[-1].data_type == TensorProto.STRING,
+            "text as a tensor",
+        ),
+    ],
+    ids=["graph in two", "text of fixed size", "group", "33 bits, external", "33 bits, text", "64 bits, text"],
+)
+def test_what_is_written_so_that_only_protobuf_finds_it_is_refused(
+    bundle: Path, more: bytes, really: Callable[[onnx.GraphProto], bool], reason: str
+) -> None:
+    file = bundle / "student.onnx"
+    inspect_onnx(file)
+    file.write_bytes(file.read_bytes() + more)
+    assert really(onnx.load(str(file), load_external_data=False).graph)
+    with pytest.raises(UserError, match=reason):
+        inspect_onnx(file)
+
+
+@pytest.mark.parametrize("high", [0, 1, 7])
+def test_a_node_whose_field_number_is_too_long_is_refused_and_onnx_runtime_runs_it(tmp_path: Path, high: int) -> None:
+    """The `onnx` package refuses such a number; protobuf's C++, which ONNX Runtime has, keeps its lower 32 bits."""
+    sides = [1, 3]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["row"], ["same"])],
+        "hiding",
+        [helper.make_tensor_value_info("row", TensorProto.FLOAT, sides)],
+        [helper.make_tensor_value_info("random", TensorProto.FLOAT, sides)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    file = tmp_path / "hiding.onnx"
+    file.write_bytes(model + _sent(7, _sent(1, RANDOM, high=high)))
+    session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    assert np.ptp(session.run(None, {"row": np.zeros(sides, np.float32)})[0]) > 0
+    with pytest.raises(UserError, match="field number" if high else "RandomNormalLike"):
+        inspect_onnx(file)
+
+
+@pytest.mark.parametrize("more", [_varint(0) + _varint(1), _varint(2) + _varint(0)], ids=["number", "bytes"])
+def test_a_field_of_number_nought_is_refused(bundle: Path, more: bytes) -> None:
+    file = bundle / "student.onnx"
+    file.write_bytes(file.read_bytes() + more)
+    with pytest.raises(UserError, match="field number 0"):
+        inspect_onnx(file)
 
 
 def test_what_puts_columns_back_into_an_image_is_no_foreign_operator(bundle: Path) -> None:

@@ -14,9 +14,11 @@ from onnx import helper, numpy_helper
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.self_test import LIMITS, try_bundle
 from edgevl_core.bundle.student_bundle import STUDENT_FP32, STUDENT_INT8
+from edgevl_core.bundle.text_encoder import TEXT_ENCODER_FILE
 from edgevl_core.classify.model import load_model
 from edgevl_core.classify.smoothing import Smoother
 from tests.core.tiny import colour_image, reseal, write_colour_bundle, write_student
+from tests.core.tiny_text import write_speaking_bundle, write_text_encoder
 from tests.paths import ROOT
 
 pytestmark = pytest.mark.unit
@@ -28,22 +30,22 @@ def bundle(tmp_path: Path) -> Path:
     return tmp_path / "bundle"
 
 
-def add_work(file: Path, *, side: int, products: int) -> None:
-    """Make a student multiply matrices of ``side`` x ``side`` floats, made on the way, that change nothing."""
+def add_work(file: Path, *, side: int, products: int, some: str = "mean", into: str = "row") -> None:
+    """Make a network multiply matrices of ``side`` x ``side`` floats, made on the way, that change nothing."""
     model = onnx.load(str(file))
     graph = model.graph
-    constants = {"sides": np.array([side, side]), "nothing": np.float32(0), "all": np.array([0, 1])}
+    constants = {"sides": np.array([side, side]), "nought": np.float32(0), "all": np.array([0, 1])}
     graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items())
     # By the pixels, so that no optimiser does it once and for all.
     nodes = [
-        helper.make_node("ReduceMean", ["mean"], ["some"], keepdims=0),
+        helper.make_node("ReduceMean", [some], ["some"], keepdims=0),
         helper.make_node("Expand", ["some", "sides"], ["product0"]),
     ]
     nodes += [helper.make_node("MatMul", [f"product{k}", "product0"], [f"product{k + 1}"]) for k in range(products)]
     nodes += [
-        helper.make_node("ReduceSum", [f"product{products}", "all"], ["sum"], keepdims=0),
-        helper.make_node("Mul", ["sum", "nothing"], ["zero"]),
-        helper.make_node("Add", ["row", "zero"], ["worked"]),
+        helper.make_node("ReduceSum", [f"product{products}", "all"], ["total"], keepdims=0),
+        helper.make_node("Mul", ["total", "nought"], ["zero"]),
+        helper.make_node("Add", [into, "zero"], ["worked"]),
     ]
     graph.node[-1].input[0] = "worked"
     for node in nodes:
@@ -89,9 +91,40 @@ def test_a_network_that_computes_for_ever_is_ended(bundle: Path) -> None:
 def test_a_network_that_takes_all_memory_is_refused(bundle: Path) -> None:
     add_work(bundle / STUDENT_INT8, side=20_000, products=0)  # 1.6 GB
     reseal(bundle)
+    with (bundle / TEXT_ENCODER_FILE).open("wb") as file:  # which the manifest does not list: it buys no memory
+        file.truncate(1 << 30)
     with pytest.raises(UserError) as caught:
         try_bundle(bundle)
     assert str(caught.value).isprintable()
+
+
+@pytest.fixture
+def speaking(tmp_path: Path) -> Path:
+    return write_speaking_bundle(tmp_path / "speaking", ["kitchen", "bathroom"])
+
+
+def test_a_text_encoder_that_computes_for_ever_is_ended(speaking: Path) -> None:
+    try_bundle(speaking)
+    add_work(speaking / TEXT_ENCODER_FILE, side=1024, products=20_000, some="mean", into="sum")
+    reseal(speaking)
+    with pytest.raises(UserError, match=r"self-test took more than 3 s of processor time"):
+        try_bundle(speaking, limits=LIMITS._replace(processor_s=3))
+
+
+def test_a_text_encoder_that_is_not_the_label_bank_s_or_fails_is_refused(speaking: Path, tmp_path: Path) -> None:
+    whole = (speaking / TEXT_ENCODER_FILE).read_bytes()
+    other = write_text_encoder(tmp_path / "other", 3, seed=1)
+    (speaking / TEXT_ENCODER_FILE).write_bytes((other / TEXT_ENCODER_FILE).read_bytes())
+    reseal(speaking)
+    with pytest.raises(UserError, match=r"speaking: the text encoder does not reproduce .* 'kitchen'"):
+        try_bundle(speaking)
+    model = onnx.load_model_from_string(whole)
+    table = next(tensor for tensor in model.graph.initializer if tensor.name == "table")
+    table.CopyFrom(numpy_helper.from_array(np.ones((1, 3), np.float32), "table"))  # no letter is in it
+    onnx.save(model, str(speaking / TEXT_ENCODER_FILE))
+    reseal(speaking)
+    with pytest.raises(UserError, match=rf"self-test of {TEXT_ENCODER_FILE} ended with .*Gather"):
+        try_bundle(speaking)
 
 
 def test_the_child_ends_by_itself_where_its_parent_is_gone(bundle: Path) -> None:

@@ -1,11 +1,13 @@
 """Retention: the oldest closed logs of ours go, no more than needed, and nothing else ever."""
 
 import os
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mcap.writer import CompressionType, Writer
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.pairlog import retention
@@ -105,6 +107,26 @@ def test_nothing_else_is_touched(tmp_path: Path) -> None:
     assert stored_logs(tmp_path) == []
     assert make_room(tmp_path, 0) == []
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("compression", list(CompressionType))
+def test_a_bag_of_another_recorder_stays_however_damaged(tmp_path: Path, compression: CompressionType) -> None:
+    """Such a bag begins with a chunk, which is not unpacked."""
+    whole = BytesIO()
+    writer = Writer(whole, chunk_size=100_000, compression=compression)
+    writer.start(profile="ros2", library="rosbag2")
+    channel = writer.register_channel(RGB_TOPIC, "cdr", writer.register_schema(IMAGE, "ros2msg", b"x"))
+    for number in range(20):
+        writer.add_message(channel, number, bytes(range(256)), number)
+    writer.finish()
+    bag = tmp_path / "recorded/recorded_0.mcap"
+    bag.parent.mkdir()
+    for start in range(0, 240, 8):
+        damaged = bytearray(whole.getvalue())
+        damaged[start : start + 8] = bytes(byte ^ 0xFF for byte in damaged[start : start + 8])
+        bag.write_bytes(damaged)
+        assert make_room(tmp_path, 0) == []
+    assert bag.exists()
 
 
 def test_a_log_that_a_power_cut_ended_can_go(tmp_path: Path) -> None:
