@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from edgevl_cli.tables import plain_console
 
 SEEDS = "0,1,2"
 OF_ABLATION = {  # option -> what one run takes in its place
@@ -67,7 +68,7 @@ def show_ablation(result: Mapping[str, Any], out: Path) -> None:
     table.add_section()
     for gain, values in result["gain"].items():
         table.add_row(gain, *(spread_text(values[name], signed=True) for name in shown))
-    console = Console()
+    console = plain_console()
     console.print(table)
     console.print("a gain smaller than its spread is no gain")
     print(f"all figures: {out}/ablation.json; look at {out}/ablation.png")

@@ -116,9 +116,9 @@ def _draw(drawn: Sequence[tuple[Seen, "Scene"]], sheet: Path) -> None:
 
 
 def _show(answers: Sequence[tuple[str, "Scene"]], losses: Sequence[str], sheet: Path | None) -> None:
-    from rich.console import Console
+    from edgevl_cli.tables import plain_console
 
-    Console().print(_one_by_one(answers) if len(answers) <= LISTED else _by_label(answers))
+    plain_console().print(_one_by_one(answers) if len(answers) <= LISTED else _by_label(answers))
     for loss in losses:
         print(f"warning: {loss}")
     if sheet is not None:

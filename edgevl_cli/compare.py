@@ -89,8 +89,9 @@ def command(
 
 def show_comparison(result: Mapping[str, Any], out: Path) -> None:
     """A line for each recipe and fraction, int8: accuracy with its spread, held-out words, size and time; verdicts."""
-    from rich.console import Console
     from rich.table import Table
+
+    from edgevl_cli.tables import plain_console
 
     where = f"test: {', '.join(result['test'])}" if result["test"] else "validation pairs, against the teacher"
     seeds = ", ".join(map(str, result["seeds"]))
@@ -105,8 +106,7 @@ def show_comparison(result: Mapping[str, Any], out: Path) -> None:
             size = (f"{sizes['int8']['bytes'] / 1e6:.1f}", f"{sizes['int8']['ms'][1]:.2f}")
             table.add_row(recipe, percent, *(spread_text(row[name]) for name in figures), *size)
         table.add_section()
-    console = Console()
-    console.print(table)
+    plain_console().print(table)
     print("%: of the training pairs; held-out: agreement with the teacher among words that nothing was learned by")
     for each in result["verdicts"].values():
         print(each["sentence"])

@@ -1,7 +1,5 @@
 """How the command line shows things: progress with the time left, results for people or for machines."""
 
-import json as json_module
-import math
 import sys
 import threading
 import time
@@ -14,6 +12,7 @@ import typer
 
 from edgevl_core.base.atomic import atomic_write, check_place, writing
 from edgevl_core.base.errors import UserError
+from edgevl_core.base.json_text import to_json
 from edgevl_core.base.sizes import duration, size
 
 __all__ = [
@@ -81,21 +80,6 @@ def write_json(numbers: Mapping[str, Any], path: Path | None) -> None:
         atomic_write(path, text.encode())
 
 
-def to_json(value: Any, indent: int | None = None) -> str:
-    """``value`` as JSON of any reader: paths as strings, and null for what is no number, which JSON has no word for."""
-    return json_module.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
-
-
 def html_file(path: Path) -> Path:
     """``path``, where it is one of a page in a directory that is there: said before anything slow is done."""
     if path.suffix != ".html" or not path.parent.is_dir():
@@ -115,7 +99,7 @@ def progress(description: str) -> Iterator[OnProgress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True))
     task = bar.add_task(description, total=None)
 

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-
-from edgevl_cli.tables import figure_table
+from edgevl_cli.tables import figure_table, plain_console
 
 COLUMNS = {"rgb": "RGB", "depth": "depth", "rgbd": "both", "rgb_dim": "RGB\ndim", "rgbd_dim": "both\ndim"}
 
@@ -22,10 +20,10 @@ def show_decision(decision: Mapping[str, Any]) -> None:
         cells = (_cell(row, column) for column in COLUMNS)
         dim = "" if row["teacher_dim"] is None else _percent(row["teacher_dim"])
         table.add_row(name, str(row["pairs"]), dim, *cells)
-    console = Console()
+    console = plain_console()
     console.print(table)
     colour = "green" if decision["deploy"] else "yellow"
-    console.print(f"[bold {colour}]{decision['sentence']}[/bold {colour}]", highlight=False)
+    console.print(decision["sentence"], style=f"bold {colour}", highlight=False)
 
 
 def _cell(row: Mapping[str, Any], column: str) -> str:

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from edgevl_cli.tables import MODALITIES, figure_table, show_losses
+from edgevl_cli.tables import MODALITIES, figure_table, plain_console, show_losses
 
 _HEADLINES = (
     *("top1", "macro", "top1_all_frames", "macro_all_frames", "teacher_agreement", "teacher_cosine"),
@@ -20,7 +19,7 @@ def show_evaluation(numbers: Mapping[str, Any]) -> None:
     """What :func:`edgevl_train.evaluation.evaluate.evaluate` found."""
     from edgevl_train.evaluation.metrics.summary import MIN_FURNITURE, why_no_truth
 
-    console = Console()
+    console = plain_console()
     console.print(f"{numbers['model']}: {numbers['samples']} pairs, {len(numbers['labels'])} labels")
     if "note" in numbers:
         console.print(f"note: {numbers['note']}; what stands under depth says nothing", highlight=False)
@@ -34,7 +33,6 @@ def show_evaluation(numbers: Mapping[str, Any]) -> None:
         if bags := ", ".join(each.get("trained_on", ())):
             console.print(
                 f"note: {each['model']} was trained on {bags}: figures there say nothing of other places",
-                markup=False,
                 highlight=False,
             )
     if numbers["other_rooms"]:
@@ -51,10 +49,10 @@ def show_evaluation(numbers: Mapping[str, Any]) -> None:
     if numbers["teacher_cosine_of_mean"] is not None:
         console.print(f"teacher cosine of the best constant embedding: {numbers['teacher_cosine_of_mean']:.3f}")
     if numbers["against"] is None:
-        console.print(f"[yellow]{why_no_truth(numbers)}; no --teacher: nothing to compare with[/yellow]")
+        console.print(f"{why_no_truth(numbers)}; no --teacher: nothing to compare with", style="yellow")
         return
     if numbers["labelled"] and numbers["against"] == "teacher":
-        console.print(f"[yellow]{why_no_truth(numbers)}[/yellow]")
+        console.print(why_no_truth(numbers), style="yellow")
     against = "the true rooms" if numbers["against"] == "truth" else "the teacher's answers"
     console.print(f"below: against {against}")
     console.print(_by_label(numbers["per_class"]))

@@ -90,8 +90,9 @@ def _draw(drive: "Drive", file: Path) -> None:
 
 
 def _show(drive: "Drive", out: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from edgevl_cli.tables import plain_console
 
     title = f"{len(drive.rooms.rooms())} rooms from {len(drive.way)} of {drive.frames} frames"
     table = Table(title=title, title_justify="left")
@@ -101,7 +102,7 @@ def _show(drive: "Drive", out: Path) -> None:
         inside = f"{room.pose_m[0]:.2f}, {room.pose_m[1]:.2f}"
         cells = (f"{room.probability:.2f}", f"{room.area_m2:.1f}", f"{room.weight:.1f}", inside)
         table.add_row(str(room.id), room.label, *cells)
-    Console().print(table)
+    plain_console().print(table)
     for note in drive.notes:
         print(f"note: {note}")
     print(f"look at {out / PICTURE}; masks, polygons and goals for nav2: {out / EXPORT}")

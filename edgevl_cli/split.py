@@ -174,9 +174,7 @@ def _show(
     base_speed: float,
     chosen: "Mapping[float, Measured]",
 ) -> None:
-    from rich.console import Console
-
-    from edgevl_cli.tables import figure_table
+    from edgevl_cli.tables import figure_table, plain_console
 
     columns = ("sent", "bytes", "ms\nhere", "ms\nthere", *(f"ms at\n{each:g} Mbit/s" for each in speeds))
     title = f"{file.name} cut in two; the base station is {base_speed:g} times as fast"
@@ -186,7 +184,7 @@ def _show(
         shape = "x".join(map(str, way.shape[1:]))
         there = f"{way.back_ms / base_speed:.2f}"
         table.add_row(_name(way, ways), shape, str(way.bytes), f"{way.front_ms:.2f}", there, *total)
-    Console().print(table)
+    plain_console().print(table)
     print("*: the least time for one image. Timed here with one thread; the link's own delay is not in it.")
 
 

@@ -20,6 +20,11 @@ SKIPPED = 5  # so many are told one by one
 MODALITIES: "dict[Modality, str]" = {"rgb": "RGB", "depth": "depth", "rgbd": "RGB + depth"}
 
 
+def plain_console() -> Console:
+    """Shows names and paths as they are: no "[old]" is taken for markup, no ":house:" for a picture."""
+    return Console(markup=False, emoji=False)
+
+
 def figure_table(title: str, *columns: str) -> Table:
     """A table whose first column is text and whose others are figures."""
     table = Table(title=title, title_justify="left")
@@ -40,7 +45,7 @@ def show_log(info: "LogInfo", signs: "Iterable[Sign]") -> None:
     """A bag: topics, pairs, coverage, and its health in words."""
     from edgevl_core.log_view.health import LOST
 
-    console = Console()
+    console = plain_console()
     start = datetime.fromtimestamp(info.start_ns / 1e9, tz=timezone.utc)
     console.print(
         f"{info.path}: {info.messages} messages, {size(info.bytes)} in {info.segments} segments, "
@@ -73,7 +78,7 @@ def show_log(info: "LogInfo", signs: "Iterable[Sign]") -> None:
 
 def show_losses(losses: Iterable[str], bag: str = "") -> None:
     """What a reader has lost, one line each; ``bag`` names it where there are several."""
-    console = Console()
+    console = plain_console()
     for loss in losses:
         text = Text("lost: ", style="yellow").append(f"{bag}: {loss}" if bag else loss, style="default")
         console.print(text, soft_wrap=True)
@@ -81,7 +86,7 @@ def show_losses(losses: Iterable[str], bag: str = "") -> None:
 
 def show_bundle(path: Path, manifest: "Manifest") -> None:
     """A bundle: what the student is, its files, its figures, where it came from."""
-    console = Console(markup=False)
+    console = plain_console()
     p = manifest.preprocess
     console.print(f"{path}: bundle {manifest.bundle_id}, schema {manifest.schema_version}", highlight=False)
     if manifest.unchecked:

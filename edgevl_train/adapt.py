@@ -116,6 +116,7 @@ def adapt(  # noqa: PLR0913 - what a run is made of, where it goes, and who hear
         decision = json.loads((out / "report.json").read_text(encoding="utf-8"))["decision"]
         refused = "" if decision["deploy"] else decision["sentence"]
         progress.result(bundle, manifest.bundle_id, decision["sentence"], refused)
+        write_report(out)  # last: a picture that cannot be drawn is to cost no bundle
     return bundle
 
 
@@ -203,7 +204,6 @@ def _deliver(setup: Setup, gathered: TrainingInputs, trained: _Trained, out: Pat
         "wall_s": progress.wall_s(),
     }
     write_json(out / "report.json", _report(gathered, trained) | ending)
-    write_report(out)
     answers = gathered.coverage.as_report()["labels"]
     training = {"answers": answers, "warnings": warnings, "decision": decision.sentence}
     return deliver(setup, gathered, exported, training, out)

@@ -14,6 +14,7 @@ from typing import Any
 from edgevl_core.base.atomic import atomic_write, check_place
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
+from edgevl_core.base.json_text import to_json
 from edgevl_core.bundle.labels import load_labels
 from edgevl_train.data.cache import hash_bag
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe
@@ -196,8 +197,8 @@ def read_inputs(run: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
-    atomic_write(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    """Write JSON, whole or not at all; see :func:`edgevl_core.base.json_text.to_json`."""
+    atomic_write(path, (to_json(content, indent=2) + "\n").encode())
 
 
 def software_versions() -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgevl_cli.benchmark.run import ONNX_RUNTIME, OPENVINO, PYTORCH
 from edgevl_core.base.atomic import atomic_write
+from edgevl_core.draw.plot_text import as_written
 
 _COLOURS = {"float": "#4c72b0", "int8": "#c44e52", "int8 dynamic": "#dd8452", "int8 QAT": "#55a868"}
 _FILLS = {OPENVINO: "white", PYTORCH: "0.75"}
@@ -63,7 +64,7 @@ def _latency(axes: Any, numbers: Mapping[str, Any]) -> None:
             place = {"xytext": (7, -3), "ha": "left", "va": "top"}
         else:
             place = {"xytext": (-7, 0), "ha": "right", "va": "center"}
-        axes.annotate(name, at, textcoords="offset points", fontsize=8, **place)
+        axes.annotate(as_written(name), at, textcoords="offset points", fontsize=8, **place)
     axes.set(xscale="log", yscale="log", xlabel="file, MB", ylabel="ms an image", title="latency against size")
     axes.margins(0.1, 0.12)
     sizes_mb = [row["bytes"] / 1e6 for row in numbers["rows"]]

@@ -8,11 +8,12 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from edgevl_cli.benchmark.files import DYNAMIC, FLOAT, TRAINED
 from edgevl_cli.benchmark.run import ONNX_RUNTIME
 from edgevl_cli.console import size
-from edgevl_cli.tables import figure_table
+from edgevl_cli.tables import figure_table, plain_console
 
 _SMALL_SHARE = 0.01
 _NAME_WIDTH = 8  # of a teacher at the head of a column
@@ -20,7 +21,7 @@ _NAME_WIDTH = 8  # of a teacher at the head of a column
 
 def show(numbers: Mapping[str, Any], console: Console | None = None) -> None:
     """The machine, the table of models or of students, the node's path, what was left out and why."""
-    console = console or Console()
+    console = console or plain_console()
     m, settings = numbers["machine"], numbers["settings"]
     console.print(
         f"{m['cpu']}, {m['cores']} cores, {' '.join(m['flags']) or 'no integer instructions known'}; "
@@ -33,19 +34,20 @@ def show(numbers: Mapping[str, Any], console: Console | None = None) -> None:
         highlight=False,
     )
     if numbers["busy"]:
-        console.print("[yellow]other programs were running: trust ratios, and times no further than their quartiles[/]")
+        warning = "other programs were running: trust ratios, and times no further than their quartiles"
+        console.print(warning, style="yellow")
     for table in _tables(numbers):
         console.print()
         console.print(table)
     for line in numbers["left_out"]:
-        console.print(f"[yellow]left out:[/yellow] {line}", highlight=False)
+        console.print(Text("left out: ", style="yellow").append(line, style="default"))
     if numbers["budget"] is not None:
         console.print(_budget(numbers["budget"], numbers["students"]), highlight=False)
 
 
 def show_operators(name: str, found: Mapping[str, Sequence[Mapping[str, Any]]], console: Console | None = None) -> None:
     """A table for each of a model's files; operators below one per cent are summed up."""
-    console = console or Console()
+    console = console or plain_console()
     for precision, operators in found.items():
         total_ms = sum(entry["ms"] for entry in operators)
         title = f"{name} {precision}, {ONNX_RUNTIME}: {total_ms:.2f} ms"
@@ -83,7 +85,7 @@ def _models(rows: Sequence[Mapping[str, Any]]) -> Table:
         if row["model"] != last:
             last = row["model"]
             table.add_section()
-            table.add_row(f"[bold]{last}[/bold]\n{_size(row)}")
+            table.add_row(Text.assemble((last, "bold"), f"\n{_size(row)}"))
         gain = row["times_faster_than_float"]
         runtime = "" if row["runtime"] == ONNX_RUNTIME else f" {row['runtime']}"
         table.add_row(

@@ -3,17 +3,20 @@
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.base.resources import resource
 from edgevl_core.base.yaml_text import load_yaml
+from edgevl_core.bundle.manifest import plain_text
 
 DEFAULT_TEMPLATES = ("a photo of {a} {}",)
 _VOWELS = "aeiou"
+# White space as single spaces: a YAML block ends in a line break, which neither bank nor manifest takes.
+Words = Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
 
 
 class Label(BaseModel):
@@ -28,10 +31,10 @@ class Label(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1)
-    words: tuple[str, ...] = ()
-    prompts: tuple[str, ...] = ()
-    synonyms: tuple[str, ...] = ()
+    name: Words = Field(min_length=1)
+    words: tuple[Words, ...] = ()
+    prompts: tuple[Words, ...] = ()
+    synonyms: tuple[Words, ...] = ()
 
 
 class LabelSet(BaseModel):
@@ -44,7 +47,7 @@ class LabelSet(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    templates: tuple[str, ...] = DEFAULT_TEMPLATES
+    templates: tuple[Words, ...] = DEFAULT_TEMPLATES
     labels: tuple[Label, ...]
 
     @property
@@ -91,11 +94,12 @@ def label_file(path: Path | str) -> Path:
 
 
 def load_labels(path: Path | str) -> LabelSet:
-    """Read and check a label file, or the shipped one of a bare name.
+    """Read and check a label file, or the shipped one of a bare name; white space becomes single spaces.
 
     Raises:
-        UserError: no such file, not YAML, unknown keys, no labels, a template without ``{}``, or a name or
-            synonym that occurs twice (compared by :func:`normalise_word`).
+        UserError: no such file, not YAML, unknown keys, no labels, a template without ``{}``, a text that is blank or
+            that no bundle takes (:func:`edgevl_core.bundle.manifest.plain_text`), or a name or synonym that occurs
+            twice (compared by :func:`normalise_word`).
     """
     path = label_file(path)
     if not path.is_file():
@@ -132,9 +136,20 @@ def _check(label_set: LabelSet, path: Path) -> None:
     without = [template for template in label_set.templates if "{}" not in template]
     if without or not label_set.templates:
         raise UserError(f"labels file {path}: templates {without} have no '{{}}' for the label's name; add it")
-    blank = [label.name for label in label_set.labels if not normalise_word(label.name)]
-    if blank:
-        raise UserError(f"labels file {path}: a label's name is blank; give it a name")
+    for label in label_set.labels:
+        if not normalise_word(label.name):
+            raise UserError(f"labels file {path}: a label's name is blank; give it a name")
+        if not all(map(normalise_word, (*label.words, *label.prompts, *label.synonyms))):
+            raise UserError(
+                f"labels file {path}: among words, prompts and synonyms of {one_line(label.name, 40)!r} one is blank; "
+                "leave it out"
+            )
+    texts = (text for label in label_set.labels for text in (label.name, *label.synonyms, *label_set.texts(label)))
+    for text in (*label_set.templates, *texts):  # what will stand in the bundle
+        try:
+            plain_text(text)
+        except ValueError as error:
+            raise UserError(f"labels file {path}: {one_line(text, 80)!r}: {error}; correct it") from error
     words = (word for label in label_set.labels for word in (label.name, *label.synonyms))
     if twice := repeated(words):
         raise UserError(

@@ -59,7 +59,7 @@ def ablate(  # noqa: PLR0913  (the options of the command line)
         What ablation.json holds: ``rows``: row -> figure -> {"mean", "std", "values"}; ``gain``: the paired differences
         between the rows of int8 that take ever more training, and every variant's rows - the recipe's, likewise. A
         figure is validation_agreement_<modality>, validation_cosine_<modality>, and with ``test`` top1_<modality>,
-        modality rgb, depth or mean.
+        modality rgb, depth or mean. ``std`` of one seed is NaN, and null in the file.
 
     Raises:
         UserError: wrong input, as for :func:`edgevl_train.adapt.adapt`; no seeds, one named twice; stage2.epochs = 0;

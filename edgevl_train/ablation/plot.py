@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevl_core.base.atomic import atomic_write
+from edgevl_core.draw.plot_text import as_written
 
 _COLOURS = {"rgb": "#c44e52", "depth": "#4c72b0"}
 
@@ -35,12 +36,14 @@ def draw_ablation(result: Mapping[str, Any], path: Path) -> None:
         for x, figures in zip(at, found):
             axes.plot([x] * len(figures["values"]), figures["values"], "k.", markersize=4)
             lowest = min(lowest, *figures["values"])
-    axes.set_xticks(range(len(rows)), [result["names"][row].replace(", ", ",\n") for row in rows], fontsize=8)
+    names = [as_written(result["names"][row].replace(", ", ",\n")) for row in rows]
+    axes.set_xticks(range(len(rows)), names, fontsize=8)
     axes.set_ylim(max(0.0, lowest - 0.15), 1.0)
     where = (
         f"top-1 on {', '.join(result['test'])}" if result["test"] else "agreement with the teacher, validation pairs"
     )
-    axes.set_title(f"{where}; training seeds {', '.join(map(str, result['seeds']))}", fontsize=10)
+    title = f"{where}; training seeds {', '.join(map(str, result['seeds']))}"
+    axes.set_title(as_written(title), fontsize=10)
     axes.legend(fontsize=8, loc="lower left")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)

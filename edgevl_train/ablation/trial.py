@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -66,7 +67,7 @@ class Trial:
         if (directory / FIGURES_FILE).is_file():
             known = json.loads((directory / FIGURES_FILE).read_text(encoding="utf-8"))
             if known.get("test") == list(self.test):
-                return dict(known["rows"])
+                return {row: _numbers(values) for row, values in known["rows"].items()}
             files = {row: directory / f"{row}.onnx" for row in known["rows"]}  # other bags judge anew what is trained
         if not files or not all(file.is_file() for file in files.values()):
             files = train(self, recipe, directory)
@@ -160,3 +161,8 @@ def of_variant(trial: Trial, recipe: Recipe, directory: Path) -> dict[str, Path]
 def without_contrast(section: Stage2Section) -> Stage2Section:
     """The same training with the distillation term alone (on, should the recipe have it off)."""
     return section.model_copy(update={"triplet_weight": 0.0, "distil_weight": section.distil_weight or 1.0})
+
+
+def _numbers(figures: Mapping[str, float | None]) -> dict[str, float]:
+    """Figures from JSON, where null stands for what is no number."""
+    return {name: math.nan if value is None else value for name, value in figures.items()}

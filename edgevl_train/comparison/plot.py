@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevl_core.base.atomic import atomic_write
+from edgevl_core.draw.plot_text import as_written
 
 _MARKERS = {"rgb": "o", "depth": "s"}
 
@@ -29,7 +30,7 @@ def draw_comparison(result: Mapping[str, Any], path: Path) -> None:
                 axes.errorbar(at, spread["mean"], _std(spread), fmt=marker, color=colour, capsize=3, markersize=5)
             spreads = [cells[str(percent)]["stage2_int8"][stem] for percent in result["fractions"]]
             pairs = [result["pairs"][str(percent)] for percent in result["fractions"]]
-            style = {"color": colour, "capsize": 3, "markersize": 4, "label": f"{name}, {modality}"}
+            style = {"color": colour, "capsize": 3, "markersize": 4, "label": as_written(f"{name}, {modality}")}
             line = "-" if modality == "rgb" else "--"
             by_data.errorbar(
                 pairs, [each["mean"] for each in spreads], [_std(each) for each in spreads], fmt=marker + line, **style
@@ -39,7 +40,7 @@ def draw_comparison(result: Mapping[str, Any], path: Path) -> None:
     by_data.set_xlabel("training pairs, same number of steps")
     by_data.set_xscale("log")
     by_data.legend(fontsize=6, loc="best")
-    by_size.set_ylabel(_what(result))
+    by_size.set_ylabel(as_written(_what(result)))
     for axes, marker, modality in ((by_size, "o", "RGB"), (by_size, "s", "depth")):
         axes.plot([], [], marker, color="grey", label=modality)
     by_size.legend(fontsize=8, loc="best")

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
+from edgevl_core.draw.plot_text import as_written
 from edgevl_train.evaluation.metrics.summary import why_no_truth
 
 _COLOURS = {"rgb": "#c44e52", "depth": "#4c72b0", "rgbd": "#55a868"}
@@ -42,7 +43,8 @@ def draw(numbers: Mapping[str, Any]) -> bytes:
         panel(axes, numbers)
         axes.tick_params(labelsize=8)
     against = "true rooms" if numbers["against"] == "truth" else "the teacher's answers"
-    figure.suptitle(f"{numbers['model']}: {numbers['samples']} pairs, against {against}", fontsize=11)
+    title = f"{numbers['model']}: {numbers['samples']} pairs, against {against}"
+    figure.suptitle(as_written(title), fontsize=11)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
@@ -50,7 +52,7 @@ def draw(numbers: Mapping[str, Any]) -> bytes:
 
 def _confusion(axes: Any, numbers: Mapping[str, Any], modality: str) -> None:
     """Shares of each row, so that rare labels are as visible as common ones."""
-    labels, counts = numbers["labels"], np.array(numbers["confusion"][modality])
+    labels, counts = list(map(as_written, numbers["labels"])), np.array(numbers["confusion"][modality])
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
     at = range(len(labels))
@@ -107,7 +109,8 @@ def _recall(axes: Any, numbers: Mapping[str, Any]) -> None:
         at = np.arange(len(rows)) + (offset - 1) * 0.27
         axes.barh(at, [row["recall"][modality] for row in rows.values()], 0.25, color=colour)
     small = max(3, min(8, 160 // max(len(rows), 1)))
-    axes.set_yticks(range(len(rows)), [f"{label} ({row['n']})" for label, row in rows.items()], fontsize=small)
+    names = [as_written(f"{label} ({row['n']})") for label, row in rows.items()]
+    axes.set_yticks(range(len(rows)), names, fontsize=small)
     axes.set(xlim=(0, 1), xlabel="recall")
     axes.invert_yaxis()
     axes.set_title("by label (frames), colours as above", fontsize=9)
@@ -121,5 +124,5 @@ def _roc(axes: Any, numbers: Mapping[str, Any]) -> None:
     axes.plot([0, 1], [0, 1], ":", color="grey")
     axes.axvline(0.1, color="grey", linewidth=0.8)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="other frames called unknown", ylabel="frames caught")
-    axes.set_title(f"unknown: {', '.join(unknown['left_out'])} left out", fontsize=9)
+    axes.set_title(as_written(f"unknown: {', '.join(unknown['left_out'])} left out"), fontsize=9)
     axes.legend(fontsize=7, loc="lower right")

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
+from edgevl_core.draw.plot_text import as_written
 from edgevl_train.metrics_file import METRICS_FILE, read_records
 
 _COLOURS = {"rgb": "#c44e52", "depth": "#4c72b0", "rgbd": "#55a868"}
@@ -62,7 +63,7 @@ def _draw(lines: list[dict[str, Any]], report: dict[str, Any]) -> bytes:
     title = f"{pairs['train']} training pairs, {pairs['val']} validation pairs (split by {report['split_by']})"
     if "decision" in report:
         title += "\n" + report["decision"]["sentence"]
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(as_written(title), fontsize=10)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
@@ -93,7 +94,7 @@ def _covered(axes: Any, coverage: Mapping[str, Any]) -> None:
     at = range(len(found))
     axes.barh(at, train, color="#4c72b0", label="train")
     axes.barh(at, val, left=train, color="#dd8452", label="validate")
-    names = [name if pairs["val"] else f"{name} (none)" for name, pairs in found]
+    names = [as_written(name if pairs["val"] else f"{name} (none)") for name, pairs in found]
     axes.set_yticks(at, names, fontsize=min(8, 110 / max(1, len(found))))
     axes.invert_yaxis()
     axes.tick_params(axis="x", labelsize=7)
@@ -108,7 +109,7 @@ def _kept_and_dropped(axes: Any, curation: Mapping[str, Mapping[str, Any]]) -> N
     given = [item for item in curation.items() if item[1]["candidates"]]
     found = sorted(given, key=lambda item: -item[1]["candidates"])
     shown = found[:_MOST_BARS]
-    names = [name + (f" +{len(figures['merged'])}" if figures["merged"] else "") for name, figures in shown]
+    names = [as_written(name) + (f" +{len(figures['merged'])}" if figures["merged"] else "") for name, figures in shown]
     kept, dropped = ([figures[key] for _, figures in shown] for key in ("kept", "dropped"))
     at = range(len(shown))
     axes.barh(at, kept, color="#55a868")

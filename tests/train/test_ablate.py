@@ -12,9 +12,10 @@ from edgevl_core.base.errors import UserError
 from edgevl_core.base.resources import resource
 from edgevl_train.ablation.ablate import ablate
 from edgevl_train.ablation.figures import QUANTISED, ROWS
-from edgevl_train.ablation.trial import without_contrast
+from edgevl_train.ablation.trial import FIGURES_FILE, Trial, without_contrast
 from edgevl_train.quantise import op_counts
 from edgevl_train.recipe import Recipe, load_recipe, parse_recipe
+from edgevl_train.run_directory import write_json
 
 pytestmark = pytest.mark.train
 LABELS = resource("config/labels/home.yaml")
@@ -163,3 +164,12 @@ def test_no_second_stage_is_refused(sim_bag: Path, recipe: Recipe, tmp_path: Pat
 def test_a_variant_of_what_is_learned_from_is_refused(sim_bag: Path, recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"variant 'views\.count=2'"):
         ablate([sim_bag], "open_clip:none", LABELS, tmp_path / "out", recipe, variants=["views.count=2"])
+
+
+def test_a_figure_that_is_no_number_is_read_back_as_none(recipe: Recipe, tmp_path: Path) -> None:
+    """A student that diverged has no cosine."""
+    write_json(tmp_path / FIGURES_FILE, {"test": [], "rows": {"ptq_int8": {"cosine": np.nan, "agreement": 0.5}}})
+    trial = Trial(None, None, "", 0, tmp_path, None, None, test=[])  # what is kept needs nothing else
+    figures = trial.kept("figures", recipe, None)["ptq_int8"]
+    assert np.isnan(figures["cosine"])
+    assert figures["agreement"] == 0.5

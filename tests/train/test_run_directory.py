@@ -13,6 +13,8 @@ import pytest
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.hashing import sha256_file
+from edgevl_core.bundle.files import check_files
+from edgevl_core.bundle.manifest import read_manifest
 from edgevl_train.adapt import adapt
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe
 from edgevl_train.run_directory import (
@@ -25,6 +27,7 @@ from edgevl_train.run_directory import (
     describe_inputs,
     open_run,
     read_inputs,
+    write_json,
 )
 from edgevl_train.teacher.loading import load_teacher
 from tests.paths import ROOT
@@ -128,6 +131,31 @@ def test_words_that_are_learned_by_belong_to_a_run(teacher_directory: Path, tmp_
     words.write_text("labels: [{name: attic}, {name: garage}]")
     assert made_from(0.5).fingerprint != learned.fingerprint
     assert made_from(0) == unused
+
+
+@pytest.mark.unit
+def test_what_is_no_number_is_null_in_json(tmp_path: Path) -> None:
+    """The spread of one seed is none; NaN is not JSON, and jq, browsers and JavaScript refuse it."""
+    write_json(tmp_path / "a.json", {"std": float("nan"), "values": [0.5, float("-inf")]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"std": None, "values": [0.5, None]}
+
+
+@pytest.mark.train
+def test_a_picture_that_cannot_be_drawn_costs_no_bundle(
+    finished_run: Path, sim_bag: Path, teacher_directory: Path, run_recipe: Recipe, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    shutil.rmtree(run / "bundle")
+    (run / "report.png").unlink()
+    (run / "report.png").mkdir()  # in its way
+    again = (f"open_clip:@{teacher_directory}", LABELS, run, run_recipe)
+    with pytest.raises(UserError, match=r"report\.png cannot be written"):
+        adapt([sim_bag], *again, resume=True)
+    check_files(run / "bundle", read_manifest(run / "bundle"))
+    (run / "report.png").rmdir()
+    assert adapt([sim_bag], *again, resume=True) == run / "bundle"
+    assert (run / "report.png").is_file()
 
 
 @pytest.mark.train

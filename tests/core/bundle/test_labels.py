@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.label_bank import build_label_bank, load_label_bank
 from edgevl_core.bundle.labels import LabelSet, fill_template, label_file, load_labels
+from edgevl_core.bundle.manifest import plain_text
 from tests.core.tiny import colour_bank
 from tests.paths import ROOT
 
@@ -135,6 +139,11 @@ def test_words_stand_for_the_name_in_templates(tmp_path):
         ("labels: [hall, yes]", "labels.1.name: True is no word (yes, on or true without quotes): quote it"),
         ("labels: [2]", "labels.0.name: 2 is no word"),
         ("labels: [{name: hall, synonyms: [off]}]", "labels.0.synonyms.0: False is no word (no, off or false"),
+        ("labels: [{name: hall, synonyms: ['']}]", "synonyms of 'hall' one is blank"),
+        ("labels: [{name: hall, prompts: [' ']}]", "synonyms of 'hall' one is blank"),
+        ('labels: ["ha\\all"]', "labels.yaml: 'ha ll': text without control characters"),
+        (f"labels: [{'long' * 251}]", "of at most 1000 characters"),
+        (f"labels: [{'long' * 200}]\ntemplates: ['{'photo ' * 40}{{}}']", "of at most 1000 characters"),
         ("labels: [hall]\ntemplates: [a photo]", "have no '{}'"),
         ("labels: [hall]\ntemplates: []", "have no '{}'"),
         ("labels: [hall", "is not YAML"),
@@ -149,6 +158,40 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path, text, reason):
         load_labels(path)
     assert reason in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_white_space_is_tidied(tmp_path):
+    """A block of YAML ends in a line break, which no bundle takes: it was found out after the training."""
+    path = tmp_path / "labels.yaml"
+    block = "|\n    a photo of a gym\n    in a hotel\n"
+    path.write_text(f'templates:\n  - >\n    a  {{}}\nlabels:\n- name: "fitness\\troom"\n  prompts:\n  - {block}')
+    labels = load_labels(path)
+    assert labels.names == ("fitness room",)
+    assert labels.texts(labels.labels[0]) == ["a fitness room", "a photo of a gym in a hotel"]
+
+
+TEXT = st.text(st.sampled_from("a_ \n\t\x07\x85\u2028é$'{}"), max_size=6)
+TEXTS = st.lists(TEXT, max_size=2)
+LABEL = st.one_of(TEXT, st.fixed_dictionaries({"name": TEXT, "prompts": TEXTS, "synonyms": TEXTS, "words": TEXTS}))
+
+
+@settings(max_examples=150, deadline=None)
+@given(templates=st.lists(TEXT.map("{} ".__add__), min_size=1, max_size=2), labels=st.lists(LABEL, max_size=2))
+@example(templates=["{}" * 400], labels=["long"])
+@example(templates=["{}" + "a" * 999], labels=["a"])
+@example(templates=["{}"], labels=["\ud800"])
+def test_what_is_accepted_can_stand_in_a_bundle(tmp_path_factory, templates, labels):
+    """Else it is found out after the training."""
+    path = tmp_path_factory.mktemp("labels") / "labels.yaml"
+    path.write_text(yaml.safe_dump({"templates": templates, "labels": labels}))
+    try:
+        found = load_labels(path)
+    except UserError:
+        return
+    bank = build_label_bank([found], _encode)
+    bank.save(path.with_suffix(".npz"))
+    assert load_label_bank(path.with_suffix(".npz")).names == found.names
+    assert tuple(map(plain_text, found.names)) == found.names  # as the manifest checks them
 
 
 def test_a_missing_file_is_named(tmp_path):
