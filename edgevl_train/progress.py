@@ -187,6 +187,6 @@ def _bar(stream: TextIO) -> Any:
         BarColumn(bar_width=24),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a variant or recipe may be called "[a]"
     )
     return Progress(*columns, console=Console(file=stream))
