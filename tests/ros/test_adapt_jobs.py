@@ -168,18 +168,26 @@ def test_a_disk_that_is_full_for_a_while_costs_no_adaptation(tmp_path, plan):
     adaptation.begin(changed(plan, "", f"until={tmp_path / 'go'}"), 0)
     until(lambda: (now := adaptation.look()) is not None and now.stage == "distil", "the training")
     worker = adaptation.memory.job.pid
+    folder = records.progress_file(plan.run).parent
+
+    def tried() -> int:
+        """A file is made and taken away again in the folder by each try to write, also by one that fails."""
+        return folder.stat().st_mtime_ns
+
     for full in (True, False):
         disk_takes(worker, 0 if full else resource.RLIM_INFINITY)
-        message = f"full: {full}"
+        message, before = f"full: {full}", tried()
         records.write(plan.run / "status.json", Progress(state="running", stage="distil", message=message))
         if full:
-            time.sleep(1.0)  # it looks five times a second
+            until(lambda since=before: tried() != since, "it to be told in vain")
+            assert adaptation.look().message != message
         else:
             until(lambda told=message: adaptation.look().message == told, "what it told afterwards")
     disk_takes(worker, 0)
     (tmp_path / "go").touch()
     until(lambda: records.read(Progress, plan.run / "status.json").state == "succeeded", "the bundle")
-    time.sleep(1.0)
+    before = tried()
+    until(lambda: tried() != before, "the end to be told in vain")
     assert adaptation.look().state == "running"
     disk_takes(worker, resource.RLIM_INFINITY)
     final = ended(adaptation)
