@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.bundle.arrays import Kind, read_arrays
-from edgevl_core.bundle.labels import DEFAULT_TEMPLATES, Label, LabelSet, normalise_word
+from edgevl_core.bundle.labels import DEFAULT_TEMPLATES, Label, LabelSet, normalise_word, repeated
 from edgevl_core.bundle.manifest import plain_text
 
 TextEncoder = Callable[[list[str]], NDArray[np.float32]]
@@ -60,6 +60,21 @@ class LabelBank:
             vectors=np.ascontiguousarray(self.vectors[known]),
             templates=self.templates,
         )
+
+    def select_apart(self, names: Sequence[str]) -> "LabelBank":
+        """As :meth:`select`, for a label set, in which every label occurs once.
+
+        Raises:
+            UserError: as of ``select``, or two are one label, such as a name and its synonym.
+        """
+        chosen = self.select(names)
+        if twice := repeated(chosen.names):
+            alike = [name for name in names if self.find(name) == self.find(twice[0])]
+            raise UserError(
+                f"labels {', '.join(map(repr, alike))} are one label of the bundle, {twice[0]!r}: every label may "
+                "occur once only; keep one of them"
+            )
+        return chosen
 
     def extend(self, words: Sequence[str], encode_text: TextEncoder) -> "LabelBank":
         """The bank with further labels behind its own, made from its templates as its own were.

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.label_bank import LabelBank
-from edgevl_core.bundle.labels import repeated
 from edgevl_core.bundle.manifest import Manifest
 from edgevl_core.bundle.student_bundle import load_words, text_encoder_in
 from edgevl_core.bundle.vocabulary import bank_with
@@ -22,13 +21,7 @@ def words_of(manifest: Manifest, bank: LabelBank, labels: Sequence[str] = ()) ->
     Raises:
         UserError: ``bank`` lacks one of ``labels``, or two are one label of it, such as a name and its synonym.
     """
-    chosen = bank.select(labels or manifest.labels)
-    if twice := repeated(chosen.names):
-        alike = [word for word in labels if bank.find(word) == bank.find(twice[0])]
-        raise UserError(
-            f"labels {', '.join(map(repr, alike))} are one label of the bundle, {twice[0]!r}: every label may occur "
-            "once only"
-        )
+    chosen = bank.select_apart(labels or manifest.labels)
     return Words(tuple(chosen.names), chosen.vectors, manifest.logit_scale, manifest.teacher)
 
 

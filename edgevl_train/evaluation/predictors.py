@@ -12,7 +12,7 @@ from torch import nn
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.fusion import DEFAULT_TRUST, Trust, depth_quality, rgb_quality
 from edgevl_core.bundle.label_bank import LabelBank, build_label_bank, load_label_bank
-from edgevl_core.bundle.labels import Label, LabelSet, load_labels, repeated
+from edgevl_core.bundle.labels import Label, LabelSet, load_labels
 from edgevl_core.bundle.manifest import MANIFEST_FILE, ByModality, Manifest, read_manifest
 from edgevl_core.bundle.student_bundle import LABEL_BANK_FILE, STUDENT_FP32, load_bundle
 from edgevl_core.camera.depth import encode_depth
@@ -125,15 +125,7 @@ def _labels_in_use(bank: LabelBank, manifest: Manifest, labels: Path | None) -> 
     Raises:
         UserError: it has no vector for one of them, or two are one label of it, such as a name and its synonym.
     """
-    names = load_labels(labels).names if labels is not None else manifest.labels
-    chosen = bank.select(names)
-    if twice := repeated(chosen.names):
-        alike = [name for name in names if bank.find(name) == bank.find(twice[0])]
-        raise UserError(
-            f"labels {', '.join(map(repr, alike))} are one label of the bundle, {twice[0]!r}, and every label may "
-            "occur once only: keep one of them in the label file"
-        )
-    return chosen
+    return bank.select_apart(load_labels(labels).names if labels is not None else manifest.labels)
 
 
 def _adapted_to(manifest: Manifest) -> dict[str, int] | None:
