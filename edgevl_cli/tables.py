@@ -115,7 +115,7 @@ def show_bundle(path: Path, manifest: "Manifest") -> None:
     if manifest.provenance.bags:
         bags = figure_table("learned from", "bag", "pairs", "depth registered to RGB")
         for bag in manifest.provenance.bags:
-            bags.add_row(bag.name, str(bag.pairs), bag.registered)
+            bags.add_row(bag.name, str(bag.pairs or "not known"), bag.registered)
         console.print(bags)
     software = ", ".join(f"{name} {version}" for name, version in manifest.provenance.software.items())
     console.print(f"made {manifest.provenance.created}" + (f" with {software}" if software else ""), highlight=False)

@@ -1,9 +1,8 @@
 """The last steps of a run: ONNX files, calibration on validation pairs, the bundle and its baseline."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.bundle.fusion import Trust, depth_quality, rgb_quality
 from edgevl_core.bundle.golden import Answering
-from edgevl_core.bundle.manifest import BagRecord, Provenance
 from edgevl_core.bundle.writing import BundleContents, write_bundle
 from edgevl_core.camera.preprocess import to_batch
 from edgevl_core.engine import Engine
@@ -23,6 +21,7 @@ from edgevl_train.evaluation.predictions import Embedded
 from edgevl_train.evaluation.trust import Embed, measure_trust
 from edgevl_train.golden_inputs import noise_like
 from edgevl_train.prepare import Setup, TrainingInputs
+from edgevl_train.provenance import provenance
 from edgevl_train.quantise import (
     QuantStudent,
     export_float_of,
@@ -33,8 +32,6 @@ from edgevl_train.quantise import (
     plain_int8,
     scheme_of,
 )
-from edgevl_train.recipe import Recipe
-from edgevl_train.run_directory import software_versions
 from edgevl_train.sections import CalibrationSection, PreprocessSection, StudentSection
 from edgevl_train.stage_sections import Stage2Section
 from edgevl_train.student.network import Student
@@ -180,22 +177,13 @@ def _contents(
         golden_pixels=to_batch([*golden[0], *golden[1]]),
         student=recipe.student.name,
         teacher=teacher.name,
-        provenance=_provenance(setup.recipe, gathered.cache.index["bags"]),
+        provenance=provenance(recipe, gathered.cache.index["bags"], setup.learned_before),
         labels=setup.labels.names,
         metrics={
             "validation": exported.figures()[name],
             "training": dict(training),
             TEACHER_KEY: teacher_key(teacher),
         },
-    )
-
-
-def _provenance(recipe: Recipe, bags: Sequence[Mapping[str, Any]]) -> Provenance:
-    return Provenance(
-        bags=tuple(BagRecord(**{key: bag[key] for key in BagRecord.model_fields}) for bag in bags),
-        recipe=recipe.model_dump(mode="json"),
-        software=software_versions(),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.label_bank import LabelBank, build_label_bank
 from edgevl_core.bundle.labels import LabelSet, label_file, load_labels
+from edgevl_core.bundle.manifest import BagRecord
 from edgevl_core.pairlog.doubts import bag_doubts
 from edgevl_core.pairlog.pairs import expected_pairs
 from edgevl_core.pairlog.reader import check_given_once
@@ -31,6 +32,7 @@ from edgevl_train.merge.runs import check_alike
 from edgevl_train.merge.students import Students, load_students
 from edgevl_train.new_student import check_stage1, new_student, own_widths
 from edgevl_train.progress import RunProgress
+from edgevl_train.provenance import learned_before
 from edgevl_train.quantise.trial import check_student
 from edgevl_train.recipe import Recipe
 from edgevl_train.restore import as_noted_in, check_teacher, earlier_bundle
@@ -57,6 +59,7 @@ class Setup:
     Attributes:
         warnings: as in TrainingInputs, to be said at once.
         tokens: whether a stage learns by the teacher's tokens.
+        learned_before: what the student goes back to has learned from.
         students: who answers in the teacher's place; None: nobody.
         chosen: why this student, where the recipe gave a budget of time and no run had begun, or what pruning left of
             it; else empty.
@@ -73,6 +76,7 @@ class Setup:
     earlier: list[EarlierRun]
     warnings: list[str]
     tokens: bool
+    learned_before: tuple[BagRecord, ...]
     students: Students | None = None
     chosen: str = ""
 
@@ -171,7 +175,7 @@ def prepare(
         warnings.append(RANDOM.format(student.origin))
     file = label_file(labels_path)
     found = (paths, teacher, labels, superset, vocabulary, file, recipe, student, earlier, warnings, tokens)
-    return Setup(*found, students, why)
+    return Setup(*found, learned_before(recipe), students, why)
 
 
 def open_inputs(setup: Setup, out: Path, fabric: Fabric) -> Inputs:

@@ -140,18 +140,19 @@ def figures(given: Sequence[int], true: Sequence[int], sequence: Sequence[str]) 
     drawn = np.random.default_rng(0).integers(len(names), size=(BOOTSTRAPS, len(names)))
     found = {}
     for name, measure in (("top1", _top1), ("macro", _macro)):
-        values = [measure(hits[rows].sum(0), all_of[rows].sum(0)) for rows in drawn]
-        low, high = np.percentile(values, [2.5, 97.5])
-        found[name] = [measure(hits.sum(0), all_of.sum(0)), float(low), float(high)]
+        low, high = np.percentile(measure(hits[drawn].sum(1), all_of[drawn].sum(1)), [2.5, 97.5])
+        found[name] = [float(measure(hits.sum(0), all_of.sum(0))), float(low), float(high)]
     return found
 
 
-def _top1(hits: NDArray[np.float64], count: NDArray[np.float64]) -> float:
-    return float(hits.sum() / count.sum())
+def _top1(hits: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
+    return hits.sum(-1) / count.sum(-1)
 
 
-def _macro(hits: NDArray[np.float64], count: NDArray[np.float64]) -> float:
-    return float(np.mean(hits[count > 0] / count[count > 0]))
+def _macro(hits: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the rooms that are there."""
+    share = np.divide(hits, count, out=np.zeros_like(hits), where=count > 0)
+    return share.sum(-1) / (count > 0).sum(-1)
 
 
 def with_holes(pairs: Sequence[RgbdPair], others: Sequence[RgbdPair]) -> list[RgbdPair]:

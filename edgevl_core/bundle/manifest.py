@@ -67,14 +67,15 @@ Text = Annotated[str, AfterValidator(plain_text)]
 
 
 class BagRecord(_Part):
-    """A bag that the student learned from; ``sha256`` covers its files.
+    """A bag that the student, or one that it goes back to, learned from; ``sha256`` covers its files.
 
+    ``pairs``: 0 where that was not known any more.
     ``registered``: whether its depth was registered to RGB, see :class:`edgevl_core.camera.registration.Registration`.
     """
 
     name: str
     sha256: Sha256
-    pairs: int = Field(ge=0)
+    pairs: int = Field(0, ge=0)
     registered: str = "unknown"
 
 

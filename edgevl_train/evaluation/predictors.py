@@ -20,9 +20,9 @@ from edgevl_core.camera.preprocess import Preprocess, to_batch, to_input
 from edgevl_core.engine import Engine
 from edgevl_core.pairlog.pairs import RgbdPair
 from edgevl_train.evaluation.predictions import Embedded
+from edgevl_train.provenance import bags_of
 from edgevl_train.recipe import load_recipe
 from edgevl_train.restore import check_bundle_teacher, check_teacher, find_checkpoint, load_student, run_of
-from edgevl_train.run_directory import INPUTS_FILE, read_inputs
 from edgevl_train.teacher.loading import Teacher, load_teacher
 from edgevl_train.teacher.model import VIEW, own_view
 
@@ -190,8 +190,7 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
     network = student_on_numpy(student)
     embed = student_embedding(network, network, robot, trust)
     view = robot.model_copy(update={"size_px": recipe.cache.size_px})
-    bags = read_inputs(run).get("bags", []) if (run / INPUTS_FILE).is_file() else []
-    trained_on = frozenset(digest for _, digest in bags)
+    trained_on = frozenset(bag.sha256 for bag in bags_of(run))
     return Predictor(name, embed, bank, *rest, view, trained_on=trained_on, max_skew_s=recipe.cache.max_skew_s)
 
 

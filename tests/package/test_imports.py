@@ -119,8 +119,8 @@ ROOMS: dict[str, dict[str, str]] = {
         "budget": "quantise recipe run_directory sections",
         "comparison": "ablation data prepare progress quantise recipe run_directory stage_sections training",
         "data": "recipe sections sharing teacher",
-        "evaluation": "data metrics_file recipe restore run_directory sharing teacher",
-        "export_bundle": "data evaluation golden_inputs prepare quantise recipe run_directory sections "
+        "evaluation": "data metrics_file provenance recipe restore run_directory sharing teacher",
+        "export_bundle": "data evaluation golden_inputs prepare provenance quantise recipe run_directory sections "
         "stage_sections student teacher",
         "first_bundle": "data evaluation quantise run_directory sections student teacher torchvision_ops",
         "golden_inputs": "",
@@ -129,10 +129,11 @@ ROOMS: dict[str, dict[str, str]] = {
         "new_student": "pruning restore sections stage_sections student teacher",
         "objectives": "data recipe stage_sections student teacher",
         "plan": "data prepare recipe run_directory",
-        "prepare": "budget data merge new_student progress quantise recipe restore run_directory sharing student "
-        "teacher training",
+        "prepare": "budget data merge new_student progress provenance quantise recipe restore run_directory sharing "
+        "student teacher training",
         "pretrain": "data datasets evaluation metrics_file objectives progress recipe run_directory sections sharing "
         "stage_sections student teacher torchvision_ops training",
+        "provenance": "recipe run_directory",
         "pruning": "student",
         "quantise": "sections stage_sections student torchvision_ops",
         "recipe": "sections stage_sections",

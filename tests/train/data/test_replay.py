@@ -21,6 +21,7 @@ from edgevl_train.data.curate import Curation
 from edgevl_train.data.replay import EarlierRun, earlier_pairs, inherited
 from edgevl_train.data.run_data import RunData, calibration_pixels
 from edgevl_train.data.split import split_pairs
+from edgevl_train.evaluation.evaluate import evaluate
 from edgevl_train.prepare import gather, open_inputs, prepare
 from edgevl_train.progress import RunProgress
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe
@@ -112,7 +113,7 @@ def test_three_quarters_of_every_batch_are_replayed_and_earlier_homes_are_valida
 
 
 def test_an_adapted_student_is_held_against_the_one_before(
-    base: Path, home_bag: Path, teacher_directory: Path, tmp_path: Path
+    base: Path, sim_bag: Path, home_bag: Path, teacher_directory: Path, tmp_path: Path
 ) -> None:
     spec, first = f"open_clip:@{teacher_directory}", tmp_path / "monday"
     bundle = adapt([home_bag], spec, LABELS, first, home_recipe(base))
@@ -120,6 +121,8 @@ def test_an_adapted_student_is_held_against_the_one_before(
     decision = report["decision"]
     assert set(decision["rows"]["all"]) == {"pairs", "teacher_dim", "adapted", "base", "error"}
     assert decision["rows"]["earlier homes"]["pairs"] > 0
+    assert [bag.name for bag in read_manifest(bundle).provenance.bags] == ["home", "homes"]
+    assert evaluate(bundle, [sim_bag])["trained_on"] == [str(sim_bag)]  # the base was
     status = json.loads((first / "status.json").read_text())
     assert status["message"] == decision["sentence"] == read_manifest(bundle).metrics["training"]["decision"]
     assert status.get("refused", "") == ("" if decision["deploy"] else decision["sentence"])
