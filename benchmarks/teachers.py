@@ -57,7 +57,7 @@ HEAD = """# Teachers
 Made by `python benchmarks/teachers.py --write docs/teachers.md --build` with open_clip_torch {version}: what
 `edgevl adapt --teacher` makes of each of the {pairs} (model, tag) pairs that it lists. {clip} load with CLIP's own
 tokenizer, {json} need a tokenizer.json, {transformers} need the library transformers
-(`pip install 'edgevl[transformers]'`). {quick} pairs want QuickGELU while their model's configuration says GELU; they
+(`pip install transformers`). {quick} pairs want QuickGELU while their model's configuration says GELU; they
 get QuickGELU, and the teacher is then named `<name>-quickgelu`.
 
 | spec | what it takes |
@@ -129,7 +129,7 @@ def _row(name: str, tag: str, config: TeacherConfig, towers: dict[str, str]) -> 
         PIXELS[seen["mean"][0], seen["std"][0]],
         f"{seen['interpolation']}, {seen['resize_mode']}",
         {"clip": "CLIP"}.get(config.text_kind, text.get("hf_tokenizer_name", "")),
-        ", ".join(files_needed(config)) + ("; edgevl[transformers]" if config.text_kind == "transformers" else ""),
+        ", ".join(files_needed(config)) + ("; transformers" if config.text_kind == "transformers" else ""),
         _alone(name, config),
     ]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgevl_cli.console import Json, answer, html_file, progress, size
+from edgevl_cli.console import Json, answer, html_file, progress, say, size
 from edgevl_cli.grouped import NEEDED, GroupedCommand
 from edgevl_cli.resumable import unfinished
 from edgevl_cli.topics import Depth, MaxSkew, Rgb, checked_skew
@@ -127,9 +127,9 @@ def _show_import(out: Path, summary: "ImportSummary") -> None:
     from edgevl_cli.tables import show_skipped
 
     for note in summary.notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
     for reason, count in summary.left_out.items():
-        print(f"left out: {count} {reason}")
+        say(f"left out: {count} {reason}")
     show_skipped(summary.unreadable)
     print(f"{out}: {summary.pairs} pairs, {len(summary.unreadable)} unreadable, {size(summary.bytes)}")
 
@@ -159,7 +159,7 @@ def _show_export(out: Path, summary: "ExportSummary") -> None:
     from edgevl_cli.tables import show_skipped
 
     for note in (*summary.notes, *summary.losses):
-        print(f"note: {note}")
+        say(f"note: {note}")
     show_skipped(summary.unreadable)
     print(f"{out}: {summary.pairs} pairs in {summary.sequences} sequences, {size(summary.bytes)}")
 
@@ -235,7 +235,7 @@ def recover(
 
     def show() -> None:
         for loss in summary.losses:
-            print(f"lost: {loss}")
+            say(f"lost: {loss}")
         print(f"{out}: {summary.messages} messages")
 
     answer({"path": out, **asdict(summary)}, json, show)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from edgevl_cli.console import Json, answer, output_file, progress
+from edgevl_cli.console import Json, answer, output_file, progress, say
 from edgevl_cli.grouped import NEEDED
 from edgevl_cli.topics import Depth, MaxSkew, Rgb, checked_skew
 from edgevl_core.base.errors import UserError
@@ -52,7 +52,7 @@ def command(
     json: Json = None,
 ) -> None:
     """Name the scenes of bags or pictures with a student, each frame by itself."""
-    from edgevl_core.bundle.student_bundle import load_bundle
+    from edgevl_core.bundle.self_test import open_untrusted
     from edgevl_core.classify.classifier import Classifier
     from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairSettings, expected_pairs
     from edgevl_core.pairlog.reader import check_given_once
@@ -61,7 +61,7 @@ def command(
     check_given_once(what, "bags or pictures")
     settings = PairSettings(rgb, depth, checked_skew(max_skew_s) or MAX_SKEW_S)
     names = None if words is None else [word.strip() for word in words.split(",") if word.strip()]
-    classifier = Classifier(load_bundle(bundle), names)
+    classifier = Classifier(open_untrusted(bundle), names)
     total = sum(1 if _is_photo(path) else expected_pairs(path, settings) for path in what)
     answers: list[tuple[str, Scene]] = []
     drawn: list[tuple[Seen, Scene]] = []
@@ -120,7 +120,7 @@ def _show(answers: Sequence[tuple[str, "Scene"]], losses: Sequence[str], sheet: 
 
     plain_console().print(_one_by_one(answers) if len(answers) <= LISTED else _by_label(answers))
     for loss in losses:
-        print(f"warning: {loss}")
+        say(f"warning: {loss}")
     if sheet is not None:
         print(f"look at {sheet}")
 

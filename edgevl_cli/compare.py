@@ -10,6 +10,7 @@ from edgevl_cli.ablation import parse_numbers, spread_text
 from edgevl_cli.console import Json, answer, waiting
 from edgevl_cli.grouped import RUN
 from edgevl_cli.resumable import resumable
+from edgevl_cli.topics import Depth, MaxSkew, Rgb, as_settings
 from edgevl_cli.training import LOADING, Bags, Labels, Out, Settings, TeacherSpec, needs_training_extra
 from edgevl_core.base.errors import UserError
 
@@ -42,6 +43,9 @@ def command(
     test: Annotated[
         list[Path], typer.Option(help="A bag with truth, of other places; may be repeated.", rich_help_panel=COMPARED)
     ] = [],  # noqa: B006
+    rgb: Rgb = None,
+    depth: Depth = None,
+    max_skew_s: MaxSkew = None,
     settings: Settings = [],  # noqa: B006
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a comparison that was cut off.", rich_help_panel=RUN)
@@ -59,7 +63,7 @@ def command(
     from edgevl_train.recipe import load_recipe, recipe_file
 
     numbers = {"fractions": parse_numbers("--fractions", fractions), "seeds": parse_numbers("--seeds", seeds)}
-    base = load_recipe(recipe_file(recipe), settings)
+    base = load_recipe(recipe_file(recipe), [*as_settings("cache", rgb, depth, max_skew_s), *settings])
     files = [recipe_file(each) for each in (against or SHIPPED)]
     names = [file.stem for file in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -132,6 +132,16 @@ def waiting(what: str) -> Iterator[Callable[[], None]]:
         late.cancel()
 
 
+def printable(text: str) -> str:
+    """``text`` as it is, but a space for each character that a terminal obeys or does not show; new lines stay."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+
+
+def say(line: str) -> None:
+    """Print a line that may quote a file of unknown origin."""
+    print(printable(line))
+
+
 class ProgressLines:
     """Progress where there is no terminal: after two seconds a line, then every five. ``clock``: seconds, monotonic."""
 

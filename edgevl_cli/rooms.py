@@ -7,6 +7,7 @@ import typer
 
 from edgevl_cli.console import Json, answer, progress
 from edgevl_cli.grouped import NEEDED
+from edgevl_cli.topics import Depth, MaxSkew, Rgb, checked_skew
 from edgevl_core.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,11 +39,14 @@ def command(
             "them right. One for all bags, or one for each."
         ),
     ] = None,
+    rgb: Rgb = None,
+    depth: Depth = None,
+    max_skew_s: MaxSkew = None,
     json: Json = None,
 ) -> None:
     """Put names on the rooms of a map: drives in, a labelled map and nav2's files out."""
-    from edgevl_core.bundle.student_bundle import load_bundle
-    from edgevl_core.pairlog.pairs import expected_pairs
+    from edgevl_core.bundle.self_test import open_untrusted
+    from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairSettings, expected_pairs
     from edgevl_core.pairlog.reader import check_given_once
     from edgevl_core.room_map.files import export, save
     from edgevl_core.room_map.from_bags import map_of_bags
@@ -53,9 +57,11 @@ def command(
     check_given_once(bags)
     occupancy = read_map(map_file) if map_file is not None else None
     starts = [_stand(each) for each in start or ()]
-    total = sum(expected_pairs(bag) for bag in bags)
+    settings = PairSettings(rgb, depth, checked_skew(max_skew_s) or MAX_SKEW_S)
+    total = sum(expected_pairs(bag, settings) for bag in bags)
+    loaded = open_untrusted(bundle)
     with progress("naming rooms") as on_progress:
-        drive = map_of_bags(bags, load_bundle(bundle), occupancy, pose, starts, lambda pairs: on_progress(pairs, total))
+        drive = map_of_bags(bags, loaded, occupancy, pose, starts, lambda pairs: on_progress(pairs, total), settings)
     save(drive.rooms, out)
     export(drive.rooms, out / EXPORT)
     _draw(drive, out / PICTURE)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgevl_cli.console import Json, answer, progress
+from edgevl_cli.topics import Depth, MaxSkew, Rgb, checked_skew
 from edgevl_core.base.errors import UserError
 
 if TYPE_CHECKING:
+    from edgevl_core.pairlog.pairs import PairSettings
     from edgevl_train.split.compress import Compressed
     from edgevl_train.split.cut import Cut
     from edgevl_train.split.measure import Measured, Way
@@ -37,6 +39,9 @@ def command(
     judge: Annotated[
         list[Path], typer.Option(metavar="BAG", help="Compare both halves' answers with the whole's; may be repeated.")
     ] = [],  # noqa: B006  (typer copies it)
+    rgb: Rgb = None,
+    depth: Depth = None,
+    max_skew_s: MaxSkew = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="About how long the timing takes.")] = 10.0,
     json: Json = None,
 ) -> None:
@@ -44,11 +49,14 @@ def command(
     from edgevl_cli.training import needs_training_extra
 
     needs_training_extra()
+    from edgevl_core.bundle.self_test import try_student
+    from edgevl_core.pairlog.pairs import MAX_SKEW_S, PairSettings
     from edgevl_train.split.measure import best, measure_cuts
 
-    speeds = _speeds(mbit)
-    _check(student, at, out, compress, judge)
+    speeds, settings = _speeds(mbit), PairSettings(rgb, depth, checked_skew(max_skew_s) or MAX_SKEW_S)
+    _check(student, at, out, compress, judge, settings)
     file = _file(student)
+    try_student(file)
     cut = None if at is None else _cut(file, at)
     with tempfile.TemporaryDirectory() as directory:
         thin = None if cut is None or compress == 1 else _compressed(student, cut, compress, Path(directory))
@@ -58,7 +66,7 @@ def command(
         judged: dict[str, Any] = {}
         if cut is not None and out is not None:
             _write(file, cut, out, thin)
-            judged = _judged(file.parent, out, judge) if judge else {}
+            judged = _judged(file.parent, out, judge, settings) if judge else {}
     result = {
         "file": file,
         "base_speed": base_speed,
@@ -76,9 +84,10 @@ def command(
     answer(result, json, show)
 
 
-def _check(student: Path, at: int | None, out: Path | None, compress: int, judge: Sequence[Path]) -> None:
+def _check(
+    student: Path, at: int | None, out: Path | None, compress: int, judge: Sequence[Path], settings: "PairSettings"
+) -> None:
     from edgevl_core.bundle.manifest import MANIFEST_FILE
-    from edgevl_core.pairlog.pairs import read_pairs
 
     if (at is None) != (out is None):
         raise UserError("--at and --out: give both, or neither")
@@ -91,7 +100,7 @@ def _check(student: Path, at: int | None, out: Path | None, compress: int, judge
     if judge and not (_file(student).parent / MANIFEST_FILE).is_file():
         raise UserError(f"--judge compares with a bundle's answers: pass a bundle or a run directory, not {student}")
     for bag in judge:  # now, not after a training
-        read_pairs(bag)
+        settings.read(bag)
 
 
 def _speeds(text: str) -> list[float]:
@@ -146,12 +155,12 @@ def _write(file: Path, cut: "Cut", out: Path, thin: "Compressed | None") -> None
         write_split(file, cut, out)
 
 
-def _judged(bundle: Path, out: Path, bags: Sequence[Path]) -> dict[str, Any]:
+def _judged(bundle: Path, out: Path, bags: Sequence[Path], settings: "PairSettings") -> dict[str, Any]:
     """Top-1 by modality of the whole and of both halves; no figures where no bag has true rooms."""
     from edgevl_core.offload.halves import load_halves
     from edgevl_train.split.judge import judge
 
-    found = judge(bundle, load_halves(out), bags)
+    found = judge(bundle, load_halves(out, own=True), bags, settings)
     return {name: {key: each[key] for key in ("samples", "top1", "macro")} for name, each in found.items()}
 
 

@@ -5,11 +5,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from edgevl_cli.console import size
+from edgevl_cli.console import printable, say, size
 
 if TYPE_CHECKING:
     from edgevl_core.bundle.manifest import Manifest, Modality
@@ -20,9 +21,17 @@ SKIPPED = 5  # so many are told one by one
 MODALITIES: "dict[Modality, str]" = {"rgb": "RGB", "depth": "depth", "rgbd": "RGB + depth"}
 
 
+class _PlainConsole(Console):
+    """Rich passes on what a terminal obeys, and names in bags and bundles may hold it."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
 def plain_console() -> Console:
-    """Shows names and paths as they are: no "[old]" is taken for markup, no ":house:" for a picture."""
-    return Console(markup=False, emoji=False)
+    """Shows names and paths as they are: no "[old]" is taken for markup, no ":house:" for a picture; nothing obeyed."""
+    return _PlainConsole(markup=False, emoji=False)
 
 
 def figure_table(title: str, *columns: str) -> Table:
@@ -36,7 +45,7 @@ def figure_table(title: str, *columns: str) -> Table:
 def show_skipped(unreadable: Sequence[str]) -> None:
     """Why what could not be read was passed over, a line each for the first few."""
     for line in unreadable[:SKIPPED]:
-        print(f"skipped: {line}")
+        say(f"skipped: {line}")
     if len(unreadable) > SKIPPED:
         print(f"skipped: {len(unreadable) - SKIPPED} more, all of them with --json FILE")
 

@@ -51,8 +51,8 @@ def needs_training_extra() -> None:
     missing = [name for name in ("torch", "open_clip", "timm", "lightning_fabric", "onnx") if not find_spec(name)]
     if missing:
         raise UserError(
-            f"training needs {', '.join(missing)}, not installed here: pip install 'edgevl[train]' "
-            "(a robot does not need it; a workstation does)"
+            f"training needs {', '.join(missing)}, not installed here: pip install '.[train]' in edgevl's source "
+            "tree (a robot does not need it; a workstation does)"
         )
 
 

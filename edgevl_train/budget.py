@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import Field, ValidationError
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.base.resources import resource
 from edgevl_core.base.timing import measure
-from edgevl_core.engine import ENGINES, Engine
+from edgevl_core.engine import ENGINES, Engine, one_image
 from edgevl_train.quantise.trial import try_student
 from edgevl_train.recipe import Recipe, load_recipe
 from edgevl_train.run_directory import INPUTS_FILE
@@ -63,7 +62,7 @@ def load_ranking(path: Path | None = None) -> Ranking:
     try:
         found = Ranking.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(str(error), 160)
         raise UserError(
             f"ranking {path} cannot be read ({reason}): "
             "make it with benchmarks/students.py --ranking, or name a student"
@@ -155,5 +154,4 @@ def _int8_ms(section: StudentSection, embed_dim: int) -> float:
     """
     with tempfile.TemporaryDirectory() as directory:
         engine = Engine(try_student(section, embed_dim, Path(directory)).int8, name=ENGINE)
-    pixels = np.zeros((1, 3, engine.size_px, engine.size_px), np.uint8)
-    return 1e3 * measure({"student": lambda: engine(pixels)}, seconds=_MEASURED_S)["student"].median_s
+    return 1e3 * measure({"student": one_image(engine)}, seconds=_MEASURED_S)["student"].median_s

@@ -188,13 +188,17 @@ def _contents(
 
 
 def _calibrate(data: RunData, embed: Embed, trust: Trust, calibration: CalibrationSection) -> Calibration:
-    """By the validation pairs; where they do not stand for the home, by the training pairs as well."""
+    """By the validation pairs; where they do not stand for the home, by the training pairs as well.
+
+    Agreement, cosine and ece are of the validation pairs alone, wherever they stand.
+    """
     rows = data.judging
     rgb, depth = data.cache.full_rgb[rows], data.cache.full_depth[rows]
     quality = np.stack([rgb_quality(rgb, trust.rgb), depth_quality(depth, trust.depth)])
     target = np.asarray(data.targets[0, rows], np.float32)
     embedded = Embedded(embed(rgb), embed(depth), quality)
-    return calibrate_confidence(embedded, data.bank, data.logit_scale, target, calibration.false_unknown)
+    shown = np.isin(rows, data.val)
+    return calibrate_confidence(embedded, data.bank, data.logit_scale, target, calibration.false_unknown, shown)
 
 
 def _test_pictures(data: RunData) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:

@@ -128,7 +128,8 @@ def check_logger(kind: str) -> None:
     if kind not in LOGGERS:
         raise UserError(f"logger {kind!r}: {', '.join(LOGGERS)} are accepted")
     if not find_spec(LOGGERS[kind].library):
-        raise UserError(f"logger {kind}: {LOGGERS[kind].library} is not installed here: pip install 'edgevl[{kind}]'")
+        library = LOGGERS[kind].library
+        raise UserError(f"logger {kind}: {library} is not installed here: pip install {library}")
 
 
 def forward(run: Path, kind: str, out: Path | None = None) -> str:

@@ -2,7 +2,7 @@
 
 import torch
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_train.pruning.prune import prune
 from edgevl_train.restore import earlier_student, load_float_student
 from edgevl_train.sections import StudentSection
@@ -82,7 +82,7 @@ def check_stage1(student: Student, section: Stage1Section, size_px: int) -> None
         with torch.no_grad():
             student.eval()(torch.zeros(1, 3, side, side))
     except (RuntimeError, AssertionError, ValueError) as error:
-        reason = " ".join(str(error).split())[:100]
+        reason = one_line(str(error), 100)
         raise UserError(
             f"stage1.small_share={section.small_share:g}: student {student.name!r} takes one size of picture "
             f"({reason}): use 0, or take another student"

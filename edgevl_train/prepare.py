@@ -43,6 +43,7 @@ from edgevl_train.teacher.loading import Teacher, load_teacher
 from edgevl_train.teacher.model import enlarged_views
 from edgevl_train.teacher.text_export import exportable
 from edgevl_train.teacher.tokens import token_width
+from edgevl_train.training.distillation import long_warmups
 from edgevl_train.training.distributed import first_process, own_device
 from edgevl_train.training.precision import resolve_precision
 
@@ -238,7 +239,7 @@ def gather(setup: Setup, inputs: Inputs, out: Path, progress: RunProgress, fabri
         tokens,
     )
     lost = [f"{bag['name']}: lost: {loss}" for bag in cache.index["bags"] for loss in bag["losses"]]
-    warnings = setup.warnings + lost + coverage.warnings()
+    warnings = setup.warnings + lost + coverage.warnings() + long_warmups(data, recipe, fabric)
     if recipe.one_home:
         names = [path.name for path in setup.bags]
         whole = np.asarray(targets[0], np.float32)

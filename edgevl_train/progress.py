@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from edgevl_core.base.atomic import atomic_write
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import LONGEST, UserError, one_line
 
 WRITE_EVERY_S = 0.5
 LINE_EVERY_S = 5.0
@@ -18,11 +18,9 @@ LINE_EVERY_S = 5.0
 class RunProgress:
     """Context manager around a run of several stages.
 
-    ``status.json`` (see :meth:`snapshot`) is replaced atomically, at most every 0.5 s and at every change of
-    stage.
-    Leaving the block sets the final state: "succeeded", "cancelled" (KeyboardInterrupt or SystemExit, as the
-        SIGTERM
-    handler of :func:`edgevl_train.adapt.adapt` raises), or "failed".
+    ``status.json`` (see :meth:`snapshot`) is replaced atomically, at most every 0.5 s and at every change of stage.
+    Leaving the block sets the final state: "succeeded", "cancelled" (KeyboardInterrupt, or SystemExit as
+    :func:`edgevl_train.training.signals.terminable` raises it), or "failed".
 
     Args:
         status_path: where status.json is written; None: nowhere.
@@ -74,7 +72,7 @@ class RunProgress:
             self._state, self._exit_code, self._message = "cancelled", 130, f"cancelled during {self._stage}"
         else:
             self._state, self._exit_code = "failed", 2 if isinstance(error, UserError) else 1
-            self._message = " ".join(str(error).split()) or type(error).__name__
+            self._message = one_line(str(error), LONGEST) or type(error).__name__
         if self._bar is not None:
             self._bar.update(self._task, completed=self._overall())
             self._bar.stop()

@@ -139,9 +139,8 @@ def load_recipe(path: Path | str | None = None, settings: Sequence[str] = ()) ->
     try:
         data = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
         raise UserError(
-            f"recipe {path} cannot be read ({reason}): pass a YAML file like config/train/demo.yaml"
+            f"recipe {path} cannot be read ({error}): pass a YAML file like config/train/demo.yaml"
         ) from error
     if data is None:
         data = {}

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.bundle.files import STUDENT_INT8, check_file
 from edgevl_core.bundle.manifest import Manifest, read_manifest
+from edgevl_core.bundle.self_test import try_student
 from edgevl_train.quantise import fake_quantise, fuse
 from edgevl_train.recipe import load_recipe
 from edgevl_train.run_directory import FLOAT_STUDENT, read_inputs
@@ -22,6 +23,8 @@ from edgevl_train.teacher.model import TEACHER_KEY, Teacher, as_noted_by_earlier
 
 Network = TypeVar("Network", bound=nn.Module)
 STAGES = ("stage2", "stage1")  # the later one first
+# What reading a file raises that is no checkpoint, or one of something else.
+DAMAGED = (AttributeError, EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError)
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -129,6 +132,7 @@ def earlier_bundle(run: Path) -> Path | None:
         return None
     try:
         check_file(bundle, read_manifest(bundle), STUDENT_INT8)
+        try_student(bundle / STUDENT_INT8)
     except UserError as error:
         raise UserError(
             f"student.start_from={run}: {error}; or remove that bundle, and the run's float student takes its place"
@@ -198,8 +202,8 @@ def _filled(
         adopt_biases(student, lambda name: bias_of.format(name) in best)
         network = form(student)
         network.load_state_dict(best)
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:160]
+    except DAMAGED as error:
+        reason = one_line(str(error), 160)
         raise UserError(
             f"{checkpoint} is no {checkpoint.stem} checkpoint of {section.name} with {embed_dim} dimensions "
             f"({reason}): it is damaged, or belongs to another recipe or teacher"

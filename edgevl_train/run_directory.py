@@ -5,11 +5,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from edgevl_core.base.atomic import atomic_write, check_place
 from edgevl_core.base.errors import UserError
@@ -117,13 +117,13 @@ def _is_run(out: Path) -> bool:
 
 
 def check_nobody_at_work(out: Path) -> None:
-    """Refuse a directory in which another process works.
+    """Refuse a directory in which another process works. Nothing is written.
 
     Raises:
-        UserError: one does; it is named.
+        UserError: one does, it is named; or run.lock is no plain file.
     """
-    if (out / LOCK_FILE).is_file():
-        with at_work(out):
+    if os.path.lexists(out / LOCK_FILE):
+        with _locked(out, "r+"):
             """Nobody does."""
 
 
@@ -132,23 +132,44 @@ def at_work(out: Path) -> Iterator[None]:
     """While the block runs, no other process works in this run directory; ended by whatever ends the process.
 
     Raises:
-        UserError: one does already; it is named.
+        UserError: one does already, it is named; or run.lock is no plain file, or cannot be written.
     """
-    with (out / LOCK_FILE).open("a+", encoding="utf-8") as lock:
+    with _locked(out, "a+") as lock:
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+@contextmanager
+def _locked(out: Path, mode: str) -> Iterator[IO[str]]:
+    """The lock file, opened and locked."""
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(
+                open(out / LOCK_FILE, mode, encoding="utf-8", errors="replace", opener=_open_itself)
+            )
+        except OSError as error:
+            raise UserError(
+                f"run directory {out}: its {LOCK_FILE} is no plain file that can be written to "
+                f"({error.strerror or error}): remove it"
+            ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
             raise UserError(
-                f"run directory {out} is being worked on by process {lock.read().strip()}: wait "
+                f"run directory {out} is being worked on by process {lock.read(20).strip()}: wait "
                 "for its end, or end it first"
             ) from None
         except OSError:
             pass  # a file system without locks
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
+        yield lock
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """No link is followed, to a file that would be written over; and no pipe is waited for."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def open_run(out: Path, inputs: Inputs, recipe: Recipe) -> Inputs:

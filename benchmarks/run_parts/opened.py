@@ -9,11 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from edgevl_core.base.timing import Task, measure
+from edgevl_core.base.timing import measure
 from edgevl_core.bundle.label_bank import LabelBank
-from edgevl_core.engine import Engine, openvino_installed
+from edgevl_core.engine import Engine, one_image, openvino_installed
 from edgevl_train.ablation.figures import Figures, judged
 from edgevl_train.ablation.trial import Trial, start_alone
 from edgevl_train.data.cache import hash_bag
@@ -92,17 +90,12 @@ def timed(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     """
     names = ("onnxruntime", "openvino") if openvino_installed() else ("onnxruntime",)
     engines = {(row, name): Engine(file, name=name) for row, file in files.items() for name in names}
-    tasks = {f"{row}/{name}": _inference(engine) for (row, name), engine in engines.items()}
+    tasks = {f"{row}/{name}": one_image(engine) for (row, name), engine in engines.items()}
     timings = measure(tasks, seconds=_MEASURED_S * len(tasks), clock=time.process_time)
     return {
         row: {
             "bytes": file.stat().st_size,
-            "ms": {name: [1e3 * value for value in timings[f"{row}/{name}"].quartiles_s] for name in names},
+            "ms": {name: list(timings[f"{row}/{name}"].quartiles_ms) for name in names},
         }
         for row, file in files.items()
     }
-
-
-def _inference(engine: Engine) -> Task:
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, engine.size_px, engine.size_px), dtype=np.uint8)
-    return lambda: engine(pixels)

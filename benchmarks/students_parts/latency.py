@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgevl_cli.benchmark.machine import machine
 from edgevl_core.base.timing import Task, measure, ratio_quartiles
-from edgevl_core.engine import Engine, openvino_installed
+from edgevl_core.engine import Engine, one_image, openvino_installed
 from edgevl_train.quantise.trial import try_student
 from edgevl_train.sections import StudentSection
 from students_parts.candidates import REFERENCE, Candidate
@@ -36,16 +34,16 @@ def timed(candidates: Sequence[Candidate], size_px: int, seconds: float) -> dict
             section = StudentSection.model_validate(network.section(size_px, Path()))
             trial = try_student(section, EMBED_DIM, folder)
             by[name] = {"parameters": trial.parameters, "float_layers": trial.float_layers}
-            tasks[f"{name}/float"] = _inference(Engine(trial.fp32))
-            tasks[f"{name}/int8"] = _inference(Engine(trial.int8))
+            tasks[f"{name}/float"] = one_image(Engine(trial.fp32))
+            tasks[f"{name}/int8"] = one_image(Engine(trial.int8))
             if openvino_installed():
-                tasks[f"{name}/openvino"] = _inference(Engine(trial.int8, name="openvino"))
+                tasks[f"{name}/openvino"] = one_image(Engine(trial.int8, name="openvino"))
         timings = measure(tasks, seconds=seconds)
     reference = timings[f"{REFERENCE}/int8"]
     for key, timing in timings.items():
         name, _, kind = key.rpartition("/")
         ratios = ratio_quartiles(timing, reference)
-        by[name][kind] = {"ms": [1e3 * value for value in timing.quartiles_s], "ratio": list(ratios)}
+        by[name][kind] = {"ms": list(timing.quartiles_ms), "ratio": list(ratios)}
     return {
         "run_id": reference.run_id,
         "machine": machine(),
@@ -54,8 +52,3 @@ def timed(candidates: Sequence[Candidate], size_px: int, seconds: float) -> dict
         "reference": REFERENCE,
         "by": by,
     }
-
-
-def _inference(engine: Engine) -> Task:
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, engine.size_px, engine.size_px), dtype=np.uint8)
-    return lambda: engine(pixels)

@@ -1,11 +1,11 @@
 """docs/students.png: accuracy against time."""
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from edgevl_core.base.atomic import atomic_write
+from edgevl_core.draw.plots import png
 from students_parts.table import TITLES, Rows, by_name, score
 
 ENGINES = {"int8": ("ONNX Runtime", "o"), "openvino": ("OpenVINO", "^")}
@@ -13,12 +13,10 @@ ENGINES = {"int8": ("ONNX Runtime", "o"), "openvino": ("OpenVINO", "^")}
 
 def draw(rows: Rows, latency: Mapping[str, Any], network_of: Mapping[str, str], path: Path) -> None:
     """One panel a task: each student's int8 time in both engines, joined by a line, against its mean int8 accuracy."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     tasks = [task for task in TITLES if by_name(rows, task)]
     figure = Figure(figsize=(6.2 * len(tasks), 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
     for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
         for number, (name, of_seeds) in enumerate(by_name(rows, task).items()):
             times = {kind: latency["by"][network_of[name]].get(kind) for kind in ENGINES}
@@ -38,6 +36,4 @@ def draw(rows: Rows, latency: Mapping[str, Any], network_of: Mapping[str, str], 
     for label, marker in ENGINES.values():
         axes.plot([], [], marker, color="grey", label=label)
     axes.legend(fontsize=8, loc="lower right")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    atomic_write(path, buffer.getvalue())
+    atomic_write(path, png(figure, dpi=100))

@@ -5,6 +5,7 @@ from pathlib import Path
 from edgevl_cli.benchmark.files import FLOAT, STATIC
 from edgevl_cli.console import OnProgress
 from edgevl_core.base.errors import UserError
+from edgevl_core.bundle.student_bundle import load_bundle
 from edgevl_core.pairlog.pairs import PairSettings, expected_pairs
 from edgevl_train.evaluation.evaluate import evaluate_all
 from edgevl_train.evaluation.metrics.summary import why_no_truth
@@ -20,12 +21,14 @@ def top1(
     """{FLOAT, STATIC} -> {"rgb", "depth", "rgbd"} -> top-1.
 
     Args:
+        bundle: :func:`edgevl_cli.benchmark.files.bundle` has tried it.
         settings: which pairs of the bag.
 
     Raises:
         UserError: the bag has no true rooms, or the bundle is refused.
     """
-    predictors = {FLOAT: bundle_predictor(bundle, fp32=True), STATIC: bundle_predictor(bundle)}
+    loaded = load_bundle(bundle, threads=2)
+    predictors = {FLOAT: bundle_predictor(loaded, fp32=True), STATIC: bundle_predictor(loaded)}
     total = expected_pairs(bag, settings)
     found = evaluate_all(predictors, [bag], settings=settings, on_progress=lambda pairs: on_progress(pairs, total))
     for figures in found.values():

@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
-from edgevl_core.bundle.student_bundle import STUDENT_FP32, STUDENT_INT8, load_bundle
+from edgevl_core.bundle.self_test import open_untrusted
+from edgevl_core.bundle.student_bundle import STUDENT_FP32, STUDENT_INT8
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_train.first_bundle.tower import tower_student
 from edgevl_train.quantise import (
@@ -123,7 +124,7 @@ def _with_statistics(student: Student, pixels: np.ndarray) -> Student:
 
 def bundle(path: Path) -> Model:
     """A bundle's own two files. Raises UserError where it is refused."""
-    loaded = load_bundle(path)
+    loaded = open_untrusted(path)
     files = {FLOAT: path / STUDENT_FP32, STATIC: path / STUDENT_INT8}
     return Model(f"{path.resolve().name}/", "bundle", files, loaded.manifest.preprocess)
 

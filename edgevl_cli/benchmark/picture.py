@@ -1,6 +1,5 @@
 """Latency against size in one picture, and accuracy against latency where a labelled bag was given."""
 
-import io
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from edgevl_cli.benchmark.run import ONNX_RUNTIME, OPENVINO, PYTORCH
 from edgevl_core.base.atomic import atomic_write
-from edgevl_core.draw.plot_text import as_written
+from edgevl_core.draw.plots import as_written, png
 
 _COLOURS = {"float": "#4c72b0", "int8": "#c44e52", "int8 dynamic": "#dd8452", "int8 QAT": "#55a868"}
 _FILLS = {OPENVINO: "white", PYTORCH: "0.75"}
@@ -23,12 +22,10 @@ def write_plot(numbers: Mapping[str, Any], path: Path) -> None:
 
 def draw(numbers: Mapping[str, Any]) -> bytes:
     """The picture as PNG bytes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # without pyplot: no global state, no display
     from matplotlib.figure import Figure
 
     panels = [_latency] if numbers["accuracy"] is None else [_latency, _accuracy]
     figure = Figure(figsize=(8.5 * len(panels), 6), layout="constrained")
-    FigureCanvasAgg(figure)
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         panel(axes, numbers)
         axes.grid(True, which="both", alpha=0.25)
@@ -38,9 +35,7 @@ def draw(numbers: Mapping[str, Any]) -> bytes:
         f"{load['end']}",
         fontsize=10,
     )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+    return png(figure, dpi=110)
 
 
 def _latency(axes: Any, numbers: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from edgevl_cli.benchmark.machine import cores, load, machine
 from edgevl_cli.benchmark.node_path import INFERENCE, PARTS, node_path
 from edgevl_cli.benchmark.node_path import available as ros_available
 from edgevl_core.base.timing import Task, Timing, measure, ratio, ratio_quartiles
-from edgevl_core.engine import CPU_ONLY, Engine, open_session, openvino_installed
+from edgevl_core.engine import CPU_ONLY, Engine, one_image, open_session, openvino_installed
 
 ONNX_RUNTIME, OPENVINO, PYTORCH = "ONNX Runtime", "OpenVINO", "PyTorch"
 ENGINE_OF = {ONNX_RUNTIME: "onnxruntime", OPENVINO: "openvino"}
@@ -72,7 +72,7 @@ def run(
     ones = np.ones((PEAK_SIDE, PEAK_SIDE), np.uint8)
     entries = [entry for model in models for entry in _entries(model, all_threads)]
     if not openvino_installed():
-        left_out.append("OpenVINO on the int8 files: it is not installed (pip install 'edgevl[openvino]')")
+        left_out.append("OpenVINO on the int8 files: it is not installed (pip install openvino)")
     tasks: dict[str, Task] = {_PEAK: lambda: peak.run(None, {"x": ones})}
     tasks |= {entry.key: entry.task for entry in entries}
     tasks |= {_all(entry): entry.on_all_cores for entry in entries if entry.on_all_cores is not None}
@@ -103,17 +103,12 @@ def _entries(model: Model, all_threads: bool) -> Iterator[Entry]:
             if runtime == OPENVINO and not (precision == model.on_robot != FLOAT and openvino_installed()):
                 continue
             engine = Engine(path, name=name)
-            wide = _inference(Engine(path, threads=cores(), name=name)) if all_threads and cores() > 1 else None
-            yield Entry(model, size, engine.size_px, precision, runtime, _inference(engine), wide)
+            wide = one_image(Engine(path, threads=cores(), name=name)) if all_threads and cores() > 1 else None
+            yield Entry(model, size, engine.size_px, precision, runtime, one_image(engine), wide)
     if model.network is not None:
         narrow = _in_torch(model.network, engine.size_px, 1)
         wide = _in_torch(model.network, engine.size_px, cores()) if all_threads and cores() > 1 else None
         yield Entry(model, size, engine.size_px, FLOAT, PYTORCH, narrow, wide)
-
-
-def _inference(engine: Engine) -> Task:
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, engine.size_px, engine.size_px), dtype=np.uint8)
-    return lambda: engine(pixels)
 
 
 def _in_torch(network: nn.Module, size_px: int, threads: int) -> Task:
@@ -183,8 +178,7 @@ def _all(entry: Entry) -> str:
 
 
 def _ms(timing: Timing) -> dict[str, float]:
-    lower, median, upper = timing.quartiles_s
-    return _spread((1e3 * lower, 1e3 * median, 1e3 * upper))
+    return _spread(timing.quartiles_ms)
 
 
 def _spread(quartiles: tuple[float, float, float]) -> dict[str, float]:

@@ -17,7 +17,7 @@ def offline_figures(
     ``top1`` is over frames that show at least 5 % furniture, ``top1_all_frames`` over all. ``latency_ms``: the median
     of one image through ONNX Runtime, one thread.
     """
-    from edgevl_core.bundle.student_bundle import STUDENT_FP32, STUDENT_INT8
+    from edgevl_core.bundle.student_bundle import STUDENT_FP32, STUDENT_INT8, load_bundle
     from edgevl_train.evaluation.evaluate import evaluate_all
     from edgevl_train.evaluation.predictors import bundle_predictor, teacher_predictor
     from edgevl_train.teacher.loading import image_tower_bytes, load_teacher
@@ -25,14 +25,16 @@ def offline_figures(
     bundle, baseline = run_dir / "bundle", run_dir / "bundle_ptq"
     teacher = load_teacher(teacher_spec)
     predictors = {
-        "student_fp32": bundle_predictor(bundle, labels=labels, fp32=True),
-        "ptq_int8": bundle_predictor(baseline, labels=labels),
-        "student_int8": bundle_predictor(bundle, labels=labels),
+        "student_fp32": bundle_predictor(
+            load_bundle(baseline), labels=labels, fp32=True
+        ),  # which the PTQ student was made of
+        "ptq_int8": bundle_predictor(load_bundle(baseline, threads=2), labels=labels),
+        "student_int8": bundle_predictor(load_bundle(bundle, threads=2), labels=labels),
     }
     predictors["teacher"] = teacher_predictor(teacher, labels, view=predictors["student_int8"].view)
     figures = evaluate_all(predictors, [bag], on_progress=on_pairs)
     files = {
-        "student_fp32": bundle / STUDENT_FP32,
+        "student_fp32": baseline / STUDENT_FP32,
         "ptq_int8": baseline / STUDENT_INT8,
         "student_int8": bundle / STUDENT_INT8,
     }
@@ -56,13 +58,14 @@ def home_figures(out: Path, teacher_spec: str, bags: Path, labels: Path) -> dict
     before: the student of many homes; after: the same, adapted to a drive through this home.
     """
     from edgevl_cli.demo.run import HOME_RUN
+    from edgevl_core.bundle.student_bundle import load_bundle
     from edgevl_train.evaluation.evaluate import evaluate_all
     from edgevl_train.evaluation.predictors import bundle_predictor, teacher_predictor
     from edgevl_train.teacher.loading import load_teacher
 
     predictors = {
-        "before": bundle_predictor(out / "run/bundle", labels=labels),
-        "after": bundle_predictor(out / HOME_RUN / "bundle", labels=labels),
+        "before": bundle_predictor(load_bundle(out / "run/bundle", threads=2), labels=labels),
+        "after": bundle_predictor(load_bundle(out / HOME_RUN / "bundle", threads=2), labels=labels),
     }
     predictors["teacher"] = teacher_predictor(load_teacher(teacher_spec), labels, view=predictors["after"].view)
     lit, dark = (evaluate_all(predictors, [bags / name]) for name in ("other_day", "other_day_dark"))

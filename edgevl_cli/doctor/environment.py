@@ -57,7 +57,8 @@ def _libraries() -> Iterator[Finding]:
     yield from outdated()
     missing = [name for name in TRAINING if not find_spec(name)]
     if missing:
-        yield Finding(None, f"training: missing {', '.join(missing)}", "on a workstation: pip install 'edgevl[train]'")
+        fix = "on a workstation: pip install '.[train]' in edgevl's source tree"
+        yield Finding(None, f"training: missing {', '.join(missing)}", fix)
     else:
         yield Finding(True, "training libraries")
 

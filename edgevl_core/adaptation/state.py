@@ -5,8 +5,9 @@ The job that runs or has ended unheard, the bundles the classifier has had, and 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from edgevl_core.adaptation.records import BundleRef, read, write
 from edgevl_core.adaptation.triggers import PairCount
@@ -28,18 +29,36 @@ class Job(BaseModel):
     log: Path
 
 
+class Life(BaseModel):
+    """The classifier's life that was heard of last: from its configuration to its clean-up, or its end.
+
+    Attributes:
+        publishers: of its label set, by their ids in DDS: those of another life are others.
+        began_with: id of the bundle that its parameter ``bundle`` named, "": none; None: that is not known.
+        bundle: id of the bundle that it had last.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    publishers: tuple[str, ...]
+    began_with: str | None
+    bundle: str
+
+
 class AdaptationState(BaseModel):
     """See the module's text.
 
     Attributes:
         job: the one that runs, or whose end has not been dealt with yet.
-        history: bundles that the classifier has had, newest last.
+        history: bundles that the classifier has had, newest last: the last is the one that it should have.
+        life: None: it was never heard of.
         started_s: when the last adaptation was started, seconds since 1970; 0: never.
         pairs: new ones since then.
     """
 
     job: Job | None = None
     history: History = ()
+    life: Life | None = None
     started_s: float = 0.0
     pairs: PairCount = PairCount()
 
@@ -61,8 +80,11 @@ def save(directory: Path, memory: AdaptationState) -> None:
     write(directory / FILE, memory)
 
 
-def after_load(history: Sequence[BundleRef], before: BundleRef | None, loaded: BundleRef) -> History:
-    """The history once ``loaded`` has taken the place of ``before`` (which somebody else may have loaded)."""
+def after_load(history: Sequence[BundleRef], before: BundleRef | None, loaded: BundleRef | None) -> History:
+    """The history once ``loaded`` has taken the place of ``before`` (which somebody else may have loaded).
+
+    None: no bundle, or one that is not known.
+    """
     entries = [*history]
     for bundle in (before, loaded):
         if bundle is not None and (not entries or entries[-1].id != bundle.id):
@@ -71,19 +93,60 @@ def after_load(history: Sequence[BundleRef], before: BundleRef | None, loaded: B
 
 
 def previous(history: Sequence[BundleRef], current: BundleRef | None) -> BundleRef:
-    """The bundle before the current one.
+    """The bundle before the current one; the last of all where the current one is none of them, or there is none.
 
     Raises:
         UserError: there is none, or it is no longer on disk.
     """
     older = [*history]
-    if older and (current is None or older[-1].id == current.id):
-        older.pop()
+    if current is not None and current.id in [bundle.id for bundle in older]:
+        while older.pop().id != current.id:
+            pass
     if not older:
         raise UserError("no earlier bundle is known: nothing to roll back to")
     if not Path(older[-1].path).is_dir():
         raise UserError(f"the earlier bundle {older[-1].path} is no longer there: load another by hand")
     return older[-1]
+
+
+class Heard(NamedTuple):
+    """What a label set of the classifier says, by :func:`heard`.
+
+    Attributes:
+        life, history: to be remembered, once ``resume`` is dealt with.
+        resume: the bundle that the classifier should have instead; None: it has the right one.
+    """
+
+    life: Life
+    history: History
+    resume: BundleRef | None = None
+
+
+def heard(memory: AdaptationState, publishers: Sequence[str], bundle: BundleRef | None) -> Heard | None:
+    """What follows from the bundle that the classifier has now; None: nothing, it is as it was.
+
+    One that a person loads while the classifier lives is a choice, and so is a parameter ``bundle`` other than before.
+    A classifier that begins anew as it began before has only forgotten what was put in use since.
+
+    Args:
+        publishers: of the classifier's label set.
+        bundle: None: it has none.
+    """
+    known, history, bundle_id = memory.life, memory.history, bundle.id if bundle is not None else ""
+    if known is not None and {*publishers} <= {*known.publishers}:
+        if bundle_id == known.bundle:
+            return None
+        return Heard(known.model_copy(update={"bundle": bundle_id}), after_load(history, None, bundle))
+    life = Life(publishers=tuple(publishers), began_with=bundle_id, bundle=bundle_id)
+    began_with = known.began_with if known is not None else None
+    if not history or (bundle_id == history[-1].id == began_with):
+        return Heard(life, history)
+    if bundle_id == history[-1].id:  # by its parameter, or handed over before it was heard of
+        return Heard(life.model_copy(update={"began_with": None}), history)
+    as_before = bundle_id in {entry.id for entry in history} if began_with is None else bundle_id == began_with
+    if bundle_id and not as_before:
+        return Heard(life, after_load(history, None, bundle))
+    return Heard(life, history, resume=history[-1])
 
 
 def after_rollback(history: Sequence[BundleRef], target: BundleRef) -> History:

@@ -16,9 +16,6 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of an OSError: a disk or fil
 class NotWritten(UserError, OSError):
     """What could not be written, and why; ``errno`` and ``strerror`` as of the OSError that it comes from."""
 
-    def __str__(self) -> str:
-        return str(self.args[0])  # an OSError would say its number
-
 
 def _not_written(path: Path | str, error: OSError) -> NotWritten:
     made = NotWritten(

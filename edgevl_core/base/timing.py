@@ -37,6 +37,12 @@ class Timing:
         return _quartiles(self.seconds)
 
     @property
+    def quartiles_ms(self) -> tuple[float, float, float]:
+        """The same in milliseconds."""
+        lower, median, upper = self.quartiles_s
+        return 1e3 * lower, 1e3 * median, 1e3 * upper
+
+    @property
     def median_s(self) -> float:
         """The median round, seconds."""
         return self.quartiles_s[1]

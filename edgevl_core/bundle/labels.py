@@ -109,7 +109,7 @@ def load_labels(path: Path | str) -> LabelSet:
     try:
         content: Any = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"labels file {path} is not YAML: {' '.join(str(error).split())}; correct it") from error
+        raise UserError(f"labels file {path} is not YAML: {error}; correct it") from error
     if not isinstance(content, dict) or not content.get("labels"):
         raise UserError(f"labels file {path} has no labels: a list 'labels' with at least one name is needed")
     if isinstance(content["labels"], list):

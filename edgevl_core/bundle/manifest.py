@@ -46,9 +46,13 @@ class ByModality(_Part):
         return {"rgb": self.rgb, "depth": self.depth, "rgbd": self.rgbd}[modality]
 
 
+# Line and paragraph separators, and what turns the direction of the text behind it; joiners and marks are in words.
+_MISLEADING = frozenset(map(chr, (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+
+
 def plain_text(text: str) -> str:
     """``text`` where it can be shown as it is. Raises ValueError: control characters, or more than 1000 characters."""
-    if len(text) > 1000 or any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text):
+    if len(text) > 1000 or any(ord(c) < 32 or 127 <= ord(c) < 160 or c in _MISLEADING for c in text):
         raise ValueError("text without control characters, of at most 1000 characters, is accepted")
     return text
 
@@ -64,6 +68,8 @@ def _within(low: float, high: float) -> AfterValidator:
 
 
 Text = Annotated[str, AfterValidator(plain_text)]
+# What is only shown: a name that a folder really has must not make a bundle fail at the end of a training.
+Shown = Annotated[str, AfterValidator(one_line)]
 
 
 class BagRecord(_Part):
@@ -73,10 +79,10 @@ class BagRecord(_Part):
     ``registered``: whether its depth was registered to RGB, see :class:`edgevl_core.camera.registration.Registration`.
     """
 
-    name: str
+    name: Shown
     sha256: Sha256
     pairs: int = Field(0, ge=0)
-    registered: str = "unknown"
+    registered: Shown = "unknown"
 
 
 class Provenance(_Part):
@@ -84,8 +90,8 @@ class Provenance(_Part):
 
     bags: tuple[BagRecord, ...] = ()
     recipe: dict[str, JsonValue] = {}
-    software: dict[str, str] = {}
-    created: str
+    software: dict[Shown, Shown] = {}
+    created: Shown
 
 
 class Manifest(_Part):

@@ -82,8 +82,8 @@ def load_bundle(
 ) -> Bundle:
     """Load a bundle, trusting nothing: every file's size, hash and content, the parts' fit, then the golden inputs.
 
-    A foreign bundle is better tried by :func:`edgevl_core.bundle.self_test.try_bundle` before: a network within the
-    limits may still take any time and memory.
+    For bundles of one's own: one from elsewhere is opened by :func:`edgevl_core.bundle.self_test.open_untrusted`, for
+    its networks may still take any time and memory.
 
     Args:
         threads, providers, engine: see :class:`edgevl_core.engine.Engine`.

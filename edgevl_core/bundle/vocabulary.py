@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.bundle.label_bank import LabelBank, TextEncoder, mean_direction
 from edgevl_core.bundle.labels import normalise_word
+from edgevl_core.bundle.manifest import plain_text
 from edgevl_core.bundle.text_encoder import OnnxTextEncoder
 
 MAX_WORD_CHARACTERS = 100
@@ -17,7 +18,7 @@ def check_words(words: Sequence[str], max_labels: int) -> list[str]:
     """The words with white space as single spaces, repetitions left in.
 
     Raises:
-        UserError: too many words, a blank one, or one that is no word but a text.
+        UserError: too many words, a blank one, or one that is no word but a text, or holds control characters.
     """
     if len(words) > max_labels:
         raise UserError(f"{len(words)} labels: at most {max_labels} are accepted (parameter max_labels)")
@@ -30,6 +31,10 @@ def check_words(words: Sequence[str], max_labels: int) -> list[str]:
             raise UserError(
                 f"label {word[:20]!r}... has {len(word)} characters: at most {MAX_WORD_CHARACTERS} are accepted"
             )
+        try:
+            plain_text(word)
+        except ValueError as error:
+            raise UserError(f"label {one_line(word)!r}: {error}") from error
     return tidy
 
 

@@ -93,11 +93,6 @@ def message_encoding(msg: Any) -> str:
     return "mono16" if start.startswith(PNG_MAGIC) and start[24:] == b"\x10\x00" else ""
 
 
-def is_depth(msg: Any) -> bool:
-    """Whether it is a depth image by its encoding (REP-118): 16UC1, 32FC1, mono16 or compressedDepth."""
-    return message_encoding(msg) in DEPTH
-
-
 def is_compressed_depth(msg: Any) -> bool:
     """Whether a CompressedImage comes from compressed_depth_image_transport."""
     return "compresseddepth" in str(msg.format).lower()

@@ -19,7 +19,6 @@ from edgevl_core.camera.encodings import (
     COLOUR,
     PLANES,
     is_compressed_depth,
-    is_depth,
     is_generic,
     layout,
     message_encoding,
@@ -34,7 +33,6 @@ __all__ = [
     "decode_rgb",
     "encode_jpeg",
     "encode_png",
-    "is_depth",
     "layout",
     "message_encoding",
 ]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.bundle.fusion import depth_quality, mix, probabilities, rgb_quality
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import Modality
@@ -146,8 +146,8 @@ class Classifier:
         if unknown := tuple(name for name, row in zip(names, rows) if row is None):
             without = "" if self._bundle.text_encoder else " and has no text encoder for other words"
             raise UnknownLabels(
-                f"unknown labels: {', '.join(unknown)}; this bundle knows {', '.join(bank.names)}{without}; "
-                "the label set stays as it is",
+                f"unknown labels: {one_line(', '.join(unknown), 1000)}; this bundle knows "
+                f"{one_line(', '.join(bank.names), 1000)}{without}; the label set stays as it is",
                 unknown,
             )
         chosen = tuple(dict.fromkeys(bank.names[row] for row in rows if row is not None))

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.bundle.label_bank import LabelBank
-from edgevl_core.bundle.manifest import real_path
-from edgevl_core.bundle.self_test import try_bundle
-from edgevl_core.bundle.student_bundle import Bundle, load_bundle
+from edgevl_core.bundle.self_test import open_untrusted
+from edgevl_core.bundle.student_bundle import Bundle
 from edgevl_core.camera.depth import MeasuredDepth
 from edgevl_core.camera.registration import Registration, parse_registration
 from edgevl_core.classify.classifier import Classifier, LabelChange, Scene
@@ -73,9 +72,8 @@ def load_model(
 ) -> Model:
     """A verified bundle with a label set: ``labels``; where that is empty all names it has; where it is None its own.
 
-    It is first tried in a child process, and only what came out of that well is loaded here. Where its int8 student
-    does not work on this processor and "precision" is "auto", the float student answers: ``bundle.fallback``. What
-    ``path`` really names, links followed, is ``bundle.path``: a link may point elsewhere a minute later.
+    It is tried first, see :func:`edgevl_core.bundle.self_test.open_untrusted`. Where its int8 student does not work on
+    this processor and "precision" is "auto", the float student answers: ``bundle.fallback``.
 
     ``engine``: "engine", "providers", "threads" and "precision", see
     :func:`edgevl_core.bundle.student_bundle.load_bundle`, as for ``trusted``. ``bundle_id``: of the bundle that is
@@ -84,15 +82,12 @@ def load_model(
     Raises:
         UserError: the bundle is refused, is another one than is wanted, or has no vector for one of the labels.
     """
-    tried = {key: value for key, value in engine.items() if key != "threads"}
-    path = real_path(path)  # once for both
-    try_bundle(path, fall_back=True, trusted=trusted, **tried)
-    bundle = load_bundle(path, fall_back=True, both=False, trusted=trusted, **engine)
+    bundle = open_untrusted(path, fall_back=True, trusted=trusted, **engine)
     # Of what was read, not of what lay there before that: a bundle may be exchanged at any time.
     if bundle_id and bundle.manifest.bundle_id != bundle_id:
         raise UserError(
-            f"{path} holds bundle {bundle.manifest.bundle_id}, not {one_line(bundle_id, 80)}, which was asked for: put "
-            "that one there, or ask for what is there"
+            f"{bundle.path} holds bundle {bundle.manifest.bundle_id}, not {one_line(bundle_id, 80)}, which was asked "
+            "for: put that one there, or ask for what is there"
         )
     words = labels if labels is None else labels or bundle.label_bank.names
     return Model(bundle, Classifier(bundle, words), smoother)

@@ -4,7 +4,7 @@ engine: what callers use; network: what a runtime gives it; onnx_runtime, open_v
 file holds, before any of them sees it.
 """
 
-from edgevl_core.engine.engine import ENGINES, Engine, takes_int8
+from edgevl_core.engine.engine import ENGINES, Engine, one_image, takes_int8
 from edgevl_core.engine.network import INPUT_NAME, OUTPUT_NAME
 from edgevl_core.engine.onnx_file import OnnxFile, inspect_onnx
 from edgevl_core.engine.onnx_runtime import CPU_ONLY, open_session
@@ -18,6 +18,7 @@ __all__ = [
     "Engine",
     "OnnxFile",
     "inspect_onnx",
+    "one_image",
     "open_session",
     "openvino_installed",
     "takes_int8",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.recent import Recent
+from edgevl_core.base.timing import Task
 from edgevl_core.engine import onnx_runtime, open_vino
 from edgevl_core.engine.network import INPUT_NAME, OUTPUT_NAME, Network
 from edgevl_core.engine.onnx_runtime import CPU_ONLY
@@ -83,6 +84,12 @@ class Engine:
         other._network = replace(self._network, run=run, free_batch=True)
         other.free_batch, other.recent_s = True, Recent()
         return other
+
+
+def one_image(engine: Engine) -> Task:
+    """One run of one image, to be timed."""
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, engine.size_px, engine.size_px), dtype=np.uint8)
+    return lambda: engine(pixels)
 
 
 def _open(path: Path, threads: int, providers: Sequence[str], name: str) -> Network:

@@ -1,4 +1,4 @@
-"""OpenVINO, where the package ``openvino`` is installed (the extra ``edgevl[openvino]``)."""
+"""OpenVINO, where the package ``openvino`` is installed (the extra ``openvino``)."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -29,7 +29,7 @@ def open_network(path: Path, threads: int) -> Network:
         UserError: OpenVINO is not installed, no such file, or it refuses the file.
     """
     if not openvino_installed():
-        raise UserError("engine openvino: the package openvino is not installed: pip install 'edgevl[openvino]'")
+        raise UserError("engine openvino: the package openvino is not installed: pip install openvino")
     if not path.is_file():
         raise UserError(f"{path}: no such file; an ONNX student is needed")
     import openvino

@@ -97,12 +97,12 @@ def read_content(
     max_skew_s: float = MAX_SKEW_S,
     on_progress: OnProgress = lambda done, total: None,
 ) -> LogContent:
-    """Read a bag twice: once for its facts, once for its pairs; only those that are shown are decoded.
+    """Read a bag: its facts, its pairs, the answers and the way; only the pairs that are shown are decoded.
 
     Raises:
         UserError: as :func:`edgevl_core.pairlog.info.log_info`.
     """
-    # Two readings, the first of which tells how many pairs there are: each counts as one half.
+    # Progress is of the two long readings, the first of which tells how many pairs there are: each counts as one half.
     info = log_info(bag, max_skew_s, rgb=rgb, depth=depth, on_progress=lambda done, total: on_progress(done, 2 * total))
     stamps: list[int] = []
     rooms: list[str] = []

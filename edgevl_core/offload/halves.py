@@ -1,5 +1,6 @@
 """Both halves of a cut student, opened and tested on this machine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.bundle.arrays import Kind, read_arrays
 from edgevl_core.bundle.files import GOLDEN_FILE as BUNDLE_GOLDEN
 from edgevl_core.bundle.golden import MAX_GOLDEN, read_golden
+from edgevl_core.bundle.manifest import real_path
+from edgevl_core.bundle.self_test import Limits, limit_memory, run_apart
 from edgevl_core.bundle.student_bundle import Bundle
 from edgevl_core.engine import CPU_ONLY, INPUT_NAME, OUTPUT_NAME, open_session
 from edgevl_core.offload.manifest import (
@@ -67,8 +70,11 @@ class Halves(BackHalf):
     front: Half
 
 
-def load_back(path: Path | str, threads: int = 1, trusted: tuple[str, ...] = ()) -> BackHalf:
+def load_back(path: Path | str, threads: int = 1, trusted: tuple[str, ...] = (), *, own: bool = False) -> BackHalf:
     """The back half, which gives its golden embeddings on this processor.
+
+    Args:
+        own: this process has made it; else both halves are run once in a process of their own before.
 
     Raises:
         UserError: see :func:`edgevl_core.offload.manifest.read_split_manifest`; the file is no such half, or computes
@@ -76,6 +82,8 @@ def load_back(path: Path | str, threads: int = 1, trusted: tuple[str, ...] = ())
     """
     path = Path(path)
     manifest = read_split_manifest(path, trusted)
+    if not own:
+        run_apart(f"{__name__}:run_once", real_path(path), trusted=trusted)
     back = _open(path, manifest, BACK_FILE, threads)
     features, embeddings = _golden(path, manifest)
     cosine = _least_cosine(path, back, features, embeddings)
@@ -87,11 +95,19 @@ def load_back(path: Path | str, threads: int = 1, trusted: tuple[str, ...] = ())
     return BackHalf(manifest, back)
 
 
-def load_halves(path: Path | str, threads: int = 1, trusted: tuple[str, ...] = ()) -> Halves:
-    """Both halves. Raises UserError as :func:`load_back`."""
+def load_halves(path: Path | str, threads: int = 1, trusted: tuple[str, ...] = (), *, own: bool = False) -> Halves:
+    """Both halves. Arguments and errors: as of :func:`load_back`."""
     path = Path(path)
-    tested = load_back(path, threads, trusted)
+    tested = load_back(path, threads, trusted, own=own)
     return Halves(tested.manifest, tested.back, _open(path, tested.manifest, FRONT_FILE, threads))
+
+
+def run_once(path: Path, limits: Limits, trusted: Sequence[str]) -> None:
+    """What :func:`load_back` does in a process of its own."""
+    limit_memory(limits, [path / FRONT_FILE, path / BACK_FILE])
+    halves = load_halves(path, trusted=tuple(trusted), own=True)
+    size_px = halves.manifest.size_px
+    halves.front(np.zeros((1, 3, size_px, size_px), np.uint8))
 
 
 def check_fits(halves: Halves, bundle: Bundle) -> str:

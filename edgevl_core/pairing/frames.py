@@ -4,14 +4,15 @@ A frame is complete the moment its second image comes (PairMatcher's ``eager``):
 wait for the next frame to be sure that no closer partner comes.
 
 When one stream has been silent for ``fallback_after_s`` while the other goes on, the other's images are
-frames of their own.
+frames of their own. When both come and their stamps have not fitted for so long, RGB's are, until they fit again.
 """
 
 from collections import Counter
 from dataclasses import dataclass
 from operator import attrgetter
 
-from edgevl_core.pairing.pair_matcher import Event, Pair, PairMatcher
+from edgevl_core.pairing.pair_matcher import UNMATCHED, Event, Pair, PairMatcher
+from edgevl_core.pairing.unpaired import Unpaired
 
 RGB, DEPTH = 0, 1
 NAMES = ("rgb", "depth")
@@ -60,21 +61,24 @@ class FrameSource:
     Args:
         use_rgb, use_depth: the streams there are; with one, each of its images is a frame.
         max_skew_s: largest difference of stamps within a pair, inclusive.
-        fallback_after_s: how long the other stream must have been silent.
+        fallback_after_s: how long the other stream must have been silent, or there was no pair.
 
     Attributes:
         counts: "pairs", "rgb_alone", "depth_alone", and by stream what PairMatcher dropped: "rgb_unmatched",
             "depth_late" …; with ``waiting`` they account for every image.
+        unpaired: the stamps since the last pair.
     """
 
     def __init__(self, use_rgb: bool, use_depth: bool, max_skew_s: float, fallback_after_s: float) -> None:
         self.counts: Counter[str] = Counter()
+        self.unpaired = Unpaired(max_skew_s)
         self._both = use_rgb and use_depth
         self._matcher: PairMatcher[Received] = PairMatcher(
             max_skew_s, horizon_s=HORIZON_S, max_pending=MAX_WAITING, eager=True, size_of=attrgetter("size")
         )
         self._fallback_after_s = fallback_after_s
         self._alone_since_s: list[float | None] = [None, None]
+        self._unpaired_since_s: float | None = None
 
     @property
     def frames(self) -> int:
@@ -96,11 +100,24 @@ class FrameSource:
 
         More than one where images were held back, as after a stamp far ahead of the clock.
         """
-        if not self._both or self._is_alone(stream, image.received_s):
-            frames = self._frames_of(self._matcher.flush())
-            self.counts[f"{NAMES[stream]}_alone"] += 1
-            return [*frames, Frame(image, None) if stream == RGB else Frame(None, image)]
-        return self._frames_of(self._matcher.push(stream, image.stamp_ns, image))
+        if not self._both:
+            return self._alone(stream, image)
+        if self._is_alone(stream, image.received_s):
+            self._begin_anew()
+            return self._alone(stream, image)
+        never_fits = self._never_fits(stream, image)
+        self.unpaired.add(stream, image.stamp_ns)
+        if not never_fits:
+            return self._frames_of(self._matcher.push(stream, image.stamp_ns, image))
+        if stream == RGB:
+            return self._alone(stream, image)
+        self.counts[f"{NAMES[stream]}_{UNMATCHED}"] += 1
+        return self._frames_of(self._matcher.flush())
+
+    def _alone(self, stream: int, image: Received) -> list[Frame]:
+        frames = self._frames_of(self._matcher.flush())
+        self.counts[f"{NAMES[stream]}_alone"] += 1
+        return [*frames, Frame(image, None) if stream == RGB else Frame(None, image)]
 
     def _frames_of(self, events: list[Event[Received]]) -> list[Frame]:
         """Count the events."""
@@ -108,6 +125,7 @@ class FrameSource:
         for event in events:
             if isinstance(event, Pair):
                 self.counts["pairs"] += 1
+                self._begin_anew()
                 frames.append(Frame(event.a, event.b))
             else:
                 self.counts[f"{NAMES[event.stream]}_{event.reason}"] += 1
@@ -119,3 +137,19 @@ class FrameSource:
         if since_s is None:
             self._alone_since_s[stream] = since_s = now_s
         return now_s - since_s > self._fallback_after_s
+
+    def _begin_anew(self) -> None:
+        self.unpaired.clear()
+        self._unpaired_since_s = None
+
+    def _never_fits(self, stream: int, image: Received) -> bool:
+        """Whether both streams have come for long without a pair, and this image would make none either."""
+        if self._unpaired_since_s is None:
+            self._unpaired_since_s = image.received_s
+        if not self.unpaired.is_long() or image.received_s - self._unpaired_since_s <= self._fallback_after_s:
+            return False
+        # Only what the matcher would still have at hand: an older stamp that fits makes no pair.
+        if self.unpaired.fits(stream, image.stamp_ns, MAX_WAITING, HORIZON_S):
+            self._begin_anew()
+            return False
+        return True

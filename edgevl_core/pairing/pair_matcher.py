@@ -81,6 +81,7 @@ class PairMatcher(Generic[Item]):
             skew that always is the same and below half a frame period, the pairs are the same.
 
     Attributes:
+        max_skew_s: as given.
         counts: "paired" (pairs), and dropped messages by reason.
         jumps: the latest of the clock, ``jump_count`` in all; ``last_jump``: in words, empty before the first.
     """
@@ -97,6 +98,7 @@ class PairMatcher(Generic[Item]):
         if max_skew_s < 0 or horizon_s <= 0 or lookahead_s <= 0 or max_pending < 1:
             raise ValueError("max_skew_s must be >= 0, horizon_s and lookahead_s > 0, max_pending >= 1")
         self.counts: Counter[str] = Counter()
+        self.max_skew_s = max_skew_s
         self._max_skew_ns = round(max_skew_s * _NS)
         self._horizon_ns = max(round(horizon_s * _NS), self._max_skew_ns)
         self._lookahead_ns = max(round(lookahead_s * _NS), 2 * self._max_skew_ns)

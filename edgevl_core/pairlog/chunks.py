@@ -7,9 +7,9 @@ import lz4.frame
 import zstandard
 
 CHUNK_HEAD = struct.Struct("<QQQII")  # start, end, uncompressed size, uncompressed CRC, length of compression's name
-MAX_BYTES = 1 << 30
+MAX_BYTES = 1 << 28
 """The most that one chunk or message may hold unpacked. A chunk is a megabyte as a rule, an image some."""
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 def inflate(body: bytes, torn: bool) -> tuple[memoryview, str]:
@@ -50,7 +50,7 @@ def unpacked(data: bytes) -> bytes:
     CDR begins with a zero byte and zstd with another one, so that the two cannot be mistaken. What cannot be unpacked
     is given back as it is: it is no CDR, and its reader says so.
     """
-    if not data.startswith(_ZSTD_MAGIC):
+    if not data.startswith(ZSTD_MAGIC):
         return data
     try:
         with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as stream:

@@ -1,13 +1,18 @@
 """A bag's pictures that cannot be read, or can be read and still may be wrong, judged by a few of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from edgevl_core.camera.depth import decode_depth
 from edgevl_core.camera.doubts import DepthWatch, turn_doubt
 from edgevl_core.camera.images import ImageFormatError, decode_rgb
+from edgevl_core.camera.registration import Status
+from edgevl_core.pairlog.calibration import bag_registration, read_calibration
+from edgevl_core.pairlog.facts import log_facts
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.streams import Streams, find_streams
 from edgevl_core.pairlog.types import deserialize
@@ -16,13 +21,14 @@ _FIRST, _LOOKED_AT = 256, 16  # so many of the first, evenly spread: the whole b
 
 
 def bag_doubts(path: Path | str, rgb: str | None = None, depth: str | None = None) -> list[str]:
-    """As :func:`picture_doubts`, of the bag at ``path``; topics as for :func:`read_pairs`.
+    """As :func:`picture_doubts`, and whether depth shows what RGB shows; topics as for :func:`read_pairs`.
 
     Raises:
         UserError: it cannot be read, or a stream is missing.
     """
     with BagReader(path) as reader:
-        return picture_doubts(reader, find_streams(reader, rgb, depth))
+        streams = find_streams(reader, rgb, depth)
+        return [*picture_doubts(reader, streams), *_registration_doubt(reader, streams)]
 
 
 def picture_doubts(reader: BagReader, streams: Streams) -> list[str]:
@@ -32,6 +38,33 @@ def picture_doubts(reader: BagReader, streams: Streams) -> list[str]:
         for topic, doubts in ((streams.rgb, _rgb_doubts), (streams.depth, _depth_doubts))
         for doubt in doubts(_sample(reader, topic))
     ]
+
+
+def _registration_doubt(reader: BagReader, streams: Streams) -> Iterator[str]:
+    """Where no camera_info tells, as in bags that pair_logger did not write, sizes and frames of the images do."""
+    calibration = read_calibration(reader, streams)
+    if calibration.found.status is Status.UNKNOWN:
+        rgb = _size_and_frame(_sample(reader, streams.rgb), decode_rgb)
+        depth = _size_and_frame(_sample(reader, streams.depth), decode_depth)
+        if rgb and depth:
+            calibration.finder.images(rgb=rgb, depth=depth)
+    found = bag_registration(calibration, log_facts(reader).get("registered", ""))
+    if found.status is Status.NO:
+        yield (
+            f"{streams.depth}: depth is not registered to RGB ({found.reason}): let the driver align depth, or record "
+            "camera_info of both cameras (docs/robots.md)"
+        )
+
+
+def _size_and_frame(images: Iterator[Any], decode: Callable[[Any], NDArray[Any]]) -> tuple[int, int, str] | None:
+    """Of the first image that can be read: width and height in pixels, frame_id."""
+    for image in images:
+        try:
+            height, width = decode(image).shape[:2]
+        except ImageFormatError:
+            continue
+        return width, height, image.header.frame_id
+    return None
 
 
 def _rgb_doubts(images: Iterator[Any]) -> Iterator[str]:

@@ -80,7 +80,7 @@ def image_topic(reader: BagReader, name: str) -> ImageTopic:
             image = deserialize(message.data, message.msgtype)
         except BrokenMessage:
             continue
-        encoding, role = _role(image)
+        encoding, role = encoding_and_role(image)
         if role:
             return ImageTopic(name, encoding, role, image.header.frame_id)
         if seen.encoding == "unreadable":
@@ -113,8 +113,8 @@ def _family(frame_id: str) -> tuple[str, ...]:
     return tuple(word for word in re.split(r"[_/]+", frame_id.lower()) if word and word not in _FRAME_WORDS)
 
 
-def _role(image: Any) -> tuple[str, str]:
-    """Encoding (or format) and role of an Image or CompressedImage."""
+def encoding_and_role(image: Any) -> tuple[str, str]:
+    """Encoding (or format) and role of an Image or CompressedImage; see :class:`ImageTopic`."""
     encoding = message_encoding(image)
     shown = encoding
     if hasattr(image, "format") and (not encoding or (_BARE.fullmatch(encoding) and encoding not in _DEPTH)):

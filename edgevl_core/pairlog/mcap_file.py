@@ -17,11 +17,12 @@ from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
 from mcap.records import Attachment, Channel, ChunkIndex, Footer, Metadata, Schema, Statistics
 
-from edgevl_core.pairlog.chunks import inflate, unpacked
+from edgevl_core.pairlog.chunks import inflate
 from edgevl_core.pairlog.mcap_walk import MAGIC, MESSAGE, RECORD, Piece, Walk, read_at, walk_file
-from edgevl_core.pairlog.segments import CDR, Block, Message, Segment, Topic
+from edgevl_core.pairlog.segments import CDR, MAX_OPEN_BYTES, Block, Message, Segment, Topic
 
 _FOOTER_BYTES = RECORD.size + 20 + len(MAGIC)
+_OBJECT_BYTES = 200  # of a Message, beside its data
 
 
 @dataclass
@@ -56,13 +57,11 @@ def open_mcap(path: Path) -> Segment:
     if not {channel for channel, count in counts.items() if count} <= trusted:  # an index that leaves channels out
         for piece in walk.pieces:
             piece.channels = None
-    merged: dict[str, Topic] = {}
     for channel, topic in topics.items():
-        of_name = merged.setdefault(topic.name, Topic(topic.name, topic.msgtype, 0, topic.schema, topic.encoding))
-        of_name.count += counts[channel]
+        topic.count = counts[channel]
     blocks = [Block(piece.start_ns, _reading(path, piece, topics, faults)) for piece in walk.pieces]
     return Segment(
-        list(merged.values()),
+        list(topics.values()),
         blocks,
         [f"{path.name}: {loss}" for loss in walk.losses],
         faults,
@@ -78,22 +77,27 @@ def _describes_all(summary: _Summary) -> bool:
 
 def _reading(
     path: Path, piece: Piece, topics: dict[int, Topic], faults: list[str]
-) -> Callable[[Collection[str]], Iterator[Message]]:
-    def read(names: Collection[str]) -> Iterator[Message]:
+) -> Callable[[Collection[str]], tuple[Iterator[Message], int]]:
+    def read(names: Collection[str]) -> tuple[Iterator[Message], int]:
         wanted = {channel: topic for channel, topic in topics.items() if topic.name in names}
         if piece.channels is not None and piece.channels.isdisjoint(wanted):
-            return iter(())
+            return iter(()), 0
         found: list[Message] = []
-        unknown = 0
+        unknown = held = 0
         try:
             for opcode, content in _records(path, piece, faults):
                 if opcode == Opcode.MESSAGE and len(content) >= MESSAGE.size:
                     channel, _, stamp_ns, _ = MESSAGE.unpack_from(content)
                     topic = wanted.get(channel)
                     if topic is not None:
-                        data = bytes(content[MESSAGE.size :])
-                        data = unpacked(data) if topic.encoding == CDR else data
-                        found.append(Message(topic.name, topic.msgtype, stamp_ns, data))
+                        held += len(content) + _OBJECT_BYTES
+                        if held > MAX_OPEN_BYTES and found:
+                            faults.append(
+                                f"{path.name}: the messages from byte {piece.at} on take more than {MAX_OPEN_BYTES} "
+                                f"bytes of memory: {len(found)} of them are read"
+                            )
+                            break
+                        found.append(Message(topic.name, topic.msgtype, stamp_ns, bytes(content[MESSAGE.size :])))
                     elif channel not in topics:
                         unknown += 1
         except OSError as error:
@@ -101,7 +105,7 @@ def _reading(
         if unknown:
             faults.append(f"{path.name}: {unknown} messages belong to topics whose description is lost")
         found.sort(key=lambda message: message.stamp_ns)
-        return iter(found)
+        return iter(found), held
 
     return read
 

@@ -19,6 +19,7 @@ from edgevl_core.camera.images import ImageFormatError
 from edgevl_core.camera.registration import INFO_OF
 from edgevl_core.pairing.frames import RGB, Received
 from edgevl_core.pairing.pair_matcher import Event, Pair, PairMatcher
+from edgevl_core.pairing.unpaired import Unpaired
 from edgevl_core.pairlog.calibration import CalibrationReader
 from edgevl_core.pairlog.companions import Companions, Neighbours
 from edgevl_core.pairlog.decoded import Decoded, decoded_depth, decoded_rgb
@@ -28,6 +29,7 @@ from edgevl_core.pairlog.log_clock import LogClock
 from edgevl_core.pairlog.log_stats import Coverage
 from edgevl_core.pairlog.logged import Logged, LoggedTopic
 from edgevl_core.pairlog.motion import ODOMETRY, Track, pose_of
+from edgevl_core.pairlog.offset import unpaired_problem
 from edgevl_core.pairlog.retention import MARK
 from edgevl_core.pairlog.types import deserialize, serialize
 from edgevl_core.pairlog.writer import BagWriter
@@ -60,7 +62,7 @@ class PairLog:
         coverage: kept pairs by scene.
         registered: whether depth is registered to RGB, in words.
         clock_jumps: how often the stamps went on elsewhere, the last time in words; see PairMatcher.
-        doubts: what may be wrong with the cameras, one sentence each.
+        doubts: what may be wrong with the cameras, one sentence each; that they give no pairs as well.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class PairLog:
         self.skew_s, self.delay_s = Recent(), Recent()
         self.coverage = Coverage()
         self._logged, self._matcher, self._keep = logged, matcher, keep
+        self._unpaired = Unpaired(matcher.max_skew_s)
         self._track = Track()
         self._clock = LogClock()
         self._unwritten: deque[int] = deque()  # of each pair in the chunk in progress: messages added up to it
@@ -109,7 +112,9 @@ class PairLog:
     def doubts(self) -> list[str]:
         unit = self._depth_watch.doubt()
         said = {"unreadable": self._unreadable, "depth": unit}
-        return [f"{what}: {why}" for what, why in said.items() if why] + self._calibration.finder.changes
+        doubts = [f"{what}: {why}" for what, why in said.items() if why] + self._calibration.finder.changes
+        unpaired = unpaired_problem(self._unpaired)
+        return [unpaired, *doubts] if unpaired else doubts
 
     def add_image(self, stream: int, image: Received) -> None:
         """A message of stream RGB or DEPTH."""
@@ -119,6 +124,7 @@ class PairLog:
             self._keep_or_drop(None, image)
             self._raise_if_full()
         else:
+            self._unpaired.add(stream, image.stamp_ns)
             self._handle(self._matcher.push(stream, image.stamp_ns, image))
 
     def add_companion(self, stream: str, stamp_ns: int, cdr: bytes) -> None:
@@ -173,6 +179,7 @@ class PairLog:
     def _handle(self, events: list[Event[Received]]) -> None:
         for event in events:
             if isinstance(event, Pair):
+                self._unpaired.clear()
                 self.skew_s.add(event.skew_s)
                 if event.stretch != self._clock.stretch:
                     self._go_on_behind(event)

@@ -1,14 +1,13 @@
 """What a bag's metadata.yaml promises. It comes from anywhere, and may hold anything."""
 
-import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
+from edgevl_core.base.yaml_text import load_yaml
+
 _MOST_BYTES = 500_000  # of a bag in three thousand files; YAML is slow to read
-_DEEPEST = 50
 _Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 _EmptyWhereNull = BeforeValidator(lambda value: [] if value is None else value)
 
@@ -52,22 +51,6 @@ class _Metadata(BaseModel):
     rosbag2_bagfile_information: Promise
 
 
-class _Loader(yaml.SafeLoader):
-    """Without merge keys: a few lines of them can unfold to any size."""
-
-    def flatten_mapping(self, node: Any) -> None:
-        """Leave ``<<`` alone."""
-
-
-def _depth(text: str) -> int:
-    """How many brackets stand inside each other; the library takes long to find out."""
-    depth = deepest = 0
-    for bracket in re.finditer(r"[\[\]{}]", text):
-        depth += 1 if bracket[0] in "[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
-
-
 def read_promise(file: Path) -> tuple[Promise, str]:
     """What metadata.yaml says, and "" or why nothing could be read from it."""
     try:
@@ -75,10 +58,7 @@ def read_promise(file: Path) -> tuple[Promise, str]:
             return Promise(), "is missing"
         if (size := file.stat().st_size) > _MOST_BYTES:
             return Promise(), f"is unreadable ({size} bytes, {_MOST_BYTES} are allowed)"
-        text = file.read_text(encoding="utf-8")
-        if _depth(text) > _DEEPEST:
-            return Promise(), f"is unreadable (more than {_DEEPEST} brackets inside each other)"
-        content = yaml.load(text, _Loader)
+        content = load_yaml(file.read_text(encoding="utf-8"))
         return _Metadata.model_validate(content).rosbag2_bagfile_information, ""
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]

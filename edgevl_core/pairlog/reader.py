@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,11 +18,12 @@ from typing import Any
 import zstandard
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.chunks import ZSTD_MAGIC, unpacked
 from edgevl_core.pairlog.disk import DiskFloor, free_bytes
 from edgevl_core.pairlog.mcap_file import open_mcap
 from edgevl_core.pairlog.metadata import METADATA_NAME
 from edgevl_core.pairlog.promise import Promise, read_promise
-from edgevl_core.pairlog.segments import Block, Message, Segment, Topic
+from edgevl_core.pairlog.segments import CDR, MAX_OPEN_BYTES, Block, Message, Segment, Topic
 from edgevl_core.pairlog.sqlite_file import open_sqlite
 
 __all__ = ["BagReader", "Message", "Topic"]
@@ -53,6 +55,7 @@ class BagReader:
         self.losses: list[str] = []
         self.topics: dict[str, Topic] = {}
         self._told: set[str] = set()
+        self._faults: list[str] = []
         self._stack = ExitStack()
         try:
             self._segments = self._open()
@@ -89,8 +92,12 @@ class BagReader:
         if unknown := wanted - set(self.topics):
             raise KeyError(f"{self.path} has no topic {sorted(unknown)}")
         delivered: Counter[str] = Counter()
-        for message in _in_order([block for segment in self._segments for block in segment.blocks], wanted):
+        blocks = [block for segment in self._segments for block in segment.blocks]
+        for message in _in_order(blocks, wanted, self._faults):
             delivered[message.topic] += 1
+            # One at a time, not with its block: a few bytes may unfold to many.
+            if message.data.startswith(ZSTD_MAGIC) and self.topics[message.topic].encoding == CDR:
+                message = replace(message, data=unpacked(message.data))
             yield message
         self._settle(delivered, wanted)
 
@@ -107,7 +114,8 @@ class BagReader:
 
     def _settle(self, delivered: Counter[str], wanted: Collection[str]) -> None:
         """Say what was found damaged on the way, and where less was delivered than promised."""
-        faults = [fault for segment in self._segments for fault in segment.faults if fault not in self._told]
+        found = [*self._faults, *(fault for segment in self._segments for fault in segment.faults)]
+        faults = [fault for fault in found if fault not in self._told]
         self.losses += dict.fromkeys(faults)
         short = [
             f"{name}: {delivered[name]} of {self.topics[name].count} promised messages could be read"
@@ -229,25 +237,38 @@ class BagReader:
             )
 
 
-def _in_order(blocks: list[Block], wanted: Collection[str]) -> Iterator[Message]:
-    """The messages of all blocks by log time. A block is opened only once its first log time is reached."""
+def _in_order(blocks: list[Block], wanted: Collection[str], faults: list[str]) -> Iterator[Message]:
+    """The messages of all blocks by log time. A block is opened only once its first log time is reached.
+
+    Blocks for which the open ones leave no room are left out; their number is added to ``faults``.
+    """
     closed = sorted(enumerate(blocks), key=lambda block: (block[1].start_ns, block[0]), reverse=True)
-    heads: list[tuple[int, int, Message, Iterator[Message]]] = []
+    heads: list[tuple[int, int, Message, Iterator[Message], int]] = []
+    held = left_out = 0
     while closed or heads:
         while closed and (not heads or (closed[-1][1].start_ns, closed[-1][0]) < heads[0][:2]):
             rank, block = closed.pop()
-            stream = block.read(wanted)
-            if (first := next(stream, None)) is not None:
-                heapq.heappush(heads, (first.stamp_ns, rank, first, stream))
+            stream, size = block.read(wanted)
+            if held and held + size > MAX_OPEN_BYTES:
+                left_out += 1
+            elif (first := next(stream, None)) is not None:
+                heapq.heappush(heads, (first.stamp_ns, rank, first, stream, size))
+                held += size
         if not heads:
             continue
-        _, rank, message, stream = heads[0]
+        _, rank, message, stream, size = heads[0]
         yield message
         following = next(stream, None)
         if following is None:
             heapq.heappop(heads)
+            held -= size
         else:
-            heapq.heapreplace(heads, (following.stamp_ns, rank, following, stream))
+            heapq.heapreplace(heads, (following.stamp_ns, rank, following, stream, size))
+    if left_out:
+        faults.append(
+            f"{left_out} chunks are left out: the messages of chunks that overlap in time take more than "
+            f"{MAX_OPEN_BYTES} bytes of memory"
+        )
 
 
 def check_given_once(paths: Sequence[Path], what: str = "bags") -> None:

@@ -1,8 +1,8 @@
 """ROS 2 message types without a ROS installation: build, serialise and read the messages of a pair log.
 
 The type store holds the standard ROS 2 (Humble) interfaces, which are wire-compatible with every later
-release for the messages used here, and edgevl's own SceneTruth. Nothing here loops over pixels: an image is
-one buffer.
+release for the messages used here, and edgevl's own SceneTruth and SceneClass. Nothing here loops over pixels: an
+image is one buffer.
 """
 
 import functools
@@ -20,6 +20,7 @@ IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 SCENE_TRUTH = "edgevl/msg/SceneTruth"
+SCENE_CLASS = "edgevl/msg/SceneClass"
 
 SCENE_TRUTH_DEFINITION = """\
 std_msgs/Header header
@@ -29,6 +30,20 @@ float32 furniture_fraction
 """
 """The fields of msg/SceneTruth.msg (a test keeps them equal): no compiled messages are needed for a bag."""
 
+SCENE_CLASS_DEFINITION = """\
+std_msgs/Header header
+string label
+float32 confidence
+bool known
+string[] labels
+float32[] scores
+string modality
+string bundle_id
+uint32 label_set_version
+float32 latency_ms
+"""
+"""The fields of msg/SceneClass.msg (a test keeps them equal)."""
+
 
 class BrokenMessage(ImageFormatError):
     """The bytes are no message of the type that they should be."""
@@ -36,9 +51,10 @@ class BrokenMessage(ImageFormatError):
 
 @functools.cache
 def typestore() -> Typestore:
-    """The message types of a pair log: standard ROS 2 interfaces and ``edgevl/msg/SceneTruth``."""
+    """The message types of a pair log: standard ROS 2 interfaces, SceneTruth and SceneClass."""
     store = get_typestore(Stores.ROS2_HUMBLE)
     store.register(get_types_from_msg(SCENE_TRUTH_DEFINITION, SCENE_TRUTH))
+    store.register(get_types_from_msg(SCENE_CLASS_DEFINITION, SCENE_CLASS))
     return store
 
 

@@ -100,9 +100,8 @@ def load(directory: Path | str, words: Words) -> RoomMap:
         if len(set(of_rooms)) < len(of_rooms) or not all(0 < number < next_id for number in of_rooms):
             raise ValueError("a room's number is there twice, or none that was given")
     except Exception as error:  # of damaged bytes zip, zlib, numpy's tokenizer and JSON raise nearly anything
-        reason = " ".join(str(error).split())
         raise UserError(
-            f"room map {directory} cannot be read ({type(error).__name__}: {reason}): give the directory that "
+            f"room map {directory} cannot be read ({type(error).__name__}: {error}): give the directory that "
             "`edgevl map` or ~/save wrote"
         ) from error
     rooms = RoomMap(words)

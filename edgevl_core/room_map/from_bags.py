@@ -7,7 +7,7 @@ from pathlib import Path
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.student_bundle import Bundle
 from edgevl_core.classify.classifier import Classifier
-from edgevl_core.pairlog.pairs import Streams, read_pairs
+from edgevl_core.pairlog.pairs import PairSettings, Streams
 from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
@@ -45,6 +45,7 @@ def map_of_bags(
     pose_topic: str | None = None,
     starts: Sequence[Stand] = (),
     on_progress: Callable[[int], None] = lambda pairs: None,
+    settings: PairSettings = PairSettings(),  # noqa: B008  (frozen)
 ) -> Drive:
     """Classify every pair of ``bags`` and put what it says onto the map.
 
@@ -55,6 +56,7 @@ def map_of_bags(
         starts: where each bag's drive begins on the map, one for each bag or one for all: its poses are odometry, and
             are set right by the walls that depth sees. Empty: poses are believed.
         on_progress: called with the number of pairs done.
+        settings: which pairs of the bags.
 
     Raises:
         UserError: no pairs, no pose, no map or several, a pose topic of another type, as many starts as bags not there.
@@ -65,7 +67,7 @@ def map_of_bags(
     drive, classifier = Drive(RoomMap(words_of(bundle.manifest, bundle.label_bank)), occupancy), Classifier(bundle)
     drive.rooms.set_map(occupancy)
     for number, bag in enumerate(bags):
-        pairs = read_pairs(bag)
+        pairs = settings.read(bag)
         track = read_track(bag, pose_topic, _camera_frame(bag, pairs.streams))
         correction = Correction(occupancy) if starts else None
         if correction is not None:

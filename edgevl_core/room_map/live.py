@@ -1,13 +1,18 @@
 """Frames as they come from a robot: they wait for pose and depth of their moment, and each one is accounted for."""
 
+import math
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from edgevl_core.base.waiting import too_large
+from edgevl_core.pairlog.types import CAMERA_INFO, deserialize
+from edgevl_core.room_map.view import Intrinsics, intrinsics
 
 Item = TypeVar("Item")
+AFTER_STAMP = 12  # bytes of a serialised message: its encoding, and the stamp of its header
+FRAMES_HOLD_S = 5.0  # a frame this long ago says that frames come
 
 
 class Awaiting(Generic[Item]):
@@ -67,6 +72,42 @@ class Account:
         """received, used and waiting; and the dropped ones by reason."""
         with self._lock:
             return {"received": self._received, "used": self._used, "waiting": self._waiting}, dict(self._dropped)
+
+
+class Placed:
+    """Whether any of the frames that come has a pose of its moment; ``now_s``: of a clock that never goes back."""
+
+    def __init__(self) -> None:
+        self._seen_s = self._placed_s = -math.inf
+
+    def see(self, now_s: float, *, placed: bool) -> None:
+        """A frame that waits for its pose no longer."""
+        if placed or now_s - self._seen_s > FRAMES_HOLD_S:  # what is asked for begins with the first after a pause
+            self._placed_s = now_s
+        self._seen_s = now_s
+
+    def none_for_s(self, now_s: float) -> float:
+        """For how many seconds frames have come without one; 0 while none come."""
+        return self._seen_s - self._placed_s if now_s - self._seen_s <= FRAMES_HOLD_S else 0.0
+
+
+class LiveCamera:
+    """A camera by the newest of its camera_infos that is calibrated: a driver may begin anew in another mode.
+
+    Attributes:
+        intrinsics: None before the first.
+    """
+
+    def __init__(self) -> None:
+        self.intrinsics: Intrinsics | None = None
+        self._seen = b""
+
+    def put(self, cdr: bytes) -> None:
+        """A sensor_msgs/CameraInfo, serialised. Raises BrokenMessage where it is none."""
+        said = cdr[AFTER_STAMP:]  # the same each time, and it comes with each image
+        if said != self._seen:
+            self.intrinsics = intrinsics(deserialize(cdr, CAMERA_INFO)) or self.intrinsics
+            self._seen = said
 
 
 class RecentDepth:

@@ -10,6 +10,7 @@ import yaml
 from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.base.yaml_text import load_yaml
 from edgevl_core.camera.photo import decode_photo
 
 UNKNOWN = -1
@@ -114,15 +115,14 @@ def read_map(file: Path | str) -> OccupancyMap:
     """
     file = Path(file)
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = load_yaml(file.read_text(encoding="utf-8"))
         image = Path(content["image"])
         resolution_m, origin = float(content["resolution"]), [float(value) for value in content["origin"]]
         negate = bool(content.get("negate", 0))
         occupied, free = float(content.get("occupied_thresh", 0.65)), float(content.get("free_thresh", 0.25))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
-            f"map {file} cannot be read ({type(error).__name__}: {reason}): map_saver's YAML is accepted"
+            f"map {file} cannot be read ({type(error).__name__}: {error}): map_saver's YAML is accepted"
         ) from error
     path = image if image.is_absolute() else file.parent / image
     grey = decode_photo(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE) if path.is_file() else None

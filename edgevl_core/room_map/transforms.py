@@ -1,6 +1,6 @@
 """Where a camera was on the map, from transforms: REP 105's chain map -> odom -> base_link -> camera."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,6 +94,32 @@ class LiveTransforms:
         self._told_ns = stamp_ns
         return stamp_ns, Stand(*map(float, poses[0]))
 
+    def rare(self, camera_frame: str) -> str:
+        """The first transform of the chain that comes so rarely that nothing is known in between; empty: none does.
+
+        Raises:
+            UserError: no chain leads from the map to the camera.
+        """
+        for edge, child in _named(_chain_to(self._edges, camera_frame)[1], self._edges):
+            newest_ns = sorted({*edge.stamp_ns})[-2:]
+            if newest_ns[-1] - newest_ns[0] > MAX_GAP_NS:
+                gap_s = (newest_ns[-1] - newest_ns[0]) * 1e-9
+                return f"{edge.parent} -> {child} comes only every {gap_s:.1f} s: once a second is needed"
+        return ""
+
+    def behind(self, camera_frame: str) -> str:
+        """Which transform of the chain has the oldest newest stamp, and by how much; empty: they are of one time.
+
+        Raises:
+            UserError: no chain leads from the map to the camera.
+        """
+        newest = [
+            (max(edge.stamp_ns), f"{edge.parent} -> {child}")
+            for edge, child in _named(_chain_to(self._edges, camera_frame)[1], self._edges)
+        ]
+        (old_ns, old), (new_ns, new) = min(newest), max(newest)
+        return f"{old} is {(new_ns - old_ns) * 1e-9:.1f} s older than {new}" if new_ns - old_ns > MAX_GAP_NS else ""
+
 
 def _put(edges: dict[str, _Edge], transform: Any, *, static: bool) -> _Edge:
     """A geometry_msgs/TransformStamped into the edge of its child."""
@@ -105,6 +131,12 @@ def _put(edges: dict[str, _Edge], transform: Any, *, static: bool) -> _Edge:
     edge.stamp_ns.append(header_stamp_ns(transform))
     edge.rows.append((move.x, move.y, move.z, turn.x, turn.y, turn.z, turn.w))
     return edge
+
+
+def _named(moving: Iterable[_Edge], edges: Mapping[str, _Edge]) -> Iterator[tuple[_Edge, str]]:
+    """Each edge with its child."""
+    children = {id(edge): child for child, edge in edges.items()}
+    return ((edge, children[id(edge)]) for edge in moving)
 
 
 def _poses(chain: Iterable[_Edge], stamps: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import Manifest
+from edgevl_core.bundle.self_test import try_bundle
 from edgevl_core.bundle.student_bundle import load_words, text_encoder_in
-from edgevl_core.bundle.vocabulary import bank_with
+from edgevl_core.bundle.vocabulary import bank_with, new_words
 from edgevl_core.room_map.rooms import Words
 
 
@@ -27,11 +29,12 @@ def words_of(manifest: Manifest, bank: LabelBank, labels: Sequence[str] = ()) ->
 
 @dataclass(frozen=True)
 class Dictionary:
-    """Manifest and label bank of the bundle in ``path``."""
+    """Manifest and label bank of the bundle in ``path``; ``trusted``: public keys, one of which must have signed it."""
 
     path: Path
     manifest: Manifest
     bank: LabelBank
+    trusted: Sequence[str] = ()
 
     def words(self, labels: Sequence[str] = ()) -> Words:
         """See :func:`words_of`; words that the bank has not are encoded where the bundle has a text encoder: slow.
@@ -48,7 +51,20 @@ class Dictionary:
         return None if row is None else bank.vectors[row]
 
     def _with(self, labels: Sequence[str]) -> LabelBank:
-        return bank_with(self.bank, labels, text_encoder_in(self.path, self.manifest))
+        return bank_with(self.bank, labels, self._text_encoder) if new_words(self.bank, labels) else self.bank
+
+    @cached_property
+    def _text_encoder(self) -> Path | None:
+        """Its directory where the bundle has one, which is tried in a process of its own before it is run here."""
+        found = text_encoder_in(self.path, self.manifest)
+        if found is not None:
+            tried = try_bundle(self.path, fall_back=True, trusted=self.trusted)
+            if tried.bundle_id != self.manifest.bundle_id:
+                raise UserError(
+                    f"{self.path} holds bundle {tried.bundle_id}, no longer {self.manifest.bundle_id}: put that one "
+                    "there, or load the other"
+                )
+        return found
 
 
 def open_dictionary(path: Path | str, trusted: Sequence[str] = ()) -> Dictionary:
@@ -57,7 +73,7 @@ def open_dictionary(path: Path | str, trusted: Sequence[str] = ()) -> Dictionary
     Raises:
         UserError: the bundle is refused.
     """
-    return Dictionary(Path(path), *load_words(path, trusted))
+    return Dictionary(Path(path), *load_words(path, trusted), trusted)
 
 
 def open_bundle(path: str, bundle_id: str, trusted: Sequence[str] = ()) -> Dictionary:

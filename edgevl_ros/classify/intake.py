@@ -6,6 +6,7 @@ from functools import partial
 
 from edgevl_core.classify.gate import Gate
 from edgevl_core.pairing.frames import DEPTH, RGB, Frame, FrameSource, Received
+from edgevl_core.pairlog.offset import unpaired_problem
 from edgevl_ros.classify.decoder import FrameDecoder
 from edgevl_ros.classify.parameters import ClassifierParameters
 from edgevl_ros.node.lifecycle import ManagedNode
@@ -67,5 +68,6 @@ class Intake:
         return {**values_of(self._streams), **frames, **broken, **self._gate.counts, **self._worker.counts()}
 
     def problems(self) -> list[str]:
-        """Which streams bring nothing that can be used, and why."""
-        return [text for stream in self._streams.values() if (text := stream.problem())]
+        """Which streams bring nothing that can be used, or do not fit each other, and why."""
+        problems = [*(stream.problem() for stream in self._streams.values()), unpaired_problem(self._source.unpaired)]
+        return [problem for problem in problems if problem]

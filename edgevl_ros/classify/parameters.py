@@ -28,7 +28,9 @@ class ClassifierParameters(StreamParameters, TrustParameters):
         "", "of the depth camera: with both, depth is cut to what RGB sees where the student learned so; empty: none"
     )
     max_skew_s: float = parameter(0.02, "largest difference of stamps within a pair", low=0.0, high=1.0)
-    fallback_after_s: float = parameter(0.5, "silence after which the other is used alone", low=0.0, high=60.0)
+    fallback_after_s: float = parameter(
+        0.5, "silence, or time without a pair, after which one is used alone", low=0.0, high=60.0
+    )
     smoothing_s: float = parameter(0.0, "time constant of smoothing the scores; 0: off", low=0.0, high=60.0)
     hysteresis: float = parameter(0.0, "lead in score that another label needs to take over", low=0.0, high=1.0)
     reset_after_s: float = parameter(
@@ -36,7 +38,9 @@ class ClassifierParameters(StreamParameters, TrustParameters):
     )
     max_rate_hz: float = parameter(0.0, "most frames a second that are looked at; 0: every one", low=0.0, high=1000.0)
     idle_without_subscribers: bool = parameter(True, "decode nothing while nobody subscribes to the answers")
-    engine: str = parameter(ENGINES[0], "what runs the student; openvino: the extra edgevl[openvino]", choices=ENGINES)
+    engine: str = parameter(
+        ENGINES[0], "what runs the student; openvino: where that library is installed", choices=ENGINES
+    )
     precision: str = parameter("auto", "student: int8, float, or auto: float where int8 is refused", choices=PRECISIONS)
     threads: int = parameter(1, "threads of one inference", low=1, high=64)
     providers: tuple[str, ...] = parameter(

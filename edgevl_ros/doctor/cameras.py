@@ -2,6 +2,7 @@
 
 import bisect
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
@@ -12,9 +13,10 @@ from edgevl_core.camera.doubts import UNIT_FIX, median_m, turn_doubt, unit_doubt
 from edgevl_core.camera.images import ImageFormatError, decode_rgb
 from edgevl_core.pairing.clock import ONE_STAMP_EACH
 from edgevl_core.pairlog.cdr_header import stamp_ns
+from edgevl_core.pairlog.image_topics import encoding_and_role
 from edgevl_ros.node.client import Client
 from edgevl_ros.node.qos import stream_qos
-from edgevl_ros.node.streams import deserialize, image_type
+from edgevl_ros.node.streams import image_type, view
 
 QUEUE = 200
 MAX_LOST = 0.02
@@ -38,8 +40,15 @@ class CameraCheck:
         self.stamps.append(stamp_ns(cdr))
         self._last = cdr
 
-    def findings(self, seconds: float) -> Iterator[Finding]:
-        """What was heard within ``seconds``."""
+    def is_depth(self) -> bool:
+        """Whether what came is depth, by its encoding; by the topic's name where nothing came that can be read."""
+        if self._last:
+            with suppress(ImageFormatError):
+                return encoding_and_role(view(self._last, self.topic))[1] == "depth"
+        return "depth" in self.topic
+
+    def findings(self, seconds: float, role: str) -> Iterator[Finding]:
+        """What was heard within ``seconds``, where ``role`` ("rgb" or "depth") was to come."""
         if not self._right_type:
             yield Finding(
                 False, f"{self.topic} is no image", "compressed topics end in /compressed or /compressedDepth"
@@ -54,7 +63,7 @@ class CameraCheck:
             return
         yield from self._rate()
         try:
-            yield self._depth() if "depth" in self.topic else self._colour()
+            yield self._depth() if role == "depth" else self._colour()
         except ImageFormatError as error:
             yield Finding(
                 False,
@@ -82,14 +91,14 @@ class CameraCheck:
         yield Finding(few, what, "" if few else fix)
 
     def _colour(self) -> Finding:
-        message = deserialize(self._last, self.topic)
+        message = view(self._last, self.topic)
         height, width, _ = decode_rgb(message).shape
         what = f"{self.topic}: colour, {width}x{height}"
         doubt = turn_doubt(message)
         return Finding(None, what, doubt) if doubt else Finding(True, what)
 
     def _depth(self) -> Finding:
-        message = deserialize(self._last, self.topic)
+        message = view(self._last, self.topic)
         depth = decode_depth(message)
         valid = depth > 0  # NaN is not
         height, width = depth.shape

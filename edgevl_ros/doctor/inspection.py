@@ -51,24 +51,25 @@ def inspect(rgb_topic: str, depth_topic: str, seconds: float) -> Iterator[Findin
         yield from _reports(client, ours)
         publishers, subscriptions = _endpoints(client)
         yield from _connections(publishers, subscriptions, ours)
-        chosen = {
-            "rgb": rgb_topic or _asked_for(subscriptions, ours, depth=False),
-            "depth": depth_topic or _asked_for(subscriptions, ours, depth=True),
-        }
+        given = {"rgb": rgb_topic, "depth": depth_topic}
+        topics = {topic for topic in given.values() if topic}
+        if len(topics) < len(given):
+            topics |= _asked_for(subscriptions, ours)
         checks = {
-            name: CameraCheck(client, topic, publishers[topic][0].kind)
-            for name, topic in chosen.items()
+            topic: CameraCheck(client, topic, publishers[topic][0].kind)
+            for topic in sorted(topics)
             if publishers.get(topic)
         }
-        for name, topic in chosen.items():
-            if topic and name not in checks and (rgb_topic if name == "rgb" else depth_topic):
+        for topic in given.values():
+            if topic and topic not in checks:
                 yield Finding(False, f"{topic}: nobody publishes it", _image_topics(publishers))
         if checks:
             client.spin(seconds)
-            for check in checks.values():
-                yield from check.findings(seconds)
-            if len(checks) == 2:
-                yield checks["rgb"].skew_to(checks["depth"])
+            cameras = _cameras(given, checks)
+            for role, check in cameras.items():
+                yield from check.findings(seconds, role)
+            if len(cameras) == 2:
+                yield cameras["rgb"].skew_to(cameras["depth"])
     finally:
         client.close()
 
@@ -175,11 +176,20 @@ def _image_topics(publishers: Mapping[str, list[Endpoint]]) -> str:
     return f"set rgb_topic and depth_topic; image topics here: {', '.join(images)}"
 
 
-def _asked_for(subscriptions: Mapping[str, list[Endpoint]], ours: Mapping[str, str], *, depth: bool) -> str:
-    """The first image topic that one of our nodes listens to and whose name speaks of depth, or does not."""
-    for topic, listeners in sorted(subscriptions.items()):
-        if ("depth" in topic) == depth and any(
-            listener.kind in IMAGES and ours.get(listener.node) in LISTENERS for listener in listeners
-        ):
-            return topic
-    return ""
+def _asked_for(subscriptions: Mapping[str, list[Endpoint]], ours: Mapping[str, str]) -> set[str]:
+    """The image topics that our nodes listen to."""
+    return {
+        topic
+        for topic, listeners in subscriptions.items()
+        if any(listener.kind in IMAGES and ours.get(listener.node) in LISTENERS for listener in listeners)
+    }
+
+
+def _cameras(given: Mapping[str, str], checks: Mapping[str, CameraCheck]) -> dict[str, CameraCheck]:
+    """The checks by role: that of the topic given, else the first whose images say so."""
+    others = [check for topic, check in checks.items() if topic not in given.values()]
+    found = {
+        role: checks.get(topic) if topic else next((c for c in others if c.is_depth() == (role == "depth")), None)
+        for role, topic in given.items()
+    }
+    return {role: check for role, check in found.items() if check is not None}

@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.camera.depth import MeasuredDepth, decode_depth, to_measured
-from edgevl_core.camera.encodings import PLANES
+from edgevl_core.camera.encodings import PLANES, layout
 from edgevl_core.camera.images import ImageFormatError, decode, decode_as_it_is, decode_rgb
 
 # cv_bridge 1.x is ROS 1; ROS 2's are 2.x and later (Humble 3.2, Jazzy 4.1).
@@ -27,8 +27,7 @@ def cv_bridge() -> Any | None:
     """A ``cv_bridge.CvBridge()`` of ROS 2, or None where there is no cv_bridge.
 
     Raises:
-        UserError: the cv_bridge that would be imported is PyPI's leftover of ROS 1, which reads 16UC1 as
-        8 bit and
+        UserError: the cv_bridge that would be imported is PyPI's leftover of ROS 1, which reads 16UC1 as 8 bit and
             ignores row padding without an error.
     """
     try:
@@ -56,13 +55,23 @@ def imgmsg_to_cv2(message: Any, desired_encoding: str = "passthrough") -> NDArra
         UserError: the message or the conversion is not possible.
     """
     bridge = cv_bridge()
-    if bridge is None or message.encoding in PLANES:  # cv_bridge of Humble knows no nv12
+    if bridge is None or _is_misread(message):
         return decode(message, None if desired_encoding == "passthrough" else desired_encoding)
     decode_as_it_is(message)  # a view: refuses sizes and steps that do not fit before cv_bridge takes memory for them
     try:
         return np.asarray(bridge.imgmsg_to_cv2(message, desired_encoding=desired_encoding))
     except Exception as error:  # CvBridgeError, or whatever OpenCV raises
-        raise ImageFormatError(f"image of {message.encoding}: {' '.join(str(error).split())}") from error
+        raise ImageFormatError(f"image of {message.encoding}: {error}") from error
+
+
+def _is_misread(message: Any) -> bool:
+    """Whether cv_bridge does not read it right: Humble's knows no nv12, and all cut rows into whole pixels.
+
+    Raises:
+        ImageFormatError: the encoding is unknown.
+    """
+    dtype, channels = layout(message.encoding)
+    return message.encoding in PLANES or message.step % (dtype.itemsize * channels) != 0
 
 
 def to_rgb(message: Any) -> NDArray[np.uint8]:

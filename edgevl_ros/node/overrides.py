@@ -64,7 +64,7 @@ def read_sections(path: Path) -> Sections:
             "config/robot.yaml"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"params file {path} is no YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"params file {path} is no YAML: {error}") from error
     return dict(_sections(content, ""))
 
 

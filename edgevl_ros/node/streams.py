@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from edgevl_core.base.counters import StreamCount
@@ -29,17 +28,12 @@ def image_type(topic: str) -> type:
     return kind
 
 
-def deserialize(cdr: bytes, topic: str) -> Image | CompressedImage:
-    """The image message in ``cdr``, received on ``topic``. Raises UserError where the bytes are none."""
-    kind = image_type(topic)
-    try:
-        return deserialize_message(cdr, kind)
-    except Exception as error:  # rclpy's own kind of error, which says no more
-        raise UserError(f"{topic}: {len(cdr)} bytes that are no {TYPE_NAMES[kind]}: {error}") from error
-
-
 def view(cdr: bytes, topic: str) -> Any:
-    """The same message without a copy: the fields of the ROS type, ``data`` a read-only view of ``cdr``."""
+    """The image message received on ``topic``: the fields of the ROS type, ``data`` a read-only view of ``cdr``.
+
+    Raises:
+        BrokenMessage: the bytes are none.
+    """
     return types.deserialize(cdr, TYPE_NAMES[image_type(topic)])
 
 

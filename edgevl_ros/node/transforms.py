@@ -14,6 +14,7 @@ from edgevl_ros.node.qos import LATCHED_OF_MANY, StreamParameters
 from edgevl_ros.node.streams import RawStream
 
 TRANSFORMS = "TFMessage"
+PATIENCE_S = 2.0
 
 
 class CameraTransforms:
@@ -24,15 +25,17 @@ class CameraTransforms:
 
     Attributes:
         stream: what is received on ``topic``.
-        camera_frame: frame_id of the camera; until it is set, nothing is told.
-        problem: why no pose is known; empty: all is well.
+        camera_frame: frame_id of the camera's images, "" where they have none; None: no image has come. Nothing is told
+            before it is set.
 
     Raises:
         UserError: the package tf2_msgs is not installed.
     """
 
     def __init__(self, node: ManagedNode[StreamParameters], topic: str, on_pose: Callable[[int, Stand], None]) -> None:
-        self.camera_frame = self.problem = ""
+        self.camera_frame: str | None = None
+        self._no_chain = ""
+        self._told_s: float | None = None  # when a pose was told last, or the first could have been
         self._on_pose = on_pose
         self._transforms = LiveTransforms()
         self._kind = transform_type(topic)
@@ -47,14 +50,39 @@ class CameraTransforms:
         self._transforms.add(deserialize_message(cdr, self._kind).transforms, static=False)
         if not self.camera_frame:
             return
+        now_s = time.monotonic()
+        self._told_s = self._told_s or now_s
         try:
             newest = self._transforms.newest(self.camera_frame)
         except UserError as error:  # the chain may still be on its way
-            self.problem = str(error)
+            self._no_chain, self._told_s = str(error), now_s
             return
-        self.problem = ""
+        self._no_chain = ""
         if newest is not None:
+            self._told_s = now_s
             self._on_pose(*newest)
+
+    @property
+    def problem(self) -> str:
+        """Why no pose is known although transforms come, or only now and then; empty: all is well."""
+        if self.camera_frame is None or not self.stream.count.received:
+            return ""
+        if not self.camera_frame:
+            why = "no pose of the camera: its images have no frame_id; set it in the camera's driver"
+            return f"{self.stream.topic}: {why}"
+        try:
+            why = self._no_chain or self._transforms.rare(self.camera_frame) or self._silence(self.camera_frame)
+        except UserError as error:  # what is static has changed since
+            return str(error)
+        return f"{self.stream.topic}: {why}" if why and not self._no_chain else why
+
+    def _silence(self, camera_frame: str) -> str:
+        now_s = time.monotonic()
+        silent = self.stream.count.age_s(now_s) > PATIENCE_S  # which the stream itself says
+        if silent or self._told_s is None or now_s - self._told_s <= PATIENCE_S:
+            return ""
+        why = self._transforms.behind(camera_frame) or "their stamps stand still"
+        return f"transforms come, but no pose of the camera for {now_s - self._told_s:.0f} s: {why}"
 
 
 def transform_type(topic: str) -> Any:

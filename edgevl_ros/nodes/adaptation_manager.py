@@ -5,32 +5,35 @@ it and a latched topic tells how it goes: that is all an action would add, in a 
 A bundle that is not better than the current one is kept, but not loaded.
 """
 
-import math
 import time
-from typing import cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
 
 from edgevl.msg import AdaptationStatus, LoggerStatus
 from edgevl.srv import LoadBundle
+from rclpy.client import Client
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from edgevl_core.adaptation.acceptance import outdated
 from edgevl_core.adaptation.adaptation import Adaptation
 from edgevl_core.adaptation.records import BundleRef, Plan, Progress, log_file
-from edgevl_core.adaptation.state import after_load, after_rollback, previous
+from edgevl_core.adaptation.state import Life, after_load, after_rollback, previous
 from edgevl_core.adaptation.triggers import due
 from edgevl_core.base.errors import UserError
 from edgevl_ros.adaptation.bundle_loader import BundleLoader, Outcome
+from edgevl_ros.adaptation.messages import new_status, put_progress
 from edgevl_ros.adaptation.robot_state import RobotState
 from edgevl_ros.adaptation.settings import AdaptationParameters, settings
-from edgevl_ros.node.diagnostics import ERROR, OK, Report
+from edgevl_ros.node.diagnostics import ERROR, OK, WARN, Report
 from edgevl_ros.node.exit_guard import leave
 from edgevl_ros.node.lifecycle import ManagedNode
+from edgevl_ros.node.own_directory import hold_directory
 from edgevl_ros.node.qos import LATCHED
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.worker import in_thread
 
-NO_EXIT_CODE = -1
 # After a trigger that could not start anything (no log yet, say).
 RETRY_S = 600.0
 ON_REQUEST = "asked for by service"
@@ -43,10 +46,12 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
         super().__init__("adaptation_manager", AdaptationParameters)
         self._loading: BundleLoader | None = None
         self._retry_at_s = 0.0
-        self._now = AdaptationStatus(state="idle", eta_s=math.nan, exit_code=NO_EXIT_CODE)
+        self._not_resumed = ""  # why the classifier does not have the bundle that it had last
+        self._now = new_status("idle")
 
     def setup(self) -> None:
         self._settings = settings(self.parameters)
+        hold_directory(self, self._settings.directory, "out_dir")
         self._adaptation = Adaptation(self._settings.directory)
         self._robot_state = RobotState()
         self._status = self.add_publisher(AdaptationStatus, "~/status", LATCHED)
@@ -75,7 +80,7 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
         return plan
 
     def _started(self, plan: Plan, how: str) -> None:
-        self._now = AdaptationStatus(state="running", stage="starting", eta_s=math.nan, exit_code=NO_EXIT_CODE)
+        self._now = new_status("running", "starting")
         self._say(how, f"adaptation in {plan.run} ({how}), output in {log_file(plan.run)}")
 
     def _start_if_due(self) -> None:
@@ -123,15 +128,18 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
             raise UserError("parameter classifier_service is empty: nobody to load the earlier bundle")
         if self._loading is not None:
             raise UserError("a bundle is being loaded: try again when that is done")
-        target = previous(self._adaptation.memory.history, self._current())
+        target = previous(history := self._adaptation.memory.history, self._current())
         answer: Future[Outcome] = Future()
-        self._loading = BundleLoader(self._loader, target, self.parameters.load_timeout_s, answer.set_result)
+
+        def rolled_back(outcome: Outcome) -> None:
+            if outcome.state == "loaded":  # at once: its label set, which may have come, is judged by the history
+                self._in_use(target, f"rolled back to {target.path}", history=after_rollback(history, target))
+            answer.set_result(outcome)
+
+        self._hand_over(self._loader, target, rolled_back)
         outcome = cast(Outcome, await answer)
         if outcome.state != "loaded":
             raise UserError(f"not rolled back to {target.path}: {outcome.message}")
-        self._now.bundle_path, self._now.bundle_id = target.path, outcome.bundle_id
-        forgotten = self._remember(history=after_rollback(self._adaptation.memory.history, target))
-        self._say(f"rolled back to {target.path}{forgotten}")
         response.success, response.message = True, self._now.message
         return response
 
@@ -141,10 +149,12 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
 
     # -- progress and end -------------------------------------------------------------------------------
 
-    def _poll(self) -> None:
+    def _poll(self, stopping: bool = False) -> None:
         if self._loading is not None:
             if self._loading.poll():
                 self._loading = None
+        elif not stopping and self._resume():
+            return
         elif (plan := self._adaptation.at_work) is not None:
             progress = self._adaptation.look()
             if progress is not None:
@@ -155,14 +165,8 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
         self._publish()
 
     def _show_progress(self, plan: Plan, progress: Progress) -> None:
-        now, reason = self._now, plan.reason
-        now.stage, now.progress = progress.stage, min(1.0, max(0.0, progress.progress))
-        now.eta_s = math.nan if progress.eta_s is None else progress.eta_s
-        because = "" if reason == ON_REQUEST else f"started: {reason}"
-        now.message = "; ".join(text for text in (progress.message, because) if text)
-        now.bundle_path, now.bundle_id = progress.bundle_path, progress.bundle_id
+        put_progress(self._now, progress, "" if plan.reason == ON_REQUEST else plan.reason)
         if progress.state != "running":
-            now.eta_s, now.exit_code = math.nan, NO_EXIT_CODE if progress.exit_code is None else progress.exit_code
             self._use_or_refuse(plan, progress)
 
     def _use_or_refuse(self, plan: Plan, ended: Progress) -> None:
@@ -176,9 +180,8 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
         else:
             self._now.stage, self._now.progress = "load", 1.0
             self._now.message = "the classifier tests the bundle"
-            before, timeout_s = self._current(), self.parameters.load_timeout_s
             made = BundleRef(path=ended.bundle_path, id=ended.bundle_id)
-            self._loading = BundleLoader(self._loader, made, timeout_s, lambda outcome: self._loaded(before, outcome))
+            self._hand_over(self._loader, made, partial(self._loaded, self._current()))
 
     def _loaded(self, before: BundleRef | None, outcome: Outcome) -> None:
         if outcome.state == "abandoned":
@@ -196,12 +199,49 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
         if removed := self._adaptation.tidy(self.parameters.keep_bundles, self._current()):
             self.get_logger().info(f"removed old runs: {', '.join(path.name for path in removed)}")
 
+    def _resume(self) -> bool:
+        """Hand a classifier that has begun anew what it should have; whether that is under way."""
+        if (client := self._loader) is None or not client.service_is_ready():
+            return False
+        if (found := self._robot_state.news(self._adaptation.memory)) is None:
+            return False
+        if found.resume is None:
+            self._not_resumed = ""
+            self._remember(life=found.life, history=found.history)
+            return False
+        self._hand_over(client, found.resume, partial(self._resumed, found.resume, found.life))
+        return True
+
+    def _resumed(self, bundle: BundleRef, life: Life, outcome: Outcome) -> None:
+        if outcome.state in ("absent", "abandoned"):
+            return  # the classifier or this node has ended: its next life is heard of in the same way
+        if outcome.state == "loaded":
+            self._in_use(bundle, f"{bundle.path}, which was in use last, is in use again", life=life)
+        else:
+            self._remember(life=life)
+            self._not_resumed = f"{bundle.path}, which was in use last, is not taken up again: {outcome.message}"
+            self.get_logger().warning(self._not_resumed)
+
+    def _in_use(self, bundle: BundleRef, message: str, **changes: object) -> None:
+        """An earlier bundle is in the classifier again; ``changes`` of what is remembered."""
+        self._now.bundle_path, self._now.bundle_id = bundle.path, bundle.id
+        self._say(message + self._remember(**changes))
+
+    def _hand_over(self, client: "Client[Any, Any]", bundle: BundleRef, then: Callable[[Outcome], None]) -> None:
+        def done(outcome: Outcome) -> None:
+            if outcome.state == "loaded":
+                self._not_resumed = ""
+                self._robot_state.loaded(outcome.bundle_id)
+            then(outcome)
+
+        self._loading = BundleLoader(client, bundle, self.parameters.load_timeout_s, done)
+
     def _stop_work(self) -> None:
         self._abandon_loading()
         if self._adaptation.at_work:
             if self.parameters.end_child_on_stop:
                 self._adaptation.end(self.parameters.cancel_grace_s)
-            self._poll()  # it may have ended by itself since the last time
+            self._poll(stopping=True)  # it may have ended by itself since the last time
             self._abandon_loading()
         self._adaptation.let_go()
 
@@ -223,8 +263,7 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
 
     def _current(self) -> BundleRef | None:
         """The bundle in use: the classifier's, or before it has been heard of, the last that was loaded."""
-        history = self._adaptation.memory.history
-        return self._robot_state.bundle(history[-1] if history else None)
+        return self._robot_state.bundle(self._adaptation.memory.history)
 
     def _say(self, message: str, to_log: str = "") -> None:
         self._now.message = message
@@ -247,8 +286,9 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
             values["current_bundle"] = current.path
         if adaptation.plan is not None:
             values |= {"run": adaptation.plan.run, "reason": adaptation.plan.reason}
-        level = ERROR if now.state == "failed" else OK
-        return Report(level, f"{now.state}: {now.message}" if now.message else now.state, values)
+        level = ERROR if now.state == "failed" else WARN if self._not_resumed else OK
+        said = "; ".join(text for text in (now.message, self._not_resumed) if text)
+        return Report(level, f"{now.state}: {said}" if said else now.state, values)
 
 
 def main() -> int:

@@ -13,12 +13,14 @@ from typing import Any
 
 from edgevl.msg import LabelSet, SceneClass
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from edgevl_core.base.waiting import too_large
 from edgevl_core.camera.images import encode_jpeg
 from edgevl_core.draw.lettering import FontFile, Lettering, Strokes, ascii_text
 from edgevl_core.draw.overlay import draw_scene, viewable
+from edgevl_core.pairlog.types import header_stamp_ns
 from edgevl_ros.node.diagnostics import OK, WARN, Report
 from edgevl_ros.node.exit_guard import leave
 from edgevl_ros.node.images import cv2_to_imgmsg, cv_bridge, to_rgb
@@ -26,8 +28,8 @@ from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.parameters import parameter
 from edgevl_ros.node.qos import LATCHED, StreamParameters, result_qos
 from edgevl_ros.node.runner import run
-from edgevl_ros.node.stamps import from_time
-from edgevl_ros.node.streams import RawStream, deserialize, image_type
+from edgevl_ros.node.stamps import from_time, to_time
+from edgevl_ros.node.streams import RawStream, image_type, view
 
 
 @dataclass(frozen=True)
@@ -131,9 +133,11 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
         if self._marker.get_subscription_count():
             self._publish_marker(scene)
         stamp_ns = from_time(scene.header.stamp)
-        if self._last is not None and self._last[0] == stamp_ns:  # the same frame by other words
+        last = self._last
+        # The same frame by other words. Where stamps stand still, one that waits is another.
+        if last is not None and last[0] == stamp_ns and stamp_ns not in self._frames:
             if self._viewers():
-                self._publish_picture(self._last[1], scene)
+                self._publish_picture(last[1], scene)
                 self._redrawn += 1
             return
         shown = self._frames.nearest(stamp_ns, self._max_skew_ns())
@@ -165,15 +169,16 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
         self._drawn += 1
 
     def _publish_picture(self, cdr: bytes, scene: SceneClass) -> None:
-        source = deserialize(cdr, self.parameters.rgb_topic)
+        source = view(cdr, self.parameters.rgb_topic)
         picture = draw_scene(viewable(to_rgb(source)), scene, self._lettering)
+        header = Header(stamp=to_time(header_stamp_ns(source)), frame_id=source.header.frame_id)
         if self._image.get_subscription_count():
             message = cv2_to_imgmsg(picture, "rgb8")
-            message.header = source.header
+            message.header = header
             self._image.publish(message)
         if self._compressed is not None and self._compressed.get_subscription_count():
             jpeg = array.array("B", encode_jpeg(picture, JPEG_QUALITY))
-            self._compressed.publish(CompressedImage(header=source.header, format=JPEG_FORMAT, data=jpeg))
+            self._compressed.publish(CompressedImage(header=header, format=JPEG_FORMAT, data=jpeg))
 
     def _on_labels(self, label_set: LabelSet) -> None:
         """Say, before the first answer, which label cannot be drawn as it is written."""

@@ -36,6 +36,7 @@ from edgevl_ros.node.diagnostics import OK, WARN, Report
 from edgevl_ros.node.exit_guard import leave
 from edgevl_ros.node.images import cv_bridge, to_depth
 from edgevl_ros.node.lifecycle import ManagedNode
+from edgevl_ros.node.own_directory import hold_directory
 from edgevl_ros.node.qos import LATCHED, result_qos
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.streams import view
@@ -84,6 +85,7 @@ class RoomMapper(ManagedNode[MapperParameters]):
             raise UserError(
                 f"parameter directory = {str(directory)!r} cannot be made ({error.strerror}): give a folder for the map"
             ) from error
+        hold_directory(self, directory, "directory")
         self._kept = KeptMap(directory, trusted, correct_poses=correct)
         if self.parameters.bundle:
             self._kept.use(open_dictionary(self.parameters.path("bundle"), trusted))

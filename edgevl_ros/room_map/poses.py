@@ -25,6 +25,7 @@ class Poses:
 
     Attributes:
         frame_id: of the last pose.
+        rest_is_silent: nothing need come while the robot stands still, as AMCL does it.
         unsure: poses that were too unsure, or no numbers.
     """
 
@@ -36,6 +37,7 @@ class Poses:
         self._heard = heard
         self._max_sigma_m = parameters.max_pose_sigma_m
         self._mounted = Stand(parameters.camera_x_m, parameters.camera_y_m, parameters.camera_yaw_rad)
+        self.rest_is_silent = parameters.pose_type == PoseWithCovarianceStamped.__name__
         self._transforms: CameraTransforms | None = None
         if parameters.pose_type == TRANSFORMS:
             self._transforms = CameraTransforms(node, parameters.pose_topic, self._on_camera)

@@ -112,16 +112,6 @@ def floor_rug(s: Style) -> Parts:
     return [box(0, -d / 2, 0, w, d, 0.012, Material(colour=s.linens[1]), top=face, furniture=False, solid=False)]
 
 
-def pendant(s: Style) -> Parts:
-    """A lamp hanging from the ceiling, z = 0 at the ceiling."""
-    r, drop = s.u(0.14, 0.26), s.u(0.4, 0.8)
-    shade = s.paint()._replace(glow=0.5)
-    return [
-        prism(0, 0, -drop, 0.012, drop, Material(colour=(50, 50, 50)), n=4, furniture=False),
-        prism(0, 0, -drop - 0.18, r, 0.18, shade, n=10, r_top=r * 0.4, furniture=False),
-    ]
-
-
 def standing_lamp(s: Style) -> Parts:
     """A floor lamp."""
     h, r = s.u(1.3, 1.6), s.u(0.14, 0.2)

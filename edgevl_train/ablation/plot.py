@@ -1,14 +1,11 @@
 """The picture of an ablation: every row's mean, its spread and each seed."""
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from edgevl_core.base.atomic import atomic_write
-from edgevl_core.draw.plot_text import as_written
-
-_COLOURS = {"rgb": "#c44e52", "depth": "#4c72b0"}
+from edgevl_core.draw.plots import CAMERA_COLOURS, as_written, png
 
 
 def headline(result: Mapping[str, Any]) -> str:
@@ -18,20 +15,18 @@ def headline(result: Mapping[str, Any]) -> str:
 
 def draw_ablation(result: Mapping[str, Any], path: Path) -> None:
     """Bars (mean over seeds), error bars (sample standard deviation) and one dot per seed, RGB and depth."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # without pyplot: no global state, no display
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     stem, rows = headline(result), list(result["rows"])
     lowest = 1.0
-    for offset, (modality, colour) in zip((-0.2, 0.2), _COLOURS.items()):
+    for modality, offset in (("rgb", -0.2), ("depth", 0.2)):
         found = [result["rows"][row][f"{stem}_{modality}"] for row in rows]
         at = [i + offset for i in range(len(rows))]
         means = [figures["mean"] for figures in found]
         stds = [figures["std"] if len(figures["values"]) > 1 else 0.0 for figures in found]
-        bars = axes.bar(at, means, 0.38, yerr=stds, capsize=3, color=colour, label=modality)
+        bars = axes.bar(at, means, 0.38, yerr=stds, capsize=3, color=CAMERA_COLOURS[modality], label=modality)
         axes.bar_label(bars, fmt="%.3f", fontsize=7, label_type="center", color="white")
         for x, figures in zip(at, found):
             axes.plot([x] * len(figures["values"]), figures["values"], "k.", markersize=4)
@@ -45,6 +40,4 @@ def draw_ablation(result: Mapping[str, Any], path: Path) -> None:
     title = f"{where}; training seeds {', '.join(map(str, result['seeds']))}"
     axes.set_title(as_written(title), fontsize=10)
     axes.legend(fontsize=8, loc="lower left")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    atomic_write(path, buffer.getvalue())
+    atomic_write(path, png(figure, dpi=120))

@@ -12,13 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgevl_core.base.errors import UserError
-from edgevl_core.base.timing import Task, measure
+from edgevl_core.base.timing import measure
 from edgevl_core.bundle.label_bank import build_label_bank
 from edgevl_core.bundle.labels import LabelSet
-from edgevl_core.engine import Engine
+from edgevl_core.engine import Engine, one_image
 from edgevl_train.ablation.figures import Figures, check_seeds, judged, spread_of
 from edgevl_train.ablation.trial import Trial, of_variant, start_alone
 from edgevl_train.comparison.plot import draw_comparison
@@ -168,12 +166,11 @@ class _Work:
         files = {
             (name, kind): directory / f"{row}.onnx" for name, directory in first.items() for kind, row in KINDS.items()
         }
-        tasks = {f"{name}/{kind}": _inference(Engine(file)) for (name, kind), file in files.items()}
+        tasks = {f"{name}/{kind}": one_image(Engine(file)) for (name, kind), file in files.items()}
         timings = measure(tasks, seconds=_MEASURED_S * len(tasks))
         found: dict[str, Any] = {name: {"student": self.recipes[name].student.name} for name in self.recipes}
         for (name, kind), file in files.items():
-            quartiles = [1e3 * value for value in timings[f"{name}/{kind}"].quartiles_s]
-            found[name][kind] = {"bytes": file.stat().st_size, "ms": quartiles}
+            found[name][kind] = {"bytes": file.stat().st_size, "ms": list(timings[f"{name}/{kind}"].quartiles_ms)}
         return found
 
 
@@ -183,8 +180,3 @@ def over_seeds(figures: Sequence[Figures]) -> dict[str, dict[str, Any]]:
         row: {name: spread_of([each[row][name] for each in figures]) for name in values}
         for row, values in figures[0].items()
     }
-
-
-def _inference(engine: Engine) -> Task:
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, engine.size_px, engine.size_px), dtype=np.uint8)
-    return lambda: engine(pixels)

@@ -1,23 +1,20 @@
 """compare.png: accuracy against size, time and data, RGB and depth, with the spread of the seeds."""
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from edgevl_core.base.atomic import atomic_write
-from edgevl_core.draw.plot_text import as_written
+from edgevl_core.draw.plots import as_written, png
 
 _MARKERS = {"rgb": "o", "depth": "s"}
 
 
 def draw_comparison(result: Mapping[str, Any], path: Path) -> None:
     """Three panels: int8 accuracy at the largest fraction against MB and against ms; and against the pairs used."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # without pyplot: no global state, no display
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
     by_size, by_time, by_data = figure.subplots(1, 3)
     largest = str(max(result["fractions"]))
     for number, (name, recipe) in enumerate(result["recipes"].items()):
@@ -48,9 +45,7 @@ def draw_comparison(result: Mapping[str, Any], path: Path) -> None:
         axes.set_xlim(0, 1.15 * axes.dataLim.x1)
     for axes in (by_size, by_time, by_data):
         axes.grid(alpha=0.3)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    atomic_write(path, buffer.getvalue())
+    atomic_write(path, png(figure, dpi=110))
 
 
 def _std(spread: Mapping[str, Any]) -> float:

@@ -1,6 +1,5 @@
 """The embeddings that a student learns by, of every view of every pair, computed once and mapped from disk."""
 
-import errno
 import hashlib
 import json
 import os
@@ -15,7 +14,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgevl_core.base.atomic import atomic_write
+from edgevl_core.base.atomic import FULL, atomic_write
 from edgevl_core.base.errors import UserError
 from edgevl_train.data.cache import Cache
 from edgevl_train.data.run_data import view_pixels
@@ -261,7 +260,7 @@ def _reserve(file: Path, size: int) -> None:
             os.posix_fallocate(stream.fileno(), 0, size)
     except OSError as error:
         file.unlink(missing_ok=True)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in FULL:
             raise
         raise UserError(
             f"{file} needs {size / 2**20:.1f} MiB, which the disk does not have ({error.strerror}): make room, choose "

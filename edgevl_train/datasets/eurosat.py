@@ -52,7 +52,7 @@ def collect(source: Path, split: str | None) -> Collection:
     try:
         import tifffile  # noqa: F401
     except ImportError as error:
-        raise UserError(f"{source} needs tifffile, which is not installed: pip install 'edgevl[datasets]'") from error
+        raise UserError(f"{source} needs tifffile, which is not installed: pip install tifffile") from error
     classes = SPLITS[split] if split else [name for names in SPLITS.values() for name in names]
     files = [(name, file) for name in classes for file in sorted((source / name).glob("*.tif"))]
     notes = [f"no {name}/*.tif" for name in classes if name not in dict(files)]

@@ -17,7 +17,6 @@ from edgevl_core.pairlog.pairs import PairReader, RecordedPair, RgbdPair, Truth,
 from edgevl_core.pairlog.sequences import SEQUENCE_GAP_S
 from edgevl_core.pairlog.types import COMPRESSED_IMAGE, deserialize
 
-FORMATS = ("webdataset", "lerobot")
 FORMAT_KEY = "edgevl_export"  # in the description of an export: which format it is
 SUFFIX = {"jpeg": "jpg", "png": "png"}
 

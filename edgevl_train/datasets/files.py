@@ -1,5 +1,6 @@
 """Image files as a sample's pixels: RGB kept byte for byte, depth as 16-bit millimetres."""
 
+import stat
 from pathlib import Path
 
 import cv2
@@ -7,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.camera.photo import decode_photo
-from edgevl_core.camera.picture_file import read_header
+from edgevl_core.camera.picture_file import decode_file, read_header
 from edgevl_train.datasets.sample import Pixels
 
+MAX_FILE_BYTES = 1 << 28  # far beyond any picture that a bag's reader takes
 RGB_FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
 
 
@@ -28,9 +30,7 @@ def read_png16(file: Path) -> NDArray[np.uint16]:
     Raises:
         OSError, ValueError: it cannot be read, or is another kind of image; the message names it.
     """
-    image = decode_photo(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise ValueError(f"{file}: no readable image")
+    image, _ = decode_file(np.frombuffer(_bytes(file), np.uint8), str(file))
     if image.dtype != np.uint16 or image.ndim != 2:
         raise ValueError(f"{file}: {image.dtype} {image.shape}, not one channel of 16-bit millimetres")
     return np.asarray(image, np.uint16)
@@ -44,9 +44,17 @@ def png_pixels(rgb: NDArray[np.uint8], depth_mm: NDArray[np.uint16]) -> Pixels:
 
 def _read_rgb(file: Path) -> bytes:
     """The file's bytes, once it has been shown to decode, and to be of a kind that is read from a bag."""
-    data = file.read_bytes()
+    data = _bytes(file)
     read_header(np.frombuffer(data, np.uint8), str(file))
     # An eighth of the size is enough to see that it decodes, and much cheaper for JPEG.
     if decode_photo(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8) is None:
         raise ValueError(f"{file}: no readable image")
     return data
+
+
+def _bytes(file: Path) -> bytes:
+    """A plain file's bytes: a device or a pipe would never end."""
+    found = file.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE_BYTES:
+        raise ValueError(f"{file}: not a plain file of at most {MAX_FILE_BYTES >> 20} MiB")
+    return file.read_bytes()

@@ -1,8 +1,8 @@
 """A folder of RGB and depth image files, listed in pairs.csv.
 
 pairs.csv has the columns stamp_s (seconds, ascending), rgb (a JPEG or PNG file) and depth (a 16-bit PNG of
-millimetres, 0 = no measurement), with paths relative to the folder; and, where it is known, room (the truth, for
-evaluation only; empty = not known) and sequence (the name of the place or recording; its lines follow each other).
+millimetres, 0 = no measurement), with paths below the folder, relative to it; and, where it is known, room (the truth,
+for evaluation only; empty = not known) and sequence (the name of the place or recording; its lines follow each other).
 Other columns are not read.
 """
 
@@ -107,5 +107,12 @@ def _row(source: Path, table: Path, number: int, fields: dict[str | None, Any]) 
         raise UserError(f"{table} line {number}: rgb {rgb!r} is no .jpg or .png file: convert it")
     if not depth:
         raise UserError(f"{table} line {number}: depth is empty: name a 16-bit PNG of millimetres")
+    for name, file in (("rgb", rgb), ("depth", depth)):
+        # A table from elsewhere must not choose what of this machine goes into the bag.
+        if Path(file).is_absolute() or ".." in Path(file).parts:
+            raise UserError(
+                f"{table} line {number}: {name} {file!r} leads out of the folder: put the files, or a link to their "
+                "folder, into it, and give paths relative to it"
+            )
     room, sequence = ((fields.get(name) or "").strip() for name in ("room", "sequence"))
     return Sample(partial(read_files, source / rgb, source / depth), room, sequence, stamp_ns)

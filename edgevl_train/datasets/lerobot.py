@@ -44,7 +44,7 @@ def parquet() -> Any:
     try:
         import pyarrow.parquet
     except ImportError as error:
-        raise UserError("LeRobot's layout needs pyarrow, not installed here: pip install 'edgevl[export]'") from error
+        raise UserError("LeRobot's layout needs pyarrow, not installed here: pip install pyarrow") from error
     return pyarrow.parquet
 
 
@@ -224,8 +224,7 @@ def collect(source: Path, split: str | None = None) -> Collection:
         try:
             samples += _samples(reader, file)
         except (OSError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{file} is damaged ({reason}): copy or export it again") from error
+            raise UserError(f"{file} is damaged ({error}): copy or export it again") from error
     return Collection(samples)
 
 

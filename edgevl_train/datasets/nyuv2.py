@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.camera.limits import check_size
 from edgevl_train.datasets.files import png_pixels
 from edgevl_train.datasets.sample import Collection, Pixels, Sample, by_scene
 from edgevl_train.datasets.splits import read_names, wanted
@@ -19,6 +20,7 @@ from edgevl_train.datasets.splits import read_names, wanted
 FILE = "nyu_depth_v2_labeled.mat"
 LAYOUT = f"NYU Depth V2, the file {FILE} or its folder"
 ARRAYS = ("images", "depths", "sceneTypes", "scenes")
+MAX_IMAGES, MAX_TEXT = 1_000_000, 1000  # there are 1449; characters of a scene's name
 
 
 def fits(source: Path) -> bool:
@@ -33,7 +35,8 @@ def collect(source: Path, split: str | None) -> Collection:
         split: a file that lists image numbers from 1, one a line, as trainNdxs and testNdxs of splits.mat do.
 
     Raises:
-        UserError: h5py is missing, the file is none of HDF5 or lacks an array, or the list is wrong.
+        UserError: h5py is missing, the file is none of HDF5, lacks an array or keeps one in other files, or the list
+            is wrong.
     """
     arrays = _open(source / FILE if source.is_dir() else source)
     rooms, scenes = ([_text(arrays, cell) for cell in arrays[name][:].ravel()] for name in ("sceneTypes", "scenes"))
@@ -52,7 +55,7 @@ def _open(path: Path) -> Any:
     try:
         import h5py
     except ImportError as error:
-        raise UserError(f"{path} needs h5py, which is not installed: pip install 'edgevl[datasets]'") from error
+        raise UserError(f"{path} needs h5py, which is not installed: pip install h5py") from error
     try:
         arrays = h5py.File(path, "r")
     except OSError as error:
@@ -60,11 +63,38 @@ def _open(path: Path) -> Any:
     missing = [name for name in ARRAYS if name not in arrays]
     if missing:
         raise UserError(f"{path} has no array {', '.join(missing)}: give {FILE}, the labelled part")
+    for name in ARRAYS:
+        # Through a link or external storage, HDF5 would read any file of this machine into the bag.
+        if not isinstance(arrays.get(name, getlink=True), h5py.HardLink) or not _is_within(arrays[name]):
+            raise UserError(f"{path}: its array {name} is kept elsewhere than in it: give {FILE} as it is published")
+    _check_shapes(arrays)
     return arrays
 
 
+def _is_within(array: Any) -> bool:
+    """Whether the file itself holds the values of what it calls an array."""
+    return hasattr(array, "is_virtual") and not array.is_virtual and array.external is None
+
+
+def _check_shapes(arrays: Any) -> None:
+    """Refuse other sizes than of pictures: values that are not stored cost a file nothing, and reading them memory."""
+    images, depths, scenes = (arrays[name].shape for name in ("images", "depths", "scenes"))
+    count = min(images[0], MAX_IMAGES) if len(images) == 4 else 0
+    if (
+        images[:2] != (count, 3)
+        or depths != (count, *images[2:])
+        or not arrays["sceneTypes"].shape == scenes == (1, count)
+    ):
+        shapes = ", ".join(f"{name} {arrays[name].shape}" for name in ARRAYS)
+        raise UserError(f"{arrays.filename} holds {shapes}: give {FILE}, the labelled part")
+    check_size(images[2], images[3], 3, arrays.filename)
+
+
 def _text(arrays: Any, cell: Any) -> str:
-    return "".join(map(chr, arrays[cell][:].ravel()))
+    characters = arrays[cell]
+    if not _is_within(characters) or characters.size > MAX_TEXT or characters.dtype != np.uint16:
+        raise UserError(f"{arrays.filename}: the name of a scene is no text that is kept in it: give {FILE}")
+    return "".join(map(chr, characters[:].ravel()))
 
 
 def _read(arrays: Any, row: int) -> Pixels:

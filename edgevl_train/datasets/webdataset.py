@@ -89,8 +89,7 @@ def collect(source: Path, split: str | None = None) -> Collection:
         try:
             samples += _samples(file)
         except (tarfile.TarError, OSError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{file} is damaged ({reason}): copy or export it again") from error
+            raise UserError(f"{file} is damaged ({error}): copy or export it again") from error
     return Collection(samples)
 
 

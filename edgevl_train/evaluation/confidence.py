@@ -16,7 +16,7 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 @dataclass(frozen=True)
 class Calibration:
-    """What goes into the manifest, and how well the student follows the teacher on the same pairs.
+    """What goes into the manifest, and how well the student follows the teacher on validation pairs.
 
     Attributes:
         agreement: share of pairs with the teacher's answer to the RGB image.
@@ -40,6 +40,7 @@ def calibrate_confidence(
     logit_scale: float,
     target: NDArray[np.float32],
     false_unknown: float,
+    shown: NDArray[np.bool_] | None = None,
 ) -> Calibration:
     """Fit one temperature and one threshold for RGB, depth and both.
 
@@ -48,18 +49,20 @@ def calibrate_confidence(
     all. The temperature is raised where the mean confidence would be above (right + 1) / (pairs + 2), the share of
     right answers that so many pairs can vouch for (Laplace's rule of succession). The threshold is that of
     :func:`unknown_threshold`. Those of "rgbd" are fitted where both cameras see, since the classifier uses them nowhere
-    else; the figures cover all pairs.
+    else; the figures cover all pairs of ``shown``.
 
     Args:
         embedded: the deployed engine's view of M >= 1 pairs.
         bank: (C, D) text vectors of the label set.
         target: (M, D) the teacher's embedding of the RGB image of each pair.
         false_unknown: share of right answers that may be called unknown, 0..1.
+        shown: (M,) bool, pairs that agreement, cosine and ece are of, at least one; None: all.
     """
     soft = probabilities(target, bank, logit_scale, 1.0)
     teachers = soft.argmax(1)
     embeddings = embedded.by_modality()
     everywhere = np.ones(len(target), bool)
+    of = everywhere if shown is None else shown
     both = embedded.fused() if embedded.fused().any() else everywhere
     used: dict[Modality, NDArray[np.bool_]] = {"rgb": everywhere, "depth": everywhere, "rgbd": both}
 
@@ -79,9 +82,9 @@ def calibrate_confidence(
     return Calibration(
         temperature=temperature,
         unknown_threshold=each(lambda m: unknown_threshold(confidence[m][used[m]], right[m][used[m]], false_unknown)),
-        agreement=each(lambda m: float(right[m].mean())),
-        cosine=each(lambda m: mean_cosine(embeddings[m], target)),
-        ece=each(lambda m: expected_calibration_error(confidence[m], right[m])),
+        agreement=each(lambda m: float(right[m][of].mean())),
+        cosine=each(lambda m: mean_cosine(embeddings[m][of], target[of])),
+        ece=each(lambda m: expected_calibration_error(confidence[m][of], right[m][of])),
     )
 
 
@@ -119,11 +122,9 @@ def fit_temperature(
     bank: NDArray[np.float32],
     logit_scale: float,
     soft: NDArray[np.float32],
-    low: float = COLDEST,
-    high: float = HOTTEST,
 ) -> float:
-    """The temperature in low..high of the least :func:`soft_cost`, which has one minimum in 1 / T."""
-    return _search(lambda t: soft_cost(embeddings, bank, logit_scale, soft, t), low, high)
+    """The temperature in COLDEST..HOTTEST of the least :func:`soft_cost`, which has one minimum in 1 / T."""
+    return _search(lambda t: soft_cost(embeddings, bank, logit_scale, soft, t))
 
 
 def least_temperature(
@@ -143,9 +144,9 @@ def least_temperature(
     return math.exp(high)
 
 
-def _search(cost: Callable[[float], float], low: float, high: float) -> float:
+def _search(cost: Callable[[float], float]) -> float:
     """Golden-section search over log T."""
-    a, b = math.log(low), math.log(high)
+    a, b = math.log(COLDEST), math.log(HOTTEST)
     for _ in range(40):
         left, right = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
         if cost(math.exp(left)) <= cost(math.exp(right)):
@@ -153,7 +154,7 @@ def _search(cost: Callable[[float], float], low: float, high: float) -> float:
         else:
             a = left
     found = math.exp((a + b) / 2)
-    return min((low, high, found), key=cost)
+    return min((COLDEST, HOTTEST, found), key=cost)
 
 
 def at_a_bound(temperature: ByModality) -> list[str]:

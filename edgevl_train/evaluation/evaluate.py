@@ -60,7 +60,7 @@ def evaluate(  # noqa: PLR0913  (one for each option of the command)
 
     Raises:
         UserError: a bag given twice, no pairs, too many that cannot be decoded, a model that is refused, a teacher
-            without labels or that is not the model's.
+            without labels or that is not the model's; two models of different labels, and no ``labels`` for both.
     """
     check_given_once(bags)
     other = load_teacher(teacher) if isinstance(teacher, str) else teacher
@@ -68,6 +68,8 @@ def evaluate(  # noqa: PLR0913  (one for each option of the command)
     predictors = {"model": predictor}
     if against is not None:
         predictors["current"] = load_predictor(against, labels, other)
+        if labels is None:
+            _check_alike(predictor, predictors["current"])
     reference = None
     if other is not None:
         reference = teacher_reference(other, labels or label_set_of(predictor.bank), view=predictor.view)
@@ -141,6 +143,15 @@ def evaluate_all(
     }
 
 
+def _check_alike(model: Predictor, current: Predictor) -> None:
+    """Refuse models whose figures would be of other frames and of choices among other labels."""
+    if apart := set(model.bank.names) ^ set(current.bank.names):
+        raise UserError(
+            f"--against {current.id}: its labels are not those of {model.id} (in one alone: "
+            f"{', '.join(sorted(apart))}): pass --labels, for example config/labels/home.yaml, to ask both for the same"
+        )
+
+
 @dataclass(frozen=True)
 class _Seen:
     """What is known of a bag's pairs, every model's view of them, and what is said of the bag itself.
@@ -198,4 +209,5 @@ def _joined(parts: Sequence[Embedded]) -> Embedded:
         np.concatenate([part.rgb for part in parts]),
         np.concatenate([part.depth for part in parts]),
         np.concatenate([part.quality for part in parts], axis=1),
+        parts[0].sees_depth,
     )

@@ -1,6 +1,5 @@
 """One picture of an evaluation: confusion, abstention, angles, recall by label, and the ROC of "unknown"."""
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,9 @@ import numpy as np
 
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
-from edgevl_core.draw.plot_text import as_written
+from edgevl_core.draw.plots import CAMERA_COLOURS, as_written, png
 from edgevl_train.evaluation.metrics.summary import why_no_truth
 
-_COLOURS = {"rgb": "#c44e52", "depth": "#4c72b0", "rgbd": "#55a868"}
 _MAX_NUMBERED = 12  # labels; numbers in the cells of a larger matrix cannot be read
 
 
@@ -30,14 +28,12 @@ def write_plot(numbers: Mapping[str, Any], path: Path) -> None:
 
 def draw(numbers: Mapping[str, Any]) -> bytes:
     """The picture as PNG bytes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # without pyplot: no global state, no display
     from matplotlib.figure import Figure
 
     panels = [_abstention, _angles, _recall] + ([_roc] if "unknown" in numbers else [])
     figure = Figure(figsize=(15, 9.5), layout="constrained")
-    FigureCanvasAgg(figure)
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.15, 1]).flat
-    for axes, modality in zip(upper.subplots(1, 3, sharey=True), _COLOURS, strict=True):
+    for axes, modality in zip(upper.subplots(1, 3, sharey=True), CAMERA_COLOURS, strict=True):
         _confusion(axes, numbers, modality)
     for axes, panel in zip(lower.subplots(1, len(panels)), panels, strict=True):
         panel(axes, numbers)
@@ -45,9 +41,7 @@ def draw(numbers: Mapping[str, Any]) -> bytes:
     against = "true rooms" if numbers["against"] == "truth" else "the teacher's answers"
     title = f"{numbers['model']}: {numbers['samples']} pairs, against {against}"
     figure.suptitle(as_written(title), fontsize=11)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+    return png(figure, dpi=110)
 
 
 def _confusion(axes: Any, numbers: Mapping[str, Any], modality: str) -> None:
@@ -71,14 +65,14 @@ def _confusion(axes: Any, numbers: Mapping[str, Any], modality: str) -> None:
             )
     axes.set_xlabel("answered", fontsize=8)
     right = np.trace(counts) / max(counts.sum(), 1)
-    axes.set_title(f"{modality}: {right:.3f} of {counts.sum()} pairs right", fontsize=9, color=_COLOURS[modality])
+    axes.set_title(f"{modality}: {right:.3f} of {counts.sum()} pairs right", fontsize=9, color=CAMERA_COLOURS[modality])
 
 
 def _abstention(axes: Any, numbers: Mapping[str, Any]) -> None:
     for modality, curve in numbers["abstention_curve"].items():
         # The point of fewest answers is drawn back to no coverage: a single point is a line then, too.
         coverage, accuracy = [0, *curve["coverage"]], [curve["accuracy"][0], *curve["accuracy"]]
-        axes.plot(coverage, accuracy, color=_COLOURS[modality], label=f"{modality}, area {curve['area']:.3f}")
+        axes.plot(coverage, accuracy, color=CAMERA_COLOURS[modality], label=f"{modality}, area {curve['area']:.3f}")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="coverage: share answered", ylabel="accuracy of the answers")
     axes.set_title("abstention: the surest first", fontsize=9)
     axes.legend(fontsize=7, loc="lower left")
@@ -93,7 +87,7 @@ def _angles(axes: Any, numbers: Mapping[str, Any]) -> None:
             axes.stairs(
                 np.array(counts) / sum(counts),
                 np.arange(start, start + len(counts) + 1),
-                color=_COLOURS[modality],
+                color=CAMERA_COLOURS[modality],
                 linestyle=style,
                 label=f"{modality} {kind}, {found[kind]['mean']:.1f}°",
             )
@@ -105,7 +99,7 @@ def _angles(axes: Any, numbers: Mapping[str, Any]) -> None:
 
 def _recall(axes: Any, numbers: Mapping[str, Any]) -> None:
     rows = {label: row for label, row in numbers["per_class"].items() if row["n"]}
-    for offset, (modality, colour) in enumerate(_COLOURS.items()):
+    for offset, (modality, colour) in enumerate(CAMERA_COLOURS.items()):
         at = np.arange(len(rows)) + (offset - 1) * 0.27
         axes.barh(at, [row["recall"][modality] for row in rows.values()], 0.25, color=colour)
     small = max(3, min(8, 160 // max(len(rows), 1)))
@@ -120,7 +114,7 @@ def _roc(axes: Any, numbers: Mapping[str, Any]) -> None:
     unknown = numbers["unknown"]
     for modality, roc in unknown["roc"].items():
         label = f"{modality}, AUROC {roc['auroc']:.3f}, {roc['caught_at_10_percent']:.2f} at 0.1"
-        axes.plot(roc["false_unknown"], roc["caught"], color=_COLOURS[modality], label=label)
+        axes.plot(roc["false_unknown"], roc["caught"], color=CAMERA_COLOURS[modality], label=label)
     axes.plot([0, 1], [0, 1], ":", color="grey")
     axes.axvline(0.1, color="grey", linewidth=0.8)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="other frames called unknown", ylabel="frames caught")

@@ -19,30 +19,33 @@ class Embedded:
     Attributes:
         rgb, depth: (N, D) float32, L2-normalised.
         quality: (2, N) float32 in 0..1, trust in RGB and in depth, see :mod:`edgevl_core.bundle.fusion`.
+        sees_depth: False: given both images the classifier looks at RGB alone, in the dark as well.
     """
 
     rgb: NDArray[np.float32]
     depth: NDArray[np.float32]
     quality: NDArray[np.float32]
+    sees_depth: bool = True
 
     def by_modality(self) -> dict[Modality, NDArray[np.float32]]:
         """(N, D) float32 each; "rgbd" is the mixture by quality, of length <= 1."""
-        return {"rgb": self.rgb, "depth": self.depth, "rgbd": mix(np.stack([self.rgb, self.depth]), self.quality)}
+        both = mix(np.stack([self.rgb, self.depth]), self.quality) if self.sees_depth else self.rgb
+        return {"rgb": self.rgb, "depth": self.depth, "rgbd": both}
 
     def useful(self) -> dict[Modality, NDArray[np.bool_]]:
         """(N,) bool each: whether there was anything to see."""
         rgb, depth = self.quality > 0
-        return {"rgb": rgb, "depth": depth, "rgbd": rgb | depth}
+        return {"rgb": rgb, "depth": depth, "rgbd": rgb | (depth & self.sees_depth)}
 
     def fused(self) -> NDArray[np.bool_]:
         """(N,) bool: where the classifier, given both images, answers from both and says "rgbd"."""
         rgb, depth = self.quality > 0
-        return rgb == depth
+        return (rgb == depth) & self.sees_depth
 
     def of_rows(self, values: ByModality) -> dict[Modality, NDArray[np.float64]]:
         """(N,) each: the number in force. Where one camera sees nothing, "rgbd" takes that of the other."""
         count = len(self.rgb)
-        alone = np.where(self.quality[0] > 0, values.rgb, values.depth)
+        alone = np.where((self.quality[0] > 0) | (not self.sees_depth), values.rgb, values.depth)
         return {
             "rgb": np.full(count, values.rgb),
             "depth": np.full(count, values.depth),

@@ -1,7 +1,7 @@
 """What can be evaluated: a bundle, a checkpoint or a teacher, behind one small record of functions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,11 @@ from torch import nn
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.fusion import DEFAULT_TRUST, Trust, depth_quality, rgb_quality
-from edgevl_core.bundle.label_bank import LabelBank, build_label_bank, load_label_bank
+from edgevl_core.bundle.label_bank import LabelBank, build_label_bank
 from edgevl_core.bundle.labels import Label, LabelSet, load_labels
 from edgevl_core.bundle.manifest import MANIFEST_FILE, ByModality, Manifest, read_manifest
-from edgevl_core.bundle.student_bundle import LABEL_BANK_FILE, STUDENT_FP32, load_bundle
+from edgevl_core.bundle.self_test import open_untrusted
+from edgevl_core.bundle.student_bundle import STUDENT_FP32, Bundle, load_words
 from edgevl_core.camera.depth import encode_depth
 from edgevl_core.camera.preprocess import Preprocess, to_batch, to_input
 from edgevl_core.engine import Engine
@@ -91,24 +92,29 @@ def load_predictor(model: Path | str, labels: Path | None, teacher: Teacher | No
 
 
 def bundle_predictor(
-    path: Path | str, *, labels: Path | None = None, fp32: bool = False, threads: int = 2
+    bundle: Path | str | Bundle, *, labels: Path | None = None, fp32: bool = False, threads: int = 2
 ) -> Predictor:
     """The int8 (or the float) student of a bundle, as the robot runs it.
 
     Args:
+        bundle: its directory, where it may come from elsewhere; or as it was loaded.
         labels: label file whose names are used; None: the labels the bundle was made for.
 
     Raises:
         UserError: the bundle is refused, or has no vector for a label, or one vector for two of them.
     """
-    bundle = load_bundle(path, threads=threads)
+    if not isinstance(bundle, Bundle):
+        bundle = open_untrusted(bundle, threads=threads)
     manifest = bundle.manifest
     engine = Engine(bundle.path / STUDENT_FP32, threads=threads) if fp32 else bundle.engine
     name = f"bundle {manifest.bundle_id}{' fp32' if fp32 else ''}"
     bank = _labels_in_use(bundle.label_bank, manifest, labels)
-    predictor = engine_predictor(name, engine, manifest.preprocess, bank, manifest.logit_scale, manifest.trust)
-    return replace(
-        predictor,
+    embed = student_embedding(engine, engine, manifest.preprocess, manifest.trust, sees_depth=manifest.sees_depth)
+    return Predictor(
+        name,
+        embed,
+        bank,
+        manifest.logit_scale,
         temperature=manifest.temperature,
         unknown_threshold=manifest.unknown_threshold,
         view=_view_of(manifest),
@@ -165,7 +171,8 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
     before there is one, ``labels`` encoded by the run's ``teacher``, without calibration.
 
     Raises:
-        UserError: no such checkpoint or recipe; no bundle and no labels or teacher; a teacher that is not the run's.
+        UserError: no such checkpoint or recipe; no bundle and no labels or teacher; a teacher that is not the run's; a
+            bundle whose files are not those of its manifest.
     """
     run = run_of(checkpoint)
     if teacher is not None:
@@ -174,7 +181,7 @@ def checkpoint_predictor(checkpoint: Path, *, labels: Path | None = None, teache
     name = f"checkpoint {run.name}/{checkpoint.stem}"
     bundle = run / "bundle"
     if bundle.is_dir():
-        manifest, bank = read_manifest(bundle), load_label_bank(bundle / LABEL_BANK_FILE)
+        manifest, bank = load_words(bundle)
         bank = _labels_in_use(bank, manifest, labels)
         rest, trust = (manifest.logit_scale, manifest.temperature, manifest.unknown_threshold), manifest.trust
     elif labels is not None and teacher is not None:
@@ -231,12 +238,17 @@ def student_embedding(
     of_depth: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
     preprocess: Preprocess,
     trust: Trust = DEFAULT_TRUST,
+    *,
+    sees_depth: bool = True,
 ) -> Callable[[Sequence[RgbdPair]], Embedded]:
-    """Pairs through the robot's preprocessing and both cameras' networks, (N, 3, S, S) uint8 -> (N, D) float32."""
+    """Pairs through the robot's preprocessing and both cameras' networks, (N, 3, S, S) uint8 -> (N, D) float32.
+
+    ``sees_depth``: as in the manifest, see :class:`edgevl_train.evaluation.predictions.Embedded`.
+    """
 
     def embed(pairs: Sequence[RgbdPair]) -> Embedded:
         rgb, depth = _inputs(pairs, preprocess)
-        return Embedded(of_rgb(to_batch(rgb)), of_depth(to_batch(depth)), _quality(rgb, depth, trust))
+        return Embedded(of_rgb(to_batch(rgb)), of_depth(to_batch(depth)), _quality(rgb, depth, trust), sees_depth)
 
     return embed
 

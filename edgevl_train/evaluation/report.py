@@ -1,6 +1,5 @@
 """One picture of a run: losses, validation figures, sizes, what curation kept."""
 
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,10 +7,9 @@ from typing import Any
 
 from edgevl_core.base.atomic import atomic_write
 from edgevl_core.base.errors import UserError
-from edgevl_core.draw.plot_text import as_written
+from edgevl_core.draw.plots import CAMERA_COLOURS, as_written, png
 from edgevl_train.metrics_file import METRICS_FILE, read_records
 
-_COLOURS = {"rgb": "#c44e52", "depth": "#4c72b0", "rgbd": "#55a868"}
 _MOST_BARS = 24
 _STUDENTS = {"fp32": "float", "ptq": "int8, PTQ", "int8": "int8, QAT"}
 
@@ -33,18 +31,16 @@ def write_report(run: Path | str) -> Path:
 
 
 def _draw(lines: list[dict[str, Any]], report: dict[str, Any]) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # without pyplot: no global state, no display
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(17.5, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(1, 6, width_ratios=[3, 3, 2.4, 1.6, 2.4, 2.4])
     losses, agreement, students, sizes, coverage, curation = axes
     _curves(losses, lines, "loss_", "loss")
     _curves(agreement, lines, "agree_", "agreement with the teacher's RGB answer")
     agreement.set_ylim(0, 1)
     found = [name for name in _STUDENTS if name in report["students"]]
-    for offset, (modality, colour) in enumerate(_COLOURS.items()):
+    for offset, (modality, colour) in enumerate(CAMERA_COLOURS.items()):
         values = [report["students"][name]["agreement"][modality] for name in found]
         at = [i + (offset - 1) * 0.27 for i in range(len(found))]
         bars = students.bar(at, values, 0.25, color=colour, label=modality)
@@ -64,9 +60,7 @@ def _draw(lines: list[dict[str, Any]], report: dict[str, Any]) -> bytes:
     if "decision" in report:
         title += "\n" + report["decision"]["sentence"]
     figure.suptitle(as_written(title), fontsize=10)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+    return png(figure, dpi=110)
 
 
 def _curves(axes: Any, lines: list[dict[str, Any]], prefix: str, title: str) -> None:
@@ -74,7 +68,7 @@ def _curves(axes: Any, lines: list[dict[str, Any]], prefix: str, title: str) -> 
     last = max((line["epoch"] for line in lines if line["stage"] == "stage1"), default=0)
     for stage, start, style in (("stage1", 0, "o-"), ("stage2", last, "s--")):
         rows = [line for line in lines if line["stage"] == stage]
-        for modality, colour in _COLOURS.items():
+        for modality, colour in CAMERA_COLOURS.items():
             points = [(start + row["epoch"], row[prefix + modality]) for row in rows if prefix + modality in row]
             if points:
                 axes.plot(*zip(*points), style, color=colour, markersize=3, label=modality if not start else None)

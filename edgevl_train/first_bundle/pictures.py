@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.camera.images import ImageFormatError, decode_rgb
 from edgevl_core.camera.photo import read_photo
 from edgevl_core.pairlog.image_topics import image_topics
@@ -71,7 +71,7 @@ def _pictures(path: Path, most: int, unreadable: list[str]) -> list[NDArray[np.u
         try:
             found.append(read_photo(files[row]))
         except (OSError, ValueError, cv2.error) as error:
-            unreadable.append(" ".join(str(error).split()))
+            unreadable.append(one_line(str(error)))
     return found
 
 
@@ -88,5 +88,5 @@ def _of_bag(path: Path, most: int, unreadable: list[str]) -> list[NDArray[np.uin
             try:
                 found.append(decode_rgb(deserialize(message.data, message.msgtype)))
             except (BrokenMessage, ImageFormatError) as error:
-                unreadable.append(f"{path} at {message.stamp_ns / 1e9:.3f} s: {' '.join(str(error).split())}")
+                unreadable.append(f"{path} at {message.stamp_ns / 1e9:.3f} s: {error}")
     return found

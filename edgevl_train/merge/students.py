@@ -23,6 +23,7 @@ from edgevl_core.base.hashing import sha256_file
 from edgevl_core.bundle.files import STUDENT_INT8, check_file
 from edgevl_core.bundle.fusion import DEFAULT_TRUST, RGB_ONLY, Trust, depth_quality, mix, rgb_quality
 from edgevl_core.bundle.manifest import MANIFEST_FILE, read_manifest
+from edgevl_core.bundle.self_test import try_student
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.engine import Engine
 from edgevl_train.data.cache import Cache
@@ -165,6 +166,7 @@ def _of_bundle(path: Path, teacher: Teacher) -> Member:
     if not (path / STUDENT_INT8).is_file() or STUDENT_INT8 not in manifest.files:
         raise UserError(f"{path} has no {STUDENT_INT8}: {ACCEPTED}")
     check_file(path, manifest, STUDENT_INT8)  # it comes from another machine
+    try_student(path / STUDENT_INT8)
     network, sha256 = Engine(path / STUDENT_INT8, threads=2), manifest.files[STUDENT_INT8]
     if (network.embedding_dim, network.size_px) != (teacher.embed_dim, manifest.preprocess.size_px):
         raise UserError(

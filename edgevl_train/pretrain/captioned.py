@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevl_core.base.atomic import atomic_write, writing
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.bundle.labels import Label, LabelSet, fill_template, normalise_word
 from edgevl_core.camera.photo import read_photo
 from edgevl_core.pairlog.pairs import PairReader, PairSettings
@@ -157,7 +157,7 @@ def _gather(
                 try:
                     image = item.read()
                 except (OSError, ValueError, cv2.error) as error:
-                    unreadable.append(" ".join(str(error).split()))
+                    unreadable.append(one_line(str(error)))
                     continue
                 stream.write(cv2.resize(image, (size_px, size_px), interpolation=_kernel(image, size_px)).tobytes())
                 label = words.get(normalise_word(item.caption))

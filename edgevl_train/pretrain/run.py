@@ -134,6 +134,8 @@ def _record(data: Captioned, best: Best, settings: Pretraining, work: Path) -> d
 
 def _check_work(work: Path, resume: bool) -> None:
     """Refuse a pretraining that is not to be gone on with, or that another process is at, before anything slow."""
+    if work.is_symlink():
+        raise UserError(f"{work} is a link: what it leads to would be cleared, remove it or choose a new name")
     check_nobody_at_work(work)
     if work.exists() and not resume:
         raise UserError(f"{work} is a pretraining that was cut off: pass --resume to go on with it, or remove it")

@@ -34,7 +34,7 @@ def _default_model() -> dict[str, Any]:
 
 
 class Pretraining(Machine):
-    """Settings of :func:`train`; ``model`` is an open_clip model config.
+    """Settings of :func:`edgevl_train.pretrain.run.pretrain`; ``model`` is an open_clip model config.
 
     The default image tower is timm's smallest ResNet: larger ones know less after the same minute on a CPU. With
     ``backbone``, a file of weights for the tower, the tower stays as it is for ``frozen_epochs`` and learns with the

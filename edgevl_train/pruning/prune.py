@@ -12,7 +12,7 @@ import warnings
 import torch
 from torch import nn
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_train.student.network import Student
 from edgevl_train.student.widths import RESIZABLE
 
@@ -37,7 +37,7 @@ def prune(student: Student, share: float, size_px: int) -> Student:
         import torch_pruning
     except ImportError as error:
         raise UserError(
-            "student.prune_share needs Torch-Pruning, which is not installed: pip install 'edgevl[pruning]'"
+            "student.prune_share needs Torch-Pruning, which is not installed: pip install torch-pruning"
         ) from error
     check_prunable(student)
     pruned = copy.deepcopy(student).eval()
@@ -55,7 +55,7 @@ def prune(student: Student, share: float, size_px: int) -> Student:
         with torch.no_grad():
             pruned(example)
     except Exception as error:  # whatever the library or the network raises
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(str(error), 160)
         raise UserError(
             f"student {student.name!r} cannot be pruned ({type(error).__name__}: {reason}): take one of plain or "
             "depthwise convolutions, or leave student.prune_share out"

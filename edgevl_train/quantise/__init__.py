@@ -6,10 +6,9 @@
 
 from edgevl_train.quantise.export import export_float_of, export_fp32, export_int4, export_int8, export_s8
 from edgevl_train.quantise.fuse import fuse
-from edgevl_train.quantise.graph import op_counts
 from edgevl_train.quantise.insert import QuantStudent, fake_quantise, float_copy
 from edgevl_train.quantise.ptq import dynamic_int8, ptq_int8
-from edgevl_train.quantise.ranges import calibrate, observe_ranges
+from edgevl_train.quantise.ranges import calibrate
 from edgevl_train.quantise.rounding import keep_sums
 from edgevl_train.quantise.scheme import Scheme, scheme_of
 from edgevl_train.quantise.search import plain_int8, untrained_students
@@ -31,8 +30,6 @@ __all__ = [
     "float_copy",
     "fuse",
     "keep_sums",
-    "observe_ranges",
-    "op_counts",
     "plain_int8",
     "ptq_int8",
     "scheme_of",

@@ -10,7 +10,7 @@ import copy
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from edgevl_train.quantise.fake import (
 )
 from edgevl_train.quantise.fuse import fuse
 from edgevl_train.quantise.insert import QuantStudent, float_copy
-from edgevl_train.quantise.onnx_passes import polish, store_in_four_bits
+from edgevl_train.quantise.onnx_passes import by_tensorrts_rules, polish, store_in_four_bits
 from edgevl_train.quantise.scheme import LARGEST_WEIGHT
 from edgevl_train.quantise.to_onnx import OPSET, to_onnx
 from edgevl_train.student.network import Student
@@ -66,14 +66,14 @@ def export_int4(q: QuantStudent, path: Path | str, size_px: int) -> None:
     bits = {module.scheme.weight_bits for module in q.modules() if isinstance(module, QuantisedLayer)}
     if more := [each for each in bits if LARGEST_WEIGHT[each] > LARGEST_WEIGHT[4]]:
         raise UserError(f"weights of {max(more)} bits do not fit into INT4: train with stage2.weight_bits=4")
-    _export(_integers(q), Path(path), size_px, OPSET_OF_INT4, store_in_four_bits)
+    _export(_integers(q), Path(path), size_px, OPSET_OF_INT4, (polish, store_in_four_bits))
 
 
-def _integers(q: QuantStudent) -> fx.GraphModule:
+def _integers(q: QuantStudent, activations: Callable[[ActivationQuantiser], nn.Module] | None = None) -> fx.GraphModule:
     network = q.converted(
         {
             InputQuantiser: lambda _: _PixelsDequantised(),
-            ActivationQuantiser: _asymmetric,
+            ActivationQuantiser: activations or _asymmetric,
             QuantisedLayer: _IntegerLayer,
         }
     )
@@ -87,14 +87,8 @@ def export_s8(q: QuantStudent, path: Path | str, size_px: int) -> None:
     nearly, not exactly, as :func:`export_int8`'s file. The pixels lose nothing: less 128 they are s8. Input, output and
     ``q`` as there.
     """
-    network = q.converted(
-        {
-            InputQuantiser: lambda _: _PixelsSymmetric(),
-            ActivationQuantiser: _symmetric,
-            QuantisedLayer: partial(_IntegerLayer, integer_bias=False),
-        }
-    )
-    _export(network.cpu(), Path(path), size_px)
+    # As there in u8, so that the exporter has the structure already, but with zero points of 128: those are 0 in s8.
+    _export(_integers(q, _symmetric), Path(path), size_px, passes=(by_tensorrts_rules, polish))
 
 
 def export_float_of(q: QuantStudent, path: Path | str, size_px: int) -> None:
@@ -106,9 +100,9 @@ def export_float_of(q: QuantStudent, path: Path | str, size_px: int) -> None:
     _export(float_copy(q).cpu(), Path(path), size_px)
 
 
-def _dequantise(q: Tensor, scale: Tensor, zero_point: Tensor | None, axis: int = 0) -> Tensor:
+def _dequantise(q: Tensor, scale: Tensor, zero_point: Tensor | None) -> Tensor:
     inputs = [q, scale] if zero_point is None else [q, scale, zero_point]
-    axes: dict[str, Any] = {"axis": axis} if scale.ndim else {}
+    axes: dict[str, Any] = {"axis": 0} if scale.ndim else {}
     return torch.onnx.ops.symbolic("DequantizeLinear", inputs, axes, dtype=torch.float32, shape=q.shape)
 
 
@@ -130,7 +124,7 @@ class _QuantiseDequantise(nn.Module):
     zero_point: Tensor
 
     def __init__(self, scale: Tensor, zero_point: Tensor) -> None:
-        """``zero_point``: its type, uint8 or int8, is that of the integers."""
+        """``zero_point``: uint8, as the integers are."""
         super().__init__()
         self.register_buffer("scale", scale)
         self.register_buffer("zero_point", zero_point)
@@ -148,30 +142,21 @@ def _asymmetric(quantiser: ActivationQuantiser) -> nn.Module:
 
 def _symmetric(quantiser: ActivationQuantiser) -> nn.Module:
     extreme = torch.maximum(-quantiser.low, quantiser.high).clamp(min=SMALLEST_RANGE)
-    return _QuantiseDequantise(quantiser.allowed(extreme / LARGEST_WEIGHT[8]), torch.zeros((), dtype=torch.int8))
-
-
-class _PixelsSymmetric(nn.Module):
-    """(x - 128) / 64, and then in s8 with the scale 1 / 64: x - 128."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.integers = _QuantiseDequantise(torch.tensor(PIXEL_SCALE), torch.zeros((), dtype=torch.int8))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.integers((pixels.float() - PIXEL_ZERO_POINT) * PIXEL_SCALE)
+    return _QuantiseDequantise(
+        quantiser.allowed(extreme / LARGEST_WEIGHT[8]), torch.tensor(PIXEL_ZERO_POINT, dtype=torch.uint8)
+    )
 
 
 class _IntegerLayer(nn.Module):
-    """A convolution or linear layer whose weights are stored as integers, and its bias too unless told otherwise."""
+    """A convolution or linear layer whose weights and bias are stored as integers."""
 
     weight: Tensor
     weight_scale: Tensor
     weight_zero_point: Tensor
     bias: Tensor
-    bias_scale: Tensor | None
+    bias_scale: Tensor
 
-    def __init__(self, quantised: QuantisedLayer, integer_bias: bool = True) -> None:
+    def __init__(self, quantised: QuantisedLayer) -> None:
         super().__init__()
         layer, scale = quantised.layer, quantised.scale().detach()
         per_channel = scale.view(-1, *[1] * (layer.weight.ndim - 1))
@@ -183,15 +168,13 @@ class _IntegerLayer(nn.Module):
         self.register_buffer("weight", weight)
         self.register_buffer("weight_scale", scale)
         self.register_buffer("weight_zero_point", torch.zeros_like(scale, dtype=torch.int8))
-        if integer_bias:
-            bias = (bias.double() / bias_scale.double()).round().to(torch.int32)
-        self.register_buffer("bias", bias)
-        self.register_buffer("bias_scale", bias_scale if integer_bias else None)
+        self.register_buffer("bias", (bias.double() / bias_scale.double()).round().to(torch.int32))
+        self.register_buffer("bias_scale", bias_scale)
         self.convolve = partial(convolve, _bare(layer)) if isinstance(layer, nn.Conv2d) else None
 
     def forward(self, x: Tensor) -> Tensor:
         weight = _dequantise(self.weight, self.weight_scale, self.weight_zero_point)
-        bias = self.bias if self.bias_scale is None else _dequantise(self.bias, self.bias_scale, None)
+        bias = _dequantise(self.bias, self.bias_scale, None)
         if self.convolve is not None:
             return self.convolve(x, weight, bias)
         rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
@@ -226,7 +209,7 @@ def _export(
     path: Path,
     size_px: int,
     opset: int = OPSET,
-    change: Callable[[onnx.ModelProto], None] = lambda model: None,
+    passes: Sequence[Callable[[onnx.ModelProto], None]] = (polish,),
 ) -> None:
     with_fusible_gelu(network)
     # Training has weights in channels_last, for which the exporter writes a reshape as Range and Gather.
@@ -238,8 +221,8 @@ def _export(
     example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8)
     with _quiet():
         model = to_onnx(network, example, INPUT_NAME, OUTPUT_NAME, torch.export.Dim("batch", min=1, max=4096), opset)
-    polish(model)
-    change(model)
+    for change in passes:
+        change(model)
     atomic_write(path, model.SerializeToString())
 
 

@@ -9,6 +9,7 @@ from onnx import helper, numpy_helper
 
 _COLOURS = 3  # ONNX Runtime's fast integer convolution takes whole words of four bytes
 _INT4 = helper.tensor_dtype_to_np_dtype(onnx.TensorProto.INT4)
+_OFFSET = 128  # of u8 to s8
 _LARGE_KERNEL = 5  # a smaller one gains nothing from blocks
 
 
@@ -40,6 +41,44 @@ def store_in_four_bits(model: onnx.ModelProto) -> None:
         constants[name].CopyFrom(numpy_helper.from_array(values, name))
     for value in [value for value in graph.value_info if value.name in weights]:
         graph.value_info.remove(value)  # recorded as int8
+
+
+def by_tensorrts_rules(model: onnx.ModelProto) -> None:
+    """Change a QDQ graph to s8 throughout, with zero points of 0 and float biases, in place; before :func:`polish`.
+
+    Its activations and pixels have to be u8 with zero points of 128, its biases int32. The pixels, less 128, become s8
+    inside the graph.
+    """
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    pixels = graph.input[0].name
+    quantising = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    source = next(node for node in quantising if node.input[0] == pixels)
+    changed = set()
+    for node in quantising:
+        stored = constants.get(node.input[0])
+        if stored is not None and stored.data_type == onnx.TensorProto.INT32:
+            integers, scale = numpy_helper.to_array(stored), numpy_helper.to_array(constants[node.input[1]])
+            graph.initializer.append(numpy_helper.from_array((integers * scale).astype(np.float32), node.output[0]))
+            graph.node.remove(node)
+        elif stored is None:
+            zero = np.zeros(tuple(constants[node.input[2]].dims), np.int8)
+            constants[node.input[2]].CopyFrom(numpy_helper.from_array(zero, node.input[2]))
+        changed |= {node.input[0], node.output[0]}
+    _, scale, zero_point = source.input
+    offset = numpy_helper.from_array(np.array(_OFFSET, np.float32), "pixel_offset")
+    graph.initializer.append(offset)
+    nodes = [
+        helper.make_node("Cast", [pixels], ["float_pixels"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Sub", ["float_pixels", offset.name], ["centred_pixels"]),
+        helper.make_node("Mul", ["centred_pixels", scale], ["scaled_pixels"]),
+        helper.make_node("QuantizeLinear", ["scaled_pixels", scale, zero_point], ["s8_pixels"]),
+    ]
+    source.input[0] = "s8_pixels"
+    for node in reversed(nodes):
+        graph.node.insert(0, node)
+    for value in [value for value in graph.value_info if value.name in changed]:
+        graph.value_info.remove(value)  # recorded as u8
 
 
 def _is_int8(tensor: onnx.TensorProto | None) -> bool:

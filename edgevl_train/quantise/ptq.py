@@ -30,14 +30,10 @@ class _PixelReader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime 
 
     def __init__(self, batches: Iterable[NDArray[np.uint8]]) -> None:
         self._batches: Iterator[NDArray[np.uint8]] = iter(batches)
-        self.count = 0
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         pixels = next(self._batches, None)
-        if pixels is None:
-            return None
-        self.count += 1
-        return {INPUT_NAME: np.asarray(pixels, dtype=np.uint8)}
+        return None if pixels is None else {INPUT_NAME: np.asarray(pixels, dtype=np.uint8)}
 
 
 def ptq_int8(
@@ -58,18 +54,16 @@ def ptq_int8(
     """
     if not scheme.known_to_onnxruntime:
         raise UserError(f"{scheme}: ONNX Runtime's own quantisation makes no such weights: use plain_int8")
-    reader = _PixelReader(batches)
-    first = reader.get_next()
-    if first is None:
+    given = list(batches)
+    if not given:
         raise UserError("calibration data: 0 batches; at least one batch of training pixels is needed")
-    reader = _PixelReader([first[INPUT_NAME], *(batch[INPUT_NAME] for batch in iter(reader.get_next, None))])
     model = onnx.load(str(fp32_onnx))
     with tempfile.TemporaryDirectory() as directory, _without_advice():
         temporary = Path(directory) / "ptq.onnx"
         quantize_static(
             model,
             str(temporary),
-            reader,
+            _PixelReader(given),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_STATIC_OPS,
             per_channel=scheme.per_channel,

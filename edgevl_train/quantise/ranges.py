@@ -66,12 +66,6 @@ def calibrate(
     return q
 
 
-def observe_ranges(q: QuantStudent, observing: bool) -> None:
-    """Let the ranges follow the training batches (True), or hold them (False, as after ``calibrate``)."""
-    for quantiser in q.quantisers():
-        quantiser.observing = observing
-
-
 def _range(x: Tensor, method: str, percentile: float) -> Tensor:
     """(2,) float32: low <= 0 <= high of one batch's tensor."""
     values = x.detach().float().flatten()

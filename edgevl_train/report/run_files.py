@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.base.yaml_text import load_yaml
 from edgevl_core.bundle.manifest import Manifest, read_manifest
 from edgevl_train.metrics_file import METRICS_FILE, read_records
 
@@ -90,7 +91,6 @@ def _read_recipe(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        return dict(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+        return dict(load_yaml(file.read_text(encoding="utf-8")) or {})
     except (yaml.YAMLError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{file} is damaged ({reason}): the run cannot be shown without it") from error
+        raise UserError(f"{file} is damaged ({error}): the run cannot be shown without it") from error

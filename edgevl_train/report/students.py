@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.fusion import depth_quality, rgb_quality
 from edgevl_core.bundle.manifest import ByModality
-from edgevl_core.camera.preprocess import to_batch
-from edgevl_core.engine import Engine
+from edgevl_core.engine import Engine, one_image
 from edgevl_train.data.run_data import spread
 from edgevl_train.evaluation.predictions import Answers, Embedded, answers
 from edgevl_train.export_bundle import on_images
@@ -78,14 +77,9 @@ def ask(files: RunFiles, pairs: RunPairs, timed: Timed | None, on_progress: OnPr
     found = answers(embedded["int8"], pairs.vectors, pairs.logit_scale, files.manifest.temperature, NO_THRESHOLD)
     seconds: Mapping[str, float] = {}
     if timed is not None:
-        one = to_batch([rgb[0]])
-        seconds = timed({name: _task(engines[name], one) for name in STUDENTS if name in engines})
+        seconds = timed({name: one_image(engines[name]) for name in STUDENTS if name in engines})
         on_progress(steps, steps)
     return Asked(rows, embedded, {str(name): answer for name, answer in found.items()}, seconds)
-
-
-def _task(engine: Engine, pixels: NDArray[np.uint8]) -> Callable[[], object]:
-    return lambda: engine(pixels)
 
 
 def _files(files: RunFiles) -> dict[str, Path]:

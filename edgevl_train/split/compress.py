@@ -25,6 +25,7 @@ from edgevl_train.data.split import split_pairs
 from edgevl_train.quantise import QuantStudent, export_int8
 from edgevl_train.recipe import Recipe, load_recipe
 from edgevl_train.restore import load_student
+from edgevl_train.sections import Machine
 from edgevl_train.split.bottleneck import Back, Bottleneck, Scale, find_quantiser, narrowed, scale_of
 from edgevl_train.split.cut import Cut, cut_in_two, find_cuts, load_network
 from edgevl_train.split.write import run_each
@@ -166,7 +167,8 @@ def _train(back: Back, bottleneck: Bottleneck, data: _Data, on_progress: OnProgr
     validate: Callable[[nn.Module], dict[str, float]] = lambda model: {"score": data.cosine(model)}  # noqa: E731
     stage = Stage("bottleneck", SECTION, data.steps, data.batches, loss, validate, score_start=True)
     with tempfile.TemporaryDirectory() as directory:
-        fabric = start_fabric(data.recipe, "32-true")  # the 256 levels that are imitated need them
+        # Where its images are, whatever the run was trained on: it is small. The 256 levels need 32 bits.
+        fabric = start_fabric(Machine(accelerator="cpu"), "32-true")
         best = fit(back, stage, RunContext(fabric, Path(directory), on_progress=on_progress), seed=data.recipe.seed)
     back.load_state_dict(best.state)
     back.eval()

@@ -13,7 +13,7 @@ import onnxruntime as ort
 from onnx import shape_inference
 from onnx.utils import Extractor
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_core.engine import INPUT_NAME, OUTPUT_NAME
 
 _WORK = {"Conv", "Gemm", "MatMul"}
@@ -40,7 +40,7 @@ def load_network(path: Path) -> onnx.ModelProto:
         # What follows from the number of images is a constant now; it would connect pixels and embedding past any cut.
         return shape_inference.infer_shapes(_folded(model))
     except Exception as error:  # protobuf's, onnx's and ONNX Runtime's own kinds
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(str(error), 160)
         raise UserError(f"{path} cannot be read ({reason}): an ONNX student is needed") from error
 
 

@@ -68,7 +68,7 @@ def write_split(file: Path, cut: Cut, out: Path, thin: Path | None = None, compr
             )
         )
         (directory / MANIFEST_FILE).write_bytes(manifest_bytes(manifest))
-        load_halves(directory)  # what no robot would take must not be written
+        load_halves(directory, own=True)  # what no robot would take must not be written
     return manifest
 
 

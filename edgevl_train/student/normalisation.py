@@ -57,9 +57,8 @@ def fold_normalisation(
             actual = network(PixelNormalise()(pixels))
         error = float((actual - expected).norm() / expected.norm().clamp(min=torch.finfo().tiny))
     except (RuntimeError, AssertionError, ValueError) as failure:
-        reason = " ".join(str(failure).split())
         raise UserError(
-            f"student {name!r} does not take images of {size_px} px: {reason}; choose another student.size_px, or "
+            f"student {name!r} does not take images of {size_px} px: {failure}; choose another student.size_px, or "
             "leave sizes out of student.backbone"
         ) from failure
     finally:

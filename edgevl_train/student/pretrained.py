@@ -17,7 +17,7 @@ import torch
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_train.student.normalisation import fold_normalisation
 from edgevl_train.student.stem import enlarge
 
@@ -77,7 +77,7 @@ def from_timm(network: nn.Module, name: str, size_px: int) -> None:
         with _quiet_download():
             theirs = timm.create_model(name, pretrained=True, num_classes=0, **sized)
     except Exception as error:  # whatever the download raises
-        reason = " ".join(str(error).split())[:100].rstrip()
+        reason = one_line(str(error), 100)
         raise UserError(
             f"timm's weights of {name!r} cannot be had here ({reason}): pass a .safetensors file of them as "
             "student.pretrained"

@@ -78,17 +78,13 @@ class Teacher:
         return f"{self.id} {self.weights_sha256[:12]}"
 
     def encode_image(
-        self,
-        images: "NDArray[np.uint8] | Sequence[NDArray[np.uint8]]",
-        view: Preprocess = VIEW,
-        on_progress: Callable[[int], None] | None = None,
+        self, images: "NDArray[np.uint8] | Sequence[NDArray[np.uint8]]", view: Preprocess = VIEW
     ) -> NDArray[np.float32]:
         """Embeddings of RGB images.
 
         Args:
             images: (N, H, W, 3) uint8, or a sequence of (H, W, 3) uint8 of any sizes.
             view: how each is squashed to a square, and turned, first: as a training cache does it.
-            on_progress: called with the number of images done, after each batch.
 
         Returns:
             (N, D) float32, L2-normalised.
@@ -100,8 +96,6 @@ class Teacher:
         for start in range(0, len(images), self.batch):
             views = [_view(image, view) for image in images[start : start + self.batch]]
             parts.append(self.encode_squares(np.stack(views)))
-            if on_progress is not None:
-                on_progress(min(start + self.batch, len(images)))
         return np.concatenate(parts) if parts else np.zeros((0, self.embed_dim), np.float32)
 
     @torch.inference_mode()

@@ -20,14 +20,14 @@ from open_clip.pretrained import download_pretrained_from_hf
 from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer, get_clean_fn
 from torch import Tensor
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_train.teacher.config import TeacherConfig
 
 TOKENIZER, SETTINGS, SPECIAL = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 TEXT_MODEL = "config.json"
 # What transformers makes a tokenizer from where there is no tokenizer.json.
 VOCABULARIES = ("vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
-EXTRA = "pip install 'edgevl[transformers]'"
+INSTALL = "pip install transformers"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def needs_transformers(spec: str, config: TeacherConfig) -> None:
     if config.text_kind == "transformers" and not has_transformers():
         raise UserError(
             f"teacher {spec!r}: the text side of {config.label} is a model of the library transformers, which is not "
-            f"installed: {EXTRA}, or take another teacher (docs/teachers.md)"
+            f"installed: {INSTALL}, or take another teacher (docs/teachers.md)"
         )
 
 
@@ -102,7 +102,7 @@ def tokenizer_from_files(spec: str, config: TeacherConfig, places: list[Path]) -
     if not has_transformers():
         raise UserError(
             f"teacher {spec!r}: {old[0]} has a vocabulary but no {TOKENIZER}, which alone is read without "
-            f"transformers: put it and {SETTINGS} there, or {EXTRA}"
+            f"transformers: put it and {SETTINGS} there, or {INSTALL}"
         )
     return _through_transformers(spec, config, str(old[0]))
 
@@ -149,7 +149,7 @@ def json_tokenizer(
         backend = Tokenizer.from_file(str(file))
         stated = {**_read(special), **_read(settings)}
     except Exception as error:  # tokenizers raises bare Exception
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(str(error), 160)
         raise UserError(f"teacher {spec!r}: {file} or {settings.name} cannot be read ({reason})") from error
     _start_and_end(backend, stated)
     padding = _special(backend, stated, "pad_token", ("[PAD]", "<pad>")) or (backend.padding or {}).get("pad_token")
@@ -238,7 +238,7 @@ def _through_transformers(spec: str, config: TeacherConfig, source: str) -> Call
             **text.get("tokenizer_kwargs", {}),
         )
     except Exception as error:  # transformers raises anything, from KeyError to ImportError of a further library
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(str(error), 160)
         raise UserError(
             f"teacher {spec!r}: transformers makes no tokenizer from {source} ({reason}): put {TOKENIZER} and "
             f"{SETTINGS} beside the weights"

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, one_line
 from edgevl_train.teacher.model import Teacher
 
 GRID = 4  # cells a side: the 16 neighbourhoods of arXiv 2207.05273
@@ -31,7 +31,7 @@ def encode_tokens(teacher: Teacher, pixels: Tensor) -> Tensor:
         cells = grid_cells(found["image_intermediates"][-1])
     except (AttributeError, NotImplementedError, TypeError, KeyError) as error:
         raise UserError(
-            f"teacher {teacher.id} gives no tokens ({' '.join(str(error).split())[:120]}), which stage1.pca_weight and "
+            f"teacher {teacher.id} gives no tokens ({one_line(str(error), 120)}), which stage1.pca_weight and "
             "gl_weight learn by: set both to 0, or take a CLIP whose image tower has forward_intermediates"
         ) from error
     return functional.layer_norm(cells, cells.shape[-1:]).flatten(1).cpu()

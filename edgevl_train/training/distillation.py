@@ -1,7 +1,9 @@
 """What both stages of the distillation do around their loss: batches, validation, the loop, the best weights kept."""
 
+import math
 from collections.abc import Callable
 
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from edgevl_train.data.batches import Batch, make_batches, picture_side_px
@@ -14,6 +16,26 @@ from edgevl_train.training.loop import Best, Stage, fit
 from edgevl_train.training.validation import may_choose, validator
 
 Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
+
+
+def long_warmups(data: RunData, recipe: Recipe, fabric: Fabric) -> list[str]:
+    """Stages whose learning rate rises to their end and never falls, a sentence each.
+
+    Raises:
+        UserError: a batch cannot be shared out equally.
+    """
+    found = []
+    for number, section in enumerate((recipe.stage1, recipe.stage2), 1):
+        if not section.epochs or not section.warmup_steps:
+            continue
+        _, batches = make_batches(data, recipe, section.batch, number, fabric)
+        steps = section.epochs * math.ceil(batches / section.accumulate)
+        if section.warmup_steps >= steps:
+            found.append(
+                f"stage{number}.warmup_steps={section.warmup_steps} of {steps} optimiser steps in all: the learning "
+                f"rate never falls; log more pairs, or set stage{number}.warmup_steps={steps // 10}"
+            )
+    return found
 
 
 def train_stage(

@@ -38,7 +38,7 @@ def start_fabric(recipe: Machine, precision: str | None = None, network: nn.Modu
     except (RuntimeError, ValueError) as error:
         raise UserError(
             f"accelerator {recipe.accelerator} with {devices} device(s) on {nodes} machine(s): "
-            f"{' '.join(str(error).split())}: correct accelerator, devices and num_nodes"
+            f"{error}: correct accelerator, devices and num_nodes"
         ) from error
     return fabric
 

@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from edgevl_train.metrics_file import write_record
 from edgevl_train.training.checkpoint import Best, Checkpoint, Metrics, TrainState
@@ -197,7 +197,21 @@ def mixed(start: nn.Module, trained: nn.Module, share: float) -> nn.Module:
 
 
 def _average(model: nn.Module, decay: float) -> AveragedModel | None:
-    """The exponential moving average of weights and BatchNorm statistics; the first step sets it."""
+    """The exponential moving average of weights and BatchNorm statistics; the first step sets it.
+
+    After n steps it keeps min(decay, (1 + n) / (10 + n)) of itself, as TensorFlow's ExponentialMovingAverage does with
+    ``num_updates``: without that, a training of fewer steps than 1 / (1 - decay) ends with its first weights.
+    """
     if not decay:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+    @torch.no_grad()
+    def follow(averages: Sequence[Any], tensors: Sequence[Any], steps: Any) -> None:
+        kept = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        for average, tensor in zip(averages, tensors, strict=True):
+            if average.is_floating_point():
+                average.lerp_(tensor, 1 - kept)
+            else:
+                average.copy_(tensor)  # BatchNorm's number of batches
+
+    return AveragedModel(model, multi_avg_fn=follow, use_buffers=True)

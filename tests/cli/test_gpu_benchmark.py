@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch", reason="needs the extra train: pip install 'edgevl[train]'")
+pytest.importorskip("torch", reason="needs the extra train: pip install '.[train]'")
 
 import torch
 from gpu import main

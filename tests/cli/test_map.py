@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgevl_core.bundle.student_bundle import load_bundle
-from edgevl_core.pairlog.pairs import read_pairs
+from edgevl_core.pairlog.pairs import find_streams, read_pairs
 from edgevl_core.pairlog.place_messages import OCCUPANCY_GRID
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import deserialize, serialize
@@ -17,7 +17,7 @@ from edgevl_core.room_map.from_bags import _map_in, map_of_bags
 from edgevl_core.room_map.track import read_track
 from edgevl_sim import home_seed, write_bag
 from edgevl_sim.home_map import home_map
-from tests.cli.command import edgevl
+from tests.cli.command import edgevl, refusal
 from tests.core.tiny import write_colour_bundle
 
 pytestmark = pytest.mark.unit
@@ -109,6 +109,27 @@ def test_odometry_that_begins_at_a_told_place_is_set_right(drive: Path, bundle: 
         refused = edgevl("map", drive, "--bundle", bundle, "--out", tmp_path / "no", "--pose", "odom", *options)
         assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
         assert said in refused.stderr
+
+
+def test_one_of_two_cameras_is_chosen(drive: Path, bundle: Path, tmp_path: Path) -> None:
+    with BagReader(drive) as reader, BagWriter(tmp_path / "two", min_free_bytes=0) as writer:
+        cameras = {name: f"back_{name}" for name in reader.topics if name.startswith("camera/")}
+        for topic in reader.topics.values():
+            for name in (topic.name, cameras.get(topic.name)):
+                if name is not None:
+                    writer.add_topic(name, topic.msgtype)
+        for message in reader.messages(list(reader.topics)):
+            for name in (message.topic, cameras.get(message.topic)):
+                if name is not None:
+                    writer.write(name, message.data, message.stamp_ns)
+        streams = find_streams(reader, None, None)
+    command = ("map", tmp_path / "two", "--bundle", bundle)
+    assert "choose with --rgb TOPIC --depth TOPIC" in refusal(*command, "--out", tmp_path / "no")
+    chosen = ("--rgb", f"back_{streams.rgb}", "--depth", f"back_{streams.depth}", "--max-skew-s", "0.05")
+    done = edgevl(*command, "--out", tmp_path / "out", *chosen, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["frames"] == 16
+    assert "--max-skew-s 0" in refusal(*command, "--out", tmp_path / "no", "--max-skew-s", "0")
 
 
 def test_what_is_missing_is_said_in_one_line(drive: Path, bundle: Path, tmp_path: Path) -> None:

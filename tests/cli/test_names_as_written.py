@@ -18,7 +18,7 @@ from edgevl_cli.benchmark.table import show as show_benchmark
 from edgevl_cli.compare import show_comparison
 from edgevl_cli.decision_table import show_decision
 from edgevl_cli.evaluation_tables import show_evaluation
-from edgevl_core.draw.plot_text import as_written
+from edgevl_core.draw.plots import as_written
 from edgevl_train.ablation.figures import ROWS, compare, spread_of
 from edgevl_train.ablation.plot import draw_ablation
 from edgevl_train.comparison.plot import draw_comparison

@@ -14,6 +14,7 @@ from onnx import helper
 
 from edgevl_cli.main import app
 from edgevl_core.base.errors import UserError
+from edgevl_core.base.resources import resource
 from edgevl_core.engine import CPU_ONLY, Engine, open_session
 from edgevl_core.offload.halves import load_halves
 from edgevl_train.quantise import export_fp32
@@ -21,6 +22,7 @@ from edgevl_train.split.cut import Cut, find_cuts, load_network
 from edgevl_train.split.measure import Measured, best
 from edgevl_train.student.network import build_student
 from tests.cli.json_answers import answer_of
+from tests.core.bundle.hostile import add_memory
 from tests.core.offload.cut_student import BUNDLE
 from tests.train.quantise.quantised import pixels_of, quantised_and_file
 
@@ -79,6 +81,8 @@ def test_the_least_latency_is_chosen_by_bandwidth() -> None:
 
 def test_wrong_input_is_one_line(files: dict[str, Path], tmp_path: Path) -> None:
     text, spaced, other = tmp_path / "no.onnx", tmp_path / "my student.onnx", tmp_path / "other.onnx"
+    heavy = Path(shutil.copytree(BUNDLE, tmp_path / "heavy"))
+    add_memory(heavy / "student.onnx")
     text.write_text("not one")
     shutil.copy(files["int8"], spaced)
     ports = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 3, 8, 8]) for name in ("in", "out")]
@@ -92,12 +96,17 @@ def test_wrong_input_is_one_line(files: dict[str, Path], tmp_path: Path) -> None
             "cuts are possible after the layers",
         ),
         ([files["int8"], "--mbit", "5,nan"], "--mbit '5,nan': numbers above 0"),
-        ([text], "cannot be read"),
+        ([text], "is no ONNX file"),
         ([other], "is not a student"),
+        ([heavy], r"student\.onnx: its self-test ended with"),
         ([spaced, "--seconds", "0.1", "--at", "5", "--out", tmp_path / "o"], "accepted in a student's name"),
         ([files["int8"], "--compress", "4"], "are about one cut: give --at and --out"),
         ([files["int8"], "--at", "3", "--out", tmp_path / "o", "--judge", tmp_path], "pass a bundle or a run"),
         ([BUNDLE, "--at", "9", "--out", tmp_path / "o", "--judge", tmp_path / "b"], "there is no such bag"),
+        (
+            [BUNDLE, "--at", "9", "--out", tmp_path / "o", "--judge", resource("quick/lit"), "--rgb", "other"],
+            "the bag has no topic 'other'",
+        ),
     ):
         with pytest.raises(UserError, match=reason) as error:
             app(["split", *map(str, words)], standalone_mode=False)

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 
-pytest.importorskip("torch", reason="needs the extra train: pip install 'edgevl[train]'")
+pytest.importorskip("torch", reason="needs the extra train: pip install '.[train]'")
 
 from tensorrt_builds import main
 

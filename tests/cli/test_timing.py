@@ -49,6 +49,7 @@ def test_medians_and_quartiles_are_those_of_the_calls() -> None:
     _, timings = timed()
     assert timings["b"].median_s == pytest.approx(0.020)
     assert timings["c"].quartiles_s == pytest.approx((0.005,) * 3)
+    assert timings["c"].quartiles_ms == pytest.approx((5.0,) * 3)
     assert ratio(timings["b"], timings["c"]) == pytest.approx(4.0)
 
 

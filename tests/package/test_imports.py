@@ -142,7 +142,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "run_directory": "data recipe sections sharing teacher",
         "sections": "student",
         "sharing": "",
-        "split": "data evaluation quantise recipe restore stage_sections training",
+        "split": "data evaluation quantise recipe restore sections stage_sections training",
         "stage_sections": "sections",
         "student": "torchvision_ops",
         "teacher": "quantise torchvision_ops",

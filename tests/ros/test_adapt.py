@@ -196,7 +196,7 @@ def test_the_real_edgevl_adapt_refuses_in_one_line(graph, tmp_path):
     assert graph.call(Trigger, f"{NODE}/adapt").success
     final = graph.until(state(status, "failed"), "the refusal")
     assert final.exit_code == 2
-    assert (str(tmp_path / "bag") if find_spec("torch") else "pip install 'edgevl[train]'") in final.message
+    assert (str(tmp_path / "bag") if find_spec("torch") else "pip install '.[train]'") in final.message
 
 
 def test_what_is_missing_is_said(graph, tmp_path):

@@ -58,6 +58,11 @@ print(ament_index_python.get_package_share_directory("edgevl"))
     assert all(place.startswith(f"{install}/edgevl/") for place in places)
 
 
+def test_the_set_up_puts_the_command_line_on_the_path(install, tmp_path):
+    assert run(install, "sh", "-c", "command -v edgevl", cwd=tmp_path).strip() == f"{install}/edgevl/bin/edgevl"
+    assert "Usage: edgevl" in run(install, "edgevl", "--help", cwd=tmp_path)
+
+
 def test_the_ready_made_files_are_found(install, tmp_path):
     program = str(install / "edgevl/lib/edgevl/edgevl")
     assert "rooms named rightly" in run(install, program, "demo", "--quick", cwd=tmp_path)

@@ -7,7 +7,7 @@ import pytest
 from sensor_msgs.msg import Image
 
 from edgevl_core.camera.images import ImageFormatError, decode, layout
-from edgevl_ros.node.images import cv2_to_imgmsg, cv_bridge
+from edgevl_ros.node.images import cv2_to_imgmsg, cv_bridge, imgmsg_to_cv2
 
 pytestmark = pytest.mark.unit
 SIZE = (6, 8)
@@ -35,6 +35,16 @@ def test_without_a_conversion(bridge) -> None:
         message = image(encoding)
         ours = decode(message)
         np.testing.assert_array_equal(ours, bridge.imgmsg_to_cv2(message).reshape(ours.shape), err_msg=encoding)
+
+
+@pytest.mark.parametrize("padding", [1, 2, 8, 24])
+def test_what_the_nodes_read_honours_the_step(bridge, padding: int) -> None:
+    for encoding in ("rgb8", "bgra8", "16UC1", "32FC1"):
+        message = image(encoding)
+        rows = np.frombuffer(message.data, np.uint8).reshape(SIZE[0], -1)
+        padded = cv2_to_imgmsg(np.pad(rows, ((0, 0), (0, padding))), "8UC1")
+        padded.encoding, padded.width = encoding, message.width
+        np.testing.assert_array_equal(imgmsg_to_cv2(padded), bridge.imgmsg_to_cv2(message), err_msg=encoding)
 
 
 def test_colour_conversions(bridge) -> None:

@@ -111,3 +111,19 @@ def test_lost_images_and_skew_are_measured(graph, tmp_path):
     assert re.search(r"BAD skew of .*: median 24\.\d ms", result.stdout), result.stdout
     assert "synchronise the streams in the driver, or raise max_skew_s" in result.stdout
     assert without_fix(result.stdout) == []
+
+
+def test_depth_is_known_by_its_encoding_where_its_topic_does_not_say_so(graph, tmp_path):
+    """As OAK-D cameras name it."""
+    rgb, depth = "/oak/rgb/image_raw", "/oak/stereo/image_raw"
+    bag = harness.write_bag(tmp_path / "bag", frames=20, hz=20)
+    stats, sent = graph.watch_stats("scene_classifier/stats"), graph.watch_stats("bag_player/status")
+    graph.start("scene_classifier", rgb_topic=rgb, depth_topic=depth)
+    names = [f"{harness.RGB_TOPIC}:={rgb}", f"{harness.DEPTH_TOPIC}:={depth}"]
+    graph.start("bag_player", *(part for name in names for part in ("-r", name)), bag=str(bag), loop=True)
+    graph.until(lambda: int(sent().get("sent", 0)) > 0 and int(stats().get("received_depth", 0)) > 5, "the camera")
+    for given in ((), ("--rgb", rgb, "--depth", depth)):
+        said = doctor(*given).stdout
+        for text in (f"ok  {rgb}: colour, 64x48", f"ok  {depth}: depth, 64x48", f"skew of {rgb} and {depth}: median"):
+            assert text in said, said
+        assert not [line for line in said.splitlines() if line.startswith("BAD") and "/oak" in line], said

@@ -158,6 +158,16 @@ def test_one_argument_means_one_thing_in_all_launch_files():
     assert all(len(each) == 1 for each in kinds.values()), kinds
 
 
+def test_who_names_a_cameras_topics_can_name_its_calibration_too():
+    """Without camera_info nobody can cut depth to what RGB sees, then or later."""
+    topics = {"rgb_topic", "depth_topic", "camera_info_topic", "depth_camera_info_topic"}
+    for path in LAUNCH_FILES:
+        for call in calls(ast.parse(path.read_text()), "edgevl_node"):
+            given = {ast.literal_eval(key) for each in call.args[1:] for key in each.keys}
+            taken = topics & set(PARAMETERS[ast.literal_eval(call.args[0])])
+            assert not given & topics or topics & given == taken, (path.name, ast.literal_eval(call.args[0]))
+
+
 def test_no_argument_is_one_of_nav2s_launch_files():
     """Who includes both would set both: nav2's map is a file."""
     nav2 = {"map", "slam", "autostart", "use_composition", "params"}

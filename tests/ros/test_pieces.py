@@ -16,8 +16,10 @@ from edgevl_core.adaptation import child, records
 from edgevl_core.base.counters import StreamCount
 from edgevl_core.base.errors import UserError
 from edgevl_core.base.recent import Recent
+from edgevl_core.camera.encodings import layout
 from edgevl_core.pairing.frames import DEPTH, MAX_WAITING, RGB, FrameSource, Received
 from edgevl_core.pairlog import cdr_header
+from edgevl_core.pairlog.offset import unpaired_problem
 from edgevl_core.pairlog.pair_log import Companions
 from edgevl_core.pairlog.playback import Pace, play
 from edgevl_ros.node.images import cv2_to_imgmsg, cv_bridge, imgmsg_to_cv2, to_depth, to_rgb
@@ -149,6 +151,44 @@ def test_slow_streams_are_not_taken_for_silent_ones():
         assert push(source, RGB, 2000 * k, 2.0 * k) is None
         assert push(source, DEPTH, 2000 * k, 2.0 * k + 0.4) is not None
     assert source.counts == {"pairs": 5}
+
+
+@pytest.mark.parametrize("offset_ms", [30, -30, 5_000, -5_000, 1_000_000_000, -1_000_000_000])
+def test_streams_whose_stamps_never_fit_are_answered_from_rgb_and_pair_as_soon_as_they_fit(offset_ms):
+    source, sent = FrameSource(True, True, 0.02, 0.5), 0
+    for k in range(100):
+        frame = push(source, RGB, 100 * k, 0.1 * k)
+        assert frame is None or frame.depth is None
+        assert (frame is not None) == (k > 5)
+        assert push(source, DEPTH, 100 * k + offset_ms, 0.1 * k + 0.01) is None
+        sent += 2
+    problem = unpaired_problem(source.unpaired)
+    way = "later" if offset_ms > 0 else "earlier"
+    near = f"always 30.0 ms {way}: set max_skew_s to 0.04"
+    said = near if abs(offset_ms) == 30 else f"{abs(offset_ms) / 1e3:.1f} s {way}"
+    assert "no RGB and depth images within max_skew_s = 0.02 s of each other" in problem
+    assert said in problem
+    frames = []
+    for k in range(100, 110):  # the driver is set right
+        frames += source.push(RGB, Received(100 * k * MS, b"", 0.1 * k))
+        frames += source.push(DEPTH, Received((100 * k + 10) * MS, b"", 0.1 * k + 0.01))
+        sent += 2
+    assert all(frame.rgb and frame.depth for frame in frames[2:])
+    assert len(frames[2:]) >= 7
+    assert unpaired_problem(source.unpaired) == ""
+    total = sum(count for name, count in source.counts.items() if name != "pairs")
+    assert 2 * source.counts["pairs"] + total + source.waiting == sent
+
+
+def test_depth_that_comes_too_late_to_be_waited_for_is_told_from_depth_of_another_time():
+    source = FrameSource(True, True, 0.02, 0.5)
+    for k in range(100):
+        push(source, RGB, 33 * k, 0.033 * k)
+        if k >= 20:
+            push(source, DEPTH, 33 * (k - 20), 0.033 * k)
+    assert unpaired_problem(source.unpaired) == (
+        "no pairs: the stamps of RGB and depth fit, but depth comes 0.7 s after RGB: let its driver send it sooner"
+    )
 
 
 def test_time_that_jumps_back_does_not_stop_the_frames():
@@ -298,6 +338,35 @@ def test_the_usual_encodings_are_not_copied(encoding, pixels):
     seen = imgmsg_to_cv2(view(cdr, "camera/image_raw"))
     np.testing.assert_array_equal(seen, pixels)
     assert np.shares_memory(seen, np.frombuffer(cdr, np.uint8))
+
+
+class RowsOfWholePixels:
+    """Reads an Image as cv_bridge of Humble, Jazzy and Rolling does: a row is int(step / pixel) pixels."""
+
+    def imgmsg_to_cv2(self, message, desired_encoding):
+        assert desired_encoding in ("passthrough", message.encoding)
+        dtype, channels = layout(message.encoding)
+        shape = (message.height, message.step // (dtype.itemsize * channels), channels)
+        return np.ndarray(shape, dtype, message.data)[:, : message.width].squeeze()
+
+
+@pytest.mark.parametrize("padding", [1, 2, 3, 16])
+@pytest.mark.parametrize(("encoding", "decode"), [("rgb8", to_rgb), ("16UC1", to_depth)])
+def test_padded_rows_are_read_right_with_a_cv_bridge_too(monkeypatch, encoding, decode, padding):
+    monkeypatch.setattr("edgevl_ros.node.images.cv_bridge", RowsOfWholePixels)
+    message, pixels = padded(encoding, padding)
+    np.testing.assert_array_equal(decode(message), pixels)
+
+
+def padded(encoding, padding):
+    """An Image with ``padding`` bytes behind each row, and its pixels."""
+    dtype, channels = layout(encoding)
+    shape = (6, 10, channels) if channels > 1 else (6, 10)
+    pixels = np.random.default_rng(0).integers(1, 200, shape).astype(dtype)
+    rows = np.pad(pixels.view(np.uint8).reshape(6, -1), ((0, 0), (0, padding)))
+    message = cv2_to_imgmsg(rows, "8UC1")
+    message.encoding, message.width = encoding, 10
+    return message, pixels
 
 
 def test_the_ros1_leftover_is_refused(monkeypatch, tmp_path):

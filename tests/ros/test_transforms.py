@@ -67,18 +67,13 @@ class Robot(NamedTuple):
         for publisher, (parent, child, at, turn) in zip(self.fixed, steps, strict=True):
             publisher.publish(self.kind(transforms=[_transform(parent, child, 0, at, turn)]))
 
-    def stand(self, stamp_ns: int, x: float, y: float) -> None:
-        """The camera is at x, y and looks along x. As AMCL does it, the correction is dated ahead."""
+    def stand(self, stamp_ns: int, x: float, y: float, *, located: bool = True) -> None:
+        """The camera is at x, y and looks along x. The correction is dated ahead, as by AMCL, or left out."""
         at = (x - MOUNTED_M - CORRECTION_M[0], y - CORRECTION_M[1])
         level = (0.0, 0.0, 0.0, 1.0)
-        self.moving.publish(
-            self.kind(
-                transforms=[
-                    _transform("map", "odom", stamp_ns + 300_000_000, CORRECTION_M, level),
-                    _transform("odom", "base_link", stamp_ns, at, level),
-                ]
-            )
-        )
+        correction = [_transform("map", "odom", stamp_ns + 300_000_000, CORRECTION_M, level)] if located else []
+        driven = _transform("odom", "base_link", stamp_ns, at, level)
+        self.moving.publish(self.kind(transforms=[*correction, driven]))
 
 
 def _transform(
@@ -147,10 +142,11 @@ def test_rooms_are_placed_by_the_transforms_to_the_camera(graph, robot, tmp_path
     assert rooms().header.frame_id == "map"
 
 
-def test_a_log_keeps_the_cameras_pose_that_transforms_tell(graph, robot, tmp_path):
+def start_log(graph: harness.Graph, robot: Robot, folder: Path) -> Callable[[int, str], None]:
+    """A logger that hears everything; what publishes a pair with this stamp and frame_id."""
     stats = graph.watch_stats("pair_logger/stats")
     robot.mount()  # what is described before the node starts reaches it all at once
-    graph.start("pair_logger", directory=str(tmp_path), name="log", min_free_mb=0.0, **FROM_TRANSFORMS)
+    graph.start("pair_logger", directory=str(folder), name="log", min_free_mb=0.0, **FROM_TRANSFORMS)
     images = {
         topic: graph.probe.create_publisher(Image, topic, stream_qos("reliable", 100))
         for topic in (harness.RGB_TOPIC, harness.DEPTH_TOPIC)
@@ -163,12 +159,22 @@ def test_a_log_keeps_the_cameras_pose_that_transforms_tell(graph, robot, tmp_pat
         harness.RGB_TOPIC: (np.full((48, 64, 3), 90, np.uint8), "rgb8"),
         harness.DEPTH_TOPIC: (np.full((48, 64), 1500, np.uint16), "16UC1"),
     }
-    stamps = [harness.START_NS + number * 200_000_000 for number in range(10)]
-    for number, stamp_ns in enumerate(stamps):
+
+    def take(stamp_ns: int, frame_id: str = harness.FRAME_ID) -> None:
         for topic, publisher in images.items():
             message = cv2_to_imgmsg(*pixels[topic])
-            message.header.stamp, message.header.frame_id = to_time(stamp_ns), harness.FRAME_ID
+            message.header.stamp, message.header.frame_id = to_time(stamp_ns), frame_id
             publisher.publish(message)
+
+    return take
+
+
+def test_a_log_keeps_the_cameras_pose_that_transforms_tell(graph, robot, tmp_path):
+    stats = graph.watch_stats("pair_logger/stats")
+    take = start_log(graph, robot, tmp_path)
+    stamps = [harness.START_NS + number * 200_000_000 for number in range(10)]
+    for number, stamp_ns in enumerate(stamps):
+        take(stamp_ns)
         # Only who knows the camera's frame can follow the chain to it.
         graph.until(lambda count=number + 1: stats().get("received_rgb") == str(count), f"picture {number}")
         robot.stand(stamp_ns, 1.0 + 0.1 * number, 2.0)
@@ -181,6 +187,33 @@ def test_a_log_keeps_the_cameras_pose_that_transforms_tell(graph, robot, tmp_pat
         assert stand is not None
         np.testing.assert_allclose([stand.x, stand.y], [1.0 + 0.1 * number, 2.0], atol=1e-6)
         assert math.isclose(stand.yaw, 0.0, abs_tol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("frame_id", "every", "said"),
+    [
+        ("", 1, "/tf: no pose of the camera: its images have no frame_id; set it in the camera's driver"),
+        (harness.FRAME_ID, 15, "/tf: map -> odom comes only every 1.5 s: once a second is needed"),
+        (harness.FRAME_ID, 0, "/tf: transforms come, but no pose of the camera for "),
+    ],
+)
+def test_a_log_that_gets_no_pose_from_transforms_that_come_says_why(graph, robot, tmp_path, frame_id, every, said):
+    """``every``: so many transforms come for one of map -> odom; 0: it came twice, and then never again."""
+    status = graph.watch(DiagnosticStatus, "pair_logger/stats")
+    take = start_log(graph, robot, tmp_path)
+    numbers = count()
+
+    def is_said() -> bool:
+        number = next(numbers)
+        stamp_ns = harness.START_NS + number * 100_000_000
+        take(stamp_ns, frame_id)
+        robot.stand(stamp_ns, 1.0, 2.0, located=number % every == 0 if every else number < 2)
+        return said in status().message
+
+    graph.until(is_said, said)
+    assert status().level == DiagnosticStatus.WARN
+    if not every:
+        assert " s older than odom -> base_link" in status().message
 
 
 def test_a_missing_package_of_transforms_is_said_in_one_line(monkeypatch):

@@ -13,9 +13,9 @@ from edgevl_core.base.resources import resource
 from edgevl_train.ablation.ablate import ablate
 from edgevl_train.ablation.figures import QUANTISED, ROWS
 from edgevl_train.ablation.trial import FIGURES_FILE, Trial, without_contrast
-from edgevl_train.quantise import op_counts
 from edgevl_train.recipe import Recipe, load_recipe, parse_recipe
 from edgevl_train.run_directory import write_json
+from tests.train.quantise.quantised import op_counts
 
 pytestmark = pytest.mark.train
 LABELS = resource("config/labels/home.yaml")

@@ -22,10 +22,10 @@ from edgevl_train.evaluation import evaluate as evaluation
 from edgevl_train.evaluation.evaluate import confusion_matrix, evaluate, top1_and_macro
 from edgevl_train.metrics_file import read_records
 from edgevl_train.plan import plan
-from edgevl_train.quantise import op_counts
 from edgevl_train.recipe import Recipe, load_recipe, parse_recipe
 from edgevl_train.teacher.loading import load_teacher
 from tests.train.logged import almost, curves, in_tensorboard
+from tests.train.quantise.quantised import op_counts
 
 pytestmark = pytest.mark.train
 LABELS = resource("config/labels/home.yaml")
@@ -271,9 +271,8 @@ def test_a_teacher_that_says_one_thing_makes_a_bundle_that_says_it_should_not_be
 ) -> None:
     labels = tmp_path / "one.yaml"
     labels.write_text("templates: ['a photo of {a} {}']\nlabels: [{name: kitchen}]\n")
-    short = parse_recipe(
-        recipe.model_dump() | {"stage1": {"epochs": 2, "batch": 16}, "stage2": {"epochs": 0}}, origin="t"
-    )
+    stages = {"stage1": {"epochs": 2, "batch": 16, "warmup_steps": 50}, "stage2": {"epochs": 0}}
+    short = parse_recipe(recipe.model_dump() | stages, origin="t")
     bundle = adapt([sim_bag], f"open_clip:@{teacher_directory}", labels, tmp_path / "run", short)
     report = json.loads((tmp_path / "run/report.json").read_text())
     assert not report["decision"]["deploy"]
@@ -288,6 +287,7 @@ def test_a_teacher_that_says_one_thing_makes_a_bundle_that_says_it_should_not_be
     told = capsys.readouterr().err
     assert "validation covers 1 of the 1 labels" in told
     assert "warning: the teacher calls all pairs 'kitchen'" in told
+    assert "warning: stage1.warmup_steps=50 of " in told
 
 
 def test_progress_reaches_the_end(run: Path) -> None:

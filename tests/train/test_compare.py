@@ -19,6 +19,7 @@ from edgevl_train.comparison.verdict import verdicts
 from edgevl_train.data.run_data import RunData
 from edgevl_train.prepare import prepare
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe, recipe_file
+from tests.cli.command import refusal
 from tests.cli.json_answers import answer_of
 
 pytestmark = pytest.mark.train
@@ -235,6 +236,12 @@ def test_a_training_bag_is_no_test_bag(sim_bag: Path, teacher_directory: Path, b
         with pytest.raises(UserError, match=words):
             compare([sim_bag], spec, LABELS, tmp_path / "out", ("demo", base), others, test=test)
     assert not (tmp_path / "out").exists()
+
+
+def test_topics_are_chosen_as_for_a_training(sim_bag: Path, tmp_path: Path) -> None:
+    command = ("compare", sim_bag, "--teacher", "open_clip:none", "--labels", LABELS, "--out", tmp_path / "out")
+    assert "the bag has no topic 'other'" in refusal(*command, "--rgb", "other")
+    assert "--max-skew-s 99: seconds above 0" in refusal(*command, "--max-skew-s", "99")
 
 
 def test_a_name_twice_is_refused(sim_bag: Path, base: Recipe, tmp_path: Path) -> None:

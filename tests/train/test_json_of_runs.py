@@ -7,6 +7,7 @@ import pytest
 from edgevl_core.base.resources import resource
 from edgevl_train.recipe import Recipe, dump_recipe
 from tests.cli.json_answers import answer_of
+from tests.core.bags import DEPTH_TOPIC, write_bag
 
 pytestmark = pytest.mark.train
 HOME = resource("config/labels/home.yaml")
@@ -31,6 +32,17 @@ def test_adapt(
     planned = answer_of(capsys, *words, "--out", tmp_path / "new", "--dry-run")
     assert any(line.startswith("student test_resnet") for line in planned["plan"])
     assert answer_of(capsys, *words, "--out", finished_run, "--resume", "--dry-run")["plan"]
+
+
+def test_a_dry_run_says_of_a_bag_that_its_depth_is_not_registered(
+    teacher_directory: Path, run_recipe: Recipe, tmp_path: Path, capsys: Capture
+) -> None:
+    recipe, bag = tmp_path / "recipe.yaml", write_bag(tmp_path / "bag", 96)
+    recipe.write_bytes(dump_recipe(run_recipe))
+    words = ("adapt", bag, "--teacher", f"open_clip:@{teacher_directory}", "--labels", HOME, "--recipe", recipe)
+    plan = answer_of(capsys, *words, "--out", tmp_path / "new", "--dry-run")["plan"]
+    beginning = f"warning: {bag}: {DEPTH_TOPIC}: depth is not registered to RGB (sizes differ (RGB 32x24, depth 16x12))"
+    assert [line for line in plan if line.startswith(beginning)]
 
 
 def test_evaluate_and_report(sim_bag: Path, finished_run: Path, capsys: Capture) -> None:

@@ -30,6 +30,7 @@ from edgevl_train.restore import load_float_student
 from edgevl_train.student.network import build_student
 from edgevl_train.teacher.loading import Teacher, load_teacher
 from tests.cli.json_answers import answer_of
+from tests.core.bundle.hostile import add_memory
 from tests.train.conftest import DIM
 
 pytestmark = pytest.mark.train
@@ -198,6 +199,11 @@ def test_who_cannot_teach_is_refused_in_one_line(
     content["files"][STUDENT_INT8] = sha256_file(foreign / STUDENT_INT8)
     (foreign / MANIFEST_FILE).write_text(json.dumps(content | {"bundle_id": manifest_id(content)}))
     refused(r"com\.other\.Anything", foreign, larger)
+    heavy = shutil.copytree(bundle_alone, tmp_path / "heavy")
+    add_memory(heavy / STUDENT_INT8)
+    content["files"][STUDENT_INT8] = sha256_file(heavy / STUDENT_INT8)
+    (heavy / MANIFEST_FILE).write_text(json.dumps(content | {"bundle_id": manifest_id(content)}))
+    refused(r"heavy/student\.onnx: its self-test ended with", heavy, larger)
     stranger = shutil.copytree(larger, tmp_path / "stranger")
     inputs = json.loads((larger / "inputs.json").read_text()) | {"teacher": "another"}
     (stranger / "inputs.json").write_text(json.dumps(inputs))

@@ -111,3 +111,13 @@ def test_a_key_given_twice_is_named_and_a_merged_one_may_be_overridden(tmp_path:
     file.write_text("stage1: &a {epochs: 2, batch: 8}\nstage2: {<<: *a, epochs: 3}\n")
     recipe = load_recipe(file)
     assert (recipe.stage2.epochs, recipe.stage2.batch) == (3, 8)
+
+
+@pytest.mark.parametrize("text", ["{k: v}", "[x]"], ids=["merge keys", "aliases"])
+def test_a_recipe_of_a_few_lines_that_unfold_is_refused(tmp_path: Path, text: str) -> None:
+    """Recipes come with the runs of others, to be merged or begun from."""
+    inner = "{{<<: [{}]}}" if text == "{k: v}" else "[{}]"
+    lines = [f"a0: &a0 {text}", *(f"a{n}: &a{n} {inner.format(', '.join([f'*a{n - 1}'] * 9))}" for n in range(1, 10))]
+    (tmp_path / "r.yaml").write_text("\n".join([*lines, "seed: *a9"]))
+    with pytest.raises(UserError, match=r"r\.yaml cannot be read \(its aliases .* write fewer"):
+        load_recipe(tmp_path / "r.yaml")

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from edgevl_train.run_directory import (
     LOCK_FILE,
     Inputs,
     at_work,
+    check_nobody_at_work,
     check_out,
     describe_inputs,
     open_run,
@@ -91,6 +93,36 @@ def test_a_finished_block_leaves_the_directory_free(tmp_path: Path) -> None:
         raise KeyError
     with (tmp_path / LOCK_FILE).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "pipe", "directory"])
+def test_a_lock_that_is_no_plain_file_is_refused(tmp_path: Path, kind: str) -> None:
+    """A link in a run from elsewhere would empty the file that it leads to."""
+    notes, lock = tmp_path / "notes.txt", tmp_path / "run" / LOCK_FILE
+    notes.write_text("mine")
+    lock.parent.mkdir()
+    (tmp_path / "run" / INPUTS_FILE).touch()
+    {
+        "link": lambda: lock.symlink_to(notes),
+        "link to nothing": lambda: lock.symlink_to(tmp_path / "new"),
+        "pipe": lambda: os.mkfifo(lock),
+        "directory": lock.mkdir,
+    }[kind]()
+    said = r"its run\.lock is no plain file that can be written to \(.+\): remove it"
+    with pytest.raises(UserError, match=said):
+        check_out(tmp_path / "run", resume=True)
+    with pytest.raises(UserError, match=said), at_work(tmp_path / "run"):
+        pass
+    assert notes.read_text() == "mine"
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.unit
+def test_a_check_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / LOCK_FILE).write_text("12345")
+    check_nobody_at_work(tmp_path)
+    assert (tmp_path / LOCK_FILE).read_text() == "12345"
 
 
 @pytest.mark.unit

@@ -1,5 +1,6 @@
 """``edgevl split RUN --compress``: fewer bytes travel, and both machines still run one student."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from edgevl_core.classify.smoothing import Smoother
 from edgevl_core.offload.halves import load_halves
 from edgevl_core.offload.link import Link
 from edgevl_core.offload.student import Offload
+from edgevl_train.recipe import dump_recipe, load_recipe
 from edgevl_train.split.cut import find_cuts, load_network
 from tests.cli.json_answers import answer_of
 
@@ -27,12 +29,21 @@ def layer(finished_run: Path) -> int:
     return cuts[len(cuts) // 2].after
 
 
+@pytest.fixture
+def gpu_run(finished_run: Path, tmp_path: Path) -> Path:
+    """The same run, as if it had been trained on two GPUs: what is small enough for the CPU is trained there."""
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    recipe = load_recipe(run / "recipe.yaml").model_copy(update={"accelerator": "cuda", "devices": 2})
+    (run / "recipe.yaml").write_bytes(dump_recipe(recipe))
+    return run
+
+
 def test_half_the_channels_travel_and_the_halves_are_one_student(
-    finished_run: Path, sim_bag: Path, layer: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gpu_run: Path, finished_run: Path, sim_bag: Path, layer: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "cut"
     words = ["--at", layer, "--compress", "2", "--out", out, "--judge", sim_bag, "--seconds", "0.1"]
-    said = answer_of(capsys, "split", finished_run, *words)
+    said = answer_of(capsys, "split", gpu_run, *words)
     whole = next(row for row in said["cuts"] if row["cut"] and row["cut"]["after"] == layer and row["compress"] == 1)
     (thin,) = (row for row in said["cuts"] if row["compress"] == 2)
     assert thin["bytes"] * 2 == whole["bytes"]

@@ -1,6 +1,5 @@
 """Bags into a cache: room on the disk is checked, blocks are decoded, appended, and the index is written."""
 
-import errno
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
+from edgevl_core.base.atomic import FULL
 from edgevl_core.base.errors import UserError
 from edgevl_core.camera.preprocess import Preprocess
 from edgevl_core.pairlog.disk import free_bytes
@@ -82,7 +82,7 @@ def build_cache(
                     }
                 )
             except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                if error.errno not in FULL:
                     raise
                 raise _no_room(directory, _bytes_to_come(parts, some, rows), free(parts.staging)) from error
 

@@ -108,9 +108,9 @@ def figures(
     judged, target, teachers = np.zeros(len(true), bool), true, None
     if pairs.teacher is not None and reference is not None:
         similar = _cosines(pairs.teacher, reference.bank.vectors[named_rows(reference.bank, bank)])
-        result |= _against_teacher(pairs, pairs.teacher, embedded, found, similar[:, :count].argmax(1), retrieval_s)
-        teachers = similar.argmax(1)
-        judged, target = np.ones(len(true), bool), teachers
+        teachers = similar[:, :count].argmax(1)  # among the labels that the model chooses from
+        result |= _against_teacher(pairs, pairs.teacher, embedded, found, teachers, retrieval_s)
+        judged, target = np.ones(len(true), bool), similar.argmax(1)
         result["against"] = "teacher"
     if (labelled & shows_room).any():
         judged, target = (true >= 0) & shows_room, true

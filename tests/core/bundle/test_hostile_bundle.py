@@ -90,6 +90,7 @@ def test_one_bit_of_a_temperature(bundle: Path, bit: int) -> None:
         ({"trust": {"depth": {"at": [0.1, 0.4], "weight": [0.5, 1.0]}}}, "trust"),
         ({"labels": ["red", "RED"]}, "a label occurs twice"),
         ({"labels": ["red", "\x1b[2J"]}, "labels.1"),
+        ({"labels": ["red", "neerg\u202e"]}, "labels.1"),
     ],
 )
 def test_preprocessing_and_calibration_are_bound_to_the_golden_inputs(
@@ -100,6 +101,16 @@ def test_preprocessing_and_calibration_are_bound_to_the_golden_inputs(
     assert re.search(f"{reason}|bundle id", refusal(bundle))
     reseal(bundle)
     assert re.search(reason, refusal(bundle))
+
+
+def test_where_a_bundle_comes_from_is_told_in_plain_text(bundle: Path) -> None:
+    """Nothing is decided by it, so it is shown without what a terminal obeys, and not refused."""
+    bag = {"name": "a\x1b[2Jbag", "sha256": "0" * 64, "pairs": 1, "registered": "\u202eno"}
+    told = {"bags": [bag], "recipe": {}, "software": {"\x1b[8medgevl": "1\x07"}, "created": "\x1b]0;now\x07"}
+    reseal(bundle, provenance=told)
+    found = load_bundle(bundle).manifest.provenance
+    assert [found.bags[0].name, found.bags[0].registered] == ["a [2Jbag", "no"]
+    assert (found.created, found.software) == ("]0;now", {"[8medgevl": "1"})
 
 
 def test_an_earlier_schema_is_no_way_around(bundle: Path) -> None:

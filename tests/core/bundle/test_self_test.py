@@ -17,6 +17,8 @@ from edgevl_core.bundle.student_bundle import STUDENT_FP32, STUDENT_INT8
 from edgevl_core.bundle.text_encoder import TEXT_ENCODER_FILE
 from edgevl_core.classify.model import load_model
 from edgevl_core.classify.smoothing import Smoother
+from edgevl_core.room_map.words import open_dictionary
+from tests.core.bundle.hostile import add_memory
 from tests.core.tiny import colour_image, reseal, write_colour_bundle, write_student
 from tests.core.tiny_text import write_speaking_bundle, write_text_encoder
 from tests.paths import ROOT
@@ -125,6 +127,18 @@ def test_a_text_encoder_that_is_not_the_label_bank_s_or_fails_is_refused(speakin
     reseal(speaking)
     with pytest.raises(UserError, match=rf"self-test of {TEXT_ENCODER_FILE} ended with .*Gather"):
         try_bundle(speaking)
+
+
+def test_room_mapper_s_text_encoder_is_tried_before_it_runs_there(speaking: Path) -> None:
+    expected = open_dictionary(speaking).vector("pantry")
+    assert expected is not None
+    assert np.linalg.norm(expected) == pytest.approx(1, abs=1e-5)
+    add_memory(speaking / TEXT_ENCODER_FILE)
+    reseal(speaking)
+    dictionary = open_dictionary(speaking)
+    assert dictionary.vector("kitchen") is not None  # which the label bank knows
+    with pytest.raises(UserError, match=rf"its self-test of {TEXT_ENCODER_FILE} ended with"):
+        dictionary.vector("pantry")
 
 
 def test_the_child_ends_by_itself_where_its_parent_is_gone(bundle: Path) -> None:

@@ -19,6 +19,7 @@ from edgevl_core.camera.registration import (
     cut,
     parse_registration,
 )
+from edgevl_core.pairlog.doubts import bag_doubts
 from edgevl_core.pairlog.pairs import read_pairs
 from edgevl_core.pairlog.types import CAMERA_INFO, camera_info_msg, serialize
 from edgevl_core.pairlog.writer import BagWriter
@@ -251,6 +252,16 @@ def test_a_bag_s_camera_info_register_its_depth(tmp_path: Path) -> None:
     assert reader.registration.window == pytest.approx(Window(0.25, 0.25, 0.75, 0.75))
     for number, pair in enumerate(reader):
         np.testing.assert_array_equal(pair.depth_m, to_metres(depth_image(number))[3:9, 4:12])
+
+
+def test_whoever_adapts_is_told_of_a_bag_whose_depth_is_not_registered(tmp_path: Path) -> None:
+    def said(name: str, infos: dict[str, Any]) -> list[str]:
+        return [doubt for doubt in bag_doubts(write_bag(tmp_path / name, infos)) if "registered" in doubt]
+
+    (doubt,) = said("without", {INFO_TOPIC: info(32, 24, 40.0)})
+    assert doubt.startswith(f"{DEPTH_TOPIC}: depth is not registered to RGB (sizes differ (RGB 32x24, depth 16x12)): ")
+    assert "record camera_info of both cameras" in doubt
+    assert not said("with", {INFO_TOPIC: info(32, 24, 40.0), DEPTH_INFO_TOPIC: info(16, 12, 10.0)})
 
 
 def test_a_region_of_interest_sees_a_part_of_what_its_sensor_would() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from edgevl_core.camera.depth import decode_depth, to_metres
-from edgevl_core.camera.images import ImageFormatError, decode, is_depth
+from edgevl_core.camera.images import ImageFormatError, decode, message_encoding
 from tests.core.camera.rvl import encode_rvl
 
 pytestmark = pytest.mark.unit
@@ -44,7 +44,7 @@ def test_depth_of_a_camera() -> None:
     rng = np.random.default_rng(0)
     smooth = 1500 + np.cumsum(rng.integers(-3, 4, (48, 64)), 1)
     depth = np.where(rng.random((48, 64)) < 0.1, 0, smooth).astype(np.uint16)
-    assert is_depth(message(depth))
+    assert message_encoding(message(depth)) == "16UC1"
     depth_m = to_metres(decode_depth(message(depth)))
     np.testing.assert_array_equal(np.isnan(depth_m), depth == 0)
     np.testing.assert_allclose(depth_m[depth > 0], depth[depth > 0] / 1000, rtol=1e-6)

@@ -14,9 +14,12 @@ def _fields(text: str) -> list[list[str]]:
     return [line for line in lines if line]
 
 
-def test_scene_truth_is_the_one_in_msg() -> None:
-    file = ROOT / "msg" / "SceneTruth.msg"
-    assert _fields(types.SCENE_TRUTH_DEFINITION) == _fields(file.read_text())
+@pytest.mark.parametrize(
+    ("name", "definition"),
+    [("SceneTruth", types.SCENE_TRUTH_DEFINITION), ("SceneClass", types.SCENE_CLASS_DEFINITION)],
+)
+def test_the_definition_is_the_one_in_msg(name: str, definition: str) -> None:
+    assert _fields(definition) == _fields((ROOT / f"msg/{name}.msg").read_text())
 
 
 def test_headers_are_those_of_ros_2() -> None:

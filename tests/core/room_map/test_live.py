@@ -12,9 +12,10 @@ from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.manifest import Manifest
 from edgevl_core.bundle.signing import new_key, sign_bundle
 from edgevl_core.camera.preprocess import Preprocess
+from edgevl_core.pairlog import types
 from edgevl_core.pairlog.place_messages import pose_msg, stand_of
 from edgevl_core.room_map.kept import KeptMap, LabelSet, Sight
-from edgevl_core.room_map.live import Account, Awaiting, RecentDepth
+from edgevl_core.room_map.live import Account, Awaiting, LiveCamera, Placed, RecentDepth
 from edgevl_core.room_map.track import LiveTrack
 from edgevl_core.room_map.view import Stand
 from edgevl_core.room_map.words import open_dictionary
@@ -290,3 +291,35 @@ def test_a_clock_that_stands_still_fills_no_memory():
         track.add(5 * S, (float(number), 0.0, 0.0))
     assert track.at(5 * S) == Stand(999.0, 0.0, 0.0)
     assert len(track._poses) == 1
+
+
+def test_the_newest_calibrated_camera_counts():
+    camera = LiveCamera()
+
+    def info(focal_px: float, width: int, height: int, stamp_ns: int = 1) -> bytes:
+        return types.serialize(types.camera_info_msg(width, height, focal_px, focal_px, 319.5, 239.5, stamp_ns, "cam"))
+
+    camera.put(info(0.0, 640, 480))
+    assert camera.intrinsics is None
+    camera.put(info(320.0, 640, 480))
+    known = camera.intrinsics
+    assert known.fx == 320.0
+    camera.put(info(320.0, 640, 480, stamp_ns=2))
+    assert camera.intrinsics is known  # nothing but the stamp is new
+    camera.put(info(920.0, 1280, 720))  # the driver has begun anew in another mode
+    assert camera.intrinsics.fx == 920.0
+    camera.put(info(0.0, 1280, 720))
+    assert camera.intrinsics.fx == 920.0
+
+
+def test_frames_that_come_without_a_place_are_told_from_none_that_come():
+    frames = Placed()
+    assert frames.none_for_s(100.0) == 0.0
+    for number in range(20):
+        frames.see(100.0 + number, placed=number < 8)
+    assert frames.none_for_s(119.0) == 12.0  # since the last that had a place
+    assert frames.none_for_s(130.0) == 0.0  # none come any more
+    frames.see(200.0, placed=False)
+    assert frames.none_for_s(201.0) == 0.0  # the first after a pause
+    frames.see(204.0, placed=False)
+    assert frames.none_for_s(204.0) == 4.0

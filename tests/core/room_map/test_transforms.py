@@ -156,3 +156,21 @@ def test_live_transforms_whose_stamp_stands_still_take_no_memory() -> None:
     for _ in range(MOST_KEPT + 500):
         live(robot, SECOND_NS, 1.0)
     assert all(len(edge.stamp_ns) == len(edge.rows) == MOST_KEPT for edge in robot._edges.values())
+
+
+def test_live_transforms_say_which_of_them_leaves_gaps_or_stays_behind() -> None:
+    robot = LiveTransforms()
+    with pytest.raises(UserError, match="no transforms lead from map"):
+        robot.rare("camera")
+    live(robot, 10 * SECOND_NS, 0.0, ahead_ns=SECOND_NS)  # localisation may date its transform ahead
+    assert robot.rare("camera") == robot.behind("camera") == ""
+    live(robot, 11 * SECOND_NS, 0.0, ahead_ns=SECOND_NS // 2)
+    assert robot.rare("camera") == ""
+    for tenth in range(1, 40):  # localisation has died
+        stamp_ns = 11 * SECOND_NS + tenth * SECOND_NS // 10
+        robot.add([transform("odom", "camera", (0.0, 0.0, 0.0), STRAIGHT, stamp_ns)], static=False)
+    assert robot.behind("camera") == "map -> odom is 3.4 s older than odom -> camera"
+    assert robot.rare("camera") == ""
+    robot.add([transform("map", "odom", (0.0, 0.0, 0.0), STRAIGHT, 14 * SECOND_NS)], static=False)
+    assert robot.rare("camera") == "map -> odom comes only every 2.5 s: once a second is needed"
+    assert robot.behind("camera") == ""

@@ -194,6 +194,12 @@ def test_a_disk_that_fills_up_on_the_way_is_one_clear_line(name: str, bags: list
     assert "\n" not in str(error.value)
 
 
+def test_a_file_that_may_grow_no_further_is_one_clear_line(bags, files_of_at_most, tmp_path) -> None:
+    """A quota of the process, EFBIG."""
+    with files_of_at_most(20_000), pytest.raises(UserError, match=r"bytes more are needed.*so far is kept"):
+        build_cache(bags, tmp_path / "cache", *SETTINGS)
+
+
 def test_parts_hold_their_key_and_rows(bags: list[Path], tmp_path: Path) -> None:
     key = cache_key([hash_bag(bag) for bag in bags], *SETTINGS)
     assert sum(row.bytes for row in file_rows({"full": 32, "wide": 48}).values()) == PAIR_BYTES

@@ -133,6 +133,36 @@ def test_a_picture_that_no_reader_of_bags_takes_is_unreadable_at_once(tmp_path: 
     assert "this is WebP" in line
 
 
+@pytest.mark.unit
+@pytest.mark.parametrize("outside", ["../secret.png", "{tmp_path}/secret.png", "sub/../../secret.png"])
+@pytest.mark.parametrize("column", ["rgb", "depth"])
+def test_a_table_names_files_below_its_folder_alone(tmp_path: Path, column: str, outside: str) -> None:
+    """A data set from elsewhere must not choose which of the user's files go into the bag."""
+    source = folder(tmp_path / "source", count=1)
+    cv2.imwrite(str(tmp_path / "secret.png"), np.full((6, 8), 1000, np.uint16))
+    named = outside.format(tmp_path=tmp_path)
+    row = {"rgb": "0.jpg", "depth": "0.png", column: named}
+    (source / "pairs.csv").write_text(f"{HEADER}1,{row['rgb']},{row['depth']}\n")
+    with pytest.raises(UserError, match=rf"line 2: {column} '{named}' leads out of the folder"):
+        import_collection(source, tmp_path / "bag")
+    assert not (tmp_path / "bag").exists()
+
+
+@pytest.mark.unit
+def test_a_linked_folder_is_read_and_a_device_is_not(tmp_path: Path) -> None:
+    source = folder(tmp_path / "source", count=40)
+    (tmp_path / "elsewhere").mkdir()
+    (source / "3.png").rename(tmp_path / "elsewhere" / "3.png")
+    (source / "linked").symlink_to(tmp_path / "elsewhere")
+    table = (source / "pairs.csv").read_text().replace(",3.png", ",linked/3.png")
+    (source / "pairs.csv").write_text(table)
+    (source / "7.png").unlink()
+    (source / "7.png").symlink_to("/dev/zero")
+    summary = import_collection(source, tmp_path / "bag")
+    assert summary.pairs == 39
+    assert summary.unreadable == [f"{source}/7.png: not a plain file of at most 256 MiB"]
+
+
 def labelled(path: Path, *rows: tuple[float, str, str]) -> Path:
     """A folder of (stamp_s, room, sequence), with a column that nobody knows."""
     source = folder(path, count=len(rows))

@@ -102,6 +102,46 @@ def test_unreadable_images_are_listed_and_more_than_5_percent_refused(tmp_path: 
     assert {entry.name for entry in tmp_path.iterdir()} == {FILE, "bag"}
 
 
+@pytest.mark.parametrize("way", ["storage", "link", "virtual", "name"])
+def test_only_what_the_file_itself_holds_is_read(tmp_path: Path, way: str) -> None:
+    """HDF5 follows external storage and links to any file that its reader may read."""
+    path = labelled(tmp_path / FILE, 2)
+    secret = tmp_path / "secret"
+    with h5py.File(secret, "w") as file:
+        file["images"] = np.zeros((2, 3, 4, 3), np.uint8)
+    outside = {"shape": (2, 3, 4, 3), "dtype": "u1", "external": [(str(secret), 0, 72)]}
+    with h5py.File(path, "a") as file:
+        if way != "name":
+            del file["images"]
+        if way == "storage":
+            file.create_dataset("images", **outside)
+        elif way == "link":
+            file["images"] = h5py.ExternalLink(str(secret), "images")
+        elif way == "virtual":
+            layout = h5py.VirtualLayout((2, 3, 4, 3), "u1")
+            layout[:] = h5py.VirtualSource(str(secret), "images", (2, 3, 4, 3))
+            file.create_virtual_dataset("images", layout)
+        else:
+            file["scenes"][0, 0] = file.create_dataset("outside", **outside).ref
+    with pytest.raises(UserError, match=r"its array images is kept elsewhere|name of a scene is no text that is kept"):
+        import_collection(path, tmp_path / "bag")
+    assert not (tmp_path / "bag").exists()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 400_000, 400_000), (2, 4, 4, 3), (2, 3)])
+def test_pictures_of_another_shape_are_refused_before_they_are_read(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """What is not stored takes no byte of the file."""
+    path = labelled(tmp_path / FILE, 2)
+    with h5py.File(path, "a") as file:
+        del file["images"]
+        file.create_dataset("images", shape, "u1", chunks=tuple(min(side, 64) for side in shape))
+        if len(shape) == 4:
+            del file["depths"]
+            file.create_dataset("depths", (2, *shape[2:]), "f4", chunks=(1, 3, 3))
+    with pytest.raises(UserError, match=r"are too many|give nyu_depth_v2_labeled\.mat, the labelled part"):
+        import_collection(path, tmp_path / "bag")
+
+
 def test_other_files_and_a_missing_library_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "splits.mat").write_bytes(b"MATLAB 5.0 MAT-file")
     with pytest.raises(UserError, match="is no HDF5 file"):
@@ -111,5 +151,5 @@ def test_other_files_and_a_missing_library_are_refused(tmp_path: Path, monkeypat
     with pytest.raises(UserError, match="has no array depths, sceneTypes, scenes"):
         import_collection(tmp_path, tmp_path / "bag")
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(UserError, match=r"needs h5py.*pip install 'edgevl\[datasets\]'"):
+    with pytest.raises(UserError, match=r"needs h5py.*pip install h5py"):
         import_collection(tmp_path, tmp_path / "bag")

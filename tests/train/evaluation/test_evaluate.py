@@ -188,6 +188,19 @@ def test_what_is_refused_is_refused_in_one_line(bundle: Path, rooms: Path, rooms
         evaluate(bundle, [rooms, rooms])
 
 
+def test_models_of_other_labels_are_compared_by_one_label_file_only(bundle: Path, rooms: Path, tmp_path: Path) -> None:
+    """Without one, each would be judged on the frames of its own labels, and the tables said "the same pairs"."""
+    two = write_colour_bundle(tmp_path / "two", bank=colour_bank().select(("red", "green")))
+    said = rf"--against bundle {two.bundle_id}: its labels are not those of .* \(in one alone: blue\): pass --labels"
+    with pytest.raises(UserError, match=said):
+        evaluate(bundle, [rooms], against=tmp_path / "two")
+    labels = tmp_path / "labels.yaml"
+    labels.write_text("templates: ['{}']\nlabels: [{name: green}, {name: crimson}]\n")
+    numbers = evaluate(bundle, [rooms], against=tmp_path / "two", labels=labels)
+    assert numbers["labels"] == numbers["current"]["labels"] == ["green", "red"]
+    assert numbers["with_furniture"] == numbers["current"]["with_furniture"] == 8
+
+
 def test_a_name_beside_its_synonym_in_a_label_file_is_refused(bundle: Path, rooms: Path, tmp_path: Path) -> None:
     """They are one vector: with two rows of it, half of what is right would count as wrong."""
     file = tmp_path / "labels.yaml"

@@ -1,6 +1,7 @@
 """A checkpoint evaluates as the file that is exported from it, with a bundle beside it and before there is one."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from edgevl_core.base.resources import resource
 from edgevl_core.bundle.golden import Answering
 from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_core.bundle.labels import load_labels
-from edgevl_core.bundle.manifest import ByModality, Provenance
+from edgevl_core.bundle.manifest import BagRecord, ByModality, Provenance
 from edgevl_core.bundle.writing import BundleContents, write_bundle
 from edgevl_core.pairlog.pairs import RgbdPair
 from edgevl_train.evaluation.predictors import bundle_predictor, load_predictor
@@ -27,6 +28,7 @@ from edgevl_train.teacher.loading import Teacher, load_teacher, teacher_key
 from edgevl_train.training.context import RunContext
 from edgevl_train.training.stage1_distillation import distil
 from edgevl_train.training.stage2_contrastive import contrast, quantised_copy
+from tests.core.bundle.hostile import change_array
 from tests.train.conftest import DIM, KINDS, make_run_data
 
 pytestmark = pytest.mark.train
@@ -89,7 +91,7 @@ def run(teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> Path:
             golden_pixels=np.ascontiguousarray(data.cache.full_rgb[:2].transpose(0, 3, 1, 2)),
             student="test_resnet",
             teacher=teacher.name,
-            provenance=Provenance(created="2025-01-01T00:00:00Z"),
+            provenance=Provenance(created="2025-01-01T00:00:00Z", bags=(BagRecord(name="drive", sha256=DRIVE),)),
         ),
     )
     return out
@@ -178,3 +180,15 @@ def test_what_is_no_checkpoint_is_refused(run: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=words) as refusal:
             load_predictor(path, None)
         assert "\n" not in str(refusal.value)
+    for state in ({"a": 1}, [1], {"a": "one"}):
+        torch.save({"best": {"state": state, "epoch": 0}, "epoch": 1}, copy / "checkpoints/stage1.pt")
+        with pytest.raises(UserError, match="is no stage1 checkpoint of test_resnet"):
+            load_predictor(copy / "checkpoints/stage1.pt", None)
+
+
+def test_a_label_bank_that_is_not_its_manifests_is_refused(run: Path, tmp_path: Path) -> None:
+    """Every word with its neighbour's vector: the figures would be of another label set."""
+    copy = shutil.copytree(run, tmp_path / "copy")
+    change_array(copy / "bundle", "label_bank.npz", "vectors", lambda vectors: np.roll(vectors, 1, axis=0))
+    with pytest.raises(UserError, match=r"label_bank\.npz has SHA-256 .*, the manifest says"):
+        load_predictor(copy, None)

@@ -6,13 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from edgevl_core.bundle.label_bank import LabelBank
 from edgevl_train.evaluation.metrics.abstention import abstention_curve
 from edgevl_train.evaluation.metrics.angles import angle_statistics
 from edgevl_train.evaluation.metrics.confusion import confusion_matrix, per_class
 from edgevl_train.evaluation.metrics.retrieval import retrieved_first
+from edgevl_train.evaluation.metrics.summary import Pairs, figures
 from edgevl_train.evaluation.metrics.unknown import unknown_roc
 from edgevl_train.evaluation.metrics.unseen import unseen_words
-from edgevl_train.evaluation.predictions import Answers
+from edgevl_train.evaluation.predictions import Answers, Embedded
+from edgevl_train.evaluation.predictors import Predictor, Reference
 
 pytestmark = pytest.mark.unit
 few = settings(max_examples=60)
@@ -142,6 +145,22 @@ def test_words_that_adaptation_never_saw_are_judged_apart() -> None:
     assert unseen_words(["kitchen", "office"], {0: 200, 1: 97}, found, target.clip(0, 1), None) == {}
     without = unseen_words(["kitchen", "office", "bathroom"], {0: 200, 1: 97}, found, target, None)
     assert without["unseen"]["teacher_top1"] is None
+
+
+def test_the_teacher_chooses_among_the_labels_that_the_model_chooses_from() -> None:
+    """An office that looks to it more like the bath that was left out: of unseen words both are asked the same."""
+    bank = LabelBank(("kitchen", "bath", "office"), ((), (), ()), ((), (), ()), np.eye(3, dtype=np.float32))
+    seen = np.eye(3, dtype=np.float32)[np.repeat([0, 1, 2], 10)]
+    seen[20:] = np.array([0.1, 0.62, 0.56]) / np.linalg.norm([0.1, 0.62, 0.56])
+    rooms = ["kitchen"] * 10 + ["bath"] * 10 + ["office"] * 10
+    pairs = Pairs(np.arange(30), np.zeros(30, np.int64), rooms, np.ones(30), seen)
+    model = Predictor("m", lambda pairs: None, bank, 20.0, adapted_to={"kitchen": 500, "bath": 500, "office": 0})
+    embedded = Embedded(seen, seen, np.ones((2, 30), np.float32))
+    numbers = figures(model, pairs, embedded, Reference(lambda pairs: seen, bank), leave_out=["bath"])
+    assert numbers["unseen"]["labels"] == ["office"]
+    assert numbers["unseen"]["top1"]["rgb"] == numbers["unseen"]["teacher_top1"] == numbers["teacher_agreement"]["rgb"]
+    assert numbers["unseen"]["teacher_top1"] == 1
+    assert numbers["unknown"]["frames"] == {"known": 20, "unknown": 10}
 
 
 def answers_of(label: list[int]) -> Answers:

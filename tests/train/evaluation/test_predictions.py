@@ -25,12 +25,14 @@ def scenes() -> list[RgbdPair]:
     return [RgbdPair(0, rgb, depth, 0.0, None) for rgb in images for depth in (near, far, holes, blind)]
 
 
-def test_answers_are_the_classifiers(tmp_path) -> None:
+@pytest.mark.parametrize("rgb_only", [False, True])
+def test_answers_are_the_classifiers(rgb_only: bool, tmp_path) -> None:
+    """Also those of a first bundle, which knows no depth and in the dark does not look at it either."""
     calibration = {
         "temperature": ByModality(rgb=0.5, depth=3.0, rgbd=1.5),
         "unknown_threshold": ByModality(rgb=0.9, depth=0.4, rgbd=0.6),
     }
-    write_colour_bundle(tmp_path / "bundle", **calibration)
+    write_colour_bundle(tmp_path / "bundle", **calibration, metrics={"first_bundle": {}} if rgb_only else {})
     predictor = bundle_predictor(tmp_path / "bundle")
     pairs = scenes()
     found = answers(predictor.embed(pairs), predictor.bank.vectors, predictor.logit_scale, **calibration)
@@ -40,7 +42,7 @@ def test_answers_are_the_classifiers(tmp_path) -> None:
         "depth": [robot.classify(depth=pair.depth_m) for pair in pairs],
         "rgbd": [robot.classify(pair.rgb, pair.depth_m) for pair in pairs],
     }
-    assert {scene.modality for scene in seen["rgbd"]} == {"rgb", "depth", "rgbd"}
+    assert {scene.modality for scene in seen["rgbd"]} == ({"rgb"} if rgb_only else {"rgb", "depth", "rgbd"})
     for modality, expected in seen.items():
         answer = found[modality]
         assert [predictor.bank.names[row] for row in answer.label] == [scene.label for scene in expected]

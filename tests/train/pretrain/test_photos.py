@@ -24,7 +24,7 @@ from edgevl_train.pretrain.clip_training import build
 from edgevl_train.pretrain.run import pretrain
 from edgevl_train.pretrain.settings import Pretraining, load_settings
 from edgevl_train.recipe import parse_recipe
-from edgevl_train.run_directory import at_work
+from edgevl_train.run_directory import LOCK_FILE, at_work
 from edgevl_train.student.network import Student
 from edgevl_train.teacher.loading import load_teacher
 
@@ -123,6 +123,21 @@ def test_pretraining_from_photos_goes_on_after_a_cut(photos: Path, weights: Path
     record = json.loads((tmp_path / "again" / "metrics.json").read_text())
     assert record["captions"] == ["entrance hall", "kitchen"]
     assert [line["stage"] for line in record["validation"]] == ["frozen", "whole", "whole", "whole"]
+
+
+def test_files_behind_a_link_are_neither_cleared_nor_written(photos: Path, tmp_path: Path) -> None:
+    mine, work = tmp_path / "mine", tmp_path / ".t.pretraining"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    work.symlink_to(mine)
+    with pytest.raises(UserError, match="is a link: what it leads to would be cleared"):
+        pretrain([photos], tmp_path / "t", settings=settings(), resume=True)
+    work.unlink()
+    work.mkdir()
+    (work / LOCK_FILE).symlink_to(mine / "notes.txt")
+    with pytest.raises(UserError, match="is no plain file"):
+        pretrain([photos], tmp_path / "t", settings=settings())
+    assert (mine / "notes.txt").read_text() == "mine"
 
 
 def test_a_tower_that_takes_any_size_trains_on_smaller_crops_than_it_is_used_with() -> None:

@@ -1,13 +1,16 @@
 """What the tests of quantised students share."""
 
+import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch.nn import functional
 
-from edgevl_core.engine import Engine
+from edgevl_core.engine import CPU_ONLY, Engine, open_session
 from edgevl_train.quantise import QuantStudent, calibrate, export_int8, fake_quantise, fuse
 from edgevl_train.student.network import Student
 
@@ -24,6 +27,23 @@ def pixels_of(count: int, seed: int = 0, size_px: int = 64) -> torch.Tensor:
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(N, D) and (N, D) -> (N,)."""
     return (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+def observe_ranges(q: QuantStudent, observing: bool) -> None:
+    """Let the ranges follow the training batches (True), or hold them (False, as after ``calibrate``)."""
+    for quantiser in q.quantisers():
+        quantiser.observing = observing
+
+
+def op_counts(path: Path) -> dict[str, int]:
+    """Operators of the graph as ONNX Runtime optimised it for this processor, with their numbers.
+
+    An int8 student shows QLinearConv and QGemm here, and no Conv or Gemm.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        saved = Path(directory) / "optimised.onnx"
+        open_session(path, 1, CPU_ONLY, save_to=saved)
+        return dict(Counter(node.op_type for node in onnx.load(saved).graph.node))
 
 
 def float_kernels(counts: Mapping[str, int]) -> set[str]:

@@ -20,14 +20,12 @@ from edgevl_train.quantise import (
     fake_quantise,
     float_copy,
     fuse,
-    observe_ranges,
-    op_counts,
     ptq_int8,
 )
 from edgevl_train.quantise.fake import ActivationQuantiser, QuantisedLayer, weight_scale
 from edgevl_train.student.network import build_student
 from tests.paths import ROOT
-from tests.train.quantise.quantised import cosine, float_kernels, pixels_of, warm_up
+from tests.train.quantise.quantised import cosine, float_kernels, observe_ranges, op_counts, pixels_of, warm_up
 
 pytestmark = pytest.mark.train
 SIZE_PX, DIM = 64, 32

@@ -22,12 +22,11 @@ from edgevl_train.quantise import (
     fake_quantise,
     fuse,
     keep_sums,
-    op_counts,
     ptq_int8,
 )
 from edgevl_train.quantise.scheme import LARGEST_WEIGHT, next_power_of_two
 from edgevl_train.student.network import Student
-from tests.train.quantise.quantised import agreement, cosine, float_kernels, pixels_of, warm_up
+from tests.train.quantise.quantised import agreement, cosine, float_kernels, op_counts, pixels_of, warm_up
 
 pytestmark = pytest.mark.train
 SIZE_PX, DIM = 64, 32

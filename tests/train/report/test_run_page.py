@@ -119,7 +119,6 @@ def test_the_student_is_asked_again(run: Path) -> None:
     asked = ask(files, pairs, None, lambda done, total: steps.append((done, total)))
     assert steps == [(done, 4) for done in range(5)]
     assert len(asked.rows) == files.report["pairs"]["val"]
-    assert files.report["coverage"]["stands"], "its figures would be of training pairs too"
     answer = pairs.teacher(asked.rows).argmax(1)
     for modality, answers in asked.found.items():
         share = float((answers.label == answer).mean())
@@ -198,6 +197,13 @@ def test_no_run(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("{")
     with pytest.raises(UserError, match="is damaged"):
         write_run_page(tmp_path)
+
+
+def test_a_recipe_that_no_parser_takes_is_one_line(finished_run: Path, tmp_path: Path) -> None:
+    run = copied(finished_run, tmp_path / "run")
+    (run / "recipe.yaml").write_text("- " * 3000)
+    with pytest.raises(UserError, match=r"recipe\.yaml is damaged \(too many values stand inside each other\)"):
+        read_run(run)
 
 
 def test_a_comparison_names_what_differed(finished_run: Path, run: Path, tmp_path: Path) -> None:

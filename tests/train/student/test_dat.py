@@ -7,10 +7,10 @@ from torch.nn import functional
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.engine import Engine
-from edgevl_train.quantise import export_fp32, op_counts
+from edgevl_train.quantise import export_fp32
 from edgevl_train.student.dat import DeformableAttention
 from edgevl_train.student.network import build_student
-from tests.train.quantise.quantised import agreement, cosine, float_kernels, pixels_of, quantised_and_file
+from tests.train.quantise.quantised import agreement, cosine, float_kernels, op_counts, pixels_of, quantised_and_file
 
 pytestmark = pytest.mark.train
 SIZE_PX, DIM = 128, 24

@@ -5,12 +5,12 @@ import torch
 
 from edgevl_core.base.errors import UserError
 from edgevl_core.engine import Engine
-from edgevl_train.quantise import dynamic_int8, export_fp32, op_counts
+from edgevl_train.quantise import dynamic_int8, export_fp32
 from edgevl_train.recipe import Recipe, dump_recipe, load_recipe, parse_recipe
 from edgevl_train.sections import StudentSection
 from edgevl_train.student.network import build_student
 from edgevl_train.student.presets import DEFAULT, PRESETS
-from tests.train.quantise.quantised import agreement, cosine, float_kernels, pixels_of, quantised_and_file
+from tests.train.quantise.quantised import agreement, cosine, float_kernels, op_counts, pixels_of, quantised_and_file
 
 pytestmark = pytest.mark.train
 DIM = 32

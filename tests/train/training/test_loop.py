@@ -126,7 +126,9 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(tmp_path: Path) ->
     assert torch.allclose(small.weight, one.weight, atol=1e-6)
 
 
-def test_the_average_of_the_weights_is_judged_and_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("decay", [0.5, 0.999])  # of the 18 steps the first 8, and all, come before it is in force
+def test_the_average_of_the_weights_is_judged_and_kept(decay: float, tmp_path: Path) -> None:
+    """Also of a short training it holds next to nothing of the first step's weights."""
     model = network()
     model[3].p = 0.0
     reference = copy.deepcopy(model)
@@ -136,14 +138,19 @@ def test_the_average_of_the_weights_is_judged_and_kept(tmp_path: Path) -> None:
         judged.append(copy.deepcopy(model.state_dict()))
         return {"score": float(len(judged))}
 
-    plan = stage(validate, ema_decay=0.8)
+    plan = stage(validate, ema_decay=decay)
     best = fit(model, plan, context(tmp_path))
     history = by_hand(reference, plan.section)
     assert same(model, reference)  # the average does not change what is trained
-    average = history[0]["0.weight"]
-    for state in history[1:]:
-        average = 0.8 * average + 0.2 * state["0.weight"]
-    assert torch.allclose(judged[-1]["0.weight"], average, atol=1e-6)
+    average, of_first = history[0], 1.0
+    for steps, state in enumerate(history[1:], 1):
+        kept = min(decay, (1 + steps) / (10 + steps))
+        average = {name: kept * average[name] + (1 - kept) * state[name] for name in ("0.weight", "1.running_var")}
+        of_first *= kept
+    assert of_first < 1e-5
+    for name, expected in average.items():
+        assert torch.allclose(judged[-1][name], expected, atol=1e-6)
+    assert judged[-1]["1.num_batches_tracked"] == history[-1]["1.num_batches_tracked"]
     assert torch.equal(best.state["0.weight"], judged[-1]["0.weight"])
     assert set(best.state) == set(model.state_dict())
 

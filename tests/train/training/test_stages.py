@@ -15,6 +15,7 @@ from edgevl_train.recipe import Recipe
 from edgevl_train.stage_sections import Stage1Section
 from edgevl_train.student.network import Student, build_student
 from edgevl_train.training.context import RunContext
+from edgevl_train.training.distillation import long_warmups
 from edgevl_train.training.schedule import learning_rate
 from edgevl_train.training.stage1_distillation import distil
 from edgevl_train.training.stage2_contrastive import contrast, quantised_copy
@@ -75,6 +76,22 @@ def test_schedule() -> None:
     assert learning_rate(section, 0, 40) == pytest.approx(0.2)
     assert learning_rate(section, 5, 40) == pytest.approx(1.0)
     assert learning_rate(section, 40, 40) == pytest.approx(0.1)
+
+
+def test_a_warm_up_that_never_ends_is_said(run_data: RunData, tiny_recipe: Recipe) -> None:
+    """256 pairs in batches of 32, twice: 16 steps, or 8 where two batches make a step."""
+
+    def said(**settings: int) -> list[str]:
+        section = tiny_recipe.stage1.model_copy(update=settings)
+        return long_warmups(run_data, tiny_recipe.model_copy(update={"stage1": section}), fabric())
+
+    assert said(warmup_steps=15) == said(warmup_steps=16, epochs=0) == []
+    (line,) = said(warmup_steps=16)
+    assert line == (
+        "stage1.warmup_steps=16 of 16 optimiser steps in all: the learning rate never falls; log more pairs, or set "
+        "stage1.warmup_steps=1"
+    )
+    assert len(said(warmup_steps=8, accumulate=2)) == 1
 
 
 def test_both_stages_learn(run_data: RunData, tiny_recipe: Recipe, tmp_path: Path) -> None:
