@@ -14,6 +14,8 @@ def generate_launch_description() -> LaunchDescription:
         camera_argument(),
         argument("rgb_topic", "", "RGB images; empty: as in params_file or the camera's preset"),
         argument("depth_topic", "", "depth images; empty: likewise"),
+        argument("camera_info_topic", "", "CameraInfo beside rgb_topic, to be named with it; empty: likewise"),
+        argument("depth_camera_info_topic", "", "CameraInfo beside depth_topic, to be named with it; empty: likewise"),
         argument("directory", "", "where logs are made; empty: as in params_file"),
         argument("name", "", "name of the log; empty: the date and time"),
         argument("max_total_mb", "", "budget of all logs, the oldest are removed; empty: as in params_file"),
@@ -28,6 +30,8 @@ def generate_launch_description() -> LaunchDescription:
         {
             "rgb_topic": str,
             "depth_topic": str,
+            "camera_info_topic": str,
+            "depth_camera_info_topic": str,
             "directory": str,
             "name": str,
             "max_total_mb": float,

@@ -13,6 +13,8 @@ def generate_launch_description() -> LaunchDescription:
         camera_argument(),
         argument("rgb_topic", "", "RGB images; empty: as in params_file or the camera's preset"),
         argument("depth_topic", "", "depth images; empty: likewise"),
+        argument("camera_info_topic", "", "CameraInfo beside rgb_topic, to be named with it; empty: likewise"),
+        argument("depth_camera_info_topic", "", "CameraInfo beside depth_topic, to be named with it; empty: likewise"),
         argument("bundle", "", "student bundle to start with; empty: wait for the first adaptation"),
         argument("directory", "", "where pair_logger makes its logs; empty: as in params_file"),
         argument("bags", "", "bags that adaptation_manager adapts to, a YAML list"),
@@ -26,14 +28,37 @@ def generate_launch_description() -> LaunchDescription:
         frame_argument(),
     ]
     nodes = [
-        edgevl_node("pair_logger", {"directory": str, "rgb_topic": str, "depth_topic": str}),
+        edgevl_node(
+            "pair_logger",
+            {
+                "directory": str,
+                "rgb_topic": str,
+                "depth_topic": str,
+                "camera_info_topic": str,
+                "depth_camera_info_topic": str,
+            },
+        ),
         edgevl_node(
             "scene_classifier",
-            {"bundle": str, "words": tuple, "offload": str, "rgb_topic": str, "depth_topic": str},
+            {
+                "bundle": str,
+                "words": tuple,
+                "offload": str,
+                "rgb_topic": str,
+                "depth_topic": str,
+                "camera_info_topic": str,
+                "depth_camera_info_topic": str,
+            },
         ),
         edgevl_node("label_overlay", {"rgb_topic": str}),
         edgevl_node("adaptation_manager", {"bags": tuple, "teacher": str, "labels": str, "recipe": str}),
-        only_if("rooms", edgevl_node("room_mapper", {"bundle": str, "depth_topic": str})),
+        only_if(
+            "rooms",
+            edgevl_node(
+                "room_mapper",
+                {"bundle": str, "depth_topic": str, "camera_info_topic": str, "depth_camera_info_topic": str},
+            ),
+        ),
         rviz(),
     ]
     return description(nodes, arguments)
