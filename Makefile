@@ -35,16 +35,17 @@ $(VENV)/.created: edgevl_build/find_python.sh
 	[ -x $(VENV)/bin/python ] || { echo "setup 1/4: $(VENV) of $$python"; $(CLEAN_ENV) $$python -m venv $(VENV); }
 	@touch $(VENV)/COLCON_IGNORE $@
 
+# --no-deps: a lock names all that is needed (of ROS 2's, what step 3 or 4 does not), and to look for more takes seconds.
 $(VENV)/.ros: locks/$(ROS_WHEELS).txt $(VENV)/.created
 	@echo "setup 2/4: ROS 2 wheels, about 250 MB"
-	@$(PIP) install -r locks/$(ROS_WHEELS).txt
+	@$(PIP) install --no-deps -r locks/$(ROS_WHEELS).txt
 	@touch $@
 
 ifeq ($(LIBRARIES),robot)
 # What pyproject.toml says a robot needs comes with edgevl, in step 4.
 LOCKED = --constraint locks/python.txt setuptools wheel catkin-pkg onnx pillow pytest pytest-timeout pytest-xdist hypothesis
 else
-LOCKED = --requirement locks/python.txt
+LOCKED = --no-deps --requirement locks/python.txt
 endif
 
 $(VENV)/.python: locks/python.txt $(VENV)/.ros
