@@ -18,7 +18,8 @@ pytestmark = pytest.mark.train
 SIZE_PX, DIM = 64, 32
 
 
-VIT = {"img_size": SIZE_PX, "patch_size": 8, "depth": 1, "dynamic_img_size": False}  # its graph asks the pixels for their number first
+# Its graph asks the pixels for their number first.
+VIT = {"img_size": SIZE_PX, "patch_size": 8, "depth": 1, "dynamic_img_size": False}
 
 
 @pytest.mark.parametrize(("name", "backbone"), [("resnet10t", {"output_stride": 16}), ("test_vit", VIT)])
