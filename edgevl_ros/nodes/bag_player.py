@@ -151,6 +151,7 @@ class BagPlayer(ManagedNode[PlayerParameters]):
         thread.start()
 
     def report(self) -> Report:
+        phase = self.phase  # before the counts: one that is finished has sent all of them
         total = sum(self.sent.values())
         values: dict[str, object] = {
             f"sent_{stream}": self.sent[stream] for stream in {**TOPICS, **self._publishers_of}
@@ -160,8 +161,8 @@ class BagPlayer(ManagedNode[PlayerParameters]):
         )
         values.update(
             stamps_kept=self._stamps_kept,
-            phase="paused" if self.phase == "playing" and self._pace.paused else self.phase,
-            finished=self.phase == "finished",
+            phase="paused" if phase == "playing" and self._pace.paused else phase,
+            finished=phase == "finished",
             sent=total,
             in_bag=self._total,
             late_max_s=self._pace.late_max_s,
@@ -169,13 +170,13 @@ class BagPlayer(ManagedNode[PlayerParameters]):
         )
         if self._losses:
             values["bag_losses"] = "; ".join(self._losses)
-        message = f"{self.phase}, {total} of {self._total} messages sent"
+        message = f"{phase}, {total} of {self._total} messages sent"
         if self._losses:
             message += f"; the bag has lost some: {'; '.join(self._losses)}"
         if self._stamps_kept:
             message += f"; {self._stamps_kept} kept the stamp they had, for another cannot be written into them"
         level = WARN if self._losses or self._stamps_kept else OK
-        return Report(ERROR if self.phase == "failed" else level, message, values)
+        return Report(ERROR if phase == "failed" else level, message, values)
 
     # -- the playback thread ----------------------------------------------------------------------------
 
