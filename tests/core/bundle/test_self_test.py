@@ -12,7 +12,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edgevl_core.base.errors import UserError
-from edgevl_core.bundle.self_test import LIMITS, try_bundle
+from edgevl_core.bundle.self_test import LIMITS, open_untrusted, try_bundle
 from edgevl_core.bundle.student_bundle import STUDENT_FP32, STUDENT_INT8
 from edgevl_core.bundle.text_encoder import TEXT_ENCODER_FILE
 from edgevl_core.classify.model import load_model
@@ -72,6 +72,18 @@ def test_words_are_those_asked_for_or_all_or_the_bundle_s_own(tmp_path: Path) ->
     asked = {None: ("blue", "red"), ("green",): ("green",), (): ("red", "green", "blue")}
     for labels, words in asked.items():
         assert load_model(tmp_path / "two", labels, {}, Smoother(0.0)).classifier.labels == words
+
+
+def test_what_came_well_out_of_it_is_not_tried_again_and_what_changed_is(bundle: Path, monkeypatch) -> None:
+    open_untrusted(bundle)
+    monkeypatch.setattr(sys, "executable", str(bundle / "no python"))  # a child could not be started
+    open_untrusted(bundle)
+    (bundle / STUDENT_INT8).write_bytes(b"another one")
+    with pytest.raises(UserError, match="the manifest says"):
+        open_untrusted(bundle)
+    reseal(bundle)
+    with pytest.raises(FileNotFoundError, match="no python"):
+        open_untrusted(bundle)
 
 
 def test_a_refusal_comes_back_in_its_own_words(bundle: Path) -> None:
