@@ -11,7 +11,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from edgevl_core.base.atomic import atomic_write, check_place, writing
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, printable
 from edgevl_core.base.json_text import to_json
 from edgevl_core.base.sizes import duration, size
 
@@ -132,14 +132,9 @@ def waiting(what: str) -> Iterator[Callable[[], None]]:
         late.cancel()
 
 
-def printable(text: str) -> str:
-    """``text`` as it is, but a space for each character that a terminal obeys or does not show; new lines stay."""
-    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
-
-
-def say(line: str) -> None:
-    """Print a line that may quote a file of unknown origin."""
-    print(printable(line))
+def say(line: str, file: TextIO | None = None) -> None:
+    """Print a line that may quote a file of unknown origin; ``file``: None is standard output."""
+    print(printable(line), file=file)
 
 
 class ProgressLines:

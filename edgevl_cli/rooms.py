@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgevl_cli.console import Json, answer, progress
+from edgevl_cli.console import Json, answer, progress, say
 from edgevl_cli.grouped import NEEDED
 from edgevl_cli.topics import Depth, MaxSkew, Rgb, checked_skew
 from edgevl_core.base.errors import UserError
@@ -110,7 +110,7 @@ def _show(drive: "Drive", out: Path) -> None:
         table.add_row(str(room.id), room.label, *cells)
     plain_console().print(table)
     for note in drive.notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
     print(f"look at {out / PICTURE}; masks, polygons and goals for nav2: {out / EXPORT}")
 
 

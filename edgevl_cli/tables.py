@@ -10,7 +10,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from edgevl_cli.console import printable, say, size
+from edgevl_cli.console import say, size
+from edgevl_core.base.errors import printable
 
 if TYPE_CHECKING:
     from edgevl_core.bundle.manifest import Manifest, Modality

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from edgevl_cli.ablation import SEEDS, check_together, parse_numbers, show_ablation
-from edgevl_cli.console import Json, answer, output_file, progress, waiting
+from edgevl_cli.console import Json, answer, output_file, progress, say, waiting
 from edgevl_cli.grouped import LEARNING, NEEDED, RUN
 from edgevl_cli.resumable import resumable
 from edgevl_cli.topics import Depth, MaxSkew, Rgb, as_settings, checked_skew
@@ -140,7 +140,7 @@ def adapt(  # over 50 lines by its options, each of which typer wants as an argu
         from edgevl_train.plan import plan
 
         planned = plan(bags, teacher, labels, out, resolved, resume=resume)
-        answer({"plan": planned.splitlines()}, json, lambda: print(planned))
+        answer({"plan": planned.splitlines()}, json, lambda: say(planned))
         return
     if ablate:
         chosen = parse_numbers("--seeds", SEEDS if seeds is None else seeds)
@@ -231,7 +231,7 @@ def evaluate(  # over 50 lines, as adapt
     total = sum(expected_pairs(bag, PairSettings(rgb, depth)) for bag in bags)
     for bag in bags:
         for doubt in bag_doubts(bag, rgb, depth):
-            print(f"warning: {bag}: {doubt}", file=sys.stderr)
+            say(f"warning: {bag}: {doubt}", sys.stderr)
     fabric = launched()
     first, processes = (True, 1) if fabric is None else (fabric.is_global_zero, fabric.world_size)
     with progress("evaluating") as on_progress:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from edgevl_core.base.atomic import atomic_write
-from edgevl_core.base.errors import LONGEST, UserError, one_line
+from edgevl_core.base.errors import LONGEST, UserError, one_line, printable
 
 WRITE_EVERY_S = 0.5
 LINE_EVERY_S = 5.0
@@ -98,7 +98,8 @@ class RunProgress:
             self._write()
 
     def say(self, line: str) -> None:
-        """Print a line that stays, above the bar."""
+        """Print a line that stays, above the bar; it may quote a file of unknown origin."""
+        line = printable(line)
         if self._bar is not None:
             self._bar.console.print(line, highlight=False, markup=False)
         else:

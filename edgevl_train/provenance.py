@@ -5,34 +5,56 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.manifest import MANIFEST_FILE, BagRecord, Provenance, read_manifest
-from edgevl_train.recipe import Recipe
-from edgevl_train.run_directory import INPUTS_FILE, read_inputs, software_versions
+from edgevl_train.recipe import Recipe, load_recipe
+from edgevl_train.run_directory import INPUTS_FILE, RECIPE_FILE, read_inputs, software_versions
 
 
-def learned_before(recipe: Recipe) -> tuple[BagRecord, ...]:
+def learned_before(recipe: Recipe, known: frozenset[Path] = frozenset()) -> tuple[BagRecord, ...]:
     """Bags of the run that a recipe starts from, of those it merges, and of students in the teacher's place.
 
+    Args:
+        known: runs that led here, none of which is asked twice.
+
     Raises:
-        UserError: a manifest or inputs.json among them is damaged.
+        UserError: a manifest, recipe or inputs.json among them is damaged.
     """
     student = recipe.student
     start = [student.start_from] if student.start_from is not None else []
-    return _once(record for path in (*start, *student.merge, *recipe.teacher.students) for record in bags_of(path))
+    origins = (*start, *student.merge, *recipe.teacher.students)
+    return _once(record for path in origins for record in bags_of(path, known))
 
 
-def bags_of(path: Path) -> tuple[BagRecord, ...]:
-    """All that the student of a run or bundle has learned from, as its bundle says; of a run without one, its own bags.
+def bags_of(path: Path, known: frozenset[Path] = frozenset()) -> tuple[BagRecord, ...]:
+    """What the student of a run or bundle has learned from: as its bundle and inputs say, and those it goes back to.
+
+    Where those are not on this machine, and no bundle names their bags, they are not known.
+
+    Args:
+        known: runs that led here.
 
     Raises:
-        UserError: the manifest or inputs.json is damaged.
+        UserError: the manifest, recipe or inputs.json is damaged.
     """
+    if path.resolve() in known:
+        return ()
+    told: list[BagRecord] = []
     for bundle in (path, path / "bundle"):
         if (bundle / MANIFEST_FILE).is_file():
-            return read_manifest(bundle).provenance.bags
-    if not (path / INPUTS_FILE).is_file():
-        return ()
-    return tuple(BagRecord(name=Path(name).name, sha256=sha256) for name, sha256 in read_inputs(path).get("bags", ()))
+            told += read_manifest(bundle).provenance.bags
+    if (path / INPUTS_FILE).is_file():
+        told += _own_bags(path)
+    if (path / RECIPE_FILE).is_file():
+        told += learned_before(load_recipe(path / RECIPE_FILE), known | {path.resolve()})
+    return _once(told)
+
+
+def _own_bags(run: Path) -> list[BagRecord]:
+    try:
+        return [BagRecord(name=Path(name).name, sha256=sha256) for name, sha256 in read_inputs(run).get("bags", ())]
+    except (TypeError, ValueError) as error:  # of pydantic as well
+        raise UserError(f"{run / INPUTS_FILE}: its bags are no list of names and hashes: copy the run again") from error
 
 
 def provenance(recipe: Recipe, bags: Sequence[Mapping[str, Any]], before: Sequence[BagRecord]) -> Provenance:

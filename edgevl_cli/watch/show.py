@@ -15,7 +15,7 @@ from rich.text import Text
 from edgevl_cli.console import to_json
 from edgevl_cli.watch.rows import Row, nothing_heard, rows, troubles
 from edgevl_cli.watch.screen import screen
-from edgevl_core.base.errors import UserError
+from edgevl_core.base.errors import UserError, printable
 from edgevl_core.watch.heard import SILENT_S
 from edgevl_core.watch.seen import Seen, as_json
 
@@ -128,4 +128,4 @@ def _line(row: Row) -> str:
 
 def _printable(text: str) -> str:
     """What a message of anybody says, without what would steer a terminal."""
-    return "".join(each if each.isprintable() else "?" for each in text)
+    return printable(text, "?").replace("\n", "?")

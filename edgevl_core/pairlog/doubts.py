@@ -41,18 +41,23 @@ def picture_doubts(reader: BagReader, streams: Streams) -> list[str]:
 
 
 def _registration_doubt(reader: BagReader, streams: Streams) -> Iterator[str]:
-    """Where no camera_info tells, as in bags that pair_logger did not write, sizes and frames of the images do."""
+    """Where no camera_info tells, as in bags that pair_logger did not write, sizes and frames of the images do.
+
+    Imported collections have no camera_info at all: there depth of RGB's frame and aspect ratio is well.
+    """
     calibration = read_calibration(reader, streams)
-    if calibration.found.status is Status.UNKNOWN:
+    sure = calibration.found.status is not Status.UNKNOWN
+    if not sure:
         rgb = _size_and_frame(_sample(reader, streams.rgb), decode_rgb)
         depth = _size_and_frame(_sample(reader, streams.depth), decode_depth)
-        if rgb and depth:
+        alike = rgb and depth and rgb[2] == depth[2] and rgb[0] * depth[1] == rgb[1] * depth[0]
+        if rgb and depth and not (alike and streams.camera_info is None):
             calibration.finder.images(rgb=rgb, depth=depth)
     found = bag_registration(calibration, log_facts(reader).get("registered", ""))
     if found.status is Status.NO:
         yield (
-            f"{streams.depth}: depth is not registered to RGB ({found.reason}): let the driver align depth, or record "
-            "camera_info of both cameras (docs/robots.md)"
+            f"{streams.depth}: depth {'is' if sure else 'may'} not{'' if sure else ' be'} registered to RGB "
+            f"({found.reason}): let the driver align depth, or record camera_info of both cameras (docs/robots.md)"
         )
 
 

@@ -38,8 +38,8 @@ class Predictor:
         bank: the label set in use.
         temperature, unknown_threshold: as in the manifest; a model without calibration has 1 and 0.
         adapted_to: pairs of the last training by the teacher's answer; None where that is not known.
-        trained_on: hashes of the bags that it was trained on, see :func:`edgevl_train.data.cache.hash_bag`; what the
-            students that it began with had learned from is not among them.
+        trained_on: hashes of the bags that it, or a student that it goes back to, was trained on, see
+            :func:`edgevl_train.data.cache.hash_bag`.
         max_skew_s: tolerance of the pairs that it was trained on; None where that is not known.
         note: what a reader of the figures must know, one sentence; "" where there is nothing.
         view: how its teacher saw the images that it taught it with; a teacher to compare with sees the same.

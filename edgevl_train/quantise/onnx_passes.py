@@ -64,7 +64,7 @@ def by_tensorrts_rules(model: onnx.ModelProto) -> None:
         elif stored is None:
             zero = np.zeros(tuple(constants[node.input[2]].dims), np.int8)
             constants[node.input[2]].CopyFrom(numpy_helper.from_array(zero, node.input[2]))
-        changed |= {node.input[0], node.output[0]}
+        changed |= {node.output[0]} if node.op_type == "QuantizeLinear" else {node.input[0], node.input[-1]}
     _, scale, zero_point = source.input
     offset = numpy_helper.from_array(np.array(_OFFSET, np.float32), "pixel_offset")
     graph.initializer.append(offset)

@@ -9,7 +9,10 @@ import pytest
 from edgevl_core.base.errors import UserError
 from edgevl_core.bundle.vocabulary import check_words
 from edgevl_core.pairlog.reader import BagReader
+from edgevl_core.pairlog.types import IMAGE, image_msg, serialize
+from edgevl_core.pairlog.writer import BagWriter
 from tests.cli.command import edgevl
+from tests.core.bags import DEPTH_TOPIC, RGB_TOPIC, depth_image, rgb_image
 from tests.core.tiny import reseal, write_colour_bundle
 
 pytestmark = pytest.mark.unit
@@ -43,6 +46,20 @@ def test_names_of_topics(tmp_path: Path) -> None:
     assert "lost: bag_0.db3" in shown("log", "recover", bag, "--out", tmp_path / "saved")
     with BagReader(tmp_path / "saved") as reader:
         assert list(reader.topics) == ["/a ]0;title [2J [31mred"]
+
+
+def test_frames_of_a_bag_that_is_judged(tmp_path: Path) -> None:
+    write_colour_bundle(tmp_path / "bundle")
+    with BagWriter(tmp_path / "bag") as bag:
+        for topic, frame, pixels, encoding in (
+            (RGB_TOPIC, f"camera{ESCAPES}", rgb_image(0), "rgb8"),
+            (DEPTH_TOPIC, "depth", depth_image(0), "16UC1"),
+        ):
+            bag.add_topic(topic, IMAGE)
+            bag.write(topic, serialize(image_msg(pixels, encoding, 5, frame)), 5)
+    done = edgevl("evaluate", tmp_path / "bundle", tmp_path / "bag")
+    assert "depth may not be registered to RGB" in done.stderr
+    assert all(line.isprintable() for line in (done.stdout + done.stderr).split("\n"))
 
 
 def test_what_a_bundle_says_of_itself(tmp_path: Path) -> None:

@@ -259,7 +259,8 @@ def test_whoever_adapts_is_told_of_a_bag_whose_depth_is_not_registered(tmp_path:
         return [doubt for doubt in bag_doubts(write_bag(tmp_path / name, infos)) if "registered" in doubt]
 
     (doubt,) = said("without", {INFO_TOPIC: info(32, 24, 40.0)})
-    assert doubt.startswith(f"{DEPTH_TOPIC}: depth is not registered to RGB (sizes differ (RGB 32x24, depth 16x12)): ")
+    why = "sizes differ (RGB 32x24, depth 16x12)"
+    assert doubt.startswith(f"{DEPTH_TOPIC}: depth may not be registered to RGB ({why}): ")
     assert "record camera_info of both cameras" in doubt
     assert not said("with", {INFO_TOPIC: info(32, 24, 40.0), DEPTH_INFO_TOPIC: info(16, 12, 10.0)})
 

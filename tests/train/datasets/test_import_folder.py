@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edgevl_core.base.errors import UserError
+from edgevl_core.pairlog.doubts import bag_doubts
 from edgevl_core.pairlog.pairs import RgbdPair, read_pairs
 from edgevl_core.pairlog.reader import BagReader
 from edgevl_core.pairlog.types import deserialize
@@ -55,6 +56,7 @@ def test_rgb_is_kept_byte_for_byte_and_depth_is_raw(tmp_path: Path) -> None:
         1_700_000_001_000_000_000,
     ]
     np.testing.assert_allclose(found[2].depth_m, 3.0)
+    assert not bag_doubts(tmp_path / "bag")  # depth of half the size in the same view is as collections have it
 
 
 @pytest.mark.unit

@@ -49,6 +49,10 @@ def test_the_s8_file_keeps_to_tensorrts_rules_and_to_the_cpus_answers(
     pixels = pixels_of(32, seed=1, size_px=SIZE_PX).numpy()
     assert cosine(Engine(file)(pixels), on_cpu(pixels)).min() >= 0.995
     inspect_onnx(file)  # a bundle may hold it
+    onnx.shape_inference.infer_shapes(
+        onnx.load(file), check_type=True, strict_mode=True
+    )  # as other tool chains read it
+    assert ("GlobalAveragePool" in {node.op_type for node in graph.node}) == (name == "resnet10t")
 
 
 def test_the_how_to_makes_a_file_of_float_pixels_for_other_tool_chains(tmp_path: Path) -> None:
