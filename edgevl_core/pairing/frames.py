@@ -4,7 +4,8 @@ A frame is complete the moment its second image comes (PairMatcher's ``eager``):
 wait for the next frame to be sure that no closer partner comes.
 
 When one stream has been silent for ``fallback_after_s`` while the other goes on, the other's images are
-frames of their own. When both come and their stamps have not fitted for so long, RGB's are, until they fit again.
+frames of their own. When both come without a pair for so long, RGB's are. The matcher goes on meanwhile, and its
+first pair ends this: so what makes no pair, as depth that always comes too late, cannot stop RGB's frames.
 """
 
 from collections import Counter
@@ -20,7 +21,7 @@ MAX_WAITING = 10
 HORIZON_S = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each equals itself only: their bytes are not to be compared
 class Received:
     """One serialised image and when it came (monotonic clock)."""
 
@@ -79,6 +80,7 @@ class FrameSource:
         self._fallback_after_s = fallback_after_s
         self._alone_since_s: list[float | None] = [None, None]
         self._unpaired_since_s: float | None = None
+        self._answered: set[Received] = set()  # RGB that was a frame of its own, and is with the matcher still
 
     @property
     def frames(self) -> int:
@@ -93,7 +95,8 @@ class FrameSource:
     @property
     def waiting(self) -> int:
         """Images that wait for their partner."""
-        return self._matcher.pending
+        # Another thread may read while an image leaves the one and is in the other still.
+        return max(0, self._matcher.pending - len(self._answered))
 
     def push(self, stream: int, image: Received) -> list[Frame]:
         """Add an image of stream RGB or DEPTH; the frames that are complete now.
@@ -105,14 +108,20 @@ class FrameSource:
         if self._is_alone(stream, image.received_s):
             self._begin_anew()
             return self._alone(stream, image)
-        never_fits = self._never_fits(stream, image)
+        gives_no_pairs = self._gives_no_pairs(image.received_s)
+        in_reach = self.unpaired.in_reach(stream, image.stamp_ns, HORIZON_S)
         self.unpaired.add(stream, image.stamp_ns)
-        if not never_fits:
-            return self._frames_of(self._matcher.push(stream, image.stamp_ns, image))
-        if stream == RGB:
-            return self._alone(stream, image)
-        self.counts[f"{NAMES[stream]}_{UNMATCHED}"] += 1
-        return self._frames_of(self._matcher.flush())
+        if gives_no_pairs and not in_reach:  # stamps of two clocks: the matcher would take them for jumps
+            if stream == RGB:
+                return self._alone(stream, image)
+            self.counts[f"{NAMES[stream]}_{UNMATCHED}"] += 1
+            return self._frames_of(self._matcher.flush())
+        events = self._matcher.push(stream, image.stamp_ns, image)
+        if gives_no_pairs and stream == RGB and not any(isinstance(e, Pair) and e.a is image for e in events):
+            self._answered.add(image)
+            self.counts["rgb_alone"] += 1
+            return [*self._frames_of(events), Frame(image, None)]
+        return self._frames_of(events)
 
     def _alone(self, stream: int, image: Received) -> list[Frame]:
         frames = self._frames_of(self._matcher.flush())
@@ -124,9 +133,15 @@ class FrameSource:
         frames = []
         for event in events:
             if isinstance(event, Pair):
-                self.counts["pairs"] += 1
                 self._begin_anew()
+                if event.a in self._answered:
+                    self._answered.remove(event.a)
+                    self.counts[f"{NAMES[DEPTH]}_{UNMATCHED}"] += 1
+                    continue
+                self.counts["pairs"] += 1
                 frames.append(Frame(event.a, event.b))
+            elif event.item in self._answered:
+                self._answered.remove(event.item)
             else:
                 self.counts[f"{NAMES[event.stream]}_{event.reason}"] += 1
         return frames
@@ -142,14 +157,8 @@ class FrameSource:
         self.unpaired.clear()
         self._unpaired_since_s = None
 
-    def _never_fits(self, stream: int, image: Received) -> bool:
-        """Whether both streams have come for long without a pair, and this image would make none either."""
+    def _gives_no_pairs(self, now_s: float) -> bool:
+        """Whether both streams have come for long without a pair."""
         if self._unpaired_since_s is None:
-            self._unpaired_since_s = image.received_s
-        if not self.unpaired.is_long() or image.received_s - self._unpaired_since_s <= self._fallback_after_s:
-            return False
-        # Only what the matcher would still have at hand: an older stamp that fits makes no pair.
-        if self.unpaired.fits(stream, image.stamp_ns, MAX_WAITING, HORIZON_S):
-            self._begin_anew()
-            return False
-        return True
+            self._unpaired_since_s = now_s
+        return self.unpaired.is_long() and now_s - self._unpaired_since_s > self._fallback_after_s

@@ -2,7 +2,8 @@
 
 from collections import deque
 
-RECENT = 50
+RECENT = 200
+"""Stamps of each that are kept: more than a second of a fast camera."""
 FEW = 5
 """So many images of each without a pair may be chance, or a slow camera."""
 
@@ -16,7 +17,6 @@ class Unpaired:
 
     def __init__(self, max_skew_s: float) -> None:
         self.max_skew_s = max_skew_s
-        self._max_skew_ns = round(max_skew_s * 1e9)
         self._first_ns: list[int | None] = [None, None]
         self._latest: tuple[deque[int], deque[int]] = (deque(maxlen=RECENT), deque(maxlen=RECENT))
 
@@ -47,8 +47,7 @@ class Unpaired:
             for begin, stamps in zip(first, latest)
         )
 
-    def fits(self, stream: int, stamp_ns: int, count: int, within_s: float) -> bool:
-        """Whether an image would make a pair with one of the other stream's last ``count``, as late as ``within_s``."""
-        others = self.latest()[1 - stream][-count:]
-        near = any(abs(other - stamp_ns) <= self._max_skew_ns for other in others)
-        return near and abs(others[-1] - stamp_ns) <= within_s * 1e9
+    def in_reach(self, stream: int, stamp_ns: int, within_s: float) -> bool:
+        """Whether the stamp of an image of ``stream`` lies within so many seconds of the other stream's latest."""
+        others = self._latest[1 - stream]
+        return bool(others) and abs(others[-1] - stamp_ns) <= within_s * 1e9

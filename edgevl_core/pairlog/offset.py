@@ -12,6 +12,8 @@ ONE_CLOCK_S = 1.0
 """Stamps further apart than this are no delay within a camera."""
 _STEADY_S = 0.005  # a delay that varies by no more is called constant
 _MARGIN = 1.2
+_LATE_S = 5.0
+"""Live images may be sent so late. By their stamps they are not told from those of another clock."""
 _LIVE_S = 2.0
 """Live streams without a pair for so long are a problem."""
 
@@ -24,14 +26,22 @@ def unpaired_problem(unpaired: Unpaired) -> str:
     if not rgb or not depth:  # a pair was made just now
         return ""
     behind_s = (rgb[-1] - depth[-1]) / 1e9
-    if abs(behind_s) > ONE_CLOCK_S:  # among the stamps of some seconds the nearest would tell nothing
+    late, other = ("depth", "RGB") if behind_s > 0 else ("RGB", "depth")
+    comes = f"{late} comes {abs(behind_s):.1f} s after {other}"
+    # Only where depth's stamps reach: the newest RGB has no partner yet when depth comes late.
+    begin, end = min(depth), max(depth)
+    within = [stamp for stamp in rgb if begin <= stamp <= end]
+    if abs(behind_s) > _LATE_S:  # among the stamps of some seconds the nearest would tell nothing
         rgb, depth = rgb[-1:], depth[-1:]
-    elif np.percentile(np.abs(_nearest_s(rgb, depth)), 50) <= unpaired.max_skew_s:
-        late, other = ("depth", "RGB") if behind_s > 0 else ("RGB", "depth")
+    elif abs(behind_s) > ONE_CLOCK_S or not within:
         return (
-            f"no pairs: the stamps of RGB and depth fit, but {late} comes {abs(behind_s):.1f} s after {other}: "
-            "let its driver send it sooner"
+            f"no pairs: {comes} by its stamps: let its driver send it sooner, or, where the two streams use different "
+            "clocks, stamp both by one clock"
         )
+    elif np.percentile(np.abs(_nearest_s(within, depth)), 50) <= unpaired.max_skew_s:
+        return f"no pairs: the stamps of RGB and depth fit, but {comes}: let its driver send it sooner"
+    else:
+        rgb = within
     advice = offset_advice(rgb, depth, option="set max_skew_s to ")
     return f"no pairs: no RGB and depth images within max_skew_s = {unpaired.max_skew_s:g} s of each other: {advice}"
 

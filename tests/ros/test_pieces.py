@@ -164,10 +164,13 @@ def test_streams_whose_stamps_never_fit_are_answered_from_rgb_and_pair_as_soon_a
         sent += 2
     problem = unpaired_problem(source.unpaired)
     way = "later" if offset_ms > 0 else "earlier"
-    near = f"always 30.0 ms {way}: set max_skew_s to 0.04"
-    said = near if abs(offset_ms) == 30 else f"{abs(offset_ms) / 1e3:.1f} s {way}"
-    assert "no RGB and depth images within max_skew_s = 0.02 s of each other" in problem
-    assert said in problem
+    apart = "no RGB and depth images within max_skew_s = 0.02 s of each other: depth is"
+    said = {
+        30: f"{apart} always 30.0 ms {way}: set max_skew_s to 0.04",
+        5_000: "RGB comes 5.0 s after depth" if offset_ms > 0 else "depth comes 5.0 s after RGB",
+        1_000_000_000: f"{apart} 1000000.0 s {way} by its stamps: the two streams use different clocks",
+    }
+    assert said[abs(offset_ms)] in problem
     frames = []
     for k in range(100, 110):  # the driver is set right
         frames += source.push(RGB, Received(100 * k * MS, b"", 0.1 * k))

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgevl_core.pairing.unpaired import Unpaired
 from edgevl_core.pairlog.info import log_info
-from edgevl_core.pairlog.offset import offset_advice
+from edgevl_core.pairlog.offset import offset_advice, unpaired_problem
 from edgevl_core.pairlog.pairs import read_pairs
 from tests.core.bags import write_bag
 
@@ -42,6 +43,46 @@ def test_a_changing_delay_and_no_images() -> None:
     assert offset_advice(RGB, depth).startswith("the nearest depth image is 2")
     assert offset_advice(RGB, []) == offset_advice([], RGB) == ""
     assert offset_advice(RGB[:1], [RGB[0] + 30 * MS]) == "depth is always 30.0 ms later: --max-skew-s 0.04"
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "late_s", "offset_s", "said"),
+    [
+        (
+            30,
+            0.9,
+            0.0,
+            "the stamps of RGB and depth fit, but depth comes 0.9 s after RGB: let its driver send it sooner",
+        ),
+        (
+            60,
+            0.5,
+            0.0,
+            "the stamps of RGB and depth fit, but depth comes 0.5 s after RGB: let its driver send it sooner",
+        ),
+        (
+            60,
+            -0.9,
+            0.0,
+            "the stamps of RGB and depth fit, but RGB comes 0.9 s after depth: let its driver send it sooner",
+        ),
+        (10, 0.5, 0.03, "depth is always 30.0 ms later: set max_skew_s to 0.04"),
+        (10, 1.5, 0.0, "depth comes 1.5 s after RGB by its stamps: let its driver send it sooner, or"),
+        (30, -4.5, 0.0, "RGB comes 4.5 s after depth by its stamps: let its driver send it sooner, or"),
+        (10, 60.0, 0.0, "depth is 60.0 s earlier by its stamps: the two streams use different clocks"),
+    ],
+)
+def test_live_images_that_come_late_are_no_reason_for_a_tolerance(
+    rate_hz: float, late_s: float, offset_s: float, said: str
+) -> None:
+    unpaired = Unpaired(0.02)
+    for k in range(10 * int(rate_hz)):
+        stamp_ns = RGB[0] + round(k / rate_hz * 1e9)
+        unpaired.add(0, stamp_ns + round(offset_s * -1e9))
+        unpaired.add(1, stamp_ns - round(late_s * rate_hz) * round(1e9 / rate_hz))
+    problem = unpaired_problem(unpaired)
+    assert said in problem
+    assert ("max_skew_s to" in problem) == (offset_s > 0)
 
 
 def test_the_tolerance_that_is_named_pairs_the_bag(tmp_path: Path) -> None:
