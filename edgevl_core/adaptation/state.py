@@ -15,6 +15,9 @@ from edgevl_core.base.errors import UserError
 
 FILE = "manager.json"
 MAX_HISTORY = 20
+# A bundle that ends the classifier (no memory, a crash of the GPU) would be handed to each of its next lives. Three
+# times: a developer or a robot that starts again a few times loses nothing.
+MAX_RESUMED, RESUMED_WITHIN_S = 3, 600.0
 
 History = tuple[BundleRef, ...]
 
@@ -52,6 +55,7 @@ class AdaptationState(BaseModel):
         job: the one that runs, or whose end has not been dealt with yet.
         history: bundles that the classifier has had, newest last: the last is the one that it should have.
         life: None: it was never heard of.
+        resumed_s: when a classifier that had begun anew was last handed a bundle, seconds since 1970, newest last.
         started_s: when the last adaptation was started, seconds since 1970; 0: never.
         pairs: new ones since then.
     """
@@ -59,6 +63,7 @@ class AdaptationState(BaseModel):
     job: Job | None = None
     history: History = ()
     life: Life | None = None
+    resumed_s: tuple[float, ...] = ()
     started_s: float = 0.0
     pairs: PairCount = PairCount()
 
@@ -115,22 +120,29 @@ class Heard(NamedTuple):
     Attributes:
         life, history: to be remembered, once ``resume`` is dealt with.
         resume: the bundle that the classifier should have instead; None: it has the right one.
+        given_up: why the bundle in use last is not handed over, and no longer in use; "": that is not so.
     """
 
     life: Life
     history: History
     resume: BundleRef | None = None
+    given_up: str = ""
 
 
-def heard(memory: AdaptationState, publishers: Sequence[str], bundle: BundleRef | None) -> Heard | None:
+def heard(memory: AdaptationState, publishers: Sequence[str], bundle: BundleRef | None, now_s: float) -> Heard | None:
     """What follows from the bundle that the classifier has now; None: nothing, it is as it was.
 
     One that a person loads while the classifier lives is a choice, and so is a parameter ``bundle`` other than before.
-    A classifier that begins anew as it began before has only forgotten what was put in use since.
+    A classifier that begins anew as it began before has only forgotten what was put in use since,
+    and what it has been handed for that too often in a short time is given up: the bundle may be what ends it.
+
+    What it has when it is heard of first in a life counts as its parameter. Where a person loads a bundle before that,
+    the parameter is not known: a later life that begins with it looks like a person's choice, and is left as it is.
 
     Args:
         publishers: of the classifier's label set.
         bundle: None: it has none.
+        now_s: seconds since 1970.
     """
     known, history, bundle_id = memory.life, memory.history, bundle.id if bundle is not None else ""
     if known is not None and {*publishers} <= {*known.publishers}:
@@ -146,7 +158,17 @@ def heard(memory: AdaptationState, publishers: Sequence[str], bundle: BundleRef 
     as_before = bundle_id in {entry.id for entry in history} if began_with is None else bundle_id == began_with
     if bundle_id and not as_before:
         return Heard(life, after_load(history, None, bundle))
+    # Without its sign: the clock of a robot that has none of its own may be set back when it starts.
+    if sum(abs(now_s - at_s) < RESUMED_WITHIN_S for at_s in memory.resumed_s) >= MAX_RESUMED:
+        often = f"was handed to the classifier {MAX_RESUMED} times in {RESUMED_WITHIN_S / 60:g} minutes"
+        why = f"{history[-1].path} {often}, which began anew each time, and is given up: ~/rollback loads it again"
+        return Heard(life, after_load(history, None, bundle), given_up=why)
     return Heard(life, history, resume=history[-1])
+
+
+def after_resume(resumed_s: Sequence[float], now_s: float) -> tuple[float, ...]:
+    """``resumed_s`` once a bundle has been handed over ``now_s``, as many as count."""
+    return (*resumed_s, now_s)[-MAX_RESUMED:]
 
 
 def after_rollback(history: Sequence[BundleRef], target: BundleRef) -> History:

@@ -84,7 +84,7 @@ class RobotState:
         if not self._told or not (publishers := self._publishers()):
             return None
         self._told = False
-        return heard(memory, publishers, self.bundle())
+        return heard(memory, publishers, self.bundle(), time.time())
 
     def loaded(self, bundle_id: str) -> None:
         """The classifier has answered that it has this bundle: what it said of another before needs no answer."""

@@ -19,7 +19,7 @@ from std_srvs.srv import Trigger
 from edgevl_core.adaptation.acceptance import outdated
 from edgevl_core.adaptation.adaptation import Adaptation
 from edgevl_core.adaptation.records import BundleRef, Plan, Progress, log_file
-from edgevl_core.adaptation.state import Life, after_load, after_rollback, previous
+from edgevl_core.adaptation.state import Life, after_load, after_resume, after_rollback, previous
 from edgevl_core.adaptation.triggers import due
 from edgevl_core.base.errors import UserError
 from edgevl_ros.adaptation.bundle_loader import BundleLoader, Outcome
@@ -133,7 +133,8 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
 
         def rolled_back(outcome: Outcome) -> None:
             if outcome.state == "loaded":  # at once: its label set, which may have come, is judged by the history
-                self._in_use(target, f"rolled back to {target.path}", history=after_rollback(history, target))
+                self._now.bundle_path, self._now.bundle_id = target.path, target.id
+                self._say(f"rolled back to {target.path}" + self._remember(history=after_rollback(history, target)))
             answer.set_result(outcome)
 
         self._hand_over(self._loader, target, rolled_back)
@@ -201,31 +202,30 @@ class AdaptationManager(ManagedNode[AdaptationParameters]):
 
     def _resume(self) -> bool:
         """Hand a classifier that has begun anew what it should have; whether that is under way."""
-        if (client := self._loader) is None or not client.service_is_ready():
-            return False
-        if (found := self._robot_state.news(self._adaptation.memory)) is None:
+        client, memory = self._loader, self._adaptation.memory
+        if client is None or not client.service_is_ready() or (found := self._robot_state.news(memory)) is None:
             return False
         if found.resume is None:
-            self._not_resumed = ""
             self._remember(life=found.life, history=found.history)
+            self._tell_not_resumed(found.given_up)
             return False
+        self._remember(resumed_s=after_resume(memory.resumed_s, time.time()))  # first: it may end this machine, too
         self._hand_over(client, found.resume, partial(self._resumed, found.resume, found.life))
         return True
 
     def _resumed(self, bundle: BundleRef, life: Life, outcome: Outcome) -> None:
         if outcome.state in ("absent", "abandoned"):
             return  # the classifier or this node has ended: its next life is heard of in the same way
-        if outcome.state == "loaded":
-            self._in_use(bundle, f"{bundle.path}, which was in use last, is in use again", life=life)
+        self._remember(life=life)
+        if outcome.state == "loaded":  # not in ~/status, which tells how the last adaptation ended
+            self.get_logger().info(f"{bundle.path}, which was in use last, is in use again")
         else:
-            self._remember(life=life)
-            self._not_resumed = f"{bundle.path}, which was in use last, is not taken up again: {outcome.message}"
-            self.get_logger().warning(self._not_resumed)
+            self._tell_not_resumed(f"{bundle.path}, which was in use last, is not taken up again: {outcome.message}")
 
-    def _in_use(self, bundle: BundleRef, message: str, **changes: object) -> None:
-        """An earlier bundle is in the classifier again; ``changes`` of what is remembered."""
-        self._now.bundle_path, self._now.bundle_id = bundle.path, bundle.id
-        self._say(message + self._remember(**changes))
+    def _tell_not_resumed(self, why: str) -> None:
+        self._not_resumed = why
+        if why:
+            self.get_logger().warning(why)
 
     def _hand_over(self, client: "Client[Any, Any]", bundle: BundleRef, then: Callable[[Outcome], None]) -> None:
         def done(outcome: Outcome) -> None:
