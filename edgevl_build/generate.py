@@ -103,7 +103,24 @@ def generate(source_root: Path, output: Path) -> list[str]:
 
     dispatch = c_dir / "dispatch.cpp"
     dispatch.write_text(dispatch_source(names))
-    return [str(path) for path in [*files, dispatch] if str(path).endswith((".c", ".cpp"))]
+    return [*together([Path(file) for file in files], output), str(dispatch)]
+
+
+def together(files: list[Path], output: Path) -> list[str]:
+    """The sources to compile, those of one kind in one file: to read their headers takes twice as long as the rest.
+
+    Descriptions have names in common, so they stay apart.
+    """
+    sources, kinds = [], dict[Path, list[Path]]()
+    for file in files:
+        if "__description" in file.name:
+            sources.append(file)
+        elif file.suffix in (".c", ".cpp"):
+            part, kind = file.relative_to(output).parts[0], file.name.split("__")[-1]
+            kinds.setdefault(output / (f"{part}.c" if part == "python" else f"{part}_{kind}"), []).append(file)
+    for path, members in kinds.items():
+        path.write_text("".join(f'#include "{member}"\n' for member in members))
+    return [str(path) for path in (*sources, *kinds) if path.suffix in (".c", ".cpp")]
 
 
 def build_settings(sources: list[str], output: Path) -> dict[str, object]:

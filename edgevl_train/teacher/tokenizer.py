@@ -7,6 +7,7 @@ end token kept, padded. The same is done here with the `tokenizers` library, whi
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -218,7 +219,13 @@ def _start_and_end(backend: Any, stated: dict[str, Any]) -> None:
 def _clips_own(config: TeacherConfig) -> Callable[[list[str]], Tensor]:
     text = config.model_cfg["text_cfg"]
     length = text.get("context_length", DEFAULT_CONTEXT_LENGTH)
-    return open_clip.SimpleTokenizer(context_length=length, **text.get("tokenizer_kwargs", {}))
+    return _simple(length, tuple(text.get("tokenizer_kwargs", {}).items()))
+
+
+@cache
+def _simple(length: int, options: tuple[tuple[str, Any], ...]) -> Callable[[list[str]], Tensor]:
+    """Made once a process: it reads a vocabulary of 49,000 words, which takes most of a second."""
+    return open_clip.SimpleTokenizer(context_length=length, **dict(options))
 
 
 def _downloaded(name: str, file: str) -> Path | None:

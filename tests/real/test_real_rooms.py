@@ -1,15 +1,10 @@
 """Real rooms in small: photos make a teacher, 200 real pairs a student, and rooms that it has not seen judge it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import real_rooms as benchmark
-
-from tests.paths import ROOT
 
 pytestmark = [pytest.mark.real, pytest.mark.train]
 ROWS = {"supervised head", "majority class", "teacher", "float", "PTQ int8", "PTQ, sums kept", "int8"}
@@ -23,11 +18,8 @@ def real_rooms(real_data: Path) -> Path:
 
 
 def test_a_student_of_real_rooms_beats_the_commonest_room(real_rooms: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "benchmarks/real_rooms.py", "--quick", "--work", str(tmp_path), "--json"]
-    environment = {**os.environ, "EDGEVL_REAL_DATA": str(real_rooms), "PYTHONPATH": str(ROOT)}
-    command.append(str(tmp_path / "found.json"))
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    command = ["--quick", "--work", str(tmp_path), "--json", str(tmp_path / "found.json")]
+    assert benchmark.main(command) == 0
     found = json.loads((tmp_path / "found.json").read_text())
     by = found["rows"]["by"]
     assert set(by) == ROWS
