@@ -27,12 +27,15 @@ settings.register_profile("edgevl", deadline=None)
 settings.load_profile("edgevl")
 
 
-TRAINING = Path(__file__).parent / "train"
+TESTS = Path(__file__).parent
+TRAINING = TESTS / "train"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What trains takes longest, so it comes first."""
-    items.sort(key=lambda item: TRAINING not in item.path.parents)
+    """What takes long comes first: training, which computes, and beside it nodes, which wait; small things last."""
+    areas = ["train", "ros", "real"]
+    place = {item: item.path.relative_to(TESTS).parts[0] for item in items}
+    items.sort(key=lambda item: areas.index(place[item]) if place[item] in areas else len(areas))
 
 
 def pytest_collection_finish() -> None:
