@@ -112,7 +112,7 @@ test-jazzy:
 # messages, quality of service and transforms, and a bag recorded and played.
 TELLS_ROS_APART = messages nodes classify record_and_play transforms
 test-nodes:
-	@$(MAKE) --no-print-directory test-ros $(JAZZY) \
+	@$(MAKE) --no-print-directory test-ros $(JAZZY) WORKERS=3 \
 	NODE_TESTS="$(foreach name,$(TELLS_ROS_APART),$(wildcard tests/ros/test_$(name).py tests/package/test_$(name).py))"
 
 # Source archive, wheel, and each extra in a clean environment: make extras ARGS="robot openvino" for some of them.
@@ -141,7 +141,7 @@ else
 # Against the wheels of .venv, from nothing: a module deleted since the last build would still be installed. colcon has a
 # .venv of its own, because its pytest plug-ins would join the tests. Then the nodes that were built are tested.
 COLCON_VENV = .venv-colcon
-COLCON_TESTS = tests/ros/test_colcon.py tests/ros/test_nodes.py::test_nodes_become_active_report_and_end_cleanly \
+COLCON_TESTS = tests/ros/test_colcon.py "tests/ros/test_nodes.py::test_nodes_become_active_report_and_end_cleanly[2]" \
   tests/ros/test_record_and_play.py::test_the_log_of_a_played_bag_is_the_bag
 PREFIX = $(abspath $(VENV))
 

@@ -27,6 +27,7 @@ from edgevl_ros.node.images import cv2_to_imgmsg, cv_bridge, to_rgb
 from edgevl_ros.node.lifecycle import ManagedNode
 from edgevl_ros.node.parameters import parameter
 from edgevl_ros.node.qos import LATCHED, StreamParameters, result_qos
+from edgevl_ros.node.releases import publishers_of
 from edgevl_ros.node.runner import run
 from edgevl_ros.node.stamps import from_time, to_time
 from edgevl_ros.node.streams import RawStream, image_type, view
@@ -97,6 +98,7 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
         self._drawn = self._redrawn = self._idle = self._failed = self._scenes_received = 0
         self._last: tuple[int, bytes] | None = None  # what was drawn last: stamp of its answer, the image
         self._rgb: RawStream | None = None
+        self._answers: Any = None  # the subscription, while there is one
         self._frames, self._scenes = Waiting(1), Waiting(1)
 
     def setup(self) -> None:
@@ -115,7 +117,8 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
         self._frames, self._scenes = Waiting(length, len), Waiting(length)
         topic = self.parameters.rgb_topic
         self._rgb = RawStream(self, image_type(topic), topic, self._on_rgb)
-        self.add_subscription(SceneClass, self.parameters.scene_topic, self._on_scene, result_qos())
+        self._answers = self.add_subscription(SceneClass, self.parameters.scene_topic, self._on_scene, result_qos())
+        self.subscriptions_end.callback(setattr, self, "_answers", None)
         self.add_subscription(LabelSet, self.parameters.labels_topic, self._on_labels, LATCHED)
 
     def _on_rgb(self, stamp_ns: int, cdr: bytes) -> None:
@@ -200,6 +203,9 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
     def report(self) -> Report:
         problem = self._rgb.problem() if self._rgb is not None else ""
         values: dict[str, object] = {"drawn": self._drawn, "received_scenes": self._scenes_received}
+        values["publishers_scenes"] = 0 if self._answers is None else publishers_of(self, self._answers)
+        if self._answers is not None and not values["publishers_scenes"]:
+            problem = problem or f"{self.parameters.scene_topic}: nobody publishes it"
         if self._rgb is not None:
             values.update(self._rgb.values("rgb"))
         values.update(redrawn=self._redrawn, idle=self._idle, failed=self._failed)

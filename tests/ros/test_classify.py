@@ -37,7 +37,8 @@ def test_every_frame_is_answered_or_superseded_and_drawn(graph, tmp_path):
     graph.start("label_overlay", **harness.RELIABLE)
     overlay_stats = graph.watch_stats("label_overlay/stats")
     player = graph.start_player(bag, wait_rgb_subscribers=2, wait_depth_subscribers=1, qos_depth=100, rate=2.0)
-    drawn = [(overlay_stats, key, 1) for key in ("image_subscribers", "marker_subscribers", "publishers_rgb")]
+    ends = ("image_subscribers", "marker_subscribers", "publishers_rgb", "publishers_scenes")
+    drawn = [(overlay_stats, key, 1) for key in ends]
     graph.resume_player(*listening(stats, 2), *drawn)
 
     graph.until(lambda: player().get("finished") == "true", "the end of the bag")

@@ -88,7 +88,7 @@ def test_what_is_wrong_is_named_with_its_fix(graph, tmp_path):
         "depth is not registered to RGB: sizes differ (RGB 64x48, depth 32x24)",
         "let the driver align depth to colour",
     ):
-        assert text in result.stdout, result.stdout
+        assert text in result.stdout, result.stdout + result.stderr
     assert without_fix(result.stdout) == []
 
 
@@ -123,7 +123,8 @@ def test_depth_is_known_by_its_encoding_where_its_topic_does_not_say_so(graph, t
     graph.start("bag_player", *(part for name in names for part in ("-r", name)), bag=str(bag), loop=True)
     graph.until(lambda: int(sent().get("sent", 0)) > 0 and int(stats().get("received_depth", 0)) > 5, "the camera")
     for given in ((), ("--rgb", rgb, "--depth", depth)):
-        said = doctor(*given).stdout
+        done = doctor(*given)
+        said = done.stdout
         for text in (f"ok  {rgb}: colour, 64x48", f"ok  {depth}: depth, 64x48", f"skew of {rgb} and {depth}: median"):
-            assert text in said, said
+            assert text in said, said + done.stderr
         assert not [line for line in said.splitlines() if line.startswith("BAD") and "/oak" in line], said

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from edgevl.msg import SceneClass
 from sensor_msgs.msg import Image
 
@@ -21,7 +22,7 @@ def test_each_image_is_shown_though_stamps_stand_still(graph):
     images = graph.probe.create_publisher(Image, harness.RGB_TOPIC, stream_qos("reliable", 100))
     scenes = graph.probe.create_publisher(SceneClass, f"{NODE}/scene", result_qos())
     graph.start("label_overlay", **harness.RELIABLE)
-    for key in ("publishers_rgb", "image_subscribers"):
+    for key in ("publishers_rgb", "publishers_scenes", "image_subscribers"):
         graph.wait_for_hearers(stats, key)
     graph.until(lambda: images.get_subscription_count() and scenes.get_subscription_count(), "the overlay")
     levels = [40, 80, 120]
@@ -36,3 +37,24 @@ def test_each_image_is_shown_though_stamps_stand_still(graph):
     graph.until(lambda: len(shown) == 4, "it")
     assert shown == [*levels, levels[-1]]
     assert stats()["drawn"] == "3"
+
+
+def test_an_overlay_that_no_classifier_answers_says_so(graph):
+    report = graph.watch(DiagnosticStatus, "label_overlay/stats")
+    graph.start("label_overlay", **harness.RELIABLE)
+    images = graph.probe.create_publisher(Image, harness.RGB_TOPIC, stream_qos("reliable", 100))
+    graph.until(images.get_subscription_count, "the overlay")
+
+    def said(what: str, level: bytes) -> None:
+        def told() -> bool:
+            image = cv2_to_imgmsg(np.zeros((48, 64, 3), np.uint8), "rgb8")
+            image.header.stamp = graph.probe.get_clock().now().to_msg()
+            images.publish(image)  # RGB itself is well
+            return report() is not None and what in report().message
+
+        graph.until(told, what)
+        assert report().level == level
+
+    said("scene_classifier/scene: nobody publishes it", DiagnosticStatus.WARN)
+    graph.probe.create_publisher(SceneClass, f"{NODE}/scene", result_qos())
+    said("nobody looks at the images", DiagnosticStatus.OK)
