@@ -5,6 +5,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -137,10 +138,7 @@ def room(free_bytes: int) -> Iterator[Finding]:
 
 def leftovers(shared_memory: Path) -> Iterator[Finding]:
     """Shared memory of nodes that were killed: nobody maps it any more, and it is memory."""
-    segments = {
-        path: path.stat().st_size for pattern in ("fastdds*", "fastrtps*") for path in shared_memory.glob(pattern)
-    }
-    large = {path: size for path, size in segments.items() if size > SEGMENT_BYTES}
+    large = {path: size for path, size in _segments(shared_memory) if size > SEGMENT_BYTES}
     mapped = _mapped(shared_memory) if large else set()
     left = [size for path, size in large.items() if str(path) not in mapped]
     if left:
@@ -149,6 +147,14 @@ def leftovers(shared_memory: Path) -> Iterator[Finding]:
             f"{len(left)} shared memory segments of killed nodes in {shared_memory}: {sum(left) / 1e6:.0f} MB",
             f"fastdds shm clean, or with no node running: rm {shared_memory}/fastdds* {shared_memory}/fastrtps*",
         )
+
+
+def _segments(directory: Path) -> Iterator[tuple[Path, int]]:
+    """Fast DDS's files with their bytes."""
+    for pattern in ("fastdds*", "fastrtps*"):
+        for path in directory.glob(pattern):
+            with suppress(FileNotFoundError):  # its node ended meanwhile
+                yield path, path.stat().st_size
 
 
 def _mapped(directory: Path) -> set[str]:

@@ -57,7 +57,10 @@ def stored_logs(directory: Path) -> list[StoredLog]:
         segments = _segments(path)
         if not segments or not _is_marked(segments[0]):
             continue
-        stats = [segment.stat() for segment in segments]
+        try:
+            stats = [segment.stat() for segment in segments]
+        except FileNotFoundError:  # somebody is removing it
+            continue
         lock = try_lock(path)
         if lock is not None:
             os.close(lock)

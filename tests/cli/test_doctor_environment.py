@@ -54,6 +54,7 @@ def test_shared_memory_of_killed_nodes(tmp_path: Path) -> None:
     assert f"rm {tmp_path}/fastdds*" in finding.fix
     (tmp_path / "fastdds_left").unlink()
     (tmp_path / "fastrtps_used").unlink()
+    (tmp_path / "fastdds_gone").symlink_to(tmp_path / "nowhere")  # as one that a node took away since it was listed
     assert not list(leftovers(tmp_path))
 
 

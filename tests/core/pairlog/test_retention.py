@@ -158,6 +158,20 @@ def test_a_removal_cut_short_is_taken_up_again(tmp_path: Path, monkeypatch: pyte
     assert not path.exists()
 
 
+def test_a_log_that_somebody_removes_meanwhile_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, gone = write_log(tmp_path, "kept", age=1), write_log(tmp_path, "gone", age=2)
+    marked = retention._is_marked
+
+    def and_removed(segment: Path) -> bool:
+        found = marked(segment)
+        if segment.parent == gone:
+            segment.unlink()
+        return found
+
+    monkeypatch.setattr(retention, "_is_marked", and_removed)
+    assert [log.path for log in stored_logs(tmp_path)] == [kept]
+
+
 def test_the_mark_is_in_every_segment_and_no_reader_minds(tmp_path: Path) -> None:
     path = write_log(tmp_path, "log", 1, pairs=20, max_segment_s=0.5)
     assert len(list(path.glob("*.mcap"))) == 4
