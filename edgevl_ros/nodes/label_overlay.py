@@ -205,7 +205,8 @@ class LabelOverlay(ManagedNode[OverlayParameters]):
         values: dict[str, object] = {"drawn": self._drawn, "received_scenes": self._scenes_received}
         values["publishers_scenes"] = 0 if self._answers is None else publishers_of(self, self._answers)
         if self._answers is not None and not values["publishers_scenes"]:
-            problem = problem or f"{self.parameters.scene_topic}: nobody publishes it"
+            topic = self.parameters.scene_topic
+            problem = problem or f"{topic}: nobody publishes it: start scene_classifier, or set scene_topic"
         if self._rgb is not None:
             values.update(self._rgb.values("rgb"))
         values.update(redrawn=self._redrawn, idle=self._idle, failed=self._failed)

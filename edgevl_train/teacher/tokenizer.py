@@ -219,13 +219,13 @@ def _start_and_end(backend: Any, stated: dict[str, Any]) -> None:
 def _clips_own(config: TeacherConfig) -> Callable[[list[str]], Tensor]:
     text = config.model_cfg["text_cfg"]
     length = text.get("context_length", DEFAULT_CONTEXT_LENGTH)
-    return _simple(length, tuple(text.get("tokenizer_kwargs", {}).items()))
+    return _simple_tokenizer(length, json.dumps(text.get("tokenizer_kwargs", {})))
 
 
 @cache
-def _simple(length: int, options: tuple[tuple[str, Any], ...]) -> Callable[[list[str]], Tensor]:
-    """Made once a process: it reads a vocabulary of 49,000 words, which takes most of a second."""
-    return open_clip.SimpleTokenizer(context_length=length, **dict(options))
+def _simple_tokenizer(length: int, options: str) -> Callable[[list[str]], Tensor]:
+    """Made once a process: it reads a vocabulary of 49,000 words, which takes most of a second. ``options`` is JSON."""
+    return open_clip.SimpleTokenizer(context_length=length, **json.loads(options))
 
 
 def _downloaded(name: str, file: str) -> Path | None:

@@ -55,6 +55,6 @@ def test_an_overlay_that_no_classifier_answers_says_so(graph):
         graph.until(told, what)
         assert report().level == level
 
-    said("scene_classifier/scene: nobody publishes it", DiagnosticStatus.WARN)
+    said("scene_classifier/scene: nobody publishes it: start scene_classifier", DiagnosticStatus.WARN)
     graph.probe.create_publisher(SceneClass, f"{NODE}/scene", result_qos())
     said("nobody looks at the images", DiagnosticStatus.OK)

@@ -34,6 +34,16 @@ def test_siglips_tokens(tmp_path: Path) -> None:
     assert tokens[2].tolist() == [*long[:63], 1]
 
 
+def test_options_of_clips_own_tokenizer_may_be_lists() -> None:
+    """They come from a teacher's own open_clip_config.json."""
+    config = config_of_tag("spec", "ViT-B-32", "openai")
+    text = {**config.model_cfg["text_cfg"], "tokenizer_kwargs": {"additional_special_tokens": ["<room>"]}}
+    changed = TeacherConfig(config.label, {**config.model_cfg, "text_cfg": text}, config.preprocess_cfg)
+    plain, with_room = (tokenizer_from_files("spec", each, [])(["<room>"]) for each in (config, changed))
+    assert plain.shape == with_room.shape == (1, 77)
+    assert int((with_room > 0).sum()) == 3 < int((plain > 0).sum())  # start, the one token, end
+
+
 def test_clipas_separator_becomes_nought(tmp_path: Path) -> None:
     plain = write_bert(tmp_path)
     config = config_of_tag("spec", "ViT-L-14-CLIPA", "datacomp1b")
